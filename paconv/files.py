@@ -1,0 +1,62 @@
+"""Writing files so that a failure never leaves half a file or destroys an old one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from paconv.errors import PaconvError
+
+__all__ = ["replacing", "write_bytes", "write_text"]
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is renamed to `path`, on failure removed.
+
+    Raises PaconvError if the folder is missing or can't be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise PaconvError(f"cannot write {path}: it is a directory; give a file name")
+    if not path.parent.is_dir():
+        raise PaconvError(f"cannot write {path}: the folder {path.parent} does not exist; create it first")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise PaconvError(f"cannot write {path}: {error.strerror or error}") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _keep_mode(temporary, path)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PaconvError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write `data` to `path` by way of a temporary file. Raises PaconvError if that can't be done."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write `text` as UTF-8 to `path` by way of a temporary file. Raises PaconvError likewise."""
+    write_bytes(path, text.encode())
+
+
+def _keep_mode(temporary: Path, path: Path) -> None:
+    """Give the new file the mode of the one it replaces, or that of a file newly made by open()."""
+    try:
+        mode = path.stat().st_mode & 0o7777
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    temporary.chmod(mode)

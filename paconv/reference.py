@@ -1,0 +1,114 @@
+"""Plain numpy semantics of every op, reading like the equations. Slow on purpose; fast kernels are compared with it.
+
+Integer results (codes, planes, counts) are exact. Real results are float64 sums of float32 operands, to be compared
+within a tolerance derived from `absolute_sum` (see each test or `paconv.verify`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from paconv.bits import mask_bits, unpack_codes
+from paconv.errors import OpError
+from paconv.ops.pa_bit_conv import check_parameters, output_shape
+
+__all__ = ["BitConvResult", "activation_levels", "pa_activation", "pa_bit_conv", "pa_weight", "planes_of", "windows"]
+
+
+def pa_weight(W: np.ndarray, u: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """levels[#{i: u_i < W}]: W (...) float32, u (M,), levels (M+1,) -> (...) float32. Eqs. 6, 7."""
+    return levels[(W[..., None] > u).sum(-1)]
+
+
+def pa_activation(x: np.ndarray, v: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """levels[#{j: v_j <= x}]: x (...) float32, v (N,), levels (N+1,) -> (...) float32. Eq. 10."""
+    return levels[(x[..., None] >= v).sum(-1)]
+
+
+def activation_levels(X: np.ndarray, v: np.ndarray, sign: np.ndarray) -> np.ndarray:
+    """Level index of each activation. X (B, C, H, W) float32, v (1|C, E), sign (1|C,) int8 -> (B, C, H, W) uint8."""
+    signed = X * sign.astype(np.float32)[None, :, None, None]
+    level = np.zeros(X.shape, np.uint8)
+    for endpoint in v.T:  # (1|C,)
+        level += signed >= endpoint[None, :, None, None]
+    return level
+
+
+def planes_of(codes: np.ndarray, masks, planes: int) -> np.ndarray:
+    """Planes of codes: codes (...) uint8 -> (planes, ...) float64 of 0 and 1. Eqs. 16, 18 for one-hot masks."""
+    return np.moveaxis(mask_bits(masks, planes)[codes], -1, 0)
+
+
+def windows(x: np.ndarray, kernel, strides, pads, dilations) -> np.ndarray:
+    """Zero-padded windows. x (B, C, H, W) -> (B, OH, OW, C, KH, KW), a view of the padded copy."""
+    top, left, bottom, right = pads
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations)]
+    view = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
+    view = view[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
+    return view.transpose(0, 2, 3, 1, 4, 5)
+
+
+@dataclass(frozen=True)
+class BitConvResult:
+    """What PABitConv computes, piece by piece.
+
+    levels: (B, C, H, W) uint8; counts: (B, M, N, O, OH, OW) int64, |T_i & V_j|; Y: (B, O, OH, OW) float64;
+    absolute_sum: (B, O, OH, OW) float64, the sum of the absolute values of all terms of Y, which bounds rounding.
+    """
+
+    levels: np.ndarray
+    counts: np.ndarray
+    Y: np.ndarray
+    absolute_sum: np.ndarray
+
+
+def pa_bit_conv(X: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray]) -> BitConvResult:
+    """PABitConv on X (B, C, H, W) float32. attributes and inputs as in ops.pa_bit_conv.check_parameters.
+
+    Raises OpError on malformed parameters.
+    """
+    check_parameters(attributes, inputs)
+    shape, group = attributes["weight_shape"], attributes["group"]
+    if X.ndim != 4 or X.shape[1] != shape[1] * group:
+        raise OpError(f"PABitConv: expected X of shape (B, {shape[1] * group}, H, W); found {X.shape}")
+    geometry = [attributes[name] for name in ("strides", "pads", "dilations")]
+    batch, out, rows, columns = output_shape(X.shape, shape, *geometry)
+    alpha = np.broadcast_to(inputs["alpha"].astype(np.float64), (out, inputs["alpha"].shape[1]))
+    beta = inputs["beta"].astype(np.float64)
+    M, N = alpha.shape[1] - 1, beta.shape[0] - 1
+
+    codes = unpack_codes(inputs["W"], prod(shape)).reshape(shape)
+    if codes.max() >= len(attributes["weight_masks"]):
+        raise OpError(f"PABitConv: weight codes up to {codes.max()}, but only {len(attributes['weight_masks'])} masks")
+    levels = activation_levels(X, inputs["v"], inputs["sign"])
+    T = planes_of(codes, attributes["weight_masks"], M).reshape(M, group, out // group, -1)
+    V = planes_of(levels, attributes["level_masks"], N)
+    inside = np.ones(X.shape)
+
+    def by_window(plane: np.ndarray) -> np.ndarray:  # (B, C, H, W) -> (group, B*OH*OW, C/g*KH*KW)
+        view = windows(plane, shape[2:], *geometry)
+        view = view.reshape(batch * rows * columns, group, prod(shape[1:]))
+        return view.transpose(1, 0, 2)
+
+    def output(array: np.ndarray) -> np.ndarray:  # (group, B*OH*OW, O/g) -> (B, O, OH, OW)
+        return array.transpose(1, 0, 2).reshape(batch, rows, columns, out).transpose(0, 3, 1, 2)
+
+    def pair(weight_plane: np.ndarray, plane: np.ndarray) -> np.ndarray:  # |T & V|, exact in float64
+        return output(np.matmul(by_window(plane), weight_plane.transpose(0, 2, 1)))
+
+    counts = np.stack([np.stack([pair(T[i], V[j]) for j in range(N)], 1) for i in range(M)], 1)
+    ones = np.ones_like(T[0])
+    per_channel = alpha.T[:, None, :, None, None]
+    terms = [per_channel[i + 1] * beta[j + 1] * counts[:, i, j] for i in range(M) for j in range(N)]
+    terms += [per_channel[0] * beta[j + 1] * pair(ones, V[j]) for j in range(N)]
+    terms += [beta[0] * per_channel[i + 1] * pair(T[i], inside) for i in range(M)]
+    terms += [per_channel[0] * beta[0] * pair(ones, inside)]
+    scale = inputs["scale"].astype(np.float64)[None, :, None, None]
+    bias = inputs["bias"].astype(np.float64)[None, :, None, None]
+    Y = scale * sum(terms) + bias
+    absolute_sum = np.abs(scale) * sum(np.abs(t) for t in terms) + np.abs(bias)
+    return BitConvResult(levels, counts.astype(np.int64), Y, absolute_sum)
