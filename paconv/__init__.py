@@ -1,0 +1,62 @@
+"""paconv: piecewise-approximated CNNs from PyTorch to onnxruntime.
+
+    torch CNN --convert--> PA model --train, save--> model.pt --export--> model.onnx --optimize--> pa.onnx --> serve
+
+Names are loaded when first used, so that serving needs neither torch nor the exporter.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from paconv.checkpoint import load, save
+    from paconv.errors import PaconvError
+    from paconv.nn.convert import convert
+    from paconv.pipeline import optimize
+    from paconv.runtime.library import library_path
+    from paconv.runtime.session import InferenceSession, register
+    from paconv.to_onnx.exporter import export
+    from paconv.verification.verify import verify
+
+_HOMES = {
+    "InferenceSession": "paconv.runtime.session",
+    "PaconvError": "paconv.errors",
+    "convert": "paconv.nn.convert",
+    "export": "paconv.to_onnx.exporter",
+    "library_path": "paconv.runtime.library",
+    "load": "paconv.checkpoint",
+    "optimize": "paconv.pipeline",
+    "register": "paconv.runtime.session",
+    "save": "paconv.checkpoint",
+    "verify": "paconv.verification.verify",
+}
+
+__all__ = [
+    "InferenceSession",
+    "PaconvError",
+    "__version__",
+    "convert",
+    "export",
+    "library_path",
+    "load",
+    "optimize",
+    "register",
+    "save",
+    "verify",
+]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'paconv' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,73 @@
+"""The `paconv` command: finds the subcommands and turns errors into one clear line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+import paconv
+from paconv.errors import PaconvError
+
+__all__ = ["cli", "main"]
+
+COMMANDS = {
+    "cost": "paconv.cli.cost:cost",
+    "export": "paconv.cli.export:export",
+    "optimize": "paconv.cli.optimize:optimize",
+    "paper-tables": "paconv.cli.paper_tables:paper_tables",
+    "verify": "paconv.cli.verify:verify",
+}
+"""Loaded when asked for: `paconv cost` need not wait for torch."""
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a subcommand's module only when the subcommand is used or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[name].split(":")
+        return getattr(import_module(module), attribute)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(paconv.__version__, prog_name="paconv")
+def cli() -> None:
+    """Piecewise-approximated CNNs from PyTorch to onnxruntime.
+
+    \b
+    Example:
+      paconv export model.pt -o model.onnx
+      paconv optimize model.onnx -o pa.onnx
+      paconv verify model.onnx pa.onnx
+      paconv cost pa.onnx
+    """
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a defect of paconv."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.exceptions.Abort:
+        _fail("stopped", 130)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except PaconvError as error:
+        _fail(str(error), 1)
+    except OSError as error:
+        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
+    except Exception as error:
+        if os.environ.get("PACONV_TRACEBACK"):
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error} (PACONV_TRACEBACK=1 shows where)", 3)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo("paconv: error: " + " ".join(message.split()), err=True)
+    sys.exit(code)
