@@ -1,0 +1,120 @@
+"""Reading ONNX files, and telling a reader what is wrong with one that can't be used."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx.external_data_helper import load_external_data_for_model
+
+from paconv.errors import ModelError
+from paconv.ops import DOMAIN, SCHEMAS, standard_opset
+from paconv.ops.schema import MIN_STANDARD_OPSET
+
+__all__ = ["check_model", "load_model"]
+
+
+def load_model(path: str | os.PathLike) -> onnx.ModelProto:
+    """Read an ONNX file with its external data, and check it. Raises ModelError if it is no usable model."""
+    path = Path(path)
+    if path.is_dir():
+        raise ModelError(f"{path}: expected an ONNX file, found a directory")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError as error:
+        raise ModelError(
+            f"{path}: expected an ONNX model, found {len(data)} bytes that don't decode as one; "
+            "the file is cut short or of another kind"
+        ) from error
+    if not model.ir_version or not model.HasField("graph"):
+        raise ModelError(f"{path}: expected an ONNX model, found a file without a graph; it is empty or of another kind")
+    try:
+        load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(f"{path}: its external data can't be read: {error}; keep the data file beside the model") from error
+    check_model(model, str(path))
+    return model
+
+
+def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto:
+    """Check that `model` is consistent; return a copy with inferred shapes (value_info).
+
+    where: what messages call the model. Raises ModelError on a malformed or inconsistent graph, a standard opset
+    that the ops' function bodies don't cover, and model-local functions that change the meaning of ops paconv reads.
+    """
+    opset = standard_opset(model)
+    if opset < MIN_STANDARD_OPSET:
+        raise ModelError(
+            f"{where}: expected opset {MIN_STANDARD_OPSET} or later, found {opset}; export the model again, "
+            f"or convert it with onnx.version_converter.convert_version(model, 18)"
+        )
+    _check_initializer_sizes(model, where)
+    try:
+        onnx.checker.check_model(model)
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"{where}: inconsistent model: {error}") from error
+    except ValueError as error:  # protobuf's limit
+        raise ModelError(f"{where}: expected a model below 2 GiB: {error}") from error
+    _check_functions(model, where)
+    return inferred
+
+
+def _check_initializer_sizes(model: onnx.ModelProto, where: str) -> None:
+    for tensor in model.graph.initializer:
+        if not tensor.HasField("raw_data") or tensor.data_type in _PACKED_TYPES:
+            continue
+        want = prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        if len(tensor.raw_data) != want:
+            raise ModelError(
+                f"{where}: initializer {tensor.name}: expected {want} bytes for shape {tuple(tensor.dims)}, "
+                f"found {len(tensor.raw_data)}; the file or its external data is cut short"
+            )
+
+
+_PACKED_TYPES = {
+    getattr(onnx.TensorProto, name)
+    for name in ("UINT4", "INT4", "FLOAT4E2M1", "UINT2", "INT2")
+    if hasattr(onnx.TensorProto, name)
+}
+"""Element types with several values a byte; onnxruntime checks those."""
+
+
+def _check_functions(model: onnx.ModelProto, where: str) -> None:
+    """Refuse functions that shadow standard ops, or give paconv's ops another body than this version's."""
+    for function in model.functions:
+        if function.domain in ("", "ai.onnx"):
+            raise ModelError(
+                f"{where}: a model-local function shadows the standard op {function.name}; inline it first "
+                "(onnx.inliner.inline_local_functions)"
+            )
+        if function.domain != DOMAIN:
+            continue
+        if function.name not in SCHEMAS:
+            raise ModelError(f"{where}: unknown function {DOMAIN}.{function.name}; known are {', '.join(SCHEMAS)}")
+        ours = SCHEMAS[function.name].function(standard_opset(model))
+        if _meaning(function) != _meaning(ours):
+            raise ModelError(
+                f"{where}: function {DOMAIN}.{function.name} differs from the one this version of paconv defines; "
+                "export the model again"
+            )
+
+
+def _meaning(function: onnx.FunctionProto) -> tuple:
+    """What decides a function's results: signature and nodes, without docs and names of nodes."""
+    nodes = []
+    for node in function.node:
+        attributes = sorted(
+            (a.name, a.ref_attr_name or onnx.helper.printable_attribute(a)) for a in node.attribute
+        )
+        nodes.append((node.domain, node.op_type, list(node.input), list(node.output), attributes))
+    return list(function.input), list(function.output), sorted(function.attribute), nodes
