@@ -185,8 +185,8 @@ def check_parameters(attributes: dict, inputs: dict[str, np.ndarray], where: str
     need(sign.shape in ((1,), (channels,)), f"sign of shape (1,) or ({channels},)", sign.shape)
     need(bool((np.abs(sign.astype(np.int16)) == 1).all()), "sign +1 or -1", sorted(set(sign.tolist())))
     need(scale.shape == (out,) and bias.shape == (out,), f"scale and bias of shape ({out},)", (scale.shape, bias.shape))
-    keyed = np.where(np.isnan(v), np.inf, v)
-    need(bool((keyed[:, 1:] >= keyed[:, :-1]).all()), "v ascending in each row, NaN last", "endpoints out of order")
+    ascending = (v[:, 1:] >= v[:, :-1]) | np.isnan(v[:, 1:])
+    need(bool(ascending.all()), "v ascending in each row, NaN last", "endpoints out of order")
     for name, planes in (("weight_masks", alpha.shape[1] - 1), ("level_masks", beta.shape[0] - 1)):
         masks = attributes[name]
         need(0 <= min(masks, default=-1) and max(masks) < 1 << planes, f"{name} within 0..{(1 << planes) - 1}", masks)

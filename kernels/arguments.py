@@ -1,0 +1,67 @@
+"""The argument block that the C shim fills and the kernels read: one array of int64, one field a slot.
+
+Pointers are stored as integers. The shim's header is generated from this list, so the two can't drift apart.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+__all__ = ["FIELDS", "F", "LANES", "PIXEL_CHUNK", "field_enum"]
+
+LANES = 16
+"""Output channels in one vector: 16 words of 32 bits."""
+
+PIXEL_CHUNK = 64
+"""Most output pixels one task of conv.py covers."""
+
+FIELDS = {
+    # tensors of one call
+    "x": "X (B, C, H, W) float32",
+    "y": "Y (B, O, OH, OW) float32, or counts (B, M, N, O, OH, OW) int32",
+    "words": "activation words (B, G, Hp, Wp, CW, N) uint32",
+    "tap_offsets": "(taps,) int64: bytes from a window's first word to each run of words",
+    # constant inputs
+    "codes": "W (R, code_bytes) uint8",
+    "v": "(v_rows, E) float32",
+    "sign": "(sign_rows,) int8",
+    "alpha": "(alpha_rows, M+1) float32",
+    "beta": "(N+1,) float32",
+    "scale": "(O,) float32",
+    "bias": "(O,) float32",
+    "weight_masks": "(weight_codes,) uint8",
+    "level_masks": "(E+1,) uint8",
+    # made once by weights.py
+    "weight_words": "(G*OB, KH*KW*CW, M, LANES) uint32",
+    "phi": "(G*OB, M*N, LANES) float32: scale_o * alpha_i * beta_j",
+    "base": "(G*OB, LANES) float32: bias",
+    "offset_alpha": "(G*OB, LANES) float32: scale_o * alpha_0",
+    "offset_taps": "(G*OB, KH*KW, LANES) float32: scale_o * beta_0 * sum over the tap's weights",
+    # sizes
+    "B": "batch", "C": "input channels", "H": "rows", "W": "columns",
+    "O": "output channels", "OH": "output rows", "OW": "output columns",
+    "G": "groups", "CG": "channels of a group", "OG": "output channels of a group",
+    "CW": "words of a group's channels", "OB": "lane blocks of a group's output channels",
+    "KH": "kernel rows", "KW": "kernel columns", "SH": "vertical stride", "SW": "horizontal stride",
+    "PT": "top padding", "PL": "left padding", "Hp": "padded rows", "Wp": "padded columns",
+    "DH": "vertical dilation", "DW": "horizontal dilation",
+    "taps": "runs of words in a window", "run": "words (of N planes) in a run",
+    "M": "weight planes", "N": "activation planes", "E": "endpoints",
+    "v_rows": "1 or C", "sign_rows": "1 or C", "alpha_rows": "1 or O",
+    "R": "bits of a weight code", "code_bytes": "bytes of a row of codes", "weight_codes": "number of weight masks",
+    "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
+    # division of the work
+    "pixel_chunks": "tasks along the output pixels", "block_chunks": "tasks along the lane blocks",
+    "blocks_per_task": "lane blocks of one task",
+    "error": "0, or the first error a kernel met: 1 + the index of a weight whose code has no mask",
+}  # fmt: skip
+"""Field name -> meaning."""
+
+F = namedtuple("F", FIELDS)(*range(len(FIELDS)))
+"""Field name -> slot; Numba sees it as constants."""
+
+
+def field_enum() -> str:
+    """The C enum of the slots."""
+    lines = [f"  F_{name} = {slot}, /* {FIELDS[name]} */" for name, slot in F._asdict().items()]
+    return "enum {\n" + "\n".join(lines) + f"\n  F_COUNT = {len(FIELDS)}\n}};\n"

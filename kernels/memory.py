@@ -1,0 +1,46 @@
+"""Numba's view of raw memory: addresses to arrays, and stack buffers. No allocation, no reference counts."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["popcount", "pointer", "stack_buffer"]
+
+
+@intrinsic
+def pointer(typingctx, address):
+    """int64 address -> voidptr, for numba.carray."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), codegen
+
+
+@intrinsic(prefer_literal=True)
+def stack_buffer(typingctx, size):
+    """Address (int64) of `size` bytes on the kernel's stack, 64-byte aligned; `size` is a compile-time constant."""
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+    count = size.literal_value
+
+    def codegen(context, builder, signature, args):
+        with builder.goto_entry_block():
+            buffer = builder.alloca(ir.ArrayType(ir.IntType(8), count))
+            buffer.align = 64
+        return builder.ptrtoint(buffer, ir.IntType(64))
+
+    return types.int64(size), codegen
+
+
+@intrinsic
+def popcount(typingctx, word):
+    """Set bits of a uint32, as int64."""
+
+    def codegen(context, builder, signature, args):
+        return builder.zext(builder.ctpop(args[0]), ir.IntType(64))
+
+    return types.int64(types.uint32), codegen

@@ -1,0 +1,35 @@
+"""How the convolution is divided into tasks, and where a task's windows begin."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from paconv.kernels.arguments import PIXEL_CHUNK, F
+
+__all__ = ["task_range", "window_offsets"]
+
+_inline = njit(inline="always", error_model="numpy")
+
+
+@_inline
+def task_range(a, task):
+    """Task number -> (image b*G + g, first pixel, pixels, first lane block, end of lane blocks).
+
+    Pixel chunks vary fastest, so that neighbouring tasks share their weights.
+    """
+    chunk = task % a[F.pixel_chunks]
+    rest = task // a[F.pixel_chunks]
+    part = rest % a[F.block_chunks]
+    first_pixel = chunk * PIXEL_CHUNK
+    count = min(PIXEL_CHUNK, a[F.OH] * a[F.OW] - first_pixel)
+    first_block = part * a[F.blocks_per_task]
+    return rest // a[F.block_chunks], first_pixel, count, first_block, min(first_block + a[F.blocks_per_task], a[F.OB])
+
+
+@_inline
+def window_offsets(offsets, a, first_pixel, count, tile, word_bytes):
+    """Fill offsets[p] with the bytes from the image's first word to pixel p's window; repeat the last to fill a tile."""
+    for p in range(count + tile - 1):
+        pixel = first_pixel + min(p, count - 1)
+        row, column = pixel // a[F.OW] * a[F.SH], pixel % a[F.OW] * a[F.SW]
+        offsets[p] = (row * a[F.Wp] + column) * word_bytes

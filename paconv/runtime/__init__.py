@@ -1,0 +1,1 @@
+"""Serving: the custom-op library and onnxruntime sessions that use it. Needs no torch."""

@@ -1,0 +1,61 @@
+"""The kernels inside onnxruntime against the numpy reference."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import paconv
+from paconv.reference import pa_bit_conv
+from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
+
+
+def run(case, counts=False):
+    session = paconv.InferenceSession(model_of(case, counts).SerializeToString())
+    return session.run(None, {"X": case.X})[0]
+
+
+def agrees(case):
+    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
+    counts = run(case, counts=True)
+    assert counts.dtype == np.int32 and counts.shape == expected.counts.shape
+    assert (counts == expected.counts).all()
+    Y = run(case)
+    assert Y.shape == expected.Y.shape
+    assert (np.abs(Y - expected.Y) <= kernel_tolerance(case, expected)).all()
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(case=cases())
+def test_counts_are_exact_and_outputs_within_the_derived_bound(case):
+    agrees(case)
+
+
+@pytest.mark.parametrize("M", range(1, 9))
+@pytest.mark.parametrize("N", range(1, 9))
+def test_every_number_of_planes_agrees(M, N):
+    agrees(make_case(np.random.default_rng(10 * M + N), M=M, N=N, channels=33, out=17, size=(5, 7)))
+
+
+@pytest.mark.parametrize("channels", [1, 31, 32, 33, 63, 64, 65])
+def test_every_word_padding_agrees(channels):
+    agrees(make_case(np.random.default_rng(channels), M=2, N=3, channels=channels, out=19, special=True))
+
+
+def test_a_large_image_of_many_pixel_chunks_agrees():
+    agrees(make_case(np.random.default_rng(3), M=2, N=2, channels=4, out=4, size=(70, 131), strides=(2, 1)))
+
+
+def test_an_empty_batch_gives_an_empty_output():
+    case = make_case(np.random.default_rng(4), batch=0)
+    assert run(case).shape == (0, 8, 6, 6)
+
+
+def test_all_zero_and_all_one_planes_give_the_smallest_and_the_largest_counts():
+    case = make_case(np.random.default_rng(5), M=1, N=1, channels=40, out=3, pads=(0, 0, 0, 0), per_channel=False)
+    case.inputs["W"][:] = 255
+    case.inputs["v"][:] = 0
+    case.inputs["sign"][:] = 1
+    case.X[:] = 1
+    assert (run(case, counts=True) == 40 * 9).all()
+    case.X[:] = -1
+    assert (run(case, counts=True) == 0).all()
