@@ -1,0 +1,116 @@
+"""ResNet18, 34 and 50 for ImageNet-sized images, in torchvision's layout and with its state-dict keys.
+
+Bottlenecks are v1: the stride is on the first 1x1 convolution, as the paper's MAC counts have it
+(torchvision's is v1.5, with the stride on the 3x3; its weights load, but belong to the other network).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from paconv.models.approximate import approximated
+from paconv.models.registry import register
+
+__all__ = ["BasicBlock", "Bottleneck", "ResNet", "resnet18", "resnet34", "resnet50"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions: conv-bn-relu-conv-bn-add-relu."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int, downsample: nn.Module | None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) -> (B, width, H/stride, W/stride)."""
+        identity = x if self.downsample is None else self.downsample(x)
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + identity)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions, the stride on the first."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, stride: int, downsample: nn.Module | None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 1, stride, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) -> (B, 4 width, H/stride, W/stride)."""
+        identity = x if self.downsample is None else self.downsample(x)
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        return F.relu(self.bn3(self.conv3(out)) + identity)
+
+
+class ResNet(nn.Module):
+    """A 7x7 stem, four layers of blocks of width 64 to 512, and a linear classifier."""
+
+    def __init__(
+        self, block: type[BasicBlock] | type[Bottleneck], blocks: tuple[int, int, int, int], num_classes: int
+    ):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.layer1 = _layer(block, 64, 64, blocks[0], 1)
+        self.layer2 = _layer(block, 64 * block.expansion, 128, blocks[1], 2)
+        self.layer3 = _layer(block, 128 * block.expansion, 256, blocks[2], 2)
+        self.layer4 = _layer(block, 256 * block.expansion, 512, blocks[3], 2)
+        self.fc = nn.Linear(512 * block.expansion, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, 3, H, W) -> (B, num_classes) logits."""
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+@register
+def resnet18(num_classes: int = 1000, M: int | None = None, N: int | None = None) -> nn.Module:
+    """ResNet18. M=None: float; N=None: approximated weights, full-precision activations."""
+    return approximated(ResNet(BasicBlock, (2, 2, 2, 2), num_classes), M, N)
+
+
+@register
+def resnet34(num_classes: int = 1000, M: int | None = None, N: int | None = None) -> nn.Module:
+    """ResNet34. M=None: float; N=None: approximated weights, full-precision activations."""
+    return approximated(ResNet(BasicBlock, (3, 4, 6, 3), num_classes), M, N)
+
+
+@register
+def resnet50(num_classes: int = 1000, M: int | None = None, N: int | None = None) -> nn.Module:
+    """ResNet50. M=None: float; N=None: approximated weights, full-precision activations."""
+    return approximated(ResNet(Bottleneck, (3, 4, 6, 3), num_classes), M, N)
+
+
+def _layer(
+    block: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, count: int, stride: int
+) -> nn.Sequential:
+    out_channels = width * block.expansion
+    downsample = None
+    if stride != 1 or in_channels != out_channels:
+        downsample = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+        )
+    first = block(in_channels, width, stride, downsample)
+    return nn.Sequential(first, *(block(out_channels, width, 1, None) for _ in range(count - 1)))

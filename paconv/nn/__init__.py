@@ -1,0 +1,21 @@
+"""The PA scheme in torch: quantizers, the approximated convolution, conversion and calibration."""
+
+from __future__ import annotations
+
+from paconv.nn.convert import convert, convert_from_config
+from paconv.nn.layers import PAConv2d, freeze_, parameter_groups, project_
+from paconv.nn.quantizers import PAActivation, PAWeight
+from paconv.nn.report import ConversionReport, conversion_report
+
+__all__ = [
+    "ConversionReport",
+    "PAActivation",
+    "PAConv2d",
+    "PAWeight",
+    "conversion_report",
+    "convert",
+    "convert_from_config",
+    "freeze_",
+    "parameter_groups",
+    "project_",
+]

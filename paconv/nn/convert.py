@@ -1,0 +1,216 @@
+"""Turn a float CNN into its PA counterpart, weights kept; and the same again from a saved configuration.
+
+The configuration (`model.paconv_conversion`) is plain JSON: the options, `plan` with the name of every
+converted convolution and of the convolution whose PAActivation it uses (its own name, another's when they
+read the same tensor, None for full-precision activations), and `kept` with the layers that stay real.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from paconv.errors import CheckpointError, UsageError
+from paconv.nn.layers import PAConv2d
+from paconv.nn.quantizers import PAActivation, PAWeight, check_planes
+from paconv.nn.reading import LAYERS, Reading, read
+
+__all__ = ["convert", "convert_from_config"]
+
+_POLICIES = ("real", "pa")
+
+
+def convert(
+    model: nn.Module,
+    M: int = 4,
+    N: int | None = 5,
+    *,
+    keep: Iterable[str] | str = (),
+    first: str = "real",
+    last: str = "real",
+    depthwise: str = "real",
+    endpoints: str = "paper",
+    lambda_w: float = 2.0,
+    lambda_a: float | None = None,
+    lambda_delta: float = 1.0,
+    input_shape: tuple[int, ...] | None = None,
+) -> nn.Module:
+    """A copy of `model` whose nn.Conv2d are approximated by M weight planes and N activation planes.
+
+    M: 2, 4, 6 or 8. N: 1..8, or None for full-precision activations. Stay real: linear layers; the first
+    convolution; the last layer, where that is a convolution; depthwise convolutions (`first`, `last`,
+    `depthwise` = "pa" converts them); and what `keep` names: layers or the modules that hold them, * and ?
+    allowed. Convolutions that read the same tensor share one PAActivation. `endpoints`, `lambda_w`: see
+    PAWeight; `lambda_a`, `lambda_delta`: PAActivation. `input_shape` (C, H, W), without the batch, is needed
+    only where torch.fx can't trace the model: then a forward of zeros shows the order of layers.
+    `paconv.nn.conversion_report` tells what was changed and what was left, and why.
+
+    Raises UsageError for bad options, a `keep` that names nothing, a model already converted, or nothing to
+    convert.
+    """
+    check_planes(M, N)
+    for option, value in (("first", first), ("last", last), ("depthwise", depthwise)):
+        if value not in _POLICIES:
+            raise UsageError(f"{option} must be 'real' or 'pa'; found {value!r}")
+    keep = [keep] if isinstance(keep, str) else list(keep)
+    for name, module in model.named_modules():
+        if isinstance(module, PAConv2d):
+            raise UsageError(
+                f"the model is already converted: {name} is a PAConv2d; convert its float parent instead"
+            )
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, LAYERS)}
+    for pattern in keep:
+        if not any(_names(pattern, name) for name in layers):
+            raise UsageError(
+                f"keep={pattern!r} names no convolution or linear layer; layers are {_some(layers)}"
+            )
+
+    reading = read(model, input_shape)
+    spared = _spared(layers, reading, keep, first, last, depthwise)
+    plan: dict[str, str | None] = {}
+    owners: dict = {}
+    for name in (*reading.executed, *reading.unreached):
+        if name not in spared:
+            owner = owners.setdefault(reading.sources.get(name, ("own", name)), name)
+            plan[name] = owner if N is not None else None
+    kept = [{"name": name, "code": code, "reason": reason} for name, (code, reason) in spared.items()]
+    if not plan:
+        reasons = (
+            "; ".join(f"{k['name'] or 'the model'}: {k['reason']}" for k in kept[:6])
+            or "it has no convolution"
+        )
+        raise UsageError(f"the model has no convolution to convert ({reasons})")
+    return _apply(
+        copy.deepcopy(model),
+        {
+            "M": M,
+            "N": N,
+            "first": first,
+            "last": last,
+            "depthwise": depthwise,
+            "keep": keep,
+            "endpoints": endpoints,
+            "lambda_w": lambda_w,
+            "lambda_a": lambda_a,
+            "lambda_delta": lambda_delta,
+            "order": reading.how,
+            "plan": plan,
+            "kept": kept,
+        },
+    )
+
+
+def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
+    """A copy of the float `model`, converted exactly as the model was that `config` (`paconv_conversion`)
+    comes from.
+
+    Nothing is traced. Raises CheckpointError naming the first module that doesn't fit, or what is wrong in
+    `config`.
+    """
+    try:
+        check_planes(config["M"], config["N"])
+        plan = dict(config["plan"])
+        for name, owner in plan.items():
+            if (owner is None) != (config["N"] is None) or (owner is not None and plan.get(owner) != owner):
+                raise CheckpointError(
+                    f"conversion config: {name} uses the activation of {owner!r}, which has none"
+                )
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise CheckpointError(
+            f"conversion config: expected what paconv.convert records; found {error!r}"
+        ) from error
+    modules = dict(model.named_modules())
+    for name in plan:
+        if name not in modules:
+            raise CheckpointError(
+                f"the checkpoint converts {name}, but the model has no such module; use the same model"
+            )
+        if (reason := _ineligible(modules[name])) is not None:
+            raise CheckpointError(
+                f"the checkpoint converts {name}, but there it is {type(modules[name]).__name__}: {reason[1]}"
+            )
+    try:
+        return _apply(copy.deepcopy(model), config)
+    except (KeyError, TypeError, UsageError) as error:
+        raise CheckpointError(
+            f"conversion config: expected what paconv.convert records; found {error!r}"
+        ) from error
+
+
+def _apply(model: nn.Module, config: dict) -> nn.Module:
+    """Replace, in `model`, what config["plan"] names."""
+    modules = dict(model.named_modules())
+    activations: dict[str, PAActivation] = {}
+    replaced: dict[int, PAConv2d] = {}
+    for name, owner in config["plan"].items():
+        conv = modules[name]
+        if owner is not None and owner not in activations:
+            quantizer = PAActivation(
+                config["N"], lambda_a=config["lambda_a"], lambda_delta=config["lambda_delta"]
+            )
+            activations[owner] = quantizer.to(conv.weight.device, conv.weight.dtype).train(conv.training)
+        weight_quantizer = PAWeight(config["M"], lambda_w=config["lambda_w"], endpoints=config["endpoints"])
+        activation = None if owner is None else activations[owner]
+        replaced[id(conv)] = PAConv2d.from_conv(conv, weight_quantizer, activation)
+    for parent in modules.values():
+        for key, child in parent._modules.items():  # every name of a module that has several
+            if id(child) in replaced:
+                parent._modules[key] = replaced[id(child)]
+    model = replaced.get(id(model), model)
+    model.paconv_conversion = config
+    return model
+
+
+def _spared(
+    layers: dict[str, nn.Module], reading: Reading, keep: list[str], first: str, last: str, depthwise: str
+) -> dict[str, tuple[str, str]]:
+    """Layers that stay real: name -> (code, reason)."""
+    order = (*reading.executed, *reading.unreached)
+    first_conv = next((name for name in order if not isinstance(layers[name], nn.Linear)), None)
+    last_layer = reading.executed[-1] if reading.executed else None
+    spared = {}
+    for name in order:
+        layer = layers[name]
+        if (reason := _ineligible(layer)) is not None:
+            spared[name] = reason
+        elif any(_names(pattern, name) for pattern in keep):
+            spared[name] = "kept-by-name", "named in keep"
+        elif name == first_conv and first == "real":
+            spared[name] = "first-layer", "the first convolution stays real (first='pa' converts it)"
+        elif name == last_layer and last == "real":
+            spared[name] = "last-layer", "the last layer stays real (last='pa' converts it)"
+        elif depthwise == "real" and layer.groups == layer.in_channels > 1:
+            spared[name] = "depthwise", "depthwise convolutions stay real (depthwise='pa' converts them)"
+    return spared
+
+
+def _ineligible(layer: nn.Module) -> tuple[str, str] | None:
+    """Why `layer` can't be approximated: (code, reason); None if it can."""
+    if isinstance(layer, nn.Linear):
+        return "linear", "linear layers stay real"
+    if not isinstance(layer, nn.Conv2d):
+        return "not-conv2d", f"only nn.Conv2d is approximated, not {type(layer).__name__}"
+    if type(layer) is not nn.Conv2d:
+        return "subclass", f"{type(layer).__name__} may compute something else than nn.Conv2d"
+    if "weight" not in layer._parameters:
+        return (
+            "reparametrized",
+            "its weight is computed from other parameters; make it a plain parameter first",
+        )
+    if layer.padding_mode != "zeros":
+        return "padding-mode", f"padding_mode={layer.padding_mode!r} pads with activations, not with zeros"
+    return None
+
+
+def _names(pattern: str, layer: str) -> bool:
+    """Whether `pattern` names the layer, or a module that holds it."""
+    parts = layer.split(".")
+    return any(fnmatchcase(".".join(parts[:n]), pattern) for n in range(1, len(parts) + 1))
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -1,0 +1,87 @@
+"""Quantizers of a standard normal variable: where initial endpoints and levels come from.
+
+Lloyd-Max quantizer of x ~ N(0, 1) restricted to x > 0 whose lowest level is pinned at 0 (eq. 10 has the value
+0 below v_1). With phi the density and Phi the distribution function, it is the fixed point of
+
+    beta_i = E[x | v_i <= x < v_{i+1}] = (phi(v_i) - phi(v_{i+1})) / (Phi(v_{i+1}) - Phi(v_i)),   v_{N+1} =
+    inf v_i    = (beta_{i-1} + beta_i) / 2,                                                            beta_0
+    = 0.
+
+By symmetry the same numbers with both signs are the Lloyd-Max quantizer of the whole normal variable with 2N
+levels and 0, which is the weights' case (M = 2N).
+
+The paper's weight endpoints ("almost uniformly sampled from -2 std(W) to 2 std(W) except those near 0", Table
+1 for M = 8) are, for K = M/2 and d = 2/K, the positive half {d/2} and {k d, k = 1..K-1}, mirrored. At M = 8
+this is Table 1; the rule for other M is ours.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import erfc, exp, inf, pi, sqrt
+
+from paconv.errors import UsageError
+
+__all__ = ["ENDPOINT_RULES", "half_gaussian_quantizer", "weight_endpoints"]
+
+ENDPOINT_RULES = ("paper", "lloyd")
+"""Rules for the endpoints of weights."""
+
+_TOLERANCE = 1e-15
+"""Movement of every endpoint at which the fixed point counts as reached: the resolution of float64 near 1."""
+
+
+@cache
+def half_gaussian_quantizer(N: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Endpoints v_1..v_N and levels beta_1..beta_N, in units of the standard deviation, both ascending.
+
+    Raises UsageError if N is not a positive integer.
+    """
+    if not isinstance(N, int) or N < 1:
+        raise UsageError(f"the number of activation endpoints N must be a positive integer; found {N!r}")
+    v = [0.4 + 0.6 * i for i in range(N)]
+    while True:
+        beta = _centroids(v)
+        moved = [(low + high) / 2 for low, high in zip([0.0, *beta[:-1]], beta, strict=True)]
+        distance = max(abs(new - old) for new, old in zip(moved, v, strict=True))
+        v = moved
+        if distance <= _TOLERANCE * max(1.0, v[-1]):
+            return tuple(v), tuple(_centroids(v))
+
+
+@cache
+def weight_endpoints(M: int, rule: str = "paper") -> tuple[float, ...]:
+    """Endpoints u_1..u_M of weights, in units of std(W), ascending. Table 1 for M = 8 and rule "paper".
+
+    Rule "lloyd" gives the endpoints with the least squared error on Gaussian weights. Raises UsageError for
+    an odd M or an unknown rule.
+    """
+    if not isinstance(M, int) or M < 2:
+        raise UsageError(f"the number of weight endpoints M must be an even integer, at least 2; found {M!r}")
+    if M % 2:
+        raise UsageError(
+            f"odd M is not trainable: eq. 6 has M/2 endpoints on either side of 0; found M={M}, use M={M + 1}"
+        )
+    K = M // 2
+    if rule == "paper":
+        d = 2.0 / K
+        positive = (d / 2, *(k * d for k in range(1, K)))
+    elif rule == "lloyd":
+        positive = half_gaussian_quantizer(K)[0]
+    else:
+        raise UsageError(f"endpoints must be one of {', '.join(ENDPOINT_RULES)}; found {rule!r}")
+    return (*(-p for p in reversed(positive)), *positive)
+
+
+def _centroids(v: list[float]) -> list[float]:
+    return [
+        (_density(a) - _density(b)) / (_above(a) - _above(b)) for a, b in zip(v, [*v[1:], inf], strict=True)
+    ]
+
+
+def _density(x: float) -> float:
+    return exp(-x * x / 2) / sqrt(2 * pi)
+
+
+def _above(x: float) -> float:
+    return erfc(x / sqrt(2)) / 2

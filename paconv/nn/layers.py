@@ -1,0 +1,91 @@
+"""PAConv2d: approximated weights convolved with approximated activations; and what a model of them needs."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from paconv.nn.quantizers import PAActivation, PAWeight
+
+__all__ = ["PAConv2d", "freeze_", "parameter_groups", "project_"]
+
+
+class PAConv2d(nn.Conv2d):
+    """nn.Conv2d whose weight and input pass through the piecewise approximation (eqs. 6-14).
+
+    weight_quantizer: PAWeight. activation: PAActivation, which several convolutions that read the same tensor
+    may share, or None for full-precision activations. weight and bias keep nn.Conv2d's shapes and state-dict
+    keys. The input is padded with zeros after its approximation, so that padding sets no plane.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        weight_quantizer: PAWeight,
+        activation: PAActivation | None,
+        **conv2d,
+    ):
+        super().__init__(in_channels, out_channels, kernel_size, **conv2d)
+        self.weight_quantizer = weight_quantizer
+        self.activation = activation
+
+    @classmethod
+    def from_conv(
+        cls, conv: nn.Conv2d, weight_quantizer: PAWeight, activation: PAActivation | None
+    ) -> PAConv2d:
+        """The counterpart of `conv`, which has to be padded with zeros. Takes over its parameters."""
+        made = cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            stride=conv.stride,
+            padding=conv.padding,
+            dilation=conv.dilation,
+            groups=conv.groups,
+            bias=conv.bias is not None,
+            device="meta",
+            weight_quantizer=weight_quantizer,
+            activation=activation,
+        )
+        made.weight, made.bias = conv.weight, conv.bias
+        return made.train(conv.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, C, H, W) -> (B, O, OH, OW)."""
+        if self.activation is not None:
+            x = self.activation(x)
+        return self._conv_forward(x, self.weight_quantizer(self.weight), self.bias)
+
+
+def freeze_(model: nn.Module) -> nn.Module:
+    """Turn the endpoints and levels of every quantizer in `model` into constants, in place; returns `model`.
+
+    For export: the decisions of the frozen quantizers are exactly those of the model before.
+    """
+    for module in model.modules():
+        if isinstance(module, PAConv2d):
+            module.weight_quantizer.freeze(module.weight)
+        elif isinstance(module, PAActivation):
+            module.freeze()
+    return model
+
+
+def project_(model: nn.Module) -> None:
+    """Make the endpoints of every PAActivation admissible again. Call it after each optimizer step."""
+    for module in model.modules():
+        if isinstance(module, PAActivation):
+            module.project_()
+
+
+def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
+    """Groups for a torch optimizer: every parameter has weight decay except v and beta of the activations."""
+    quantizers = [m for m in model.modules() if isinstance(m, PAActivation)]
+    own = {id(p) for m in quantizers for p in m.parameters()}
+    trained: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if id(p) not in own], "lr": lr, "weight_decay": weight_decay},
+        {"params": [p for p in trained if id(p) in own], "lr": lr, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,173 @@
+"""The two quantizers as modules: PAWeight (eqs. 6-9) and PAActivation (eqs. 10-14).
+
+Units. Endpoints of weights are multiples of std(W), and lambda_W = lambda' / std(W): the slope of W_bar
+doesn't depend on the scale of W. Activations have the scale `unit`: 1 where batch norm comes before, as the
+paper has it, otherwise what calibration finds. lambda_Delta, lambda_A and the least gap between endpoints are
+in terms of it.
+
+Exported to ONNX, each quantizer is one call of its paconv op, whose endpoints and levels are frozen
+constants.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from paconv.bits import MAX_PLANES
+from paconv.errors import ExportError, UsageError
+from paconv.nn.functional import approximate_activations, approximate_weights, weight_levels
+from paconv.nn.gaussian import half_gaussian_quantizer, weight_endpoints
+from paconv.ops.schema import DOMAIN, OPSET_VERSION
+
+__all__ = ["LEAST_GAP", "PAActivation", "PAWeight", "check_planes"]
+
+LEAST_GAP = 1e-2
+"""Least v_1, least gap between endpoints, least segment width that area matching divides by; times `unit`."""
+
+_NO_SPREAD = 1e-6
+"""A tensor with std below this fraction of its largest magnitude is constant up to float32 rounding."""
+
+
+def check_planes(M: int, N: int | None) -> None:
+    """Raise UsageError unless M is 2, 4, 6 or 8 and N is 1..8 or None (full-precision activations)."""
+    if isinstance(M, bool) or not isinstance(M, int) or not 2 <= M <= MAX_PLANES:
+        raise UsageError(f"M, the number of weight planes, must be 2, 4, 6 or 8; found {M!r}")
+    weight_endpoints(M)
+    if N is not None and (isinstance(N, bool) or not isinstance(N, int) or not 1 <= N <= MAX_PLANES):
+        raise UsageError(
+            f"N, the number of activation planes, must be 1..{MAX_PLANES} or None (full precision); found {N!r}"
+        )
+
+
+class PAWeight(nn.Module):
+    """Piecewise approximation of a weight tensor: M endpoints, M+1 levels, recomputed from W at each forward.
+
+    M: even, 2..8. lambda_w: the paper's lambda_W times std(W). endpoints: "paper" (Table 1 at M = 8) or
+    "lloyd". Raises UsageError for another M or rule. There is nothing to train and nothing in the state dict.
+    """
+
+    u: Tensor | None
+    levels: Tensor | None
+
+    def __init__(self, M: int, *, lambda_w: float = 2.0, endpoints: str = "paper"):
+        super().__init__()
+        check_planes(M, None)
+        weight_endpoints(M, endpoints)
+        self.M = M
+        self.lambda_w = lambda_w
+        self.endpoints = endpoints
+        self.register_buffer("u", None, persistent=False)
+        self.register_buffer("levels", None, persistent=False)
+
+    @torch.no_grad()
+    def endpoints_and_levels(self, W: Tensor) -> tuple[Tensor, Tensor]:
+        """u (M,) ascending and levels (M+1,) of W (...), in W's dtype; the frozen ones after `freeze`."""
+        if self.u is not None and self.levels is not None:
+            return self.u, self.levels
+        u = torch.tensor(weight_endpoints(self.M, self.endpoints), dtype=torch.float64, device=W.device)
+        u = (u * _std(W)).to(W.dtype)
+        return u, weight_levels(W, u)
+
+    @torch.no_grad()
+    def freeze(self, W: Tensor) -> None:
+        """Fix u and levels at those of W. The decisions of `forward` are the same before and after."""
+        self.u, self.levels = self.endpoints_and_levels(W)
+
+    def forward(self, W: Tensor) -> Tensor:
+        """W_bar (...) of W (...)."""
+        if torch.onnx.is_in_onnx_export():
+            if self.u is None or self.levels is None:
+                raise ExportError(
+                    "PAWeight is not frozen; export with paconv.export, which freezes a copy of the model"
+                )
+            return _call("PAWeight", (W, self.u, self.levels), W)
+        u, levels = self.endpoints_and_levels(W)
+        return approximate_weights(W, u, levels, self._slope(W.detach(), levels))
+
+    def _slope(self, W: Tensor, levels: Tensor) -> Tensor:
+        """Slopes (M,) of eq. 8; 1 for a tensor without spread, which has no lambda_W = lambda'/std(W)."""
+        std = _std(W)
+        slope = self.lambda_w / std * (levels[1:] - levels[:-1])
+        return torch.where(std > _NO_SPREAD * W.abs().amax(), slope, 1.0).to(W.dtype)
+
+    def extra_repr(self) -> str:
+        return f"M={self.M}, lambda_w={self.lambda_w}, endpoints={self.endpoints!r}"
+
+
+class PAActivation(nn.Module):
+    """Piecewise approximation of activations: N trainable endpoints `v` and scaling coefficients `beta`.
+
+    N: 1..8. lambda_a: the paper's lambda_A times `unit`; None matches the area of each step. lambda_delta:
+    the paper's lambda_Delta over `unit`. Initial values are the Lloyd-Max quantizer of a half Gaussian
+    (paconv.nn.gaussian). Gradients of v and beta are scaled by 1/sqrt(numel(A) N), so that one learning rate
+    serves them and the weights. Raises UsageError for another N. After each optimizer step call `project_`.
+    """
+
+    unit: Tensor
+    frozen_levels: Tensor | None
+
+    def __init__(self, N: int, *, lambda_a: float | None = None, lambda_delta: float = 1.0):
+        super().__init__()
+        check_planes(2, N)
+        if N is None:
+            raise UsageError("PAActivation needs N from 1 to 8; N=None means to have no PAActivation")
+        self.N = N
+        self.lambda_a = lambda_a
+        self.lambda_delta = lambda_delta
+        v, beta = half_gaussian_quantizer(N)
+        self.v = nn.Parameter(torch.tensor(v))
+        self.beta = nn.Parameter(torch.tensor(beta))
+        self.register_buffer("unit", torch.tensor(1.0))
+        self.register_buffer("frozen_levels", None, persistent=False)
+
+    def levels(self) -> Tensor:
+        """[0, beta_1 .. beta_N] (N+1,): level values by index."""
+        if self.frozen_levels is not None:
+            return self.frozen_levels
+        return torch.cat([self.beta.new_zeros(1), self.beta])
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Fix the levels at the present beta, as a constant for the export."""
+        self.frozen_levels = torch.cat([self.beta.new_zeros(1), self.beta])
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Make v admissible again: ascending, v_1 and all gaps at least LEAST_GAP * unit."""
+        gap = LEAST_GAP * self.unit
+        least = gap * torch.arange(1, self.N + 1, device=self.v.device)
+        # v_i <- max over j <= i of (v_j + (i - j) gap), with v_0 = 0: a running maximum of v_i - i gap.
+        slack = (self.v.sort().values - least).clamp(min=0)
+        self.v.copy_(slack.cummax(0).values + least)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x_bar (...) of x (...): levels[#{j: v_j <= x}]. NaN has level 0."""
+        if torch.onnx.is_in_onnx_export():
+            if self.frozen_levels is None:
+                raise ExportError(
+                    "PAActivation is not frozen; export with paconv.export, which freezes a copy of the model"
+                )
+            return _call("PAActivation", (x, self.v, self.frozen_levels), x)
+        return approximate_activations(
+            x,
+            self.v,
+            self.beta,
+            lambda_a=None if self.lambda_a is None else self.lambda_a / self.unit,
+            lambda_delta=self.lambda_delta * self.unit,
+            least_width=LEAST_GAP * self.unit,
+            gradient_scale=(max(x.numel(), 1) * self.N) ** -0.5,
+        )
+
+    def extra_repr(self) -> str:
+        return f"N={self.N}, lambda_a={self.lambda_a}, lambda_delta={self.lambda_delta}"
+
+
+def _std(W: Tensor) -> Tensor:
+    return W.detach().double().std(unbiased=False)
+
+
+def _call(op: str, inputs: tuple[Tensor, ...], like: Tensor) -> Tensor:
+    return torch.onnx.ops.symbolic(
+        f"{DOMAIN}::{op}", inputs, dtype=like.dtype, shape=like.shape, version=OPSET_VERSION
+    )

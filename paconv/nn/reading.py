@@ -1,0 +1,119 @@
+"""What `convert` has to know about a network: the order in which its layers run, and which of them read one
+tensor.
+
+Three ways, the first that works:
+- traced: torch.fx follows the code symbolically, functional relu, + and flatten included;
+- recorded: a forward of zeros of a given input shape, watched by hooks;
+- defined: the order in which the layers were defined; nothing is known about tensors.
+
+A relu between a tensor and a convolution is looked through: every endpoint is positive, so PA(relu(x)) =
+PA(x).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd
+
+from paconv.errors import UsageError
+
+__all__ = ["LAYERS", "Reading", "read"]
+
+LAYERS = (_ConvNd, nn.Linear)
+"""Layers with weights that could be approximated."""
+
+_RELU_FUNCTIONS = (F.relu, F.relu_, torch.relu, torch.relu_)
+_RELU_METHODS = ("relu", "relu_")
+_RELU_MODULES = (nn.ReLU, nn.Identity)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """executed: names of LAYERS in the order they run. unreached: the others, as defined. sources: for the
+    layers that read one and the same tensor whenever they run, a key of that tensor. how: "traced",
+    "recorded" or "defined".
+    """
+
+    executed: tuple[str, ...]
+    unreached: tuple[str, ...]
+    sources: dict[str, Hashable]
+    how: str
+
+
+def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Reading:
+    """Read `model` by tracing, or by one forward of zeros (1, *input_shape) where that fails, or as it is
+    defined.
+
+    Raises UsageError if tracing fails and the model does not take an input of `input_shape`.
+    """
+    names = {id(module): name for name, module in model.named_modules() if isinstance(module, LAYERS)}
+    runs = _traced(model, names)
+    how = "traced"
+    if runs is None and input_shape is not None:
+        runs, how = _recorded(model, tuple(input_shape)), "recorded"
+    if runs is None:
+        return Reading(tuple(names.values()), (), {}, "defined")
+    executed = tuple(dict.fromkeys(name for name, _ in runs))
+    unreached = tuple(name for name in names.values() if name not in executed)
+    keys: dict[str, set[Hashable]] = {}
+    for name, key in runs:
+        keys.setdefault(name, set()).add(key)
+    sources = {name: found.pop() for name, found in keys.items() if len(found) == 1}
+    return Reading(executed, unreached, sources, how)
+
+
+def _traced(model: nn.Module, names: dict[int, str]) -> list[tuple[str, Hashable]] | None:
+    try:
+        graph = fx.Tracer().trace(model)
+    except Exception:  # the model's own code runs on stand-ins here, and may fail in any way
+        return None
+    modules = dict(model.named_modules(remove_duplicate=False))
+    runs = []
+    for node in graph.nodes:
+        if node.op == "call_module" and isinstance(modules[node.target], LAYERS):
+            runs.append((names[id(modules[node.target])], _source(node.all_input_nodes[0], modules).name))
+    return runs
+
+
+def _source(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
+    """The node behind any relus (and identities)."""
+    while (
+        (node.op == "call_function" and node.target in _RELU_FUNCTIONS)
+        or (node.op == "call_method" and node.target in _RELU_METHODS)
+        or (node.op == "call_module" and isinstance(modules[node.target], _RELU_MODULES))
+    ):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[str, Hashable]]:
+    watched = copy.deepcopy(model).eval()
+    like = next(watched.parameters())
+    seen: list[Tensor] = []  # kept alive, so that no two tensors have one id
+    runs: list[tuple[str, Hashable]] = []
+
+    def watch(name: str, layer: nn.Module) -> None:
+        def hook(_, args: tuple, kwargs: dict) -> None:
+            x = args[0] if args else kwargs["input"]
+            seen.append(x)
+            runs.append((name, (id(x), x._version)))
+
+        layer.register_forward_pre_hook(hook, with_kwargs=True)
+
+    for name, module in watched.named_modules():
+        if isinstance(module, LAYERS):
+            watch(name, module)
+    try:
+        with torch.no_grad():
+            watched(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise UsageError(
+            f"the model does not take one input of shape {(1, *input_shape)}: {error}"
+        ) from error
+    return runs

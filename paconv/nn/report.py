@@ -1,0 +1,79 @@
+"""What `convert` changed and what it left, with reasons, to print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from paconv.errors import UsageError
+
+__all__ = ["ConversionReport", "ConvertedConv", "KeptLayer", "conversion_report"]
+
+
+@dataclass(frozen=True)
+class ConvertedConv:
+    """A converted convolution. activation: name of the conv whose endpoints it uses, None for no PA."""
+
+    name: str
+    shape: str
+    activation: str | None
+
+
+@dataclass(frozen=True)
+class KeptLayer:
+    """A layer that stays real, why in a word (`code`) and in a sentence (`reason`)."""
+
+    name: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """The outcome of a conversion; `str` gives a line per layer."""
+
+    M: int
+    N: int | None
+    order: str
+    converted: tuple[ConvertedConv, ...]
+    kept: tuple[KeptLayer, ...]
+
+    def __str__(self) -> str:
+        width = max(len(layer.name) for layer in (*self.converted, *self.kept))
+        planes = f"M={self.M}, N={'full precision' if self.N is None else self.N}"
+        lines = [
+            f"PA conversion ({planes}; layers {self.order}): "
+            f"{len(self.converted)} converted, {len(self.kept)} kept real"
+        ]
+        for conv in self.converted:
+            shared = (
+                "" if conv.activation in (None, conv.name) else f", activation endpoints of {conv.activation}"
+            )
+            lines.append(f"  converted  {conv.name:<{width}}  {conv.shape}{shared}")
+        lines += [f"  kept       {layer.name:<{width}}  {layer.code}: {layer.reason}" for layer in self.kept]
+        return "\n".join(lines)
+
+
+def conversion_report(model: nn.Module) -> ConversionReport:
+    """The report of a model that `convert` made. Raises UsageError for another model."""
+    config = getattr(model, "paconv_conversion", None)
+    if config is None:
+        raise UsageError("this model was not made by paconv.convert, so there is no conversion to report")
+    return ConversionReport(
+        M=config["M"],
+        N=config["N"],
+        order=config["order"],
+        converted=tuple(
+            ConvertedConv(name, _shape(model.get_submodule(name)), owner)
+            for name, owner in config["plan"].items()
+        ),
+        kept=tuple(KeptLayer(**layer) for layer in config["kept"]),
+    )
+
+
+def _shape(conv: nn.Conv2d) -> str:
+    text = f"{conv.in_channels}->{conv.out_channels}, {'x'.join(map(str, conv.kernel_size))}"
+    if set(conv.stride) != {1}:
+        text += f", stride {'x'.join(map(str, dict.fromkeys(conv.stride)))}"
+    return text + (f", {conv.groups} groups" if conv.groups > 1 else "")
