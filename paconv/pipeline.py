@@ -1,0 +1,143 @@
+"""`paconv.optimize`: the passes in their order, from model.onnx to pa.onnx.
+
+Canonical form first: no-ops go, so that patterns are adjacent. Then the machine form: PABitConv, and packed weights
+where activations are real. PABitConv's endpoints can differ by channel and direction, so what stands before it folds
+only then; what stands behind it folds last, because endpoints keep decisions exact and an output scale doesn't.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import onnx
+
+from paconv.errors import ModelError
+from paconv.files import replacing, write_text
+from paconv.model_io import load_model
+from paconv.passes.base import Pass, Rewrite, Skip
+from paconv.passes.drop_no_ops import DROP_NO_OPS
+from paconv.passes.drop_relu import DROP_RELU
+from paconv.passes.fold_after import FOLD_AFTER
+from paconv.passes.fold_before import FOLD_BEFORE
+from paconv.passes.graph import ModelGraph, inner_convs
+from paconv.passes.lower_conv import LOWER_CONV
+from paconv.passes.lower_weights import LOWER_WEIGHTS
+from paconv.passes.matching import is_op, is_paconv_op, producer
+from paconv.passes.remove_dead import REMOVE_DEAD
+from paconv.passes.report import ConversionReport, ConvLine
+from paconv.passes.share_constants import SHARE_CONSTANTS
+
+__all__ = ["PIPELINE", "OptimizeResult", "optimize"]
+
+PIPELINE: tuple[tuple[Pass, ...], ...] = (
+    (DROP_NO_OPS,),
+    (LOWER_CONV,),
+    (LOWER_WEIGHTS,),
+    (REMOVE_DEAD,),
+    (DROP_RELU, REMOVE_DEAD, FOLD_BEFORE, REMOVE_DEAD),
+    (FOLD_AFTER,),
+    (SHARE_CONSTANTS,),
+    (REMOVE_DEAD,),
+)
+"""Groups of passes; a group is repeated until none of its passes rewrites anything, so that chains fold whole."""
+
+
+@dataclass(frozen=True)
+class OptimizeResult:
+    """model: the optimized model; report: what was done to each convolution."""
+
+    model: onnx.ModelProto
+    report: ConversionReport
+
+
+def optimize(
+    model: str | os.PathLike | onnx.ModelProto,
+    output: str | os.PathLike | None = None,
+    *,
+    allow_unchanged: bool = False,
+    report: str | os.PathLike | None = None,
+) -> OptimizeResult:
+    """Turn an exported model into its packed form: quantized Conv to PABitConv, batch norms and ReLUs folded.
+
+    model: an ONNX file or ModelProto (left as it is). output: where to write the result, None for nowhere; it may be
+    the input file. report: where to write the conversion report as JSON. A model that is already optimized comes back
+    as it is.
+
+    Raises ModelError if the model can't be read, is inconsistent, or has nothing to convert and allow_unchanged is
+    false; PaconvError if an output can't be written, which is found before the work. Nothing is left half-written.
+    """
+    with ExitStack() as stack:
+        temporary = None if output is None else stack.enter_context(replacing(output))
+        report_temporary = None if report is None else stack.enter_context(replacing(report))
+        where = "model" if isinstance(model, onnx.ModelProto) else str(model)
+        source = model if isinstance(model, onnx.ModelProto) else load_model(model)
+        result = _optimize(source, where, allow_unchanged)
+        if temporary is not None:
+            temporary.write_bytes(result.model.SerializeToString())
+        if report_temporary is not None:
+            write_text(report_temporary, result.report.to_json())
+    return result
+
+
+def _optimize(model: onnx.ModelProto, where: str, allow_unchanged: bool) -> OptimizeResult:
+    graph = ModelGraph(model, where)
+    convs = [n for n in graph.nodes if is_op(n, "Conv") or is_paconv_op(n, "PABitConv")]
+    before = {id(n): _form(n) for n in convs}
+    counts: Counter[str] = Counter()
+    rewrites: list[Rewrite] = []
+    skips: dict[str, list[Skip]] = {}
+    for group in PIPELINE:
+        while True:
+            results = [(p, p.run(graph)) for p in group]
+            for p, result in results:
+                counts[p.name] += len(result.rewritten)
+                rewrites += result.rewritten
+                skips[p.name] = result.skipped
+            if not any(result.rewritten for _, result in results):
+                break
+
+    lines = [_line(n, graph, before[id(n)], rewrites, skips) for n in convs]
+    lines += [ConvLine(name, "real", reason) for name, reason in inner_convs(model)]
+    report = ConversionReport(lines, dict(counts))
+    if not any(line.converted for line in lines):
+        if not allow_unchanged:
+            raise ModelError(f"{where}: nothing to convert: {_why_nothing(lines)}; use --allow-unchanged to keep it as it is")
+        counts.clear()
+        report.passes = {}
+    report.changed = sum(counts.values()) > 0
+    optimized = graph.export() if report.changed else model
+    report.bytes_before, report.bytes_after = model.ByteSize(), optimized.ByteSize()
+    return OptimizeResult(optimized, report)
+
+
+def _form(node) -> str:
+    if is_paconv_op(node, "PABitConv"):
+        return "bit-conv"
+    return "weights-only" if is_paconv_op(producer(node.inputs[1]), "PAUnpackWeight") else "real"
+
+
+def _line(node, graph: ModelGraph, before: str, rewrites: list[Rewrite], skips: dict[str, list[Skip]]) -> ConvLine:
+    label, form = graph.label(node), _form(node)
+
+    def reasons(*passes: Pass) -> list[str]:
+        return [s.reason for p in passes for s in skips[p.name] if s.node == label]
+
+    if before != "real":
+        reason = "already-converted"
+    elif form == "bit-conv":
+        reason = "converted"
+    else:
+        reason = reasons(LOWER_CONV, LOWER_WEIGHTS)[0 if form == "weights-only" else -1]
+    folds = {"relu", "bn-before", "affine-before", "bn-after", "affine-after"}
+    folded = tuple(r.what for r in rewrites if r.node == label and r.what in folds)
+    return ConvLine(label, form, reason, folded, tuple(reasons(FOLD_BEFORE, FOLD_AFTER)))
+
+
+def _why_nothing(lines: list[ConvLine]) -> str:
+    if not lines:
+        return "it has no Conv"
+    counts = Counter(line.reason for line in lines)
+    return f"{len(lines)} Conv, none converted (" + ", ".join(f"{k}: {n}" for k, n in counts.most_common()) + ")"

@@ -1,0 +1,69 @@
+"""Relu and Clip in front of endpoints go where they decide nothing.
+
+Clip to [l, h] (Relu: l = 0, h = +inf) doesn't move x across an endpoint v with l < v <= h:
+clip(x) >= v if and only if x >= v. If that holds for every endpoint of everything that reads the Clip, all of it can
+read x instead. A NaN endpoint is never reached either way. A NaN x reaches no endpoint without the Clip; ONNX leaves
+open what Clip and Relu make of a NaN, so there nothing is promised.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from paconv.passes.base import Pass, PassResult, Rewrite
+from paconv.passes.bit_conv import bit_convs, parameter
+from paconv.passes.graph import ModelGraph
+from paconv.passes.matching import is_op, is_paconv_op, optional_input, readers, static_value
+
+__all__ = ["DROP_RELU"]
+
+
+def _bounds(node: gs.Node) -> tuple[float, float] | None:
+    """(l, h) of a Relu, or of a Clip with constant bounds."""
+    if is_op(node, "Relu"):
+        return 0.0, np.inf
+    if not is_op(node, "Clip"):
+        return None
+    bounds = []
+    for index, default in ((1, -np.inf), (2, np.inf)):
+        tensor = optional_input(node, index)
+        value = np.float32(default) if tensor is None else static_value(tensor)
+        if value is None or value.size != 1 or np.isnan(value).any():
+            return None
+        bounds.append(float(value.reshape(())))
+    return bounds[0], bounds[1]
+
+
+def _endpoints(node: gs.Node, known: set[int]) -> np.ndarray | None:
+    """Endpoints through which alone `node` sees its input 0, if it compares by x >= v; else None."""
+    if id(node) in known:
+        return parameter(node, "v") if (parameter(node, "sign") == 1).all() else None
+    return static_value(node.inputs[1]) if is_paconv_op(node, "PAActivation") else None
+
+
+def _run(graph: ModelGraph) -> PassResult:
+    result = PassResult()
+    known = {id(n) for n in bit_convs(graph)}
+    for node in graph.nodes:
+        bounds = _bounds(node)
+        if bounds is None or not graph.is_free(node.outputs[0]):
+            continue
+        consumers = readers(node.outputs[0])
+        endpoints = [_endpoints(n, known) if i == 0 else None for n, i in consumers]
+        if not consumers or any(v is None for v in endpoints):
+            continue
+        low, high = bounds
+        if all((np.isnan(v) | ((v > low) & (v <= high))).all() for v in endpoints):
+            for consumer, index in consumers:
+                consumer.inputs[index] = node.inputs[0]
+                result.rewritten.append(Rewrite("relu", graph.label(consumer)))
+    return result
+
+
+DROP_RELU = Pass(
+    name="drop-relu",
+    requires="nothing",
+    ensures="no Relu or Clip is read by endpoints alone that all lie above its lower and up to its upper bound",
+    run=_run,
+)

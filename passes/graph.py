@@ -1,0 +1,210 @@
+"""A model as onnx-graphsurgeon's graph, and back without loss.
+
+graphsurgeon carries neither every attribute type nor doc strings, and moves initializers about. So the model it came
+from stays at hand: on the way back, a node that no pass touched is the original NodeProto, inputs, outputs, metadata
+and functions are the original ones, and of initializers exactly those remain that something still reads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
+
+from paconv.model_io import check_model
+from paconv.ops import DOMAIN, add_functions
+
+__all__ = ["ModelGraph", "inner_convs"]
+
+
+class ModelGraph:
+    """The top-level graph of a model, for passes to edit. Subgraphs (If, Loop) are never edited.
+
+    nodes: the graphsurgeon nodes in topological order; protected: names of tensors that must go on existing, because
+    they are graph outputs or are read inside a subgraph. Tensors carry the shapes found by shape inference.
+    """
+
+    def __init__(self, model: onnx.ModelProto, where: str = "model"):
+        """Raises ModelError if the model is inconsistent (paconv.model_io.check_model)."""
+        self._original = model
+        self._gs = gs.import_onnx(_without_overridable(check_model(model, where)))
+        self.nodes: list[gs.Node] = self._gs.nodes
+        self.protected = {t.name for t in model.graph.output} | _names_in_subgraphs(model.graph)
+        self._untouched = {
+            _key(proto): (OnnxExporter.export_node(node), proto)
+            for node, proto in zip(self.nodes, model.graph.node, strict=True)
+        }
+        self._original_names = _names_used(model.graph) | {i.name for i in (*model.graph.initializer, *model.graph.input)}
+        self._taken = set(self._original_names)
+        self._labels = _unique_labels(self.nodes)
+        self._kept = list(self.nodes)  # ids in _labels stay valid while the nodes are referenced
+
+    def label(self, node: gs.Node) -> str:
+        """A name for `node`: its own, or else that of its first output in the original model. Unique at top level."""
+        return self._labels.get(id(node)) or node.name or node.outputs[0].name
+
+    def is_free(self, tensor: gs.Tensor) -> bool:
+        """Whether the tensor may disappear: no graph output and not read in a subgraph."""
+        return tensor.name not in self.protected
+
+    def replace_input(self, node: gs.Node, index: int, values: np.ndarray, name: str) -> None:
+        """Give `node` a new initializer as its input `index`. Other nodes that read the old one aren't affected."""
+        old = node.inputs[index]
+        if old.name not in self._original_names and len(old.outputs) == 1:
+            self._taken.discard(old.name)
+        node.inputs[index] = self.constant(values, name)
+
+    def constant(self, values: np.ndarray, name: str) -> gs.Constant:
+        """A new initializer called `name` or, where that is taken, `name`.1, .2, ..."""
+        candidate, count = name, 0
+        while candidate in self._taken:
+            count += 1
+            candidate = f"{name}.{count}"
+        self._taken.add(candidate)
+        return gs.Constant(candidate, np.ascontiguousarray(values))
+
+    def export(self) -> onnx.ModelProto:
+        """The model as it is now, self-contained: with the functions of the paconv ops it uses, without unused parts.
+
+        Graph inputs and outputs, opsets, IR version and metadata of the model are the original's.
+        """
+        original = self._original
+        model = onnx.ModelProto()
+        for field, value in original.ListFields():
+            if field.name != "graph":
+                _copy_field(model, field, value)
+        for field, value in original.graph.ListFields():
+            if field.name not in ("node", "initializer", "sparse_initializer", "value_info"):
+                _copy_field(model.graph, field, value)
+
+        model.graph.node.extend(self._export_node(node) for node in self.nodes)
+        used = _names_used(model.graph)
+        constants = {t.name: t for t in self._gs.tensors().values() if isinstance(t, gs.Constant)}
+        known = set()
+        for initializer in original.graph.initializer:
+            if initializer.name in used:
+                known.add(initializer.name)
+                model.graph.initializer.append(initializer)
+        for sparse in original.graph.sparse_initializer:
+            if sparse.values.name in used:
+                known.add(sparse.values.name)
+                model.graph.sparse_initializer.append(sparse)
+        for name, tensor in constants.items():
+            if name not in known:
+                model.graph.initializer.append(onnx.numpy_helper.from_array(tensor.values, name))
+        model.graph.value_info.extend(self._value_info(used))
+        _drop_unused_functions(model)
+        add_functions(model)
+        return model
+
+    def _export_node(self, node: gs.Node) -> onnx.NodeProto:
+        exported = OnnxExporter.export_node(node)
+        before, proto = self._untouched.get(_key(exported), (None, None))
+        kept = onnx.NodeProto()
+        kept.CopyFrom(proto if before == exported else exported)
+        kept.ClearField("doc_string")
+        return kept
+
+    def _value_info(self, used: set[str]) -> list[onnx.ValueInfoProto]:
+        """The original's shapes of tensors that still exist, and inferred ones for what PABitConv computes."""
+        listed = [v for v in self._original.graph.value_info if v.name in used]
+        known = {v.name for v in listed} | {v.name for v in self._original.graph.output}
+        for node in self.nodes:
+            if node.domain == DOMAIN and node.op == "PABitConv":
+                tensor = node.outputs[0]
+                if tensor.name not in known and tensor.dtype is not None and tensor.shape is not None:
+                    listed.append(OnnxExporter.export_value_info_proto(tensor, do_type_check=True))
+        return listed
+
+
+def _key(node: onnx.NodeProto) -> tuple[str, ...]:
+    return tuple(node.output)
+
+
+def _copy_field(target, field, value) -> None:
+    if field.is_repeated:
+        getattr(target, field.name).extend(value)
+    elif field.message_type is not None:
+        getattr(target, field.name).CopyFrom(value)
+    else:
+        setattr(target, field.name, value)
+
+
+def _without_overridable(model: onnx.ModelProto) -> onnx.ModelProto:
+    """An initializer that is also a graph input is only a default: for the passes it isn't a constant."""
+    inputs = {i.name for i in model.graph.input}
+    kept = [i for i in model.graph.initializer if i.name not in inputs]
+    if len(kept) < len(model.graph.initializer):
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+    return model
+
+
+def _subgraphs(nodes) -> list[onnx.GraphProto]:
+    found = []
+    for node in nodes:
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                if graph.node or graph.output:
+                    found += [graph, *_subgraphs(graph.node)]
+    return found
+
+
+def inner_convs(model: onnx.ModelProto) -> list[tuple[str, str]]:
+    """(name, reason code) of every Conv that isn't in the top-level graph."""
+
+    def convs(nodes, reason: str) -> list[tuple[str, str]]:
+        found = [n for n in nodes if n.op_type == "Conv" and n.domain in ("", "ai.onnx")]
+        return [(n.name or n.output[0], reason) for n in found]
+
+    inner = [entry for g in _subgraphs(model.graph.node) for entry in convs(g.node, "inside-subgraph")]
+    for function in model.functions:
+        if function.domain != DOMAIN:
+            nodes = [*function.node, *(n for g in _subgraphs(function.node) for n in g.node)]
+            inner += convs(nodes, "inside-function")
+    return inner
+
+
+def _names_in_subgraphs(graph: onnx.GraphProto) -> set[str]:
+    names = set()
+    for inner in _subgraphs(graph.node):
+        names.update(t.name for t in inner.output)
+        names.update(name for node in inner.node for name in (*node.input, *node.output))
+    return names
+
+
+def _names_used(graph: onnx.GraphProto) -> set[str]:
+    names = {t.name for t in graph.output} | _names_in_subgraphs(graph)
+    names.update(name for node in graph.node for name in (*node.input, *node.output))
+    return names
+
+
+def _unique_labels(nodes: list[gs.Node]) -> dict[int, str]:
+    labels, seen = {}, set()
+    for index, node in enumerate(nodes):
+        outputs = [t.name for t in node.outputs if t.name]
+        candidates = [node.name, *outputs, f"{node.op}_{index}"]
+        label = next((c for c in candidates if c and c not in seen), f"{node.op}_{index}")
+        seen.add(label)
+        labels[id(node)] = label
+    return labels
+
+
+def _drop_unused_functions(model: onnx.ModelProto) -> None:
+    """Keep only functions of other domains that something calls, directly or through another function."""
+    by_id = {(f.domain, f.name): f for f in model.functions}
+    wanted: set[tuple[str, str]] = set()
+
+    def visit(nodes) -> None:
+        for node in [*nodes, *(n for g in _subgraphs(nodes) for n in g.node)]:
+            name = (node.domain, node.op_type)
+            if name in by_id and name not in wanted:
+                wanted.add(name)
+                visit(by_id[name].node)
+
+    visit(model.graph.node)
+    kept = [f for f in model.functions if f.domain == DOMAIN or (f.domain, f.name) in wanted]
+    if len(kept) < len(model.functions):
+        del model.functions[:]
+        model.functions.extend(kept)

@@ -1,0 +1,111 @@
+"""Conv(PAActivation(x), PAWeight(W)) becomes PABitConv(x): real-valued products become AND and popcount (eq. 19).
+
+Exact by construction: level values and weight values are the same float32 numbers as before; only the order of the
+summation changes. Output scale 1 and bias b (or 0) leave room for later folding.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from paconv.bits import MAX_PLANES, one_hot_masks
+from paconv.ops import DOMAIN
+from paconv.ops.pa_bit_conv import MAX_WINDOW
+from paconv.passes.base import Pass, PassResult, Rewrite, Skip, Unsuitable
+from paconv.passes.conv_geometry import conv_geometry
+from paconv.passes.graph import ModelGraph
+from paconv.passes.matching import is_op, is_paconv_op, optional_input, producer, static_value
+from paconv.passes.weight_codes import packed_weight
+
+__all__ = ["LOWER_CONV"]
+
+
+def _activation(node: gs.Node | None) -> tuple[np.ndarray, np.ndarray]:
+    """Endpoints (N,) ascending, NaN last, and levels (N+1,) of a PAActivation node. The count of endpoints reached
+    doesn't depend on their order, so sorting changes nothing.
+    """
+    if not is_paconv_op(node, "PAActivation"):
+        raise Unsuitable("real-activations")
+    v, levels = (static_value(t) for t in node.inputs[1:])
+    if v is None or levels is None:
+        raise Unsuitable("endpoints-not-constant")
+    if v.dtype != np.float32 or levels.dtype != np.float32:
+        raise Unsuitable("not-float32")
+    if v.ndim != 1 or not v.size or levels.shape != (v.size + 1,) or not np.isfinite(levels).all():
+        raise Unsuitable("malformed-activation-levels")
+    if v.size > MAX_PLANES:
+        raise Unsuitable("more-than-8-planes")
+    if levels[0] != 0:
+        raise Unsuitable("level-zero-not-zero")
+    return np.sort(v), levels
+
+
+def _bias(conv: gs.Node, out: int) -> np.ndarray:
+    tensor = optional_input(conv, 2)
+    if tensor is None:
+        return np.zeros(out, np.float32)
+    bias = static_value(tensor)
+    if bias is None or bias.dtype != np.float32 or bias.shape != (out,):
+        raise Unsuitable("bias-not-constant")
+    return bias
+
+
+def _lower(conv: gs.Node, graph: ModelGraph) -> None:
+    weight_node = producer(conv.inputs[1])
+    if not is_paconv_op(weight_node, "PAWeight"):
+        raise Unsuitable("real-weights")
+    activation_node = producer(conv.inputs[0])
+    v, levels = _activation(activation_node)
+    packed = packed_weight(weight_node)
+    if prod(packed.shape[1:]) > MAX_WINDOW:
+        raise Unsuitable("window-too-large")
+    geometry = conv_geometry(conv, tuple(packed.shape[2:]))
+    out = packed.shape[0]
+    parameters = {
+        "W": packed.W,
+        "alpha": packed.alpha,
+        "v": v[None],
+        "sign": np.ones(1, np.int8),
+        "beta": levels,
+        "scale": np.ones(out, np.float32),
+        "bias": _bias(conv, out),
+    }
+    label = graph.label(conv)
+    X = activation_node.inputs[0]
+    conv.op, conv.domain, conv.name = "PABitConv", DOMAIN, label
+    conv.inputs = [X, *(graph.constant(value, f"{label}.{name}") for name, value in parameters.items())]
+    conv.attrs = {
+        "weight_shape": packed.shape,
+        "weight_masks": packed.masks,
+        "level_masks": one_hot_masks(v.size),
+        "strides": geometry.strides,
+        "pads": geometry.pads,
+        "dilations": geometry.dilations,
+        "group": geometry.group,
+    }
+
+
+def _run(graph: ModelGraph) -> PassResult:
+    result = PassResult()
+    for node in graph.nodes:
+        if not is_op(node, "Conv"):
+            continue
+        label = graph.label(node)
+        try:
+            _lower(node, graph)
+        except Unsuitable as refusal:
+            result.skipped.append(Skip(refusal.reason, label))
+        else:
+            result.rewritten.append(Rewrite("bit-conv", label))
+    return result
+
+
+LOWER_CONV = Pass(
+    name="lower-conv",
+    requires="nothing stands between the PA functions and the Conv that reads them",
+    ensures="every Conv of a constant PAActivation and a constant PAWeight is a PABitConv with all inputs and attributes",
+    run=_run,
+)

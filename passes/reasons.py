@@ -1,0 +1,41 @@
+"""Why a convolution, or something beside it, was left as it is: stable codes and one sentence each."""
+
+from __future__ import annotations
+
+__all__ = ["REASONS", "explain"]
+
+REASONS = {
+    "converted": "Lowered by this run.",
+    "already-converted": "It was in this form before this run.",
+    # a convolution that stays real
+    "real-weights": "Its weight doesn't come from a PAWeight, so it was meant to stay full precision.",
+    "not-2d": "Its weight isn't of rank 4; only 2-D convolutions have a piecewise form.",
+    "not-float32": "The weight, the endpoints or the levels aren't float32.",
+    "weight-not-constant": "The PAWeight reads a weight, endpoints or levels that aren't initializers.",
+    "malformed-weight-levels": "The PAWeight needs M >= 1 finite endpoints u (M,) and M+1 finite levels.",
+    "non-finite-weights": "The weight holds NaN or infinity.",
+    "no-zero-weight-level": "None of the weight's levels is exactly 0, as the middle piece's must be.",
+    "more-than-8-weight-planes": "It has more than 8 non-zero weight levels (M > 8).",
+    "inside-subgraph": "It is inside an If, Loop or Scan body, which isn't rewritten.",
+    "inside-function": "It is inside a model-local function, which isn't rewritten.",
+    # a convolution that becomes weights-only
+    "real-activations": "Its input doesn't come from a PAActivation, so only the weights are packed.",
+    "endpoints-not-constant": "The PAActivation's endpoints or levels aren't initializers.",
+    "malformed-activation-levels": "The PAActivation needs N >= 1 endpoints v (N,) and N+1 finite levels.",
+    "level-zero-not-zero": "The level below the first endpoint isn't 0.",
+    "more-than-8-planes": "It has more than 8 endpoints (N > 8).",
+    "bias-not-constant": "The convolution's bias isn't a float32 initializer of one value a channel.",
+    "dynamic-shape-auto-pad": "auto_pad SAME with a stride needs the image's size to become explicit pads.",
+    "window-too-large": "A window has more than 2**24 products, beyond exact float32 counts.",
+    # batch norm, multiplication or addition left beside a converted convolution
+    "read-by-others": "The batch norm (or per-channel constant) is read by something besides endpoints, so it stays.",
+    "parameters-not-constant": "The batch norm's parameters aren't float32 initializers.",
+    "training-mode": "The batch norm is in training mode.",
+    "non-finite-parameters": "The folded scale or offset isn't finite (NaN, infinity, or variance + epsilon <= 0).",
+}
+"""Code -> explanation. Codes never change their meaning."""
+
+
+def explain(code: str) -> str:
+    """The sentence for a reason code."""
+    return REASONS[code]
