@@ -45,10 +45,18 @@ def add_functions(model: onnx.ModelProto) -> None:
                 visit(called)
             wanted.append(name)
 
-    for node in model.graph.node:
-        if node.domain == DOMAIN:
-            visit(node.op_type)
+    def visit_calls(nodes) -> None:
+        for node in nodes:
+            if node.domain == DOMAIN:
+                visit(node.op_type)
+            for attribute in node.attribute:
+                for subgraph in (attribute.g, *attribute.graphs):
+                    visit_calls(subgraph.node)
+
     others = [f for f in model.functions if f.domain != DOMAIN]
+    visit_calls(model.graph.node)
+    for function in others:
+        visit_calls(function.node)
     del model.functions[:]
     model.functions.extend(others)
     model.functions.extend(SCHEMAS[name].function(standard_opset(model)) for name in wanted)
