@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from paconv.nn.calibrate import Calibration, calibrate, settle_batch_norm
 from paconv.nn.convert import convert, convert_from_config
 from paconv.nn.layers import PAConv2d, freeze_, parameter_groups, project_
 from paconv.nn.quantizers import PAActivation, PAWeight
 from paconv.nn.report import ConversionReport, conversion_report
 
 __all__ = [
+    "Calibration",
     "ConversionReport",
     "PAActivation",
     "PAConv2d",
     "PAWeight",
+    "calibrate",
     "conversion_report",
     "convert",
     "convert_from_config",
     "freeze_",
     "parameter_groups",
     "project_",
+    "settle_batch_norm",
 ]

@@ -72,7 +72,7 @@ def convert(
     spared = _spared(layers, reading, keep, first, last, depthwise)
     plan: dict[str, str | None] = {}
     owners: dict = {}
-    for name in (*reading.executed, *reading.unreached):
+    for name in layers:
         if name not in spared:
             owner = owners.setdefault(reading.sources.get(name, ("own", name)), name)
             plan[name] = owner if N is not None else None

@@ -27,8 +27,8 @@ __all__ = ["ENDPOINT_RULES", "half_gaussian_quantizer", "weight_endpoints"]
 ENDPOINT_RULES = ("paper", "lloyd")
 """Rules for the endpoints of weights."""
 
-_TOLERANCE = 1e-15
-"""Movement of every endpoint at which the fixed point counts as reached: the resolution of float64 near 1."""
+_TOLERANCE = 1e-14
+"""Relative movement at which the fixed point counts as reached: a few dozen roundings of float64."""
 
 
 @cache

@@ -35,9 +35,7 @@ def check_planes(M: int, N: int | None) -> None:
         raise UsageError(f"M, the number of weight planes, must be 2, 4, 6 or 8; found {M!r}")
     weight_endpoints(M)
     if N is not None and (isinstance(N, bool) or not isinstance(N, int) or not 1 <= N <= MAX_PLANES):
-        raise UsageError(
-            f"N, the number of activation planes, must be 1..{MAX_PLANES} or None (full precision); found {N!r}"
-        )
+        raise UsageError(f"N, the number of activation planes, must be 1..{MAX_PLANES} or None; found {N!r}")
 
 
 class PAWeight(nn.Module):

@@ -30,7 +30,7 @@ LAYERS = (_ConvNd, nn.Linear)
 
 _RELU_FUNCTIONS = (F.relu, F.relu_, torch.relu, torch.relu_)
 _RELU_METHODS = ("relu", "relu_")
-_RELU_MODULES = (nn.ReLU, nn.Identity)
+_RELU_MODULES = (nn.ReLU,)
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,14 @@ def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Readin
 
     Raises UsageError if tracing fails and the model does not take an input of `input_shape`.
     """
-    names = {id(module): name for name, module in model.named_modules() if isinstance(module, LAYERS)}
-    runs = _traced(model, names)
-    how = "traced"
+    names = [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
+    runs, how = _traced(model), "traced"
     if runs is None and input_shape is not None:
         runs, how = _recorded(model, tuple(input_shape)), "recorded"
     if runs is None:
-        return Reading(tuple(names.values()), (), {}, "defined")
+        return Reading(tuple(names), (), {}, "defined")
     executed = tuple(dict.fromkeys(name for name, _ in runs))
-    unreached = tuple(name for name in names.values() if name not in executed)
+    unreached = tuple(name for name in names if name not in executed)
     keys: dict[str, set[Hashable]] = {}
     for name, key in runs:
         keys.setdefault(name, set()).add(key)
@@ -68,12 +67,14 @@ def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Readin
     return Reading(executed, unreached, sources, how)
 
 
-def _traced(model: nn.Module, names: dict[int, str]) -> list[tuple[str, Hashable]] | None:
+def _traced(model: nn.Module) -> list[tuple[str, Hashable]] | None:
+    model = copy.deepcopy(model)  # tracing leaves stand-ins in whatever the model's code stores on itself
     try:
         graph = fx.Tracer().trace(model)
     except Exception:  # the model's own code runs on stand-ins here, and may fail in any way
         return None
     modules = dict(model.named_modules(remove_duplicate=False))
+    names = {id(module): name for name, module in model.named_modules()}
     runs = []
     for node in graph.nodes:
         if node.op == "call_module" and isinstance(modules[node.target], LAYERS):
@@ -82,7 +83,7 @@ def _traced(model: nn.Module, names: dict[int, str]) -> list[tuple[str, Hashable
 
 
 def _source(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
-    """The node behind any relus (and identities)."""
+    """The node behind any relus."""
     while (
         (node.op == "call_function" and node.target in _RELU_FUNCTIONS)
         or (node.op == "call_method" and node.target in _RELU_METHODS)
@@ -94,7 +95,7 @@ def _source(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
 
 def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[str, Hashable]]:
     watched = copy.deepcopy(model).eval()
-    like = next(watched.parameters())
+    like = next(watched.parameters(), torch.zeros(()))
     seen: list[Tensor] = []  # kept alive, so that no two tensors have one id
     runs: list[tuple[str, Hashable]] = []
 

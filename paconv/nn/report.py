@@ -11,6 +11,13 @@ from paconv.errors import UsageError
 __all__ = ["ConversionReport", "ConvertedConv", "KeptLayer", "conversion_report"]
 
 
+_ORDERS = {
+    "traced": "layers traced",
+    "recorded": "layers recorded in a forward",
+    "defined": "layers as defined, torch.fx can't trace the model; give input_shape to see what they read",
+}
+
+
 @dataclass(frozen=True)
 class ConvertedConv:
     """A converted convolution. activation: name of the conv whose endpoints it uses, None for no PA."""
@@ -43,7 +50,7 @@ class ConversionReport:
         width = max(len(layer.name) for layer in (*self.converted, *self.kept))
         planes = f"M={self.M}, N={'full precision' if self.N is None else self.N}"
         lines = [
-            f"PA conversion ({planes}; layers {self.order}): "
+            f"PA conversion ({planes}; {_ORDERS[self.order]}): "
             f"{len(self.converted)} converted, {len(self.kept)} kept real"
         ]
         for conv in self.converted:
