@@ -1,0 +1,171 @@
+"""Starting values from data: endpoints and levels of activations, and the statistics of batch norms.
+
+Calibration of one quantizer from the positive finite part x of its input:
+
+    unit      = sqrt(mean x^2)                          1 for a half Gaussian of unit variance, the case after
+    batch norm beta_i    = mean of x over [v_i, v_{i+1})
+    v_i       = (beta_{i-1} + beta_i) / 2, beta_0 = 0   repeated from unit * (initial v) until nothing moves.
+
+This is Lloyd-Max with the lowest level pinned at 0. Quantizers are calibrated in the order they run, in one
+forward: each sees its input as inference has it, after approximated weights, calibrated activations and batch
+norms with running statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from paconv.errors import UsageError
+from paconv.nn.gaussian import half_gaussian_quantizer
+from paconv.nn.quantizers import PAActivation
+
+__all__ = ["Calibration", "calibrate", "settle_batch_norm"]
+
+_SAMPLE = 1 << 18
+"""Activations a quantizer is calibrated from; more are subsampled (seeded)."""
+
+_ROUNDS = 1000
+"""Lloyd-Max rounds at most; data usually settle in well under a hundred."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What happened to one PAActivation: `positive` is how many positive inputs it saw in all (0: it keeps
+    the half Gaussian's values, scaled by `unit`), `unit` the scale of its input. A quantizer that never ran
+    isn't listed.
+    """
+
+    name: str
+    positive: int
+    unit: float
+
+    def __str__(self) -> str:
+        found = (
+            f"from {self.positive} positive activations" if self.positive else "never positive, default kept"
+        )
+        return f"{self.name}: unit {self.unit:.4g}, {found}"
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, batches: Iterable[Tensor]) -> tuple[Calibration, ...]:
+    """Set v, beta and unit of every PAActivation in `model` from data, in place.
+
+    batches: inputs (B, ...) of the model, run as one batch; a few hundred images are enough. Returns one
+    Calibration per quantizer, in the order they run. The model is in eval mode meanwhile. Raises UsageError
+    if there is no batch.
+    """
+    x = _joined(batches)
+    done: dict[str, Calibration] = {}
+
+    def hook(name: str):
+        def calibrate_before_forward(quantizer: nn.Module, args: tuple) -> None:
+            if name not in done:  # a shared quantizer runs more than once
+                done[name] = _calibrate_one(name, quantizer, args[0])
+
+        return calibrate_before_forward
+
+    with ExitStack() as stack:
+        stack.enter_context(_mode(model, training=False))
+        for name, module in model.named_modules():
+            if isinstance(module, PAActivation):
+                stack.enter_context(_removing(module.register_forward_pre_hook(hook(name))))
+        model(x)
+    return tuple(done.values())
+
+
+@torch.no_grad()
+def settle_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the running statistics of every batch norm to those of the data, in place: the mean over all
+    batches.
+
+    For networks whose weights never saw data, or that were converted without training. batches: inputs (B,
+    ...) of the model. Everything but batch norm is in eval mode meanwhile. Raises UsageError if there is no
+    batch.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    count = 0
+    with _mode(model, training=False):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # cumulative average
+            norm.train()
+        try:
+            for x in batches:
+                model(x)
+                count += 1
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+    if not count:
+        raise UsageError("settle_batch_norm needs at least one batch; found none")
+
+
+def _calibrate_one(name: str, quantizer: PAActivation, x: Tensor) -> Calibration:
+    x = x.detach().reshape(-1)
+    x = x[x.isfinite()].double().cpu()
+    positive = x[x > 0]
+    scale = positive if positive.numel() else x
+    unit = scale.square().mean().sqrt().item() if scale.any() else 1.0
+    quantizer.unit.fill_(unit)
+    v, beta = (unit * torch.tensor(c, dtype=torch.float64) for c in half_gaussian_quantizer(quantizer.N))
+    if not positive.numel():
+        quantizer.v.copy_(v)
+        quantizer.beta.copy_(beta)
+        return Calibration(name, 0, unit)
+    if positive.numel() > _SAMPLE:
+        chosen = torch.randint(positive.numel(), (_SAMPLE,), generator=torch.Generator().manual_seed(0))
+        x = positive[chosen].sort().values
+    else:
+        x = positive.sort().values
+    sums = torch.cat([x.new_zeros(1), x.cumsum(0)])
+    for _ in range(_ROUNDS):
+        beta = _centroids(v, x, sums)
+        moved = (torch.cat([beta.new_zeros(1), beta[:-1]]) + beta) / 2
+        if torch.equal(moved, v):
+            break
+        v = moved
+    quantizer.v.copy_(v)
+    quantizer.project_()
+    quantizer.beta.copy_(_centroids(quantizer.v.detach().double().cpu(), x, sums))
+    return Calibration(name, positive.numel(), unit)
+
+
+def _centroids(v: Tensor, x: Tensor, sums: Tensor) -> Tensor:
+    """Mean of the ascending x over each piece [v_i, v_{i+1}); the endpoint v_i where a piece is empty."""
+    ends = torch.cat([torch.searchsorted(x, v), torch.tensor([x.numel()])])
+    count = ends.diff()
+    return torch.where(count > 0, sums[ends].diff() / count.clamp(min=1), v)
+
+
+def _joined(batches: Iterable[Tensor]) -> Tensor:
+    batches = list(batches)
+    if not batches:
+        raise UsageError("calibrate needs at least one batch; found none")
+    return torch.cat(batches)
+
+
+@contextmanager
+def _removing(handle: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Put every module in one mode; afterwards, each into the mode it was in."""
+    before = [(module, module.training) for module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, was in before:
+            module.training = was
