@@ -1,0 +1,152 @@
+"""Counting: a network and a rule give memory and operations, layer by layer and in total.
+
+Everything is an exact integer, or an exact fraction where 64 doesn't divide the bit operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+
+from paconv.cost.layers import Layer, Network
+from paconv.cost.rules import WORD_OPERATIONS, Rule, Storage, rule, storage
+from paconv.cost.schemes import layer_scheme
+from paconv.errors import UsageError
+
+__all__ = ["Cost", "LayerCost", "NetworkCost", "count"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Counts of a layer or a network. Costs add up.
+
+    binary_weights: B; real_parameters: R (weights, biases, 2 a batch-norm channel); binary_bits: stored for
+    B; macs: all multiply-accumulates, of which real_macs with real operands; bit_operations: AND + popcount
+    per bit; multiplications, comparisons: the elementwise part of binary layers, real MACs not included.
+    """
+
+    binary_weights: int = 0
+    real_parameters: int = 0
+    binary_bits: int = 0
+    macs: int = 0
+    real_macs: int = 0
+    bit_operations: int = 0
+    multiplications: Fraction = Fraction(0)
+    comparisons: Fraction = Fraction(0)
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)))
+
+    @property
+    def parameters(self) -> int:
+        return self.binary_weights + self.real_parameters
+
+    @property
+    def real_bits(self) -> int:
+        return 32 * self.real_parameters
+
+    @property
+    def bits(self) -> int:
+        return self.real_bits + self.binary_bits
+
+    @property
+    def float_bits(self) -> int:
+        """Memory of the full-precision network."""
+        return 32 * self.parameters
+
+    @property
+    def bitwise_ops(self) -> Fraction:
+        """Word operations: 64 bit operations each."""
+        return Fraction(self.bit_operations, WORD_OPERATIONS)
+
+    @property
+    def flops(self) -> Fraction:
+        return self.real_macs + self.bitwise_ops + self.multiplications + self.comparisons
+
+    @property
+    def float_flops(self) -> int:
+        """Flops of the full-precision network: its MACs."""
+        return self.macs
+
+    @property
+    def memory_saving(self) -> Fraction | None:
+        """float_bits / bits, None for a layer without parameters of its own."""
+        return Fraction(self.float_bits, self.bits) if self.bits else None
+
+    @property
+    def speedup(self) -> Fraction | None:
+        """float_flops / flops, None for a layer without operations."""
+        return Fraction(self.float_flops) / self.flops if self.flops else None
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    layer: Layer
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """layers: in the order of execution; totals: their sum; rule and storage: what was applied."""
+
+    network: Network
+    layers: tuple[LayerCost, ...]
+    totals: Cost
+    rule: Rule
+    storage: Storage
+
+
+def count(network: Network, by: Rule | None = None, stored: Storage | None = None) -> NetworkCost:
+    """Count `network` by a rule (default "text") and a storage (default "planes").
+
+    Raises UsageError if the rule is known only for other M and N than the network has.
+    """
+    by, stored = by or rule(), stored or storage()
+    _check_planes(by, network.layers)
+    first = next((layer for layer in network if layer.is_convolution), None)
+    compared: set[str] = set()
+    counted = []
+    for layer in network:
+        counted.append(
+            LayerCost(layer, _layer_cost(layer, by, stored, layer is first, layer.input_id in compared))
+        )
+        if layer.planes is not None and layer.planes.N is not None:
+            compared.add(layer.input_id)
+    return NetworkCost(network, tuple(counted), sum((c.cost for c in counted), Cost()), by, stored)
+
+
+def _check_planes(by: Rule, layers: Sequence[Layer]) -> None:
+    if by.only is None:
+        return
+    found = {layer.planes for layer in layers if layer.planes is not None}
+    if not found or any(p.scheme != "pa" or (p.M, p.N) != by.only for p in found):
+        raise UsageError(
+            f"rule {by.name}: it is known for PA with M={by.only[0]}, N={by.only[1]} only; "
+            f"found {', '.join(sorted(map(str, found))) or 'no binary layer'}; use --rule text"
+        )
+
+
+def _layer_cost(layer: Layer, by: Rule, stored: Storage, is_first: bool, compared: bool) -> Cost:
+    planes, macs = layer.planes, layer.macs
+    if planes is None:
+        elementwise = Fraction(by.first_convolution * layer.outputs if is_first else 0)
+        real = layer.weights + layer.other_parameters
+        return Cost(real_parameters=real, macs=macs, real_macs=macs, multiplications=elementwise)
+    memory = {
+        "binary_weights": layer.weights,
+        "real_parameters": layer.other_parameters,
+        "binary_bits": stored.bits_per_weight(planes) * layer.weights,
+    }
+    if planes.N is None:
+        return Cost(**memory, macs=macs, real_macs=macs)
+    fixed = layer_scheme(layer).multiplications_per_output
+    per_output = by.multiplications_per_output(planes) if fixed is None else Fraction(fixed)
+    per_activation = by.comparisons_per_activation(planes) if fixed is None else Fraction(0)
+    return Cost(
+        **memory,
+        macs=macs,
+        bit_operations=planes.M * planes.N * macs,
+        multiplications=per_output * layer.outputs,
+        comparisons=Fraction(0) if compared else per_activation * layer.inputs,
+    )

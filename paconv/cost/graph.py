@@ -1,0 +1,137 @@
+"""Questions about an ONNX graph that counting needs answered: what is constant, what produces what, what is
+live.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from paconv.ops import DOMAIN
+
+__all__ = ["GraphView", "Parameter", "attribute", "label", "op_name"]
+
+
+def attribute(node: onnx.NodeProto, name: str, default=None):
+    """Value of a node's attribute, `default` without one."""
+    for found in node.attribute:
+        if found.name == name:
+            return onnx.helper.get_attribute_value(found)
+    return default
+
+
+def label(node: onnx.NodeProto) -> str:
+    """The node's name, or its first output's where it has none."""
+    return node.name or node.output[0]
+
+
+def op_name(node: onnx.NodeProto) -> str:
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A constant tensor used as a weight.
+
+    shape: as the layer sees it; leaf: the stored tensor it comes from; coder: the PAWeight or PAUnpackWeight
+    node between the two.
+    """
+
+    shape: tuple[int, ...]
+    leaf: str
+    coder: onnx.NodeProto | None = None
+
+
+class GraphView:
+    """The live nodes of a graph, in order, with producers, consumers and constants.
+
+    A constant is an initializer, the output of a Constant node, or of a node that reads only constants.
+    """
+
+    def __init__(self, graph: onnx.GraphProto):
+        self.stored: dict[str, onnx.TensorProto] = {i.name: i for i in graph.initializer}
+        self.producer: dict[str, onnx.NodeProto] = {o: n for n in graph.node for o in n.output if o}
+        self.nodes = self._live(graph)
+        self.constants = set(self.stored)
+        self.consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            inputs = [i for i in node.input if i]
+            for name in inputs:
+                self.consumers[name].append(node)
+            if node.op_type == "Constant":
+                value = attribute(node, "value")
+                if value is not None:
+                    self.stored[node.output[0]] = value
+            nested = any(
+                a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute
+            )
+            if not nested and all(name in self.constants for name in inputs):
+                self.constants.update(o for o in node.output if o)
+
+    def _live(self, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+        """Nodes that an output of the graph depends on."""
+        wanted, seen = [o.name for o in graph.output], set()
+        while wanted:
+            name = wanted.pop()
+            if name not in seen:
+                seen.add(name)
+                node = self.producer.get(name)
+                if node is not None:
+                    wanted.extend([*node.input, *_outer_names(node)])
+        return [n for n in graph.node if any(o in seen for o in n.output)]
+
+    def array(self, name: str) -> np.ndarray | None:
+        """Value of a stored constant, None for anything else."""
+        return numpy_helper.to_array(self.stored[name]) if name in self.stored else None
+
+    def dynamic_inputs(self, node: onnx.NodeProto) -> list[str]:
+        """The node's inputs that aren't constants."""
+        return [name for name in node.input if name and name not in self.constants]
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The constant behind `name`, seen through Identity, Cast, Transpose and paconv's weight ops; else
+        None.
+        """
+        if name in self.stored:
+            return Parameter(tuple(self.stored[name].dims), name)
+        node = self.producer.get(name)
+        if node is None:
+            return None
+        if node.domain == DOMAIN and node.op_type == "PAUnpackWeight":
+            return Parameter(tuple(attribute(node, "weight_shape")), node.input[0], node)
+        inner = self.parameter(node.input[0]) if node.input else None
+        if inner is None:
+            return None
+        if node.domain == DOMAIN and node.op_type == "PAWeight":
+            return Parameter(inner.shape, inner.leaf, node)
+        if op_name(node) in ("Identity", "Cast"):
+            return inner
+        if op_name(node) == "Transpose":
+            perm = attribute(node, "perm", list(reversed(range(len(inner.shape)))))
+            return Parameter(tuple(inner.shape[p] for p in perm), inner.leaf, inner.coder)
+        return None
+
+    def leaves(self, name: str) -> list[str]:
+        """Stored tensors that the constant `name` is computed from."""
+        if name in self.stored:
+            return [name]
+        node = self.producer.get(name)
+        return (
+            [leaf for source in node.input if source for leaf in self.leaves(source)]
+            if node is not None
+            else []
+        )
+
+
+def _outer_names(node: onnx.NodeProto) -> list[str]:
+    """Names that a node's subgraphs may take from outside."""
+    graphs = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    graphs += [g for a in node.attribute for g in a.graphs]
+    inner = [n for g in graphs for n in g.node]
+    return [i for n in inner for i in [*n.input, *_outer_names(n)]] + [
+        o.name for g in graphs for o in g.output
+    ]

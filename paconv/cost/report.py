@@ -1,0 +1,165 @@
+"""The report on one network: a row a layer, totals, what was left out, and each figure's provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from paconv.cost.count import Cost, LayerCost, NetworkCost
+from paconv.cost.layers import BATCH_NORM, Layer
+from paconv.cost.tables import Column, Table, exact, grouped, ratio
+
+__all__ = ["COLUMNS", "as_data", "as_table"]
+
+_COUNTED = "counted from the model's shapes"
+_BY_RULE = "counted, by the paper's rule"
+
+COLUMNS = (
+    Column("name", "layer", left=True),
+    Column("kind", "kind", "the model", left=True),
+    Column("weight_shape", "weight shape", "the model", left=True),
+    Column("output_shape", "output", _COUNTED, left=True),
+    Column("weights", "weights", _COUNTED, grouped),
+    Column("macs", "MACs", _COUNTED, grouped),
+    Column("real_bits", "real bits", _BY_RULE, grouped),
+    Column("binary_bits", "binary bits", _BY_RULE, grouped),
+    Column("memory_saving", "saving", _BY_RULE, ratio),
+    Column("real_macs", "real MACs", _COUNTED, grouped),
+    Column("bitwise_ops", "bitwise ops", _BY_RULE, grouped),
+    Column("multiplications", "mults", _BY_RULE, grouped),
+    Column("comparisons", "comparisons", _BY_RULE, grouped),
+    Column("flops", "Flops", _BY_RULE, grouped),
+    Column("speedup", "speedup", _BY_RULE, ratio),
+)
+
+_FIGURES = (
+    "binary_weights", "real_parameters", "real_bits", "binary_bits", "bits", "float_bits", "memory_saving", "macs",
+    "real_macs", "bit_operations", "bitwise_ops", "multiplications", "comparisons", "flops", "float_flops", "speedup",
+)  # fmt: skip
+
+DEFINITIONS = (
+    "weights: real or binary, without biases. bits: 32 for a real parameter (a batch norm has 2 a channel); "
+    "binary bits by the storage. MACs: multiply-accumulates, real or binary.",
+    "bitwise ops: M*N*MACs/64; an AND (or XNOR) and its popcount of one bit are one bit operation, 64 of them "
+    "one bitwise op. mults: real multiplications of binary layers' outputs.",
+    "Flops = real MACs + bitwise ops + mults + comparisons. saving and speedup: against the same network in "
+    "full precision (32 bits a parameter, Flops = MACs).",
+)
+
+
+def figures(cost: Cost) -> dict[str, Any]:
+    """Every figure of a cost by name."""
+    return {name: exact(getattr(cost, name)) for name in _FIGURES}
+
+
+def as_data(counted: NetworkCost, source: str) -> dict[str, Any]:
+    """The whole report as plain data for JSON. source: what was counted, e.g. the file's name."""
+    network = counted.network
+    return {
+        "source": source,
+        "batch": network.batch,
+        "rule": {"name": counted.rule.name, "meaning": counted.rule.meaning},
+        "storage": {"name": counted.storage.name, "meaning": counted.storage.meaning},
+        "layers": [{**_row(item), **figures(item.cost), **_extra(item.layer)} for item in counted.layers],
+        "totals": {"weights": sum(item.layer.weights for item in counted.layers), **figures(counted.totals)},
+        "not_counted": {
+            "ops": network.uncounted_ops,
+            "parameters": [vars(held) for held in network.uncounted_parameters],
+        },
+        "provenance": _provenance(counted),
+    }
+
+
+def as_table(counted: NetworkCost, source: str, *, summed: bool = True) -> Table:
+    """The report as a table. summed: all batch norms in one row, as a person wants it; or a row each (CSV)."""
+    items = list(counted.layers)
+    norms = [item for item in items if item.layer.kind == BATCH_NORM]
+    if summed and norms:
+        items = [item for item in items if item.layer.kind != BATCH_NORM]
+        channels = sum(item.layer.weight_shape[0] for item in norms)
+        together = sum((item.cost for item in norms), Cost())
+        rows = [_row(item) for item in items]
+        rows.append({"name": f"{len(norms)} batch norms", "kind": BATCH_NORM, "weight_shape": f"{channels}",
+                     **_shown(together)})  # fmt: skip
+    else:
+        rows = [_row(item) for item in items]
+    rows.append(
+        {
+            "name": "total",
+            "weights": sum(item.layer.weights for item in counted.layers),
+            **_shown(counted.totals),
+        }
+    )
+    return Table(f"Cost of {source}", COLUMNS, rows, totals=1, notes=(*_summary(counted), *DEFINITIONS))
+
+
+def _row(item: LayerCost) -> dict[str, Any]:
+    layer = item.layer
+    return {
+        "name": layer.name,
+        "kind": f"{layer.kind} {layer.planes}" if layer.planes else layer.kind,
+        "weight_shape": "x".join(map(str, layer.weight_shape)),
+        "output_shape": "x".join(map(str, layer.output_shape[1:])),
+        "weights": layer.weights,
+        **_shown(item.cost),
+    }
+
+
+def _shown(cost: Cost) -> dict[str, Any]:
+    return {c.key: getattr(cost, c.key) for c in COLUMNS if hasattr(cost, c.key)}
+
+
+def _extra(layer: Layer) -> dict[str, Any]:
+    return {
+        "group": layer.group,
+        "shortcut": layer.shortcut,
+        "M": layer.planes.M if layer.planes else None,
+        "N": layer.planes.N if layer.planes else None,
+        "scheme": layer.planes.scheme if layer.planes else "float",
+    }
+
+
+def _summary(counted: NetworkCost) -> list[str]:
+    network, totals = counted.network, counted.totals
+    lines = []
+    if totals.bits:
+        lines.append(
+            f"memory {totals.bits / 1e6:.2f} Mbit of {totals.float_bits / 1e6:.2f} Mbit in full precision "
+            f"({ratio(totals.memory_saving)}): {totals.real_parameters:,} real parameters, "
+            f"{totals.binary_weights:,} binary weights"
+        )
+    if totals.flops:
+        lines.append(
+            f"Flops {float(totals.flops):.4g} of {totals.float_flops:.4g} in full precision ({ratio(totals.speedup)}), "
+            f"for a batch of {network.batch}"
+        )
+    ops = ", ".join(f"{op} {number}" for op, number in network.uncounted_ops.items())
+    lines.append(f"not counted (nodes): {ops or 'none'}")
+    for held in network.uncounted_parameters:
+        lines.append(f"not counted: {held.count:,} parameters {held.tensor} of {held.op} {held.node}")
+    lines.append(
+        f"rule {counted.rule.name}: {counted.rule.meaning}. storage {counted.storage.name}: {counted.storage.meaning}"
+    )
+    lines.extend(f"{text}" for text in _origin(counted))
+    return lines
+
+
+def _origin(counted: NetworkCost) -> list[str]:
+    lines = [
+        "provenance: all figures are counted from shapes; that 64 bit operations are one operation is the paper's "
+        "convention; nothing is measured"
+    ]
+    if counted.network.inferred:
+        lines.append(f"provenance: {counted.network.inferred}")
+    return lines
+
+
+def _provenance(counted: NetworkCost) -> Mapping[str, str]:
+    sources = {c.key: c.provenance for c in COLUMNS if c.provenance}
+    sources |= {
+        name: _COUNTED for name in ("binary_weights", "real_parameters", "bit_operations", "float_flops")
+    }
+    sources |= {name: _BY_RULE for name in ("bits", "float_bits")}
+    if counted.network.inferred:
+        sources["real_parameters"] = counted.network.inferred
+    return sources

@@ -1,0 +1,123 @@
+"""The accounting rules, as data. What a bit costs, and how many elementwise operations a binary convolution
+has.
+
+    bits  = 32 R + s B          R: real-valued parameters, B: binary weights, s: stored bits a weight (Storage)
+    Flops = real MACs + bases * MAC_bin / 64 + multiplications + comparisons      bases = M N
+
+An AND (or XNOR) with its popcount is ONE bit operation per MAC and base; 64 of them are one word operation.
+The sum over the elementwise part is (Rule)
+
+    multiplications = m(M, N) * outputs of binary convolutions + first * outputs of the first convolution
+    comparisons     = c * elements of binarized inputs, shared inputs once
+
+"text" is what the paper's text says (sec. 4.6.1): m = M N, c = N (the endpoints). "table7" fits the Flops
+that its Table 7 prints: m = 15, c = 0, first = 1, found by enumeration and only known to fit at M = 4, N = 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from paconv.bits import code_bits
+from paconv.cost.layers import Planes
+from paconv.errors import UsageError
+
+__all__ = ["RULES", "STORAGES", "WORD_OPERATIONS", "Rule", "Storage", "rule", "storage"]
+
+WORD_OPERATIONS = 64
+"""Bit operations in one word operation, as the paper counts CPUs. Notional: see a host's own rates for the
+truth.
+"""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Elementwise operations of PA and ABC layers. planes -> operations.
+
+    only: the (M, N) that the rule is known for, None for any.
+    """
+
+    name: str
+    meaning: str
+    multiplications_per_output: Callable[[Planes], Fraction]
+    comparisons_per_activation: Callable[[Planes], Fraction]
+    first_convolution: int = 0
+    only: tuple[int, int] | None = None
+
+
+RULES = {
+    "text": Rule(
+        "text",
+        "M*N multiplications per output, N comparisons per binarized activation (the paper's text)",
+        multiplications_per_output=lambda p: Fraction(p.M * (p.N or 0)),
+        comparisons_per_activation=lambda p: Fraction(p.endpoints),
+    ),
+    "table7": Rule(
+        "table7",
+        "15 operations per output and 1 per output of the first convolution (fitted to Table 7 at M=4, N=5)",
+        multiplications_per_output=lambda p: Fraction(15),
+        comparisons_per_activation=lambda p: Fraction(0),
+        first_convolution=1,
+        only=(4, 5),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Bits stored for each binary weight."""
+
+    name: str
+    meaning: str
+    bits_per_weight: Callable[[Planes], int]
+
+
+STORAGES = {
+    "planes": Storage("planes", "M bits a binary weight (the paper)", lambda p: p.M),
+    "level-index": Storage(
+        "level-index",
+        "ceil(log2(levels)) bits a binary weight: PA's planes are disjoint, so the index of its level holds them all",
+        lambda p: code_bits(p.weight_levels),
+    ),
+}
+
+
+def rule(
+    name: str = "text", per_output: Fraction | int | None = None, per_activation: Fraction | int | None = None
+) -> Rule:
+    """The named rule, with either number replaced where given. Raises UsageError on an unknown name or a
+    negative.
+    """
+    if name not in RULES:
+        raise UsageError(f"rule: expected {' or '.join(RULES)}; found {name}")
+    found = RULES[name]
+    if per_output is not None:
+        fixed = _non_negative("multiplications per output", per_output)
+        found = replace(
+            found,
+            multiplications_per_output=lambda p: fixed,
+            meaning=f"{found.meaning}; {fixed} multiplications per output (given)",
+        )
+    if per_activation is not None:
+        chosen = _non_negative("comparisons per activation", per_activation)
+        found = replace(
+            found,
+            comparisons_per_activation=lambda p: chosen,
+            meaning=f"{found.meaning}; {chosen} comparisons per activation (given)",
+        )
+    return found
+
+
+def storage(name: str = "planes") -> Storage:
+    """The named storage. Raises UsageError on an unknown name."""
+    if name not in STORAGES:
+        raise UsageError(f"storage: expected {' or '.join(STORAGES)}; found {name}")
+    return STORAGES[name]
+
+
+def _non_negative(what: str, value: Fraction | int) -> Fraction:
+    if value < 0:
+        raise UsageError(f"{what}: expected a number of at least 0; found {value}")
+    return Fraction(value)

@@ -1,0 +1,107 @@
+"""Tables of figures and the ways to print them: for a terminal, markdown, CSV, JSON.
+
+A cell holds the exact value; its column says how a person reads it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+__all__ = ["Column", "Table", "exact", "grouped", "markdown", "plain", "ratio", "to_csv", "to_json"]
+
+
+def grouped(value: Any) -> str:
+    """12345678 -> 12,345,678; two decimals where the value isn't whole."""
+    if isinstance(value, Fraction) and value.denominator == 1:
+        value = int(value)
+    return f"{value:,}" if isinstance(value, int) else f"{float(value):,.2f}"
+
+
+def ratio(value: Any) -> str:
+    """6.0671 -> 6.07x."""
+    return f"{float(value):.2f}x"
+
+
+def exact(value: Any) -> Any:
+    """A value as JSON and CSV hold it: a whole number as int, any other number as float."""
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    return value
+
+
+@dataclass(frozen=True)
+class Column:
+    """key: name in JSON and CSV; provenance: where its figures come from; read: value -> what a person sees."""
+
+    key: str
+    title: str
+    provenance: str = ""
+    read: Callable[[Any], str] = str
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows: column key -> exact value, None for no value. The last `totals` rows are set apart. notes: lines
+    below.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    totals: int = 0
+    notes: Sequence[str] = ()
+
+    def cells(self, row: Mapping[str, Any]) -> list[str]:
+        return ["" if row.get(c.key) is None else c.read(row[c.key]) for c in self.columns]
+
+
+def plain(table: Table) -> str:
+    """The table as text in its natural width, notes below."""
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        made.add_column(Text(column.title), justify="left" if column.left else "right", no_wrap=True)
+    for number, row in enumerate(table.rows, 1):
+        made.add_row(*map(Text, table.cells(row)), end_section=number == len(table.rows) - table.totals)
+    cells = [[c.title for c in table.columns], *map(table.cells, table.rows)]
+    width = sum(max(cell_len(row[i]) for row in cells) + 3 for i in range(len(table.columns))) + 2
+    buffer = io.StringIO()
+    Console(file=buffer, width=width, color_system=None).print(made)
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    return "\n".join([table.title, *lines, *table.notes]).rstrip() + "\n"
+
+
+def markdown(table: Table) -> str:
+    """The table as markdown: a heading, a pipe table, notes as a list."""
+    rows = [[c.title for c in table.columns], ["---" if c.left else "---:" for c in table.columns]]
+    rows += [table.cells(row) for row in table.rows]
+    body = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([f"### {table.title}", "", *body, *([""] if notes else []), *notes]) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """The rows as CSV, exact values, a header line of column keys."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([c.key for c in table.columns])
+    for row in table.rows:
+        writer.writerow(["" if row.get(c.key) is None else exact(row[c.key]) for c in table.columns])
+    return buffer.getvalue()
+
+
+def to_json(value: Any) -> str:
+    """Plain data as indented JSON; fractions become numbers."""
+    return json.dumps(value, indent=2, default=exact) + "\n"
