@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import onnx
 
+from paconv.cost.extract import parameters
+from paconv.cost.folded import write_note
 from paconv.errors import ModelError
 from paconv.files import replacing, write_text
 from paconv.model_io import load_model
@@ -108,7 +110,10 @@ def _optimize(model: onnx.ModelProto, where: str, allow_unchanged: bool) -> Opti
         counts.clear()
         report.passes = {}
     report.changed = sum(counts.values()) > 0
-    optimized = graph.export() if report.changed else model
+    optimized = model
+    if report.changed:
+        optimized = graph.export()
+        write_note(optimized, parameters(model))
     report.bytes_before, report.bytes_after = model.ByteSize(), optimized.ByteSize()
     return OptimizeResult(optimized, report)
 

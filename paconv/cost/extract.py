@@ -23,7 +23,7 @@ import onnx
 from onnx import TensorProto, inliner
 
 from paconv.cost.folded import KEY, read_note
-from paconv.cost.graph import GraphView, Parameter, attribute, label, op_name
+from paconv.cost.graph import GraphView, Parameter, attribute, op_name
 from paconv.cost.layers import (
     BATCH_NORM,
     CONV,
@@ -95,13 +95,13 @@ class _Extraction:
         uncounted: Counter[str] = Counter()
         held: list[HeldParameters] = []
         for node in self.view.nodes:
-            if all(o in self.view.constants for o in node.output):
+            if self.view.is_constant(node):
                 continue
             layer = self._layer(node)
             if layer is not None:
                 (self.batch_norms if layer.kind == BATCH_NORM else self.layers).append(layer)
         for node in self.view.nodes:
-            if node.output[0] in self.consumed or all(o in self.view.constants for o in node.output):
+            if self.view.is_constant(node) or node.output[0] in self.consumed:
                 continue
             uncounted[op_name(node)] += 1
             uncounted.update(f"{op_name(node)}/{inner}" for inner in _nested_ops(node))
@@ -167,10 +167,10 @@ class _Extraction:
             if self._value(scale, 1):
                 layer = replace(layer, bias=0 if self._value(bias, 0) else shape[0])
             else:
-                self.batch_norms.append(Layer(f"{label(node)} (output scale)", BATCH_NORM, (shape[0],)))
+                self.batch_norms.append(Layer(f"{self.view.label(node)} (output scale)", BATCH_NORM, (shape[0],)))
             if self._dims(v)[0] > 1 and key not in self.folded_inputs:
                 self.folded_inputs.add(key)
-                self.batch_norms.append(Layer(f"{label(node)} (endpoints)", BATCH_NORM, (self._dims(v)[0],)))
+                self.batch_norms.append(Layer(f"{self.view.label(node)} (endpoints)", BATCH_NORM, (self._dims(v)[0],)))
         return replace(layer, planes=planes, input_id=key, shortcut=self._is_shortcut(node, shape))
 
     def _linear(self, node: onnx.NodeProto) -> Layer | None:
@@ -186,10 +186,10 @@ class _Extraction:
         scale = self.view.parameter(node.input[1])
         if scale is None:
             return None
-        return Layer(label(node), BATCH_NORM, scale.shape, shares_weights=self._owned_before(scale.leaf))
+        return Layer(self.view.label(node), BATCH_NORM, scale.shape, shares_weights=self._owned_before(scale.leaf))
 
     def _with_weight(self, node: onnx.NodeProto, kind: str, weight: Parameter, group: int = 1) -> Layer:
-        name = label(node)
+        name = self.view.label(node)
         return Layer(
             name,
             kind,
@@ -289,7 +289,7 @@ class _Extraction:
         tensors = [self.view.stored[name] for name in names]
         sizes = [int(np.prod(t.dims, dtype=np.int64)) for t in tensors]
         return [
-            HeldParameters(label(node), op_name(node), name, size)
+            HeldParameters(self.view.label(node), op_name(node), name, size)
             for name, tensor, size in zip(names, tensors, sizes, strict=True)
             if tensor.data_type in _FLOATS and size > 1
         ]

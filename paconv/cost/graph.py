@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from paconv.ops import DOMAIN
 
-__all__ = ["GraphView", "Parameter", "attribute", "label", "op_name"]
+__all__ = ["GraphView", "Parameter", "attribute", "op_name"]
 
 
 def attribute(node: onnx.NodeProto, name: str, default=None):
@@ -22,11 +22,6 @@ def attribute(node: onnx.NodeProto, name: str, default=None):
         if found.name == name:
             return onnx.helper.get_attribute_value(found)
     return default
-
-
-def label(node: onnx.NodeProto) -> str:
-    """The node's name, or its first output's where it has none."""
-    return node.name or node.output[0]
 
 
 def op_name(node: onnx.NodeProto) -> str:
@@ -55,6 +50,7 @@ class GraphView:
     def __init__(self, graph: onnx.GraphProto):
         self.stored: dict[str, onnx.TensorProto] = {i.name: i for i in graph.initializer}
         self.producer: dict[str, onnx.NodeProto] = {o: n for n in graph.node for o in n.output if o}
+        self._labels = _unique_labels(graph)
         self.nodes = self._live(graph)
         self.constants = set(self.stored)
         self.consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
@@ -83,6 +79,14 @@ class GraphView:
                 if node is not None:
                     wanted.extend([*node.input, *_outer_names(node)])
         return [n for n in graph.node if any(o in seen for o in n.output)]
+
+    def label(self, node: onnx.NodeProto) -> str:
+        """The node's name, or that of an output where it has none of its own. Unique in the graph."""
+        return self._labels[_first_output(node)]
+
+    def is_constant(self, node: onnx.NodeProto) -> bool:
+        """Whether the node's result doesn't depend on the model's inputs."""
+        return _first_output(node) in self.constants
 
     def array(self, name: str) -> np.ndarray | None:
         """Value of a stored constant, None for anything else."""
@@ -135,3 +139,19 @@ def _outer_names(node: onnx.NodeProto) -> list[str]:
     return [i for n in inner for i in [*n.input, *_outer_names(n)]] + [
         o.name for g in graphs for o in g.output
     ]
+
+
+def _first_output(node: onnx.NodeProto) -> str:
+    return next((name for name in node.output if name), "")
+
+
+def _unique_labels(graph: onnx.GraphProto) -> dict[str, str]:
+    """First output of each node -> label."""
+    labels: dict[str, str] = {}
+    seen: set[str] = set()
+    for index, node in enumerate(graph.node):
+        candidates = [node.name, *node.output, f"{node.op_type}_{index}"]
+        label = next((c for c in candidates if c and c not in seen), f"{node.op_type}_{index}")
+        seen.add(label)
+        labels[_first_output(node)] = label
+    return labels
