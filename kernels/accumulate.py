@@ -48,8 +48,12 @@ def accumulator_budget(features: str) -> int:
 def tiling(M: int, N: int, budget: int) -> Tiling:
     """Split M x N planes into as few equal sub-blocks as fit the budget, and take as many pixels as then still fit."""
     best = min(
-        ((rows, columns) for rows in range(1, M + 1) for columns in range(1, N + 1)
-         if -(-M // rows) * -(-N // columns) <= budget),
+        (
+            (rows, columns)
+            for rows in range(1, M + 1)
+            for columns in range(1, N + 1)
+            if -(-M // rows) * -(-N // columns) <= budget
+        ),
         key=lambda parts: (parts[0] * parts[1], parts[0]),
     )
     row_sizes, column_sizes = _split(M, best[0]), _split(N, best[1])
@@ -102,9 +106,7 @@ def _emit_block(builder, planes, block, pixels, image, pixel_offsets, tap_offset
     vector = ir.VectorType(i32, LANES)
     zero = ir.Constant(vector, [0] * LANES)
     lanes = ir.Constant(vector, [0] * LANES)
-    ctpop = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector]), f"llvm.ctpop.v{LANES}i32"
-    )
+    ctpop = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), f"llvm.ctpop.v{LANES}i32")
 
     def const(value: int) -> ir.Constant:
         return ir.Constant(i64, value)
@@ -117,9 +119,7 @@ def _emit_block(builder, planes, block, pixels, image, pixel_offsets, tap_offset
         single = builder.insert_element(undefined, scalar, ir.Constant(i32, 0))
         return builder.shuffle_vector(single, undefined, lanes)
 
-    starts = [
-        builder.add(image, load_at(builder.add(pixel_offsets, const(8 * p)), i64, 8)) for p in range(pixels)
-    ]
+    starts = [builder.add(image, load_at(builder.add(pixel_offsets, const(8 * p)), i64, 8)) for p in range(pixels)]
     before = builder.block
     function = builder.function
     tap_loop = function.append_basic_block("tap")
@@ -147,12 +147,10 @@ def _emit_block(builder, planes, block, pixels, image, pixel_offsets, tap_offset
     word_weights = builder.phi(i64)
     word_weights.add_incoming(tap_weights, tap_loop)
     word_counts = [builder.phi(vector) for _ in tap_counts]
-    for inner, outer in zip(word_counts, tap_counts):
+    for inner, outer in zip(word_counts, tap_counts, strict=True):
         inner.add_incoming(outer, tap_loop)
     position = builder.mul(word, const(4 * N))
-    w = [
-        load_at(builder.add(word_weights, const(4 * LANES * (i0 + i))), vector, 4 * LANES) for i in range(m)
-    ]
+    w = [load_at(builder.add(word_weights, const(4 * LANES * (i0 + i))), vector, 4 * LANES) for i in range(m)]
     sums = []
     for p in range(pixels):
         words = builder.add(runs[p], position)
@@ -165,7 +163,7 @@ def _emit_block(builder, planes, block, pixels, image, pixel_offsets, tap_offset
     next_weights = builder.add(word_weights, const(4 * LANES * M))
     word.add_incoming(next_word, word_loop)
     word_weights.add_incoming(next_weights, word_loop)
-    for node, value in zip(word_counts, sums):
+    for node, value in zip(word_counts, sums, strict=True):
         node.add_incoming(value, word_loop)
     builder.cbranch(builder.icmp_signed("<", next_word, run), word_loop, tap_end)
 
@@ -173,7 +171,7 @@ def _emit_block(builder, planes, block, pixels, image, pixel_offsets, tap_offset
     next_tap = builder.add(tap, const(1))
     tap.add_incoming(next_tap, tap_end)
     tap_weights.add_incoming(next_weights, tap_end)
-    for node, value in zip(tap_counts, sums):
+    for node, value in zip(tap_counts, sums, strict=True):
         node.add_incoming(value, tap_end)
     builder.cbranch(builder.icmp_signed("<", next_tap, taps), tap_loop, done)
 

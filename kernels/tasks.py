@@ -28,7 +28,7 @@ def task_range(a, task):
 
 @_inline
 def window_offsets(offsets, a, first_pixel, count, tile, word_bytes):
-    """Fill offsets[p] with the bytes from the image's first word to pixel p's window; repeat the last to fill a tile."""
+    """Fill offsets[p] with the bytes from the image's first word to pixel p's window; the last fills up a tile."""
     for p in range(count + tile - 1):
         pixel = first_pixel + min(p, count - 1)
         row, column = pixel // a[F.OW] * a[F.SH], pixel % a[F.OW] * a[F.SW]

@@ -58,7 +58,7 @@ def pack_codes(codes: np.ndarray, bits: int) -> np.ndarray:
 
 
 def unpack_codes(packed: np.ndarray, count: int) -> np.ndarray:
-    """Inverse of pack_codes. packed: (bits, ceil(count / 8)) uint8 -> (count,) uint8. Raises OpError on another shape."""
+    """Inverse of pack_codes. packed: (bits, ceil(count / 8)) uint8 -> (count,) uint8. OpError on another shape."""
     if packed.ndim != 2 or packed.shape[1] != packed_bytes(count) or not 1 <= packed.shape[0] <= 8:
         raise OpError(
             f"packed codes of {count} weights: expected shape (bits, {packed_bytes(count)}), bits 1..8; "

@@ -46,7 +46,7 @@ def windows(x: np.ndarray, kernel, strides, pads, dilations) -> np.ndarray:
     """Zero-padded windows. x (B, C, H, W) -> (B, OH, OW, C, KH, KW), a view of the padded copy."""
     top, left, bottom, right = pads
     padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations)]
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
     view = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
     view = view[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
     return view.transpose(0, 2, 3, 1, 4, 5)

@@ -76,7 +76,12 @@ def make_case(
         endpoints = np.broadcast_to(v, (C, E))[:, rng.integers(0, E)][None, :, None, None]
         endpoints = np.broadcast_to(np.where(np.isfinite(endpoints), endpoints, 0).astype(np.float32), X.shape)
         choice = rng.integers(0, 8, X.shape)
-        values = [X, endpoints, np.nextafter(endpoints, np.float32(np.inf)), np.nextafter(endpoints, -np.float32(np.inf))]
+        values = [
+            X,
+            endpoints,
+            np.nextafter(endpoints, np.float32(np.inf)),
+            np.nextafter(endpoints, -np.float32(np.inf)),
+        ]
         values += [np.float32(x) for x in (np.nan, np.inf, -np.inf, -0.0)]
         X = np.choose(choice, values).astype(np.float32)
     sign = rng.choice(np.array([-1, 1], np.int8), rows)
@@ -113,7 +118,7 @@ def cases(draw, max_planes: int = 8, codings: bool = True) -> Case:
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     dilations = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     pads = draw(st.tuples(*[st.integers(0, 3)] * 4))
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations)]
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
     size = tuple(max(1, spans[a] - pads[a] - pads[a + 2]) + draw(st.integers(0, 9)) for a in range(2))
     level_coding = draw(st.sampled_from(["one-hot", "binary", "thermometer"] if codings else ["one-hot"]))
     N = draw(st.integers(1, 4 if level_coding == "binary" else max_planes))
@@ -155,11 +160,13 @@ def model_of(case: Case, counts: bool = False, **changes) -> onnx.ModelProto:
         "one_node",
         [helper.make_tensor_value_info("X", TensorProto.FLOAT, changes.get("x_shape", ["B", "C", "H", "W"]))]
         + [
-            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(case.inputs[n].dtype), case.inputs[n].shape)
+            helper.make_tensor_value_info(
+                n, helper.np_dtype_to_tensor_dtype(case.inputs[n].dtype), case.inputs[n].shape
+            )
             for n, value in inputs.items()
             if value is None
         ],
-        [helper.make_tensor_value_info("Y", op.outputs[0].dtype, ["d%d" % k for k in range(6 if counts else 4)])],
+        [helper.make_tensor_value_info("Y", op.outputs[0].dtype, [f"d{k}" for k in range(6 if counts else 4)])],
         [numpy_helper.from_array(value, name) for name, value in inputs.items() if value is not None],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)

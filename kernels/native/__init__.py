@@ -11,7 +11,7 @@ from pathlib import Path
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, field_enum
 from paconv.ops import DOMAIN, LIBRARY_OPS
-from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_WINDOW
+from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
 __all__ = ["FOLDER", "SOURCES", "tables_header"]
 
@@ -29,6 +29,7 @@ def tables_header() -> str:
         "MAX_PLANES": MAX_PLANES,
         "MAX_ENDPOINTS": MAX_ENDPOINTS,
         "MAX_WINDOW": MAX_WINDOW,
+        "MAX_PAD": MAX_PAD,
     }
     inputs, attributes = [t.name for t in op.inputs], [a.name for a in op.attributes]
     parts = [

@@ -31,7 +31,7 @@ typedef struct {
 } Kernels;
 
 static Kernels kernels;
-static int (*resolver)(int64_t M, int64_t N);
+static int (*resolver)(const char *name, int64_t M, int64_t N);
 
 /* Install a kernel by name. M and N are ignored by kernels that don't depend on them. Returns 0 for an unknown name. */
 EXPORT int paconv_install(const char *name, int64_t M, int64_t N, Task task) {
@@ -49,8 +49,9 @@ EXPORT int paconv_install(const char *name, int64_t M, int64_t N, Task task) {
   return 1;
 }
 
-/* `resolve` is called when a node is created, to install the kernels for (M, N); it returns 0 if it could not. */
-EXPORT void paconv_set_resolver(int (*resolve)(int64_t M, int64_t N)) { resolver = resolve; }
+/* `resolve` is called when a node is created, to install what the kernel `name` for (M, N) needs; it returns 0 if it
+ * could not. */
+EXPORT void paconv_set_resolver(int (*resolve)(const char *name, int64_t M, int64_t N)) { resolver = resolve; }
 
 /* ---- a node ----------------------------------------------------------------------------------------------------- */
 
@@ -143,16 +144,14 @@ static OrtStatus *read_ints(const Node *node, const OrtKernelInfo *info, int att
   const size_t capacity = sizeof ints->values / sizeof *ints->values;
   ints->count = capacity;
   OrtStatus *status = ORT_CALL(KernelInfoGetAttributeArray_int64)(info, name, ints->values, &ints->count);
-  if (status) {
-    drop(status);
-    if (ints->count > capacity)
-      return failure(node, "expected at most %zu integers in %s; found %zu", capacity, name, ints->count);
+  drop(status);
+  if (status && ints->count > capacity)
+    return failure(node, "expected at most %zu integers in %s; found %zu", capacity, name, ints->count);
+  if (status || !ints->count) /* onnxruntime reads a list of floats as an empty list of integers */
     return failure(node, "expected the attribute %s, a list of integers; found none", name);
-  }
   const size_t length = (size_t)ATTRIBUTE_LENGTHS[attribute];
   if (length && ints->count != length)
     return failure(node, "expected %zu integers in %s; found %zu", length, name, ints->count);
-  if (!ints->count) return failure(node, "expected integers in %s; found an empty list", name);
   return NULL;
 }
 
@@ -242,8 +241,9 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
     return failure(node, "expected strides of at least 1; found %s", list(text, sizeof text, strides.values, 2));
   if (smallest(dilations.values, 2) < 1)
     return failure(node, "expected dilations of at least 1; found %s", list(text, sizeof text, dilations.values, 2));
-  if (smallest(pads.values, 4) < 0)
-    return failure(node, "expected pads of at least 0; found %s", list(text, sizeof text, pads.values, 4));
+  for (int k = 0; k < 4; k++)
+    if (pads.values[k] < 0 || pads.values[k] > MAX_PAD)
+      return failure(node, "expected pads within 0..%d; found %s", MAX_PAD, list(text, sizeof text, pads.values, 4));
   const int64_t O = shape.values[0], CG = shape.values[1], KH = shape.values[2], KW = shape.values[3];
   int64_t window, weights, channels, span;
   if (__builtin_mul_overflow(CG, KH, &window) || __builtin_mul_overflow(window, KW, &window) || window > MAX_WINDOW ||
@@ -303,9 +303,8 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   f[F_CW] = (CG + WORD_BITS - 1) / WORD_BITS, f[F_OB] = (f[F_OG] + LANES - 1) / LANES;
   f[F_SH] = strides.values[0], f[F_SW] = strides.values[1];
   f[F_DH] = dilations.values[0], f[F_DW] = dilations.values[1];
-  f[F_PT] = pads.values[0], f[F_PL] = pads.values[1], f[F_Hp] = pads.values[0], f[F_Wp] = pads.values[1];
-  if (__builtin_add_overflow(f[F_Hp], pads.values[2], &f[F_Hp]) || __builtin_add_overflow(f[F_Wp], pads.values[3], &f[F_Wp]))
-    return failure(node, "expected pads that fit 64 bits; found %s", list(text, sizeof text, pads.values, 4));
+  f[F_PT] = pads.values[0], f[F_PL] = pads.values[1];
+  f[F_Hp] = pads.values[0] + pads.values[2], f[F_Wp] = pads.values[1] + pads.values[3]; /* a call adds H and W */
   const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
   f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
   f[F_M] = M, f[F_N] = N, f[F_E] = v.dims[1], f[F_R] = W.dims[0], f[F_code_bytes] = code_bytes;
@@ -331,12 +330,12 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + blocks * LANES);
   f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
 
-  if (!(node->op->counts ? kernels.counts : kernels.conv)[M][N] && (!resolver || !resolver(M, N)))
-    return failure(node, "no kernel for M=%lld, N=%lld could be had; call paconv.library_path() in this process first",
+  const Task *slot = &(node->op->counts ? kernels.counts : kernels.conv)[M][N];
+  if (!*slot && resolver) resolver(node->op->counts ? "counts" : "conv", M, N);
+  if (!*slot || !kernels.gather || !kernels.prepare_weights)
+    return failure(node, "no kernel for M=%lld, N=%lld; call paconv.library_path() in this process to have it compiled",
                    (long long)M, (long long)N);
-  node->task = (node->op->counts ? kernels.counts : kernels.conv)[M][N];
-  if (!node->task || !kernels.gather || !kernels.prepare_weights)
-    return failure(node, "no kernel for M=%lld, N=%lld is installed", (long long)M, (long long)N);
+  node->task = *slot;
 
   int64_t once[F_COUNT];
   memcpy(once, f, sizeof once);
@@ -407,8 +406,8 @@ static OrtStatus *compute(void *handle, OrtKernelContext *context) {
   RETURN_IF_ERROR(ORT_CALL(GetTensorMutableData)(X, &x_data));
   f[F_B] = dims[0], f[F_H] = dims[2], f[F_W] = dims[3];
   const int64_t span[2] = {f[F_DH] * (f[F_KH] - 1) + 1, f[F_DW] * (f[F_KW] - 1) + 1};
-  if (__builtin_add_overflow(f[F_Hp], f[F_H], &f[F_Hp]) || __builtin_add_overflow(f[F_Wp], f[F_W], &f[F_Wp]) ||
-      f[F_Hp] < span[0] || f[F_Wp] < span[1])
+  f[F_Hp] += f[F_H], f[F_Wp] += f[F_W];
+  if (f[F_Hp] < span[0] || f[F_Wp] < span[1])
     return failure(node, "expected a padded image of at least %lld x %lld (the dilated window); found X %s",
                    (long long)span[0], (long long)span[1], list(text, sizeof text, dims, rank));
   f[F_OH] = (f[F_Hp] - span[0]) / f[F_SH] + 1, f[F_OW] = (f[F_Wp] - span[1]) / f[F_SW] + 1;

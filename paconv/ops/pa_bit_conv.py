@@ -37,13 +37,24 @@ from paconv.errors import OpError
 from paconv.ops.pa_unpack_weight import WEIGHT_ATTRIBUTES, WEIGHT_INPUTS
 from paconv.ops.schema import Attribute, OpSchema, Tensor
 
-__all__ = ["MAX_ENDPOINTS", "MAX_WINDOW", "PA_BIT_CONV", "PA_BIT_CONV_COUNTS", "check_parameters", "output_shape"]
+__all__ = [
+    "MAX_ENDPOINTS",
+    "MAX_PAD",
+    "MAX_WINDOW",
+    "PA_BIT_CONV",
+    "PA_BIT_CONV_COUNTS",
+    "check_parameters",
+    "output_shape",
+]
 
 MAX_ENDPOINTS = 255
 """A level index fits one byte."""
 
 MAX_WINDOW = 1 << 24
 """Products in one window, C/g*KH*KW: float32 holds every count up to here exactly."""
+
+MAX_PAD = (1 << 31) - 1
+"""Largest window padding on one side."""
 
 _PARAMETERS = (
     Tensor("X", TensorProto.FLOAT, "(B, C, H, W)", "activations before approximation"),
@@ -115,7 +126,7 @@ PA_BIT_CONV = OpSchema(
 
 PA_BIT_CONV_COUNTS = OpSchema(
     name="PABitConvCounts",
-    summary="The integer counts |T_i & V_j| inside PABitConv; a kernel of the library, used by `paconv verify` and tests.",
+    summary="The integer counts |T_i & V_j| inside PABitConv; a kernel of the library, for verification.",
     source="paper eq. 19",
     inputs=_PARAMETERS,
     outputs=(Tensor("counts", TensorProto.INT32, "(B, M, N, O, OH, OW)", "popcounts of the plane pairs"),),
@@ -168,7 +179,8 @@ def check_parameters(attributes: dict, inputs: dict[str, np.ndarray], where: str
     need(group >= 1 and shape[0] % group == 0, f"a group that divides O={shape[0]}", group)
     need(min(attributes["strides"]) >= 1, "strides of at least 1", list(attributes["strides"]))
     need(min(attributes["dilations"]) >= 1, "dilations of at least 1", list(attributes["dilations"]))
-    need(min(attributes["pads"]) >= 0, "pads of at least 0", list(attributes["pads"]))
+    pads = attributes["pads"]
+    need(min(pads) >= 0 and max(pads) <= MAX_PAD, f"pads within 0..{MAX_PAD}", list(pads))
 
     for tensor in _PARAMETERS[1:]:
         found = inputs[tensor.name].dtype
@@ -190,8 +202,11 @@ def check_parameters(attributes: dict, inputs: dict[str, np.ndarray], where: str
     for name, planes in (("weight_masks", alpha.shape[1] - 1), ("level_masks", beta.shape[0] - 1)):
         masks = attributes[name]
         need(0 <= min(masks, default=-1) and max(masks) < 1 << planes, f"{name} within 0..{(1 << planes) - 1}", masks)
-    need(len(attributes["level_masks"]) == v.shape[1] + 1, f"{v.shape[1] + 1} level_masks (E+1)",
-         len(attributes["level_masks"]))
+    need(
+        len(attributes["level_masks"]) == v.shape[1] + 1,
+        f"{v.shape[1] + 1} level_masks (E+1)",
+        len(attributes["level_masks"]),
+    )
     codes, rows = len(attributes["weight_masks"]), W.shape[0] if W.ndim else 0
     width = packed_bytes(prod(shape))
     need(W.ndim == 2 and 1 <= rows <= MAX_PLANES and W.shape[1] == width, f"W of shape (R, {width})", W.shape)

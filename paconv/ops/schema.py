@@ -54,7 +54,9 @@ class OpSchema:
         imports = f'"" : {standard_opset}' + (f', "{DOMAIN}" : {OPSET_VERSION}' if self.calls else "")
         attributes = f"<{', '.join(a.name for a in self.attributes)}>" if self.attributes else ""
         signature = f"{', '.join(t.name for t in self.inputs)}) => ({', '.join(t.name for t in self.outputs)}"
-        text = f'<domain: "{DOMAIN}", opset_import: [{imports}]>\n{self.name} {attributes} ({signature})\n{{{self.body}}}'
+        text = (
+            f'<domain: "{DOMAIN}", opset_import: [{imports}]>\n{self.name} {attributes} ({signature})\n{{{self.body}}}'
+        )
         function = onnx.parser.parse_function(text)
         function.doc_string = self.summary
         return function

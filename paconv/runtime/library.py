@@ -72,8 +72,8 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
         except OSError as error:
             raise PaconvError(f"cannot load the custom-op library {path}: {error}") from error
         library.paconv_install.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
-        resolver = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int64, ctypes.c_int64)(
-            lambda M, N: int(_install(library, M, N))
+        resolver = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)(
+            lambda name, M, N: int(_install(library, name.decode(), M, N))
         )
         library.paconv_set_resolver(resolver)
         return path, library, resolver
@@ -109,16 +109,18 @@ def _build() -> Path:
     return path
 
 
-def _install(library: ctypes.CDLL, M: int, N: int) -> bool:
-    """Compile and install the kernels for (M, N). Called by the shim when a node is created; must not raise."""
+def _install(library: ctypes.CDLL, name: str, M: int, N: int) -> bool:
+    """Compile and install kernel `name` for (M, N) and those that every node needs. Called by the shim when a node is
+    created; must not raise.
+    """
     try:
         with _lock:
-            for kernel in KERNELS.values():
-                key = (kernel.name, M, N) if kernel.per_planes else (kernel.name, 0, 0)
+            for needed in (name, *(k.name for k in KERNELS.values() if not k.per_planes)):
+                key = (needed, M, N) if KERNELS[needed].per_planes else (needed, 0, 0)
                 if key not in _compiled:
                     _compiled[key] = _compile(*key)
-                    if not library.paconv_install(kernel.name.encode(), *key[1:], _compiled[key].address):
-                        raise ValueError(f"the shim does not know the kernel {kernel.name}")
+                    if not library.paconv_install(needed.encode(), *key[1:], _compiled[key].address):
+                        raise ValueError(f"the shim does not know the kernel {needed}")
     except Exception as error:  # a C caller can't take it: say it here, and the shim refuses the node
         print(f"paconv: compiling the kernels for M={M}, N={N} failed: {error}", file=sys.stderr)
         return False

@@ -12,7 +12,7 @@ __all__ = ["InferenceSession", "register"]
 
 
 def register(session_options: ort.SessionOptions) -> ort.SessionOptions:
-    """Register the custom-op library with `session_options` and return them. Raises PaconvError if it can't be built."""
+    """Register the custom-op library with `session_options` and return them. PaconvError if it can't be built."""
     session_options.register_custom_ops_library(library_path())
     return session_options
 

@@ -52,6 +52,6 @@ def test_the_exported_quantizers_agree_exactly_with_the_reference_on_endpoints_a
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
     ops.add_functions(model)
-    found = run_stock(model, dict(zip(names, (x, endpoints, levels))))
+    found = run_stock(model, dict(zip(names, (x, endpoints, levels), strict=True)))
     reference = pa_weight if op == "PAWeight" else pa_activation
     assert found.tolist() == reference(x, endpoints, levels).tolist()
