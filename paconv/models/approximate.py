@@ -15,7 +15,5 @@ def approximated(model: nn.Module, M: int | None, N: int | None) -> nn.Module:
     if M is not None:
         return convert(model, M, N)
     if N is not None:
-        raise UsageError(
-            f"N={N} needs M: activations are approximated only together with weights; give M=2, 4, 6 or 8"
-        )
+        raise UsageError(f"N={N} needs M: activations are approximated only together with weights; give M=2, 4, 6 or 8")
     return model

@@ -21,9 +21,7 @@ class DigitsBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
         changes_shape = stride != 1 or in_channels != out_channels
-        self.downsample = (
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if changes_shape else None
-        )
+        self.downsample = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if changes_shape else None
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) -> (B, out_channels, H/stride, W/stride)."""
@@ -51,8 +49,6 @@ class DigitsResNet(nn.Module):
 
 
 @register
-def digits_resnet(
-    num_classes: int = 10, M: int | None = None, N: int | None = None, width: int = 16
-) -> nn.Module:
+def digits_resnet(num_classes: int = 10, M: int | None = None, N: int | None = None, width: int = 16) -> nn.Module:
     """The digits net. M=None: float; N=None: approximated weights, full-precision activations."""
     return approximated(DigitsResNet(num_classes, width), M, N)

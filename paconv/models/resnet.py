@@ -62,9 +62,7 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """A 7x7 stem, four layers of blocks of width 64 to 512, and a linear classifier."""
 
-    def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], blocks: tuple[int, int, int, int], num_classes: int
-    ):
+    def __init__(self, block: type[BasicBlock] | type[Bottleneck], blocks: tuple[int, int, int, int], num_classes: int):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)

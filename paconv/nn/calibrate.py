@@ -46,9 +46,7 @@ class Calibration:
     unit: float
 
     def __str__(self) -> str:
-        found = (
-            f"from {self.positive} positive activations" if self.positive else "never positive, default kept"
-        )
+        found = f"from {self.positive} positive activations" if self.positive else "never positive, default kept"
         return f"{self.name}: unit {self.unit:.4g}, {found}"
 
 

@@ -17,6 +17,7 @@ from paconv.errors import CheckpointError, UsageError
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizers import PAActivation, PAWeight, check_planes
 from paconv.nn.reading import LAYERS, Reading, read
+from paconv.nn.report import conversion_report
 
 __all__ = ["convert", "convert_from_config"]
 
@@ -58,15 +59,11 @@ def convert(
     keep = [keep] if isinstance(keep, str) else list(keep)
     for name, module in model.named_modules():
         if isinstance(module, PAConv2d):
-            raise UsageError(
-                f"the model is already converted: {name} is a PAConv2d; convert its float parent instead"
-            )
+            raise UsageError(f"the model is already converted: {name} is a PAConv2d; convert its float parent instead")
     layers = {name: m for name, m in model.named_modules() if isinstance(m, LAYERS)}
     for pattern in keep:
         if not any(_names(pattern, name) for name in layers):
-            raise UsageError(
-                f"keep={pattern!r} names no convolution or linear layer; layers are {_some(layers)}"
-            )
+            raise UsageError(f"keep={pattern!r} names no convolution or linear layer; layers are {_some(layers)}")
 
     reading = read(model, input_shape)
     spared = _spared(layers, reading, keep, first, last, depthwise)
@@ -78,10 +75,7 @@ def convert(
             plan[name] = owner if N is not None else None
     kept = [{"name": name, "code": code, "reason": reason} for name, (code, reason) in spared.items()]
     if not plan:
-        reasons = (
-            "; ".join(f"{k['name'] or 'the model'}: {k['reason']}" for k in kept[:6])
-            or "it has no convolution"
-        )
+        reasons = "; ".join(f"{k['name'] or 'the model'}: {k['reason']}" for k in kept[:6]) or "it has no convolution"
         raise UsageError(f"the model has no convolution to convert ({reasons})")
     return _apply(
         copy.deepcopy(model),
@@ -115,13 +109,9 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
         plan = dict(config["plan"])
         for name, owner in plan.items():
             if (owner is None) != (config["N"] is None) or (owner is not None and plan.get(owner) != owner):
-                raise CheckpointError(
-                    f"conversion config: {name} uses the activation of {owner!r}, which has none"
-                )
+                raise CheckpointError(f"conversion config: {name} uses the activation of {owner!r}, which has none")
     except (KeyError, TypeError, ValueError, UsageError) as error:
-        raise CheckpointError(
-            f"conversion config: expected what paconv.convert records; found {error!r}"
-        ) from error
+        raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
     modules = dict(model.named_modules())
     for name in plan:
         if name not in modules:
@@ -133,11 +123,11 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
                 f"the checkpoint converts {name}, but there it is {type(modules[name]).__name__}: {reason[1]}"
             )
     try:
-        return _apply(copy.deepcopy(model), config)
+        made = _apply(copy.deepcopy(model), copy.deepcopy(config))
+        conversion_report(made)  # whatever it needs is there too
+        return made
     except (KeyError, TypeError, UsageError) as error:
-        raise CheckpointError(
-            f"conversion config: expected what paconv.convert records; found {error!r}"
-        ) from error
+        raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
 
 
 def _apply(model: nn.Module, config: dict) -> nn.Module:
@@ -148,9 +138,7 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
     for name, owner in config["plan"].items():
         conv = modules[name]
         if owner is not None and owner not in activations:
-            quantizer = PAActivation(
-                config["N"], lambda_a=config["lambda_a"], lambda_delta=config["lambda_delta"]
-            )
+            quantizer = PAActivation(config["N"], lambda_a=config["lambda_a"], lambda_delta=config["lambda_delta"])
             activations[owner] = quantizer.to(conv.weight.device, conv.weight.dtype).train(conv.training)
         weight_quantizer = PAWeight(config["M"], lambda_w=config["lambda_w"], endpoints=config["endpoints"])
         activation = None if owner is None else activations[owner]

@@ -74,9 +74,7 @@ def weight_endpoints(M: int, rule: str = "paper") -> tuple[float, ...]:
 
 
 def _centroids(v: list[float]) -> list[float]:
-    return [
-        (_density(a) - _density(b)) / (_above(a) - _above(b)) for a, b in zip(v, [*v[1:], inf], strict=True)
-    ]
+    return [(_density(a) - _density(b)) / (_above(a) - _above(b)) for a, b in zip(v, [*v[1:], inf], strict=True)]
 
 
 def _density(x: float) -> float:

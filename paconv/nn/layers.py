@@ -32,9 +32,7 @@ class PAConv2d(nn.Conv2d):
         self.activation = activation
 
     @classmethod
-    def from_conv(
-        cls, conv: nn.Conv2d, weight_quantizer: PAWeight, activation: PAActivation | None
-    ) -> PAConv2d:
+    def from_conv(cls, conv: nn.Conv2d, weight_quantizer: PAWeight, activation: PAActivation | None) -> PAConv2d:
         """The counterpart of `conv`, which has to be padded with zeros. Takes over its parameters."""
         made = cls(
             conv.in_channels,

@@ -11,6 +11,8 @@ constants.
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor, nn
 
@@ -38,11 +40,17 @@ def check_planes(M: int, N: int | None) -> None:
         raise UsageError(f"N, the number of activation planes, must be 1..{MAX_PLANES} or None; found {N!r}")
 
 
+def _check_positive(**options: float | None) -> None:
+    for name, value in options.items():
+        if value is not None and not (isinstance(value, (int, float)) and 0 < value < inf):
+            raise UsageError(f"{name} must be a positive number; found {value!r}")
+
+
 class PAWeight(nn.Module):
     """Piecewise approximation of a weight tensor: M endpoints, M+1 levels, recomputed from W at each forward.
 
     M: even, 2..8. lambda_w: the paper's lambda_W times std(W). endpoints: "paper" (Table 1 at M = 8) or
-    "lloyd". Raises UsageError for another M or rule. There is nothing to train and nothing in the state dict.
+    "lloyd". Raises UsageError for another value. There is nothing to train and nothing in the state dict.
     """
 
     u: Tensor | None
@@ -52,6 +60,7 @@ class PAWeight(nn.Module):
         super().__init__()
         check_planes(M, None)
         weight_endpoints(M, endpoints)
+        _check_positive(lambda_w=lambda_w)
         self.M = M
         self.lambda_w = lambda_w
         self.endpoints = endpoints
@@ -70,6 +79,7 @@ class PAWeight(nn.Module):
     @torch.no_grad()
     def freeze(self, W: Tensor) -> None:
         """Fix u and levels at those of W. The decisions of `forward` are the same before and after."""
+        self.u = self.levels = None
         self.u, self.levels = self.endpoints_and_levels(W)
 
     def forward(self, W: Tensor) -> Tensor:
@@ -99,7 +109,7 @@ class PAActivation(nn.Module):
     N: 1..8. lambda_a: the paper's lambda_A times `unit`; None matches the area of each step. lambda_delta:
     the paper's lambda_Delta over `unit`. Initial values are the Lloyd-Max quantizer of a half Gaussian
     (paconv.nn.gaussian). Gradients of v and beta are scaled by 1/sqrt(numel(A) N), so that one learning rate
-    serves them and the weights. Raises UsageError for another N. After each optimizer step call `project_`.
+    serves them and the weights. Raises UsageError for another value. After each optimizer step call `project_`.
     """
 
     unit: Tensor
@@ -110,6 +120,7 @@ class PAActivation(nn.Module):
         check_planes(2, N)
         if N is None:
             raise UsageError("PAActivation needs N from 1 to 8; N=None means to have no PAActivation")
+        _check_positive(lambda_a=lambda_a, lambda_delta=lambda_delta)
         self.N = N
         self.lambda_a = lambda_a
         self.lambda_delta = lambda_delta
@@ -127,7 +138,11 @@ class PAActivation(nn.Module):
 
     @torch.no_grad()
     def freeze(self) -> None:
-        """Fix the levels at the present beta, as a constant for the export."""
+        """Fix the levels at the present beta, as a constant for the export, and put v in ascending order.
+
+        A level index counts endpoints, whatever their order, so `forward` is the same before and after.
+        """
+        self.v.copy_(self.v.sort().values)
         self.frozen_levels = torch.cat([self.beta.new_zeros(1), self.beta])
 
     @torch.no_grad()
@@ -136,8 +151,10 @@ class PAActivation(nn.Module):
         gap = LEAST_GAP * self.unit
         least = gap * torch.arange(1, self.N + 1, device=self.v.device)
         # v_i <- max over j <= i of (v_j + (i - j) gap), with v_0 = 0: a running maximum of v_i - i gap.
-        slack = (self.v.sort().values - least).clamp(min=0)
-        self.v.copy_(slack.cummax(0).values + least)
+        v = self.v.sort().values
+        slack = v - least
+        needed = slack.clamp(min=0).cummax(0).values
+        self.v.copy_(torch.where(needed == slack, v, needed + least))  # an admissible v stays bit for bit
 
     def forward(self, x: Tensor) -> Tensor:
         """x_bar (...) of x (...): levels[#{j: v_j <= x}]. NaN has level 0."""
@@ -166,6 +183,4 @@ def _std(W: Tensor) -> Tensor:
 
 
 def _call(op: str, inputs: tuple[Tensor, ...], like: Tensor) -> Tensor:
-    return torch.onnx.ops.symbolic(
-        f"{DOMAIN}::{op}", inputs, dtype=like.dtype, shape=like.shape, version=OPSET_VERSION
-    )
+    return torch.onnx.ops.symbolic(f"{DOMAIN}::{op}", inputs, dtype=like.dtype, shape=like.shape, version=OPSET_VERSION)

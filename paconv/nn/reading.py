@@ -114,7 +114,5 @@ def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[str,
         with torch.no_grad():
             watched(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise UsageError(
-            f"the model does not take one input of shape {(1, *input_shape)}: {error}"
-        ) from error
+        raise UsageError(f"the model does not take one input of shape {(1, *input_shape)}: {error}") from error
     return runs

@@ -49,14 +49,9 @@ class ConversionReport:
     def __str__(self) -> str:
         width = max(len(layer.name) for layer in (*self.converted, *self.kept))
         planes = f"M={self.M}, N={'full precision' if self.N is None else self.N}"
-        lines = [
-            f"PA conversion ({planes}; {_ORDERS[self.order]}): "
-            f"{len(self.converted)} converted, {len(self.kept)} kept real"
-        ]
+        lines = [f"PA conversion ({planes}; {self.order}): {len(self.converted)} converted, {len(self.kept)} kept real"]
         for conv in self.converted:
-            shared = (
-                "" if conv.activation in (None, conv.name) else f", activation endpoints of {conv.activation}"
-            )
+            shared = "" if conv.activation in (None, conv.name) else f", activation endpoints of {conv.activation}"
             lines.append(f"  converted  {conv.name:<{width}}  {conv.shape}{shared}")
         lines += [f"  kept       {layer.name:<{width}}  {layer.code}: {layer.reason}" for layer in self.kept]
         return "\n".join(lines)
@@ -70,10 +65,9 @@ def conversion_report(model: nn.Module) -> ConversionReport:
     return ConversionReport(
         M=config["M"],
         N=config["N"],
-        order=config["order"],
+        order=_ORDERS[config["order"]],
         converted=tuple(
-            ConvertedConv(name, _shape(model.get_submodule(name)), owner)
-            for name, owner in config["plan"].items()
+            ConvertedConv(name, _shape(model.get_submodule(name)), owner) for name, owner in config["plan"].items()
         ),
         kept=tuple(KeptLayer(**layer) for layer in config["kept"]),
     )

@@ -1,0 +1,114 @@
+"""The ready-made architectures."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from paconv import models
+from paconv.errors import UsageError
+from paconv.nn import PAConv2d, conversion_report
+
+
+@pytest.mark.parametrize(
+    "name, parameters", [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032)]
+)
+def test_the_float_resnets_have_the_known_number_of_parameters(name, parameters):
+    with torch.device("meta"):
+        model = models.build(name)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_the_state_dict_has_torchvisions_names():
+    with torch.device("meta"):
+        keys = set(models.resnet50().state_dict())
+    assert {
+        "conv1.weight",
+        "bn1.running_mean",
+        "layer1.0.conv3.weight",
+        "layer1.0.bn3.num_batches_tracked",
+        "layer2.0.downsample.0.weight",
+        "layer2.0.downsample.1.bias",
+        "layer4.2.conv2.weight",
+        "fc.bias",
+    } <= keys
+    assert len(keys) == 320
+
+
+def test_bottlenecks_have_their_stride_on_the_first_convolution():
+    with torch.device("meta"):
+        block = models.resnet50().layer3[0]
+    assert (block.conv1.stride, block.conv2.stride) == ((2, 2), (1, 1))
+
+
+@pytest.mark.parametrize("name, convolutions, shared", [("resnet18", 19, 3), ("resnet34", 35, 3), ("resnet50", 52, 4)])
+def test_everything_but_stem_and_classifier_is_converted_and_downsamples_share(name, convolutions, shared):
+    with torch.device("meta"):
+        model = models.build(name, M=4, N=5)
+    plan = model.paconv_conversion["plan"]
+    assert len(plan) == convolutions
+    assert [layer.name for layer in conversion_report(model).kept] == ["conv1", "fc"]
+    pairs = {name: owner for name, owner in plan.items() if name != owner}
+    assert len(pairs) == shared
+    for name, owner in pairs.items():
+        assert name == owner.replace("conv1", "downsample.0")
+
+
+@pytest.mark.parametrize("M, N", [(4, 5), (8, 7), (4, None), (None, None)])
+def test_the_digits_net_runs_and_trains(M, N):
+    model = models.digits_resnet(M=M, N=N)
+    y = model(torch.randn(2, 1, 8, 8))
+    y.sum().backward()
+    assert y.shape == (2, 10)
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_the_digits_net_is_converted_as_intended():
+    model = models.digits_resnet(M=4, N=5)
+    assert [layer.name for layer in conversion_report(model).kept] == ["conv", "fc"]
+    assert model.block2.conv1.activation is model.block2.downsample.activation
+    assert isinstance(model.block3.downsample, PAConv2d)
+
+
+def test_a_checkpoint_of_the_digits_net_is_small():
+    file = io.BytesIO()
+    torch.save(models.digits_resnet(M=4, N=5).state_dict(), file)
+    assert file.tell() < 400_000
+
+
+def test_a_resnet_runs_on_any_image_size():
+    model = models.resnet18(num_classes=7, M=4, N=5).eval()
+    assert model(torch.randn(2, 3, 48, 32)).shape == (2, 7)
+
+
+def test_a_model_carries_what_builds_it_again():
+    model = models.digits_resnet(7, M=4, N=5, width=8)
+    architecture = json.loads(json.dumps(model.paconv_architecture))
+    assert architecture == {"name": "digits_resnet", "config": {"num_classes": 7, "M": 4, "N": 5, "width": 8}}
+    again = models.build(architecture["name"], **architecture["config"])
+    again.load_state_dict(model.state_dict())
+    assert repr(again) == repr(model)
+
+
+def test_unknown_names_and_arguments_are_refused():
+    with pytest.raises(UsageError, match="no architecture is called 'vgg'; known are digits_resnet, resnet18"):
+        models.build("vgg")
+    with pytest.raises(UsageError, match="architecture resnet18: got an unexpected keyword argument 'depth'"):
+        models.build("resnet18", depth=3)
+    with pytest.raises(UsageError, match="N=5 needs M"):
+        models.digits_resnet(N=5)
+
+
+def test_another_architecture_can_be_registered(monkeypatch):
+    monkeypatch.setattr("paconv.models.registry._BUILDERS", {})
+
+    @models.register
+    def tiny(classes: int = 3) -> nn.Module:
+        return nn.Linear(2, classes)
+
+    assert models.names() == ["tiny"]
+    assert models.build("tiny", classes=4).paconv_architecture == {"name": "tiny", "config": {"classes": 4}}

@@ -1,0 +1,114 @@
+"""Starting values from data."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from paconv.errors import UsageError
+from paconv.nn import PAActivation, calibrate, convert, settle_batch_norm
+from paconv.nn.gaussian import half_gaussian_quantizer
+from tests.nn.networks import FunctionalResNet
+from tests.nn.test_gaussian import normal_quantiles
+
+
+def calibrated(N: int, x: torch.Tensor) -> tuple[PAActivation, object]:
+    quantizer = PAActivation(N).to(x.dtype)
+    (outcome,) = calibrate(nn.Sequential(quantizer), [x])
+    return quantizer, outcome
+
+
+@pytest.mark.parametrize("N", [1, 5, 7])
+def test_gaussian_data_give_the_gaussian_quantizer_times_their_scale(N):
+    q, outcome = calibrated(N, 3 * normal_quantiles(200_000))
+    v, beta = half_gaussian_quantizer(N)
+    # Lloyd-Max stops where the 100 000 points stop moving between pieces, a few hundredths of a std from the limit.
+    assert outcome.unit == pytest.approx(3, rel=1e-3) and outcome.positive == 100_000
+    assert (q.v / 3).tolist() == pytest.approx(v, abs=0.02)
+    assert (q.beta / 3).tolist() == pytest.approx(beta, abs=0.02)
+
+
+def test_each_level_is_the_mean_of_the_data_it_stands_for():
+    x = torch.rand(5000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    q, _ = calibrated(4, x)
+    level = (x[:, None] >= q.v).sum(-1)
+    for j in range(1, 5):
+        assert q.beta[j - 1].item() == pytest.approx(x[level == j].mean().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "x, unit", [(torch.zeros(9), 1.0), (-2 * torch.ones(9), 2.0), (torch.tensor([float("nan")]), 1.0)]
+)
+def test_an_input_that_is_never_positive_keeps_the_default_scaled_and_says_so(x, unit):
+    q, outcome = calibrated(5, x)
+    assert outcome.positive == 0 and "never positive" in str(outcome)
+    assert q.v.tolist() == pytest.approx([unit * c for c in half_gaussian_quantizer(5)[0]], rel=2**-22)
+
+
+def test_fewer_values_than_levels_still_give_admissible_endpoints():
+    q, _ = calibrated(5, torch.tensor([1.0, 1.0, 2.0]))
+    assert q.v[0] > 0 and (q.v.diff() > 0).all() and q.v.isfinite().all()
+    assert q(torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
+
+
+def test_infinite_and_nan_inputs_are_left_out():
+    x = torch.tensor([1.0, 2.0, 3.0, float("inf"), float("nan")])
+    q, outcome = calibrated(3, x)
+    assert outcome.positive == 3 and q.v.isfinite().all() and q.beta.isfinite().all()
+
+
+def test_every_quantizer_is_calibrated_once_in_running_order_on_its_quantized_input():
+    model = convert(FunctionalResNet(), 4, 5).train()
+    x = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    settle_batch_norm(model, [x])
+    seen = {}
+    outcomes = calibrate(model, [x[:4], x[4:]])
+    assert [o.name for o in outcomes] == [
+        "block1.a.activation",
+        "block1.b.activation",
+        "block2.shortcut.activation",
+        "block2.b.activation",
+    ]
+    for name, module in model.named_modules():
+        if isinstance(module, PAActivation):
+            module.register_forward_pre_hook(lambda m, args, n=name: seen.setdefault(n, args[0]))
+    model.eval()(x)
+    for outcome in outcomes:  # a second look at the same input finds the same scale
+        positive = seen[outcome.name][seen[outcome.name] > 0].double()
+        assert positive.numel() == outcome.positive
+        assert positive.square().mean().sqrt().item() == pytest.approx(outcome.unit, rel=1e-12)
+
+
+def test_calibration_is_repeatable_and_leaves_modes_and_hooks_as_they_were():
+    x = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    states = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        model = convert(FunctionalResNet(), 4, 5).train()
+        model.block1.eval()
+        calibrate(model, [x])
+        assert model.training and not model.block1.a.training and model.block2.a.training
+        assert not any(module._forward_pre_hooks for module in model.modules())
+        states.append(model.state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_settled_batch_norms_hold_the_statistics_of_the_data():
+    norm = nn.BatchNorm2d(3, momentum=0.3)
+    x = torch.randn(3, 4, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * 2 + 1
+    model = nn.Sequential(norm).train()
+    settle_batch_norm(model, x)
+    mean = x.double().mean((0, 1, 3, 4))
+    assert norm.running_mean.tolist() == pytest.approx(mean.tolist(), rel=1e-5)  # float32 sums of 300 terms
+    variance = torch.stack([batch.double().var((0, 2, 3)) for batch in x]).mean(0)
+    assert norm.running_var.tolist() == pytest.approx(variance.tolist(), rel=1e-5)
+    assert norm.momentum == 0.3 and norm.training
+
+
+def test_no_batches_are_refused():
+    model = convert(FunctionalResNet(), 4, 5)
+    with pytest.raises(UsageError, match="at least one batch"):
+        calibrate(model, [])
+    with pytest.raises(UsageError, match="at least one batch"):
+        settle_batch_norm(model, [])
