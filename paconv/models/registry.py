@@ -28,7 +28,7 @@ def register(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         bound = parameters.bind(*args, **kwargs)
         bound.apply_defaults()
         model = builder(*bound.args, **bound.kwargs)
-        model.paconv_architecture = {"name": name, "config": dict(bound.arguments)}
+        model.paconv_architecture = {"name": name, "config": dict(bound.arguments)}  # type: ignore[assignment]
         return model
 
     _BUILDERS[name] = recorded

@@ -2,13 +2,15 @@
 
 Calibration of one quantizer from the positive finite part x of its input:
 
-    unit      = sqrt(mean x^2)                          1 for a half Gaussian of unit variance, the case after
-    batch norm beta_i    = mean of x over [v_i, v_{i+1})
-    v_i       = (beta_{i-1} + beta_i) / 2, beta_0 = 0   repeated from unit * (initial v) until nothing moves.
+    unit   = sqrt(mean x^2)
+    beta_i = mean of x over [v_i, v_{i+1}), v_{N+1} = inf
+    v_i    = (beta_{i-1} + beta_i) / 2, beta_0 = 0
 
-This is Lloyd-Max with the lowest level pinned at 0. Quantizers are calibrated in the order they run, in one
-forward: each sees its input as inference has it, after approximated weights, calibrated activations and batch
-norms with running statistics.
+with the last two repeated, from unit * (initial v), until nothing moves: Lloyd-Max with the lowest level pinned at 0.
+After a batch norm, where x is a half Gaussian of unit variance, unit is 1 and v and beta are the initial values.
+
+Quantizers are calibrated in the order they run, in one forward: each sees its input as inference has it, after
+approximated weights, calibrated activations and batch norms with running statistics.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def calibrate(model: nn.Module, batches: Iterable[Tensor]) -> tuple[Calibration,
     done: dict[str, Calibration] = {}
 
     def hook(name: str):
-        def calibrate_before_forward(quantizer: nn.Module, args: tuple) -> None:
+        def calibrate_before_forward(quantizer: PAActivation, args: tuple) -> None:
             if name not in done:  # a shared quantizer runs more than once
                 done[name] = _calibrate_one(name, quantizer, args[0])
 

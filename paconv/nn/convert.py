@@ -60,7 +60,7 @@ def convert(
     for name, module in model.named_modules():
         if isinstance(module, PAConv2d):
             raise UsageError(f"the model is already converted: {name} is a PAConv2d; convert its float parent instead")
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, LAYERS)}
+    layers: dict[str, nn.Module] = {name: m for name, m in model.named_modules() if isinstance(m, LAYERS)}
     for pattern in keep:
         if not any(_names(pattern, name) for name in layers):
             raise UsageError(f"keep={pattern!r} names no convolution or linear layer; layers are {_some(layers)}")
@@ -148,7 +148,7 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
             if id(child) in replaced:
                 parent._modules[key] = replaced[id(child)]
     model = replaced.get(id(model), model)
-    model.paconv_conversion = config
+    model.paconv_conversion = config  # type: ignore[assignment]
     return model
 
 
@@ -170,7 +170,7 @@ def _spared(
             spared[name] = "first-layer", "the first convolution stays real (first='pa' converts it)"
         elif name == last_layer and last == "real":
             spared[name] = "last-layer", "the last layer stays real (last='pa' converts it)"
-        elif depthwise == "real" and layer.groups == layer.in_channels > 1:
+        elif depthwise == "real" and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
             spared[name] = "depthwise", "depthwise convolutions stay real (depthwise='pa' converts them)"
     return spared
 

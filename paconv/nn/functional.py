@@ -22,8 +22,8 @@ endpoint lowers the output, which finite differences confirm. Without a lambda_A
 1/(t_i - t_{i-1}), which makes the slopes' integral equal to the steps' (area matched).
 
 An activation that is exactly 0 belongs to no segment. It is what a ReLU leaves of a negative one, and those
-lie below t_0 for all but a thin margin; otherwise half of all activations would pull at v_1 as soon as t_0 <=
-0. Without a ReLU no activation is exactly 0, so nothing changes. NaN has level 0 and no segment.
+lie below t_0 for all but a thin margin; otherwise half of all activations would pull at v_1 as soon as t_0 <= 0.
+Without a ReLU hardly any activation is exactly 0, so nothing changes. NaN has level 0 and no segment.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 Lloyd-Max quantizer of x ~ N(0, 1) restricted to x > 0 whose lowest level is pinned at 0 (eq. 10 has the value
 0 below v_1). With phi the density and Phi the distribution function, it is the fixed point of
 
-    beta_i = E[x | v_i <= x < v_{i+1}] = (phi(v_i) - phi(v_{i+1})) / (Phi(v_{i+1}) - Phi(v_i)),   v_{N+1} =
-    inf v_i    = (beta_{i-1} + beta_i) / 2,                                                            beta_0
-    = 0.
+    beta_i = E[x | v_i <= x < v_{i+1}] = (phi(v_i) - phi(v_{i+1})) / (Phi(v_{i+1}) - Phi(v_i)),   v_{N+1} = inf
+    v_i    = (beta_{i-1} + beta_i) / 2,   beta_0 = 0.
 
 By symmetry the same numbers with both signs are the Lloyd-Max quantizer of the whole normal variable with 2N
 levels and 0, which is the weights' case (M = 2N).

@@ -37,7 +37,7 @@ class PAConv2d(nn.Conv2d):
         made = cls(
             conv.in_channels,
             conv.out_channels,
-            conv.kernel_size,
+            (conv.kernel_size[0], conv.kernel_size[1]),
             stride=conv.stride,
             padding=conv.padding,
             dilation=conv.dilation,

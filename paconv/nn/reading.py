@@ -6,8 +6,7 @@ Three ways, the first that works:
 - recorded: a forward of zeros of a given input shape, watched by hooks;
 - defined: the order in which the layers were defined; nothing is known about tensors.
 
-A relu between a tensor and a convolution is looked through: every endpoint is positive, so PA(relu(x)) =
-PA(x).
+A relu between a tensor and a convolution is looked through, since PA(relu(x)) = PA(x): every endpoint is positive.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def _traced(model: nn.Module) -> list[tuple[str, Hashable]] | None:
         return None
     modules = dict(model.named_modules(remove_duplicate=False))
     names = {id(module): name for name, module in model.named_modules()}
-    runs = []
+    runs: list[tuple[str, Hashable]] = []
     for node in graph.nodes:
         if node.op == "call_module" and isinstance(modules[node.target], LAYERS):
             runs.append((names[id(modules[node.target])], _source(node.all_input_nodes[0], modules).name))
@@ -87,7 +86,7 @@ def _source(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
     while (
         (node.op == "call_function" and node.target in _RELU_FUNCTIONS)
         or (node.op == "call_method" and node.target in _RELU_METHODS)
-        or (node.op == "call_module" and isinstance(modules[node.target], _RELU_MODULES))
+        or (node.op == "call_module" and isinstance(modules[str(node.target)], _RELU_MODULES))
     ):
         node = node.all_input_nodes[0]
     return node

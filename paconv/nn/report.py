@@ -47,7 +47,7 @@ class ConversionReport:
     kept: tuple[KeptLayer, ...]
 
     def __str__(self) -> str:
-        width = max(len(layer.name) for layer in (*self.converted, *self.kept))
+        width = max(len(name) for name in (*(c.name for c in self.converted), *(k.name for k in self.kept)))
         planes = f"M={self.M}, N={'full precision' if self.N is None else self.N}"
         lines = [f"PA conversion ({planes}; {self.order}): {len(self.converted)} converted, {len(self.kept)} kept real"]
         for conv in self.converted:
@@ -73,7 +73,8 @@ def conversion_report(model: nn.Module) -> ConversionReport:
     )
 
 
-def _shape(conv: nn.Conv2d) -> str:
+def _shape(conv: nn.Module) -> str:
+    assert isinstance(conv, nn.Conv2d)
     text = f"{conv.in_channels}->{conv.out_channels}, {'x'.join(map(str, conv.kernel_size))}"
     if set(conv.stride) != {1}:
         text += f", stride {'x'.join(map(str, dict.fromkeys(conv.stride)))}"
