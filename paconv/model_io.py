@@ -36,11 +36,11 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
             "the file is cut short or of another kind"
         ) from error
     if not model.ir_version or not model.HasField("graph"):
-        raise ModelError(f"{path}: expected an ONNX model, found a file without a graph; it is empty or of another kind")
+        raise ModelError(f"{path}: expected an ONNX model, found no graph; the file is empty or of another kind")
     try:
         load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise ModelError(f"{path}: its external data can't be read: {error}; keep the data file beside the model") from error
+        raise ModelError(f"{path}: cannot read its external data: {error}; keep the data beside the model") from error
     check_model(model, str(path))
     return model
 
@@ -65,6 +65,7 @@ def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto
         raise ModelError(f"{where}: inconsistent model: {error}") from error
     except ValueError as error:  # protobuf's limit
         raise ModelError(f"{where}: expected a model below 2 GiB: {error}") from error
+    _check_channels(inferred, where)
     _check_functions(model, where)
     return inferred
 
@@ -87,6 +88,31 @@ _PACKED_TYPES = {
     if hasattr(onnx.TensorProto, name)
 }
 """Element types with several values a byte; onnxruntime checks those."""
+
+
+def _check_channels(inferred: onnx.ModelProto, where: str) -> None:
+    """Check the channels of convolutions, which onnx's shape inference leaves unchecked."""
+    graph = inferred.graph
+    shapes = {i.name: list(i.dims) for i in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.tensor_type.HasField("shape"):
+            dims = value.type.tensor_type.shape.dim
+            shapes[value.name] = [d.dim_value if d.HasField("dim_value") else None for d in dims]
+
+    def check(node: onnx.NodeProto, what: str, want: int, found: int | None) -> None:
+        if found is not None and found != want:
+            name = node.name or node.output[0]
+            raise ModelError(f"{where}: inconsistent model: Conv {name}: expected {what} of {want}, found {found}")
+
+    for node in graph.node:
+        if node.op_type != "Conv" or node.domain not in ("", "ai.onnx"):
+            continue
+        x, weight = (shapes.get(name) for name in node.input[:2])
+        if weight is not None and len(weight) > 1 and None not in weight[:2]:
+            out, per_group = weight[:2]
+            group = next((a.i for a in node.attribute if a.name == "group"), 1)
+            check(node, "input channels", per_group * group, x[1] if x is not None and len(x) > 1 else None)
+            check(node, f"output channels divisible by {group} groups: a remainder", 0, out % max(group, 1))
 
 
 def _check_functions(model: onnx.ModelProto, where: str) -> None:

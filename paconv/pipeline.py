@@ -106,7 +106,7 @@ def _optimize(model: onnx.ModelProto, where: str, allow_unchanged: bool) -> Opti
     report = ConversionReport(lines, dict(counts))
     if not any(line.converted for line in lines):
         if not allow_unchanged:
-            raise ModelError(f"{where}: nothing to convert: {_why_nothing(lines)}; use --allow-unchanged to keep it as it is")
+            raise ModelError(f"{where}: nothing to convert: {_why_nothing(lines)}; --allow-unchanged keeps it as it is")
         counts.clear()
         report.passes = {}
     report.changed = sum(counts.values()) > 0

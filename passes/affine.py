@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from paconv.errors import ModelError
 from paconv.passes.base import Unsuitable
 from paconv.passes.graph import ModelGraph
 from paconv.passes.matching import is_op, readers, static_value
@@ -38,7 +39,8 @@ class Affine:
 def affine_of(node: gs.Node | None, channels: int, graph: ModelGraph) -> Affine | None:
     """The affine form of `node`, whose result has `channels` channels; None if it is of another kind.
 
-    Raises Unsuitable for a batch norm in training mode or without constant parameters, and where s or b isn't finite.
+    Raises Unsuitable for a batch norm in training mode or without constant parameters, and where s or b isn't finite;
+    ModelError for a batch norm of another number of channels.
     """
     if is_op(node, "BatchNormalization"):
         found = _batch_norm(node, graph)
@@ -46,7 +48,11 @@ def affine_of(node: gs.Node | None, channels: int, graph: ModelGraph) -> Affine 
         found = _arithmetic(node, channels)
     else:
         return None
-    if found is not None and not (np.isfinite(found.s).all() and np.isfinite(found.b).all()):
+    if found is None:
+        return None
+    if len(found.s) not in (1, channels):
+        raise ModelError(f"{graph.label(node)}: expected parameters of {channels} channels, found {len(found.s)}")
+    if not (np.isfinite(found.s).all() and np.isfinite(found.b).all()):
         raise Unsuitable("non-finite-parameters")
     return found
 

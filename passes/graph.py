@@ -35,7 +35,8 @@ class ModelGraph:
             _key(proto): (OnnxExporter.export_node(node), proto)
             for node, proto in zip(self.nodes, model.graph.node, strict=True)
         }
-        self._original_names = _names_used(model.graph) | {i.name for i in (*model.graph.initializer, *model.graph.input)}
+        self._original_names = _names_used(model.graph) | {i.name for i in model.graph.input}
+        self._original_names.update(i.name for i in model.graph.initializer)
         self._taken = set(self._original_names)
         self._labels = _unique_labels(self.nodes)
         self._kept = list(self.nodes)  # ids in _labels stay valid while the nodes are referenced

@@ -106,6 +106,6 @@ def _run(graph: ModelGraph) -> PassResult:
 LOWER_CONV = Pass(
     name="lower-conv",
     requires="nothing stands between the PA functions and the Conv that reads them",
-    ensures="every Conv of a constant PAActivation and a constant PAWeight is a PABitConv with all inputs and attributes",
+    ensures="every Conv of a constant PAActivation and a constant PAWeight is a PABitConv, its inputs complete",
     run=_run,
 )

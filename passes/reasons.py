@@ -25,7 +25,7 @@ REASONS = {
     "level-zero-not-zero": "The level below the first endpoint isn't 0.",
     "more-than-8-planes": "It has more than 8 endpoints (N > 8).",
     "bias-not-constant": "The convolution's bias isn't a float32 initializer of one value a channel.",
-    "dynamic-shape-auto-pad": "Explicit pads for auto_pad SAME_* with a stride depend on the image's size, which isn't known.",
+    "dynamic-shape-auto-pad": "The pads of auto_pad SAME_* with a stride depend on the image's size, which is free.",
     "window-too-large": "A window has more than 2**24 products, beyond exact float32 counts.",
     # batch norm, multiplication or addition left beside a converted convolution
     "read-by-others": "The batch norm (or per-channel constant) is read by something besides endpoints, so it stays.",

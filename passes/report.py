@@ -63,7 +63,7 @@ class ConversionReport:
         return f"{totals['convs']} convolutions: {forms}"
 
     def to_json(self) -> str:
-        """JSON with `convs` (node, form, converted, reason, explanation, folded, kept), `passes`, `changed`, `totals`."""
+        """JSON: `convs` (node, form, converted, reason, explanation, folded, kept), `passes`, `changed`, `totals`."""
         convs = [
             {**asdict(line), "converted": line.converted, "explanation": explain(line.reason)} for line in self.convs
         ]

@@ -26,7 +26,7 @@ __all__ = ["PackedWeight", "packed_weight"]
 
 @dataclass(frozen=True)
 class PackedWeight:
-    """W: (R, ceil(O*C/g*KH*KW / 8)) uint8; alpha: (1, M+1) float32, alpha_0 = 0; shape: [O, C/g, KH, KW]; masks: M+1."""
+    """W: (R, ceil(n / 8)) uint8 for n weights of R bits; alpha: (1, M+1); shape: [O, C/g, KH, KW]; masks: M+1."""
 
     W: np.ndarray
     alpha: np.ndarray

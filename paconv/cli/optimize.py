@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from paconv.passes.reasons import explain
 from paconv.passes.report import ConversionReport
 from paconv.pipeline import optimize as run_passes
 
-__all__ = ["optimize"]
+__all__ = ["load_verify", "optimize", "print_report"]
 
 
 @click.command()
@@ -66,10 +67,13 @@ def print_report(report: ConversionReport, console: Console | None = None) -> No
     console.print(f"{totals['bytes_before']:,} -> {totals['bytes_after']:,} bytes", highlight=False)
 
 
-def _verify(reference: Path, optimized: Path) -> None:
-    from paconv.verification.verify import verify  # needs onnxruntime, which optimizing doesn't
+def load_verify():
+    """paconv.verification.verify.verify, imported when asked for: it needs onnxruntime, which optimizing doesn't."""
+    return import_module("paconv.verification.verify").verify
 
-    result = verify(reference, optimized)
+
+def _verify(reference: Path, optimized: Path) -> None:
+    result = load_verify()(reference, optimized)
     click.echo(str(result))
     if not result.ok:
         raise VerifyError(f"the optimized model differs from {reference}; nothing was written")

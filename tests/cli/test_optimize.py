@@ -1,0 +1,106 @@
+"""The command `paconv optimize`: exit codes, one clear line, and files that are whole or absent."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from paconv.cli.optimize import optimize
+from paconv.errors import VerifyError
+from tests.passes.graphs import model, ops, pa_constants
+
+BODY = (
+    'q = paconv.PAActivation(x, v, levels) W_bar = paconv.PAWeight(W, u, alpha) ["layer1.0.conv1"] c = Conv(q, W_bar)'
+    ' ["stem"] y = Conv(c, W)'
+)
+
+
+def save(path, body=BODY):
+    constants = pa_constants(np.random.default_rng(0), 4, 4, 1, 1)
+    onnx.save(model(f"g (float[b,4,h,w] x) => (float[b,4,h,w] y) {{ {body} }}", **constants), path)
+    return path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(optimize, [str(a) for a in arguments], catch_exceptions=True)
+
+
+def command(*arguments):
+    """The real command line in a process: (exit code, stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "paconv", "optimize", *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_it_writes_the_model_and_prints_a_line_for_every_convolution(tmp_path):
+    reference, output, report = save(tmp_path / "m.onnx"), tmp_path / "pa.onnx", tmp_path / "r.json"
+    code, out, err = command(reference, "-o", output, "--report", report)
+    assert (code, err) == (0, "")
+    assert ops(onnx.load(output)) == ["PABitConv", "Conv"]
+    lines = {line.split()[0]: line.split()[1:4] for line in out.splitlines() if line}
+    assert lines["layer1.0.conv1"] == ["yes", "bit-conv", "converted"]
+    assert lines["stem"] == ["no", "real", "real-weights"]
+    assert "real-weights: Its weight doesn't come from a PAWeight" in out
+    assert len(json.loads(report.read_text())["convs"]) == 2
+
+
+def test_long_names_are_not_cut_off_in_a_pipe(tmp_path):
+    name = "a.very.long.module.path." * 3 + "conv"
+    reference = save(tmp_path / "m.onnx", BODY.replace("layer1.0.conv1", name))
+    assert name in invoke(reference, "-o", tmp_path / "pa.onnx").output
+
+
+def test_quiet_prints_only_the_summary(tmp_path):
+    result = invoke(save(tmp_path / "m.onnx"), "-o", tmp_path / "pa.onnx", "-q")
+    assert result.output == f"{tmp_path / 'pa.onnx'}: 2 convolutions: 1 PABitConv, 0 weights-only, 1 real\n"
+
+
+def test_a_second_run_says_that_there_is_nothing_to_do_and_succeeds(tmp_path):
+    once, twice = tmp_path / "pa.onnx", tmp_path / "pa2.onnx"
+    invoke(save(tmp_path / "m.onnx"), "-o", once)
+    result = invoke(once, "-o", twice)
+    assert result.exit_code == 0 and "already optimized: 1 PABitConv" in result.output
+    assert once.read_bytes() == twice.read_bytes()
+
+
+def test_nothing_to_convert_exits_non_zero_and_writes_nothing_unless_allowed(tmp_path):
+    reference, output = save(tmp_path / "m.onnx", "y = Conv(x, W)"), tmp_path / "pa.onnx"
+    code, _, err = command(reference, "-o", output)
+    assert code == 1 and not output.exists()
+    assert err.startswith("paconv: error: ") and "nothing to convert" in err and err.count("\n") == 1
+    assert invoke(reference, "-o", output, "--allow-unchanged").exit_code == 0
+    assert output.read_bytes() == reference.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"not a model\n", b""])
+def test_a_file_that_is_no_model_gets_one_clear_line(tmp_path, content):
+    (tmp_path / "m.onnx").write_bytes(content)
+    code, out, err = command(tmp_path / "m.onnx", "-o", tmp_path / "pa.onnx")
+    assert (code, out) == (1, "") and "expected an ONNX model" in err and err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_verify_accepts_and_prints_what_was_compared(tmp_path, monkeypatch):
+    compared = []
+
+    def verify(reference, optimized, inputs=None):
+        compared.append((reference, ops(onnx.load(optimized))))
+        return SimpleNamespace(ok=True)
+
+    monkeypatch.setattr("paconv.cli.optimize.load_verify", lambda: verify)
+    reference = save(tmp_path / "m.onnx")
+    assert invoke(reference, "-o", tmp_path / "pa.onnx", "--verify").exit_code == 0
+    assert compared == [(reference, ["PABitConv", "Conv"])] and (tmp_path / "pa.onnx").exists()
+
+
+def test_a_failed_verification_leaves_no_output(tmp_path, monkeypatch):
+    monkeypatch.setattr("paconv.cli.optimize.load_verify", lambda: lambda *_: SimpleNamespace(ok=False))
+    result = invoke(save(tmp_path / "m.onnx"), "-o", tmp_path / "pa.onnx", "--verify")
+    assert result.exit_code != 0 and isinstance(result.exception, VerifyError)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
