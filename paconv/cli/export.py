@@ -1,0 +1,64 @@
+"""`paconv export`: a checkpoint -> model.onnx."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from paconv.errors import UsageError
+from paconv.input_shape import parse_shape
+
+__all__ = ["export"]
+
+
+@click.command()
+@click.argument("checkpoint", metavar="MODEL.PT", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write [default: MODEL.onnx].")
+@click.option(
+    "--model",
+    "factory",
+    metavar="PKG.MOD:FUNCTION",
+    help="Function that returns the float model; for a checkpoint of a model that is not one of paconv.models.",
+)
+@click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
+@click.option(
+    "--input-shape", metavar="CxHxW", help="Shape of the input without the batch [default: the checkpoint's]."
+)
+@click.option("--dynamic-size", is_flag=True, help="Leave height and width free, as the batch always is.")
+def export(
+    checkpoint: Path,
+    output: Path | None,
+    factory: str | None,
+    trust_pickle: bool,
+    input_shape: str | None,
+    dynamic_size: bool,
+) -> None:
+    """Write the PA model in MODEL.PT as ONNX, each quantizer a call of a model-local function.
+
+    The file runs in any onnxruntime from 1.17; `paconv optimize` makes it small and fast.
+
+    \b
+    Examples:
+      paconv export model.pt
+      paconv export model.pt -o model.onnx --input-shape 3x224x224
+      paconv export model.pt --model mypackage.nets:make_net
+    """
+    shape = None if input_shape is None else parse_shape(input_shape)
+    output = checkpoint.with_suffix(".onnx") if output is None else output
+    console = Console(file=sys.stderr)  # this very stream: while torch exports, sys.stderr is another
+    with console.status(f"exporting {checkpoint} ...") if console.is_terminal else nullcontext():
+        # Loading torch takes seconds; what is wrong with the options is told before.
+        from paconv.checkpoint import load
+        from paconv.checkpoint.factory import current_folder_importable, find_factory
+        from paconv.to_onnx.exporter import export as export_model
+
+        with current_folder_importable():
+            model = load(checkpoint, None if factory is None else find_factory(factory), trust_pickle=trust_pickle)
+            if output.exists() and output.samefile(checkpoint):
+                raise UsageError(f"{output}: the output would replace the checkpoint; give another name with -o")
+            done = export_model(model, output, shape, dynamic_size=dynamic_size)
+    click.echo(f"{done.path}: {done.size / 1e6:.2f} MB, {done.quantized} quantized and {done.real} real convolutions")

@@ -1,0 +1,117 @@
+"""`paconv.export`: a torch model or checkpoint -> model.onnx.
+
+frozen copy --torch.onnx.export--> exporter's graph --canonicalize, rename--> graph --add functions, check--> file
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from torch import nn
+
+import paconv
+from paconv.checkpoint import load
+from paconv.errors import ExportError, ModelError, UsageError
+from paconv.files import replacing
+from paconv.input_shape import Shape, checked_shapes
+from paconv.model_io import check_model
+from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
+from paconv.to_onnx.canonical import canonicalize
+from paconv.to_onnx.frozen_copy import frozen_copy
+from paconv.to_onnx.naming import rename
+from paconv.to_onnx.trace import trace
+
+__all__ = ["IR_VERSIONS", "Exported", "export"]
+
+IR_VERSIONS = {18: 8, 19: 9, 20: 9}
+"""Opset -> ONNX IR version. onnxruntime 1.17 reads IR up to 9 and opsets up to 20; functions need IR 8."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote. quantized: Conv nodes with a PAWeight; real: all other Conv nodes; size in bytes."""
+
+    path: Path
+    size: int
+    quantized: int
+    real: int
+
+
+def export(
+    model: nn.Module | str | os.PathLike,
+    path: str | os.PathLike,
+    input_shape: Shape | Sequence[Shape] | None = None,
+    *,
+    opset: int = 18,
+    dynamic_size: bool = False,
+) -> Exported:
+    """Write `model` to the ONNX file `path`, with one call of paconv.PAWeight or PAActivation for each quantizer.
+
+    model: a torch module, or the path of a checkpoint that `paconv.load(path)` reads. It is exported as in eval mode,
+    from a copy. input_shape: (C, H, W) without the batch, or one such shape for each input of `forward`; None is the
+    shape that the checkpoint carries. The batch is free; with dynamic_size height and width are too. opset: 18 to 20.
+
+    The file has a layer's nodes and parameters under their torch names and needs nothing of paconv to run.
+    Raises UsageError for bad options; CheckpointError for a bad checkpoint; ExportError for a model that torch can't
+    export, that isn't finite, or is larger than 2 GB; PaconvError if `path` can't be written. A failure leaves no file.
+    """
+    if opset not in IR_VERSIONS:
+        raise UsageError(f"opset must be 18, 19 or 20; found {opset!r}")
+    with replacing(path) as temporary:
+        module = model if isinstance(model, nn.Module) else load(model)
+        if input_shape is None:
+            input_shape = getattr(module, "paconv_input_shape", None)
+        if input_shape is None:
+            raise UsageError(
+                "the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)"
+            )
+        proto = _exported(module, checked_shapes(input_shape), opset, dynamic_size)
+        temporary.write_bytes(proto.SerializeToString())
+        size = temporary.stat().st_size
+    quantized, real = _count_convs(proto.graph)
+    return Exported(Path(path), size, quantized, real)
+
+
+def _exported(module: nn.Module, shapes: Sequence[Shape], opset: int, dynamic_size: bool) -> onnx.ModelProto:
+    frozen = frozen_copy(module)
+    tensors = {name for name, _ in frozen.named_parameters(remove_duplicate=False)}
+    tensors |= {name for name, _ in frozen.named_buffers(remove_duplicate=False)}
+    graph = trace(frozen, shapes, opset, dynamic_size)
+    canonicalize(graph, tensors)
+    rename(graph, frozen)
+    proto = ir.to_proto(graph)
+    _strip(proto)
+    proto.ir_version = IR_VERSIONS[opset]
+    proto.producer_name, proto.producer_version = "paconv", paconv.__version__
+    add_functions(proto)
+    try:
+        check_model(proto)
+        onnx.checker.check_model(proto, full_check=True)
+    except (ModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"torch exported an invalid graph: {error}") from error
+    return proto
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Remove the exporter's notes (stack traces with paths of this machine among them) and needless value infos."""
+    graph = proto.graph
+    noted = (graph.node, graph.input, graph.output, graph.value_info, graph.initializer)
+    for item in (proto, graph, *(item for items in noted for item in items)):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    constants = {tensor.name for tensor in graph.initializer}
+    shapes = [value for value in graph.value_info if value.name not in constants]
+    del graph.value_info[:]
+    graph.value_info.extend(shapes)
+
+
+def _count_convs(graph: onnx.GraphProto) -> tuple[int, int]:
+    approximated = {n.output[0] for n in graph.node if (n.domain, n.op_type) == (DOMAIN, PA_WEIGHT.name)}
+    convs = [n for n in graph.node if n.domain == "" and n.op_type == "Conv"]
+    quantized = sum(n.input[1] in approximated for n in convs)
+    return quantized, len(convs) - quantized
