@@ -1,0 +1,100 @@
+"""`paconv verify`: compare an optimized model with its reference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from paconv.cli.console import output_console, progress_console
+from paconv.errors import VerifyError
+from paconv.verification.end_to_end import EndToEnd
+from paconv.verification.verify import VerifyResult
+from paconv.verification.verify import verify as verify_models
+
+__all__ = ["print_result", "run_verify", "verify"]
+
+
+@click.command()
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("optimized", type=click.Path(path_type=Path))
+@click.option("--inputs", type=click.Path(path_type=Path), help="Arrays to feed, one for each input (.npz).")
+@click.option(
+    "--batch", default=2, show_default=True, type=click.IntRange(min=1), help="Random samples, without --inputs."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the random samples.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def verify(reference: Path, optimized: Path, inputs: Path | None, batch: int, seed: int, form: str) -> None:
+    """Compare OPTIMIZED with the REFERENCE it was made from: each layer, the graph between them, and end to end.
+
+    Exits with 1 and names the first tensor that differs if they don't agree.
+
+    \b
+    Example:
+      paconv verify model.onnx pa.onnx
+      paconv verify model.onnx pa.onnx --inputs samples.npz --format json
+    """
+    result = run_verify(reference, optimized, inputs, batch=batch, seed=seed)
+    if form == "json":
+        click.echo(json.dumps(result.to_dict(), indent=2))
+    else:
+        print_result(result)
+    if not result.ok:
+        raise VerifyError(f"{optimized} differs from {reference}: {result.first_difference}")
+
+
+def run_verify(reference, optimized, inputs=None, **options) -> VerifyResult:
+    """paconv.verify with a progress bar on stderr."""
+    with Progress(console=progress_console(), transient=True) as bar:
+        task = bar.add_task("verify", total=None)
+        return verify_models(
+            reference,
+            optimized,
+            inputs,
+            progress=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
+            **options,
+        )
+
+
+def print_result(result: VerifyResult) -> None:
+    """The table of layers, then the end-to-end comparison and the verdict."""
+    console = output_console()
+    table = Table(box=None, pad_edge=False, title="each PABitConv on the reference's own input", title_justify="left")
+    table.add_column("layer", no_wrap=True)
+    for name in ("M", "N", "decisions", "flips", "counts", "error / bound"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for layer in result.layers:
+        table.add_row(
+            layer.name,
+            str(layer.M),
+            str(layer.N),
+            f"{layer.decisions:,}",
+            f"{layer.flips:,}",
+            f"{layer.counts:,}",
+            f"{layer.largest_error:.2f}",
+            "equal" if layer.ok else "[red]differs",
+        )
+    console.print(table)
+    console.print(
+        "flips: decisions that the reference's own float32 rounding turned, within its rounding bound of an endpoint"
+    )
+    console.print(
+        "graph between the layers: " + ("equal, bit for bit" if result.glue is None else f"[red]{result.glue}")
+    )
+    if result.end_to_end:
+        _print_end_to_end(result.end_to_end, console)
+    console.print("[green]verified" if result.ok else f"[red]differs: {result.first_difference}", soft_wrap=True)
+
+
+def _print_end_to_end(end: EndToEnd, console: Console) -> None:
+    console.print("end to end:")
+    for output in end.outputs:
+        agreement = "" if output.agreeing is None else f", top-1 equal in {output.agreeing} of {output.rows}"
+        console.print(f"  {output.name}: largest difference {output.largest:.3g} of {output.scale:.3g}{agreement}")
+    where = f", first in {end.first_flip}" if end.first_flip else ""
+    console.print(f"  decisions flipped on the way: {end.flips:,} of {end.decisions:,}{where}")

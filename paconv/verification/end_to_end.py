@@ -1,0 +1,65 @@
+"""Both models as they are served, on the same inputs: outputs compared, flipped decisions counted on the way.
+
+One flip moves everything behind it, so differences here say how much rounding matters to this network; whether the
+optimized model is right is decided by the layers and the graph around them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from paconv.bits import level_table
+from paconv.reference import activation_levels
+from paconv.verification.layers import Layer
+from paconv.verification.model import OpenModel, run_model
+
+__all__ = ["EndToEnd", "OutputDifference", "compare_end_to_end"]
+
+
+@dataclass(frozen=True)
+class OutputDifference:
+    """largest: max |difference|; scale: max |reference|; agreeing, rows: top-1 agreement, None if it has no classes."""
+
+    name: str
+    largest: float
+    scale: float
+    agreeing: int | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """flips: decisions that differ between the two runs, of `decisions`; first_flip: the first layer with one."""
+
+    outputs: list[OutputDifference]
+    decisions: int
+    flips: int
+    first_flip: str | None
+
+
+def compare_end_to_end(reference: OpenModel, optimized: OpenModel, layers: list[Layer], feeds: dict) -> EndToEnd:
+    """Run both with onnxruntime's usual optimizations and compare every graph output and every decision."""
+    decided = [layer.activation.output[0] for layer in layers]
+    expected = run_model(reference.model, feeds, [*reference.outputs, *decided], label=reference.label, plain=False)
+    read = [layer.X for layer in layers]
+    found = run_model(optimized.model, feeds, [*optimized.outputs, *read], label=optimized.label, plain=False)
+    outputs = [_difference(name, found[name], expected[name]) for name in reference.outputs]
+    flips, decisions, first = 0, 0, None
+    for layer in layers:
+        levels = activation_levels(found[layer.X], layer.parameters["v"], layer.parameters["sign"])
+        table = level_table(layer.parameters["beta"], layer.attributes["level_masks"])
+        count = int((table[levels] != expected[layer.activation.output[0]]).sum())
+        first = first or (layer.name if count else None)
+        flips, decisions = flips + count, decisions + levels.size
+    return EndToEnd(outputs, decisions, flips, first)
+
+
+def _difference(name: str, found: np.ndarray, expected: np.ndarray) -> OutputDifference:
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    largest = float(np.nanmax(np.abs(a - b), initial=0)) if a.shape == b.shape else float("inf")
+    agreeing = None
+    if a.shape == b.shape and a.ndim == 2 and a.shape[1] > 1:
+        agreeing = int((a.argmax(1) == b.argmax(1)).sum())
+    return OutputDifference(name, largest, float(np.nanmax(np.abs(b), initial=0)), agreeing, len(b) if b.ndim else 1)

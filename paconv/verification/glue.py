@@ -1,0 +1,50 @@
+"""The graph around the PABitConvs: with every PABitConv replaced by the reference's own result, everything else of
+the optimized model must give the reference's tensors, bit for bit.
+
+Together with the check of each layer on the reference's own input this is an induction: layers right and the graph
+between them right means the whole is right, up to the layers' bounded rounding and counted flips.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from paconv.verification.layers import Layer
+from paconv.verification.model import OpenModel, run_model
+
+__all__ = ["check_glue"]
+
+
+def check_glue(optimized: OpenModel, layers: list[Layer], feeds: dict, values: dict[str, np.ndarray]) -> str | None:
+    """The first tensor that differs, in words; None if all agree. values: the reference's tensors by name."""
+    cut = onnx.ModelProto()
+    cut.CopyFrom(optimized.model)
+    names = {layer.Y for layer in layers}
+    kept = [n for n in cut.graph.node if not set(n.output) & names]
+    del cut.graph.node[:]
+    cut.graph.node.extend(kept)
+    del cut.graph.value_info[:]
+    for name in sorted(names):
+        cut.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, values[name].shape))
+    outputs = [o for o in cut.graph.output if o.name not in names]  # an output that a PABitConv makes is fed
+    del cut.graph.output[:]
+    cut.graph.output.extend(outputs)
+    wanted = [t for t in (*(layer.X for layer in layers), *(o.name for o in outputs)) if t not in names]
+    if not wanted:
+        return None
+    found = run_model(cut, feeds | {name: values[name] for name in names}, wanted, label=optimized.label, plain=True)
+    for name in _in_order(optimized, wanted):
+        a, b = found[name], values[name]
+        if a.shape != b.shape:
+            return f"tensor '{name}': shape {a.shape} instead of {b.shape}"
+        differs = ~((a == b) | (np.isnan(a) & np.isnan(b))) if np.issubdtype(a.dtype, np.floating) else a != b
+        if differs.any():
+            at = tuple(int(i) for i in np.argwhere(differs)[0])
+            return f"tensor '{name}': {int(differs.sum())} values differ, first at {at}: {a[at]} instead of {b[at]}"
+    return None
+
+
+def _in_order(model: OpenModel, names: list[str]) -> list[str]:
+    position = {name: k for k, node in enumerate(model.model.graph.node) for name in node.output}
+    return sorted(dict.fromkeys(names), key=lambda name: position.get(name, -1))

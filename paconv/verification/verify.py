@@ -1,0 +1,112 @@
+"""`paconv.verify`: is the optimized model the same function as its reference?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from paconv.errors import VerifyError
+from paconv.model_io import load_model
+from paconv.verification.end_to_end import EndToEnd, compare_end_to_end
+from paconv.verification.glue import check_glue
+from paconv.verification.inputs import make_inputs, read_inputs
+from paconv.verification.layers import LayerResult, check_layer, layers_of
+from paconv.verification.model import OpenModel, run_model
+
+__all__ = ["VerifyResult", "verify"]
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """layers: one result a PABitConv; glue: what differs in the graph between them, or None; end_to_end: both models
+    as served, or None where a layer differs already and the optimized model doesn't run.
+    """
+
+    layers: list[LayerResult]
+    glue: str | None
+    end_to_end: EndToEnd | None
+
+    @property
+    def ok(self) -> bool:
+        return self.first_difference is None
+
+    @property
+    def first_difference(self) -> str | None:
+        """The first thing that differs, by name; None if the models agree."""
+        for layer in self.layers:
+            if not layer.ok:
+                return f"layer '{layer.name}': {layer.difference}"
+        return self.glue
+
+    def to_dict(self) -> dict:
+        """Plain data for JSON."""
+        e = self.end_to_end
+        return {
+            "ok": self.ok,
+            "first_difference": self.first_difference,
+            "layers": [vars(layer) | {"ok": layer.ok} for layer in self.layers],
+            "end_to_end": e and (vars(e) | {"outputs": [vars(o) for o in e.outputs]}),
+        }
+
+
+def verify(
+    reference: str | os.PathLike | onnx.ModelProto,
+    optimized: str | os.PathLike | onnx.ModelProto,
+    inputs: str | os.PathLike | dict[str, np.ndarray] | None = None,
+    *,
+    batch: int = 2,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> VerifyResult:
+    """Compare an optimized model with the model it was made from.
+
+    inputs: arrays by input name, or an .npz file of them; by default `batch` standard normal samples from `seed`.
+    progress: called with (layer name, layers done, layers in all).
+
+    Raises ModelError if a file can't be read, UsageError for inputs that don't fit, VerifyError if the two models
+    aren't comparable at all (other inputs or outputs, a PABitConv without counterpart).
+    """
+    pair = [_open(model) for model in (reference, optimized)]
+    _check_interface(*pair)
+    first, second = pair
+    given = inputs if inputs is None or isinstance(inputs, dict) else read_inputs(inputs)
+    feeds = make_inputs(first, given, batch, seed)
+    layers = layers_of(first, second)
+    tensors = [name for layer in layers for name in layer.tensors]
+    values = run_model(first.model, feeds, [*tensors, *first.outputs], label=first.label, plain=True)
+    lost = [name for name in tensors if name not in values]
+    if lost:
+        raise VerifyError(f"{second.label}: its tensor '{lost[0]}' does not exist in {first.label}")
+    results = []
+    for done, layer in enumerate(layers):
+        if progress:
+            progress(layer.name, done, len(layers))
+        results.append(check_layer(layer, first, values))
+    if progress:
+        progress("end to end", len(layers), len(layers))
+    try:
+        glue = check_glue(second, layers, feeds, values)
+        return VerifyResult(results, glue, compare_end_to_end(first, second, layers, feeds))
+    except VerifyError:
+        if all(result.ok for result in results):
+            raise
+        return VerifyResult(results, None, None)
+
+
+def _open(model: str | os.PathLike | onnx.ModelProto) -> OpenModel:
+    if isinstance(model, onnx.ModelProto):
+        return OpenModel(model, model.graph.name or "model")
+    return OpenModel(load_model(model), str(model))
+
+
+def _check_interface(reference: OpenModel, optimized: OpenModel) -> None:
+    for what, a, b in (
+        ("inputs", [i.name for i in reference.inputs], [i.name for i in optimized.inputs]),
+        ("outputs", reference.outputs, optimized.outputs),
+    ):
+        if a != b:
+            raise VerifyError(f"{optimized.label}: expected the {what} of {reference.label}, {a}; found {b}")

@@ -1,0 +1,205 @@
+"""verify passes what is equal, names the first thing that isn't, and counts flips instead of hiding them."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+import paconv
+from paconv.cli.main import cli
+from paconv.errors import UsageError, VerifyError
+from tests.passes.graphs import batch_norm, model
+
+PARAMETERS = ["X", "W", "alpha", "v", "sign", "beta", "scale", "bias"]
+RNG = np.random.default_rng(0)
+C = 12
+
+
+def network() -> onnx.ModelProto:
+    """Two residual blocks: batch norm of every sign before the quantizers, batch norm behind a convolution, a shared
+    activation (conv1 and downsample), a grouped convolution, and a real head."""
+
+    def norm(prefix, n=C):
+        gamma = RNG.standard_normal(n)
+        gamma[1] = 0
+        return batch_norm(prefix, gamma, RNG.standard_normal(n), RNG.standard_normal(n), RNG.uniform(0.1, 2, n))
+
+    def weights(prefix, *shape):
+        W = RNG.standard_normal(shape).astype(np.float32)
+        W = W.reshape(shape)
+        return {f"{prefix}_W": W, f"{prefix}_u": [-1, -0.4, 0.5, 1.1], f"{prefix}_alpha": [-1.4, -0.7, 0, 0.8, 1.5]}
+
+    text = """
+    net (float[batch, 12, 9, 9] x) => (float[batch, 10] y) {
+      n1 = BatchNormalization (x, n1_gamma, n1_beta, n1_mean, n1_var)
+      r1 = Relu (n1)
+      a1 = paconv.PAActivation (r1, v, levels)
+      w1 = paconv.PAWeight (c1_W, c1_u, c1_alpha)
+      ["conv1"] c1 = Conv <strides = [2, 2], pads = [1, 1, 1, 1]> (a1, w1)
+      n2 = BatchNormalization (c1, n2_gamma, n2_beta, n2_mean, n2_var)
+      a2 = paconv.PAActivation (n2, v, levels)
+      w2 = paconv.PAWeight (c2_W, c2_u, c2_alpha)
+      ["conv2"] c2 = Conv <pads = [1, 1, 1, 1], group = 3> (a2, w2, c2_bias)
+      n3 = BatchNormalization (c2, n3_gamma, n3_beta, n3_mean, n3_var)
+      wd = paconv.PAWeight (d_W, d_u, d_alpha)
+      ["downsample"] d = Conv <strides = [2, 2]> (a1, wd)
+      s = Add (n3, d)
+      p = GlobalAveragePool (s)
+      f = Flatten (p)
+      y = Gemm <transB = 1> (f, fc_W, fc_b)
+    }"""
+    return model(
+        text,
+        v=[0.2, 0.5, 1.1, 1.6],
+        levels=[0, 0.3, 0.8, 1.3, 2.0],
+        c2_bias=RNG.standard_normal(C, np.float32),
+        fc_W=RNG.standard_normal((10, C), np.float32),
+        fc_b=RNG.standard_normal(10, np.float32),
+        **norm("n1"),
+        **norm("n2"),
+        **norm("n3"),
+        **weights("c1", C, C, 3, 3),
+        **weights("c2", C, C // 3, 3, 3),
+        **weights("d", C, C, 1, 1),
+    )
+
+
+REFERENCE = network()
+OPTIMIZED = paconv.optimize(REFERENCE).model
+
+
+def damaged(conv: str, parameter: str, change) -> onnx.ModelProto:
+    """OPTIMIZED with one constant input of one PABitConv changed in place by `change`; others that share it keep it."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(OPTIMIZED)
+    node = next(n for n in copy.graph.node if n.name == conv)
+    index = PARAMETERS.index(parameter)
+    array = next(onnx.numpy_helper.to_array(i) for i in copy.graph.initializer if i.name == node.input[index]).copy()
+    change(array)
+    node.input[index] = "damaged"
+    copy.graph.initializer.append(onnx.numpy_helper.from_array(array, "damaged"))
+    return copy
+
+
+def test_an_optimized_model_is_verified_layer_by_layer_and_end_to_end():
+    result = paconv.verify(REFERENCE, OPTIMIZED)
+    assert result.ok and result.first_difference is None and result.glue is None
+    assert [layer.name for layer in result.layers] == ["conv1", "conv2", "downsample"]
+    assert all(layer.ok and 0 < layer.largest_error <= 1 for layer in result.layers)
+    assert [layer.counts for layer in result.layers] == [2 * 4 * 4 * C * 25] * 3
+    assert result.end_to_end.decisions == sum(layer.decisions for layer in result.layers)
+    assert result.end_to_end.outputs[0].agreeing == 2
+
+
+def flip_bit(array):
+    array[0, 3] ^= 4
+
+
+def shift(amount, at):
+    def change(array):
+        array[at] += np.float32(amount)
+
+    return change
+
+
+def negate(array):
+    array[2] = -array[2]
+
+
+@pytest.mark.parametrize(
+    ("conv", "parameter", "change", "said"),
+    [
+        ("conv2", "W", flip_bit, "weights: "),
+        ("downsample", "alpha", shift(1e-6, (0, 2)), "weights: "),
+        ("conv1", "v", shift(0.001, (3, 3)), "decisions beside the endpoints: "),
+        ("conv2", "sign", negate, "decisions"),
+        ("conv1", "beta", shift(1e-6, 2), "decisions: level values"),
+        ("conv2", "scale", shift(0.001, 5), "outputs: "),
+        ("conv2", "bias", shift(0.001, 5), "outputs: "),
+    ],
+)
+def test_a_changed_parameter_is_found_in_its_layer(conv, parameter, change, said):
+    result = paconv.verify(REFERENCE, damaged(conv, parameter, change))
+    assert not result.ok
+    assert result.first_difference.startswith(f"layer '{conv}': {said}")
+    assert [layer.name for layer in result.layers if not layer.ok] == [conv]
+
+
+def next_float(array):
+    array[3, 1] = np.nextafter(array[3, 1], np.float32(np.inf))
+
+
+def test_an_endpoint_moved_to_the_next_float_is_found_whatever_the_inputs():
+    found = paconv.verify(REFERENCE, damaged("conv1", "v", next_float), {"x": np.zeros((1, C, 9, 9), np.float32)})
+    assert found.first_difference.startswith("layer 'conv1': decisions beside the endpoints: 1 of")
+
+
+def test_flips_by_the_references_own_rounding_are_counted_and_do_not_fail():
+    layer = next(n for n in OPTIMIZED.graph.node if n.name == "conv1")
+    v, sign = (
+        next(onnx.numpy_helper.to_array(i) for i in OPTIMIZED.graph.initializer if i.name == layer.input[k])
+        for k in (3, 4)
+    )
+    channel, endpoint, step = np.meshgrid(range(C), range(4), range(-10, 11), indexing="ij")
+    at = np.broadcast_to(v, (C, 4))[channel, endpoint].astype(np.float64)
+    at = np.where(np.isfinite(at), at, 0) + step * np.spacing(np.where(np.isfinite(at), at, 1).astype(np.float32))
+    x = (at.reshape(C, -1) * np.broadcast_to(sign, C)[:, None])[:, :81].astype(np.float32).reshape(1, C, 9, 9)
+    result = paconv.verify(REFERENCE, OPTIMIZED, {"x": x})
+    assert result.ok
+    assert result.layers[0].flips > 0  # within ulps of the endpoints the reference's batch norm rounds across them
+
+
+def test_a_miswired_graph_is_found_between_the_layers():
+    copy = onnx.ModelProto()
+    copy.CopyFrom(OPTIMIZED)
+    add = next(n for n in copy.graph.node if n.op_type == "Add")
+    add.input[0] = add.input[1]
+    result = paconv.verify(REFERENCE, copy)
+    assert all(layer.ok for layer in result.layers)
+    assert result.first_difference == result.glue and "tensor 'y'" in result.glue
+
+
+def test_another_model_is_refused_by_name():
+    other = onnx.ModelProto()
+    other.CopyFrom(REFERENCE)
+    next(n for n in other.graph.node if n.name == "conv2").name = "elsewhere"
+    other.graph.node[8].output[0] = "c2x"
+    with pytest.raises(VerifyError, match="PABitConv 'conv2'|no Conv of this name|does not exist|not made from"):
+        paconv.verify(other, OPTIMIZED)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"a": np.zeros(1), "b": np.zeros(1)}, "no input a, b; it has x"),
+        ({"x": np.zeros((1, 3, 9, 9), np.float32)}, r"expected 'x' of shape \['batch', 12, 9, 9\]"),
+        ({"x": np.zeros((12, 9, 9), np.float32)}, "expected 'x' of shape"),
+        ({"x": np.zeros((1, 12, 9, 9), "U1")}, "expected 'x' of shape"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(inputs, said):
+    with pytest.raises(UsageError, match=said):
+        paconv.verify(REFERENCE, OPTIMIZED, inputs)
+
+
+def test_the_command_verifies_files_prints_json_and_names_the_difference(tmp_path):
+    paths = {}
+    for name, proto in (("model", REFERENCE), ("pa", OPTIMIZED), ("bad", damaged("conv2", "W", flip_bit))):
+        paths[name] = str(tmp_path / f"{name}.onnx")
+        onnx.save(proto, paths[name])
+    np.savez(tmp_path / "x.npz", x=RNG.standard_normal((3, C, 9, 9)).astype(np.float32))
+    arguments = ["verify", paths["model"], paths["pa"], "--inputs", str(tmp_path / "x.npz"), "--format", "json"]
+    good = CliRunner().invoke(cli, arguments)
+    assert good.exit_code == 0 and json.loads(good.stdout)["ok"] is True
+    assert json.loads(good.stdout)["end_to_end"]["outputs"][0]["rows"] == 3
+    bad = CliRunner().invoke(cli, ["verify", paths["model"], paths["bad"]])
+    assert isinstance(bad.exception, VerifyError) and "layer 'conv2': weights" in str(bad.exception)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
+def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(UsageError, match="npz"):
+        paconv.verify(REFERENCE, OPTIMIZED, tmp_path / "x.npz")
