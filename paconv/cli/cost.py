@@ -1,42 +1,163 @@
-"""`paconv cost`: what a model costs."""
+"""`paconv cost`: what a model costs, in any of its forms and under any scheme."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 
-from paconv.cost import count, rule, storage
-from paconv.cost.report import as_data, as_table
-from paconv.cost.rules import RULES, STORAGES
+from paconv.cli.delays import delay_options, given_delays
+from paconv.cost import count, rule, storage, under_scheme
+from paconv.cost.latency_report import latency_data, latency_table
+from paconv.cost.layers import Network
+from paconv.cost.plot import plot_sweep
+from paconv.cost.report import as_csv_table, as_data, as_table
+from paconv.cost.rules import RULES, STORAGES, Rule, Storage
+from paconv.cost.schemes import SCHEMES
 from paconv.cost.shapes import parse_input_shapes
 from paconv.cost.source import network_of_file
-from paconv.cost.tables import markdown, plain, to_csv, to_json
+from paconv.cost.sweep import sweep, sweep_data, sweep_table
+from paconv.cost.tables import Table, markdown, plain, to_csv, to_json
+from paconv.errors import UsageError
 
 __all__ = ["cost"]
 
 
+class _Number(click.ParamType):
+    """A number of at least 0, read exactly: 20, 0.5, 1/3."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        try:
+            return Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"expected a number such as 20 or 0.5; found {value!r}", param, ctx)
+
+
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--format", "style", type=click.Choice(["table", "json", "csv", "markdown"]), default="table")
-@click.option("--input-shape", "shapes", multiple=True, metavar="SHAPE", help="Sizes of free dimensions.")
-@click.option(
-    "--rule", "rule_name", default="text", metavar="|".join(RULES), help="How operations are counted."
-)
-@click.option(
-    "--storage",
-    "storage_name",
-    default="planes",
-    metavar="|".join(STORAGES),
-    help="Bits a binary weight takes.",
-)
-def cost(model: Path, style: str, shapes: tuple[str, ...], rule_name: str, storage_name: str) -> None:
-    """Memory and operations of MODEL, layer by layer."""
-    network = network_of_file(model, parse_input_shapes(shapes))
-    counted = count(network, rule(rule_name), storage(storage_name))
-    if style == "json":
-        text = to_json(as_data(counted, model.name))
+@click.option("--format", "style", type=click.Choice(["table", "json", "csv", "markdown"]), default="table",
+              show_default=True)
+@click.option("--input-shape", "shapes", multiple=True, metavar="SHAPE",
+              help="Sizes of free dimensions: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. "
+              "May be repeated. A free batch is 1.")
+@click.option("--model", "factory", metavar="PKG.MOD:FUNCTION",
+              help="For a checkpoint: function that returns the float model, as in paconv export.")
+@click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
+@click.option("--rule", "rule_name", type=click.Choice(list(RULES)), default="text", show_default=True,
+              help="How operations are counted; table7 fits the paper's printed Flops and is for M=4, N=5 only.")
+@click.option("--storage", "storage_name", type=click.Choice(list(STORAGES)), default="planes", show_default=True,
+              help="Bits stored for a binary weight: M planes (the paper), or the index of its level.")
+@click.option("--mul-per-output", type=_Number(), help="Multiplications per output of a binary layer.")
+@click.option("--cmp-per-activation", type=_Number(), help="Comparisons per binarized activation.")
+@click.option("--scheme", type=click.Choice(list(SCHEMES)), help="Count the network as it would be under this scheme.")
+@click.option("-M", "M", type=int, help="Weight planes under --scheme.")
+@click.option("-N", "N", metavar="INTEGER|full", help="Activation planes under --scheme; full: weights only.")
+@click.option("--keep-real", multiple=True, metavar="LAYER", help="Layer that --scheme or --sweep leaves real (* and ? "
+              "are wildcards). May be repeated.")
+@click.option("--latency", "as_latency", is_flag=True,
+              help="Print Table 8's latency of each layer and of the network instead; --t-... put numbers in.")
+@click.option("--sweep", "as_sweep", is_flag=True, help="Print memory and Flops over a grid of M and N instead.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png|svg", help="With --sweep: draw it.")
+@delay_options
+def cost(
+    model: Path,
+    style: str,
+    shapes: tuple[str, ...],
+    factory: str | None,
+    trust_pickle: bool,
+    rule_name: str,
+    storage_name: str,
+    mul_per_output: Fraction | None,
+    cmp_per_activation: Fraction | None,
+    scheme: str | None,
+    M: int | None,
+    N: str | None,
+    keep_real: tuple[str, ...],
+    as_latency: bool,
+    as_sweep: bool,
+    plot: Path | None,
+    **options: float | None,
+) -> None:
+    """Memory, operations and latency of MODEL, layer by layer and in total.
+
+    MODEL is a float ONNX model, an exported model.onnx, an optimized pa.onnx or a checkpoint (.pt); the same
+    network costs the same in each form.
+
+    \b
+    Example:
+      paconv cost pa.onnx
+      paconv cost resnet18.onnx --scheme pa -M 8 -N 7 --format json
+      paconv cost resnet18.onnx --sweep --plot sweep.png
+    """
+    times = given_delays(options)
+    _check_combination(scheme, M, N, keep_real, as_latency, as_sweep, plot, times)
+    by, stored = rule(rule_name, mul_per_output, cmp_per_activation), storage(storage_name)
+    network = network_of_file(
+        model, parse_input_shapes(shapes), factory=factory, trust_pickle=trust_pickle
+    )
+    if as_sweep:
+        _print_sweep(network, model.name, by, stored, keep_real, plot, style)
+        return
+    if scheme is not None:
+        network = _under(network, scheme, M, N, keep_real)
+    source = model.name if scheme is None else f"{model.name} as {scheme}"
+    if as_latency:
+        _print(style, latency_data(network, times, source), latency_table(network, times, source))
     else:
-        write = {"table": plain, "csv": to_csv, "markdown": markdown}[style]
-        text = write(as_table(counted, model.name, summed=style != "csv"))
-    click.echo(text, nl=False)
+        counted = count(network, by, stored)
+        made = as_csv_table if style == "csv" else as_table
+        _print(style, as_data(counted, source), made(counted, source))
+
+
+def _check_combination(
+    scheme: str | None,
+    M: int | None,
+    N: str | None,
+    keep_real: tuple[str, ...],
+    as_latency: bool,
+    as_sweep: bool,
+    plot: Path | None,
+    times: dict[str, float],
+) -> None:
+    if scheme is None and (M is not None or N is not None):
+        raise UsageError("-M and -N belong to --scheme; a model's own M and N are in its file")
+    if scheme is None and keep_real and not as_sweep:
+        raise UsageError("--keep-real belongs to --scheme or --sweep")
+    if as_sweep and (scheme is not None or as_latency):
+        raise UsageError("--sweep goes over M and N of PA; leave out --scheme, -M, -N and --latency")
+    if plot is not None and not as_sweep:
+        raise UsageError("--plot belongs to --sweep")
+    if times and not as_latency:
+        raise UsageError("--t-... belong to --latency")
+
+
+def _under(network: Network, scheme: str, M: int | None, N: str | None, keep_real: tuple[str, ...]) -> Network:
+    full = N == "full"
+    if N is not None and not full and not N.isdecimal():
+        raise UsageError(f"-N: expected a number of planes or full; found {N}")
+    planes = None if N is None or full else int(N)
+    return under_scheme(network, scheme, M, planes, full_activations=full, keep_real=keep_real)
+
+
+def _print_sweep(
+    network: Network,
+    source: str,
+    by: Rule,
+    stored: Storage,
+    keep_real: tuple[str, ...],
+    plot: Path | None,
+    style: str,
+) -> None:
+    points = sweep(network, by, stored, keep_real)
+    if plot is not None:
+        plot_sweep(points, plot, source)
+    _print(style, sweep_data(points, source, by, stored), sweep_table(points, source, by, stored))
+
+
+def _print(style: str, data: dict[str, Any], table: Table) -> None:
+    writers = {"table": plain, "markdown": markdown, "csv": to_csv}
+    click.echo(to_json(data) if style == "json" else writers[style](table), nl=False)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 
-from paconv.cost.layers import Layer, Network
+from paconv.cost.layers import Layer, Network, Planes
 from paconv.cost.rules import WORD_OPERATIONS, Rule, Storage, rule, storage
 from paconv.cost.schemes import layer_scheme
 from paconv.errors import UsageError
@@ -140,9 +140,7 @@ def _layer_cost(layer: Layer, by: Rule, stored: Storage, is_first: bool, compare
     }
     if planes.N is None:
         return Cost(**memory, macs=macs, real_macs=macs)
-    fixed = layer_scheme(layer).multiplications_per_output
-    per_output = by.multiplications_per_output(planes) if fixed is None else Fraction(fixed)
-    per_activation = by.comparisons_per_activation(planes) if fixed is None else Fraction(0)
+    per_output, per_activation = _elementwise(layer, planes, by)
     return Cost(
         **memory,
         macs=macs,
@@ -150,3 +148,16 @@ def _layer_cost(layer: Layer, by: Rule, stored: Storage, is_first: bool, compare
         multiplications=per_output * layer.outputs,
         comparisons=Fraction(0) if compared else per_activation * layer.inputs,
     )
+
+
+def _elementwise(layer: Layer, planes: Planes, by: Rule) -> tuple[Fraction, Fraction]:
+    """Multiplications per output and comparisons per activation: given ones, else the scheme's own, else the
+    rule's.
+    """
+    fixed = layer_scheme(layer).multiplications_per_output
+    if fixed is None:
+        found = by.multiplications_per_output(planes), by.comparisons_per_activation(planes)
+    else:
+        found = Fraction(fixed), Fraction(0)
+    given = by.given_multiplications, by.given_comparisons
+    return found[0] if given[0] is None else given[0], found[1] if given[1] is None else given[1]

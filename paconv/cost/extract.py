@@ -253,7 +253,7 @@ class _Extraction:
         if self.shapes is None:
             return ()
         shape = self.shapes.get(tensor)
-        if shape is None or None in shape:
+        if shape is None or not all(d is not None and d > 0 for d in shape):
             found = "none" if shape is None else ", ".join("?" if d is None else str(d) for d in shape)
             raise ModelError(
                 f"layer {layer}: expected a known shape of tensor {tensor}; found {found}; "

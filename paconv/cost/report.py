@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from paconv.cost.count import Cost, LayerCost, NetworkCost
 from paconv.cost.layers import BATCH_NORM, Layer
 from paconv.cost.tables import Column, Table, exact, grouped, ratio
 
-__all__ = ["COLUMNS", "as_data", "as_table"]
-
-_COUNTED = "counted from the model's shapes"
-_BY_RULE = "counted, by the paper's rule"
+__all__ = ["COLUMNS", "as_csv_table", "as_data", "as_table"]
 
 COLUMNS = (
     Column("name", "layer", left=True),
-    Column("kind", "kind", "the model", left=True),
-    Column("weight_shape", "weight shape", "the model", left=True),
-    Column("output_shape", "output", _COUNTED, left=True),
-    Column("weights", "weights", _COUNTED, grouped),
-    Column("macs", "MACs", _COUNTED, grouped),
-    Column("real_bits", "real bits", _BY_RULE, grouped),
-    Column("binary_bits", "binary bits", _BY_RULE, grouped),
-    Column("memory_saving", "saving", _BY_RULE, ratio),
-    Column("real_macs", "real MACs", _COUNTED, grouped),
-    Column("bitwise_ops", "bitwise ops", _BY_RULE, grouped),
-    Column("multiplications", "mults", _BY_RULE, grouped),
-    Column("comparisons", "comparisons", _BY_RULE, grouped),
-    Column("flops", "Flops", _BY_RULE, grouped),
-    Column("speedup", "speedup", _BY_RULE, ratio),
+    Column("kind", "kind", left=True),
+    Column("weight_shape", "weight shape", left=True),
+    Column("output_shape", "output", left=True),
+    Column("weights", "weights", read=grouped),
+    Column("macs", "MACs", read=grouped),
+    Column("real_bits", "real bits", read=grouped),
+    Column("binary_bits", "binary bits", read=grouped),
+    Column("memory_saving", "saving", read=ratio),
+    Column("real_macs", "real MACs", read=grouped),
+    Column("bitwise_ops", "bitwise ops", read=grouped),
+    Column("multiplications", "mults", read=grouped),
+    Column("comparisons", "comparisons", read=grouped),
+    Column("flops", "Flops", read=grouped),
+    Column("speedup", "speedup", read=ratio),
 )
 
 _FIGURES = (
@@ -70,27 +66,30 @@ def as_data(counted: NetworkCost, source: str) -> dict[str, Any]:
     }
 
 
-def as_table(counted: NetworkCost, source: str, *, summed: bool = True) -> Table:
-    """The report as a table. summed: all batch norms in one row, as a person wants it; or a row each (CSV)."""
-    items = list(counted.layers)
-    norms = [item for item in items if item.layer.kind == BATCH_NORM]
-    if summed and norms:
-        items = [item for item in items if item.layer.kind != BATCH_NORM]
+def as_table(counted: NetworkCost, source: str) -> Table:
+    """The report as a person reads it: all batch norms in one row."""
+    norms = [item for item in counted.layers if item.layer.kind == BATCH_NORM]
+    rows = [_row(item) for item in counted.layers if item.layer.kind != BATCH_NORM]
+    if norms:
         channels = sum(item.layer.weight_shape[0] for item in norms)
-        together = sum((item.cost for item in norms), Cost())
-        rows = [_row(item) for item in items]
-        rows.append({"name": f"{len(norms)} batch norms", "kind": BATCH_NORM, "weight_shape": f"{channels}",
-                     **_shown(together)})  # fmt: skip
-    else:
-        rows = [_row(item) for item in items]
-    rows.append(
-        {
-            "name": "total",
-            "weights": sum(item.layer.weights for item in counted.layers),
-            **_shown(counted.totals),
-        }
-    )
+        together = _shown(sum((item.cost for item in norms), Cost()))
+        rows.append({"name": f"{len(norms)} batch norms", "kind": BATCH_NORM, "weight_shape": channels, **together})
+    rows.append(_total(counted))
     return Table(f"Cost of {source}", COLUMNS, rows, totals=1, notes=(*_summary(counted), *DEFINITIONS))
+
+
+def as_csv_table(counted: NetworkCost, source: str) -> Table:
+    """The report for a program: a row for each batch norm too, and the rules that made the figures in a last
+    column.
+    """
+    origin = f"counted; rule {counted.rule.name}: {counted.rule.meaning}; storage {counted.storage.name}"
+    rows = [{**_row(item), "provenance": origin} for item in counted.layers]
+    rows.append({**_total(counted), "provenance": origin})
+    return Table(source, (*COLUMNS, Column("provenance", "provenance")), rows, totals=1)
+
+
+def _total(counted: NetworkCost) -> dict[str, Any]:
+    return {"name": "total", "weights": sum(item.layer.weights for item in counted.layers), **_shown(counted.totals)}
 
 
 def _row(item: LayerCost) -> dict[str, Any]:
@@ -140,26 +139,34 @@ def _summary(counted: NetworkCost) -> list[str]:
     lines.append(
         f"rule {counted.rule.name}: {counted.rule.meaning}. storage {counted.storage.name}: {counted.storage.meaning}"
     )
-    lines.extend(f"{text}" for text in _origin(counted))
-    return lines
+    return [*lines, *_origin(counted)]
 
 
 def _origin(counted: NetworkCost) -> list[str]:
     lines = [
-        "provenance: all figures are counted from shapes; that 64 bit operations are one operation is the paper's "
-        "convention; nothing is measured"
+        "provenance: shapes, weights and MACs are counted from the model; that 64 bit operations are one is the "
+        f"paper's convention; binary bits are {counted.storage.provenance}; mults and comparisons are "
+        f"{counted.rule.provenance}; nothing is measured"
     ]
     if counted.network.inferred:
         lines.append(f"provenance: {counted.network.inferred}")
     return lines
 
 
-def _provenance(counted: NetworkCost) -> Mapping[str, str]:
-    sources = {c.key: c.provenance for c in COLUMNS if c.provenance}
-    sources |= {
-        name: _COUNTED for name in ("binary_weights", "real_parameters", "bit_operations", "float_flops")
+def _provenance(counted: NetworkCost) -> dict[str, str]:
+    """Figure -> where it comes from."""
+    parameters = counted.network.inferred or "counted from the model"
+    real = f"{parameters}; 32 bits a parameter, as in the paper"
+    words = "counted from shapes; 64 bit operations are one, as in the paper"
+    shapes = ("weights", "binary_weights", "output_shape", "macs", "real_macs", "bit_operations", "float_flops")
+    return {
+        "kind": "the model",
+        "weight_shape": "the model",
+        **{name: "counted from the model's shapes" for name in shapes},
+        "real_parameters": parameters,
+        "real_bits": real,
+        "float_bits": real,
+        **{name: counted.storage.provenance for name in ("binary_bits", "bits", "memory_saving")},
+        "bitwise_ops": words,
+        **{name: counted.rule.provenance for name in ("multiplications", "comparisons", "flops", "speedup")},
     }
-    sources |= {name: _BY_RULE for name in ("bits", "float_bits")}
-    if counted.network.inferred:
-        sources["real_parameters"] = counted.network.inferred
-    return sources

@@ -34,29 +34,36 @@ truth.
 
 @dataclass(frozen=True)
 class Rule:
-    """Elementwise operations of PA and ABC layers. planes -> operations.
+    """Elementwise operations of binary layers. planes -> operations, for the schemes that don't fix them (PA,
+    ABC).
 
-    only: the (M, N) that the rule is known for, None for any.
+    given_multiplications, given_comparisons: numbers that replace them for every scheme, None if not given;
+    only: the (M, N) that the rule is known for, None for any; provenance: where its figures come from.
     """
 
     name: str
     meaning: str
+    provenance: str
     multiplications_per_output: Callable[[Planes], Fraction]
     comparisons_per_activation: Callable[[Planes], Fraction]
     first_convolution: int = 0
     only: tuple[int, int] | None = None
+    given_multiplications: Fraction | None = None
+    given_comparisons: Fraction | None = None
 
 
 RULES = {
     "text": Rule(
         "text",
-        "M*N multiplications per output, N comparisons per binarized activation (the paper's text)",
+        "M*N multiplications per output, N comparisons per binarized activation, as the paper's text has it",
+        "counted, by the rule of the paper's text",
         multiplications_per_output=lambda p: Fraction(p.M * (p.N or 0)),
         comparisons_per_activation=lambda p: Fraction(p.endpoints),
     ),
     "table7": Rule(
         "table7",
-        "15 operations per output and 1 per output of the first convolution (fitted to Table 7 at M=4, N=5)",
+        "15 operations per output and 1 per output of the first convolution, fitted to Table 7 at M=4, N=5",
+        "counted, by a rule fitted to the paper's Table 7",
         multiplications_per_output=lambda p: Fraction(15),
         comparisons_per_activation=lambda p: Fraction(0),
         first_convolution=1,
@@ -71,14 +78,18 @@ class Storage:
 
     name: str
     meaning: str
+    provenance: str
     bits_per_weight: Callable[[Planes], int]
 
 
 STORAGES = {
-    "planes": Storage("planes", "M bits a binary weight (the paper)", lambda p: p.M),
+    "planes": Storage(
+        "planes", "M bits a binary weight, as in the paper", "counted, by the paper's rule", lambda p: p.M
+    ),
     "level-index": Storage(
         "level-index",
-        "ceil(log2(levels)) bits a binary weight: PA's planes are disjoint, so the index of its level holds them all",
+        "ceil(log2(levels)) bits a binary weight, because the index of a level tells all of PA's disjoint planes",
+        "counted, by a rule that isn't the paper's",
         lambda p: code_bits(p.weight_levels),
     ),
 }
@@ -87,27 +98,25 @@ STORAGES = {
 def rule(
     name: str = "text", per_output: Fraction | int | None = None, per_activation: Fraction | int | None = None
 ) -> Rule:
-    """The named rule, with either number replaced where given. Raises UsageError on an unknown name or a
-    negative.
+    """The named rule, with multiplications per output or comparisons per activation replaced where given.
+
+    Raises UsageError on an unknown name or a negative number.
     """
     if name not in RULES:
         raise UsageError(f"rule: expected {' or '.join(RULES)}; found {name}")
     found = RULES[name]
     if per_output is not None:
-        fixed = _non_negative("multiplications per output", per_output)
-        found = replace(
-            found,
-            multiplications_per_output=lambda p: fixed,
-            meaning=f"{found.meaning}; {fixed} multiplications per output (given)",
-        )
+        found = _with_given(found, "given_multiplications", "multiplications per output", per_output)
     if per_activation is not None:
-        chosen = _non_negative("comparisons per activation", per_activation)
-        found = replace(
-            found,
-            comparisons_per_activation=lambda p: chosen,
-            meaning=f"{found.meaning}; {chosen} comparisons per activation (given)",
-        )
+        found = _with_given(found, "given_comparisons", "comparisons per activation", per_activation)
     return found
+
+
+def _with_given(found: Rule, field: str, what: str, value: Fraction | int) -> Rule:
+    if value < 0:
+        raise UsageError(f"{what}: expected a number of at least 0; found {value}")
+    changed = {field: Fraction(value), "meaning": f"{found.meaning}; but {value} {what} (given)"}
+    return replace(found, **changed, provenance="counted, with numbers given by the user")
 
 
 def storage(name: str = "planes") -> Storage:
@@ -116,8 +125,3 @@ def storage(name: str = "planes") -> Storage:
         raise UsageError(f"storage: expected {' or '.join(STORAGES)}; found {name}")
     return STORAGES[name]
 
-
-def _non_negative(what: str, value: Fraction | int) -> Fraction:
-    if value < 0:
-        raise UsageError(f"{what}: expected a number of at least 0; found {value}")
-    return Fraction(value)

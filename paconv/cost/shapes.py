@@ -26,7 +26,9 @@ _SMALL = 1024
 
 
 def parse_input_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Read `--input-shape` values: "3,224,224", "image=3,224,224", "height=224,width=224" -> name -> sizes.
+    """Read `--input-shape` values: "3,224,224" or "3x224x224", "image=3,224,224", "height=224,width=224".
+
+    Returns name -> sizes.
 
     The key "" is the shape of a model's only input. Raises UsageError on anything else.
     """
@@ -37,12 +39,13 @@ def parse_input_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
             name, equals, size = part.rpartition("=")
             if equals:
                 key, fresh = name.strip(), True
-            if not size.strip().isdecimal() or int(size) < 1 or (fresh and key in shapes):
+            sizes = size.strip().lower().split("x")
+            if not all(s.isdecimal() and int(s) > 0 for s in sizes) or (fresh and key in shapes):
                 raise UsageError(
                     f"--input-shape: expected sizes like 3,224,224 or NAME=3,224,224 or DIMENSION=224, each name once; "
                     f"found {text!r}"
                 )
-            shapes[key] = (() if fresh else shapes[key]) + (int(size),)
+            shapes[key] = (() if fresh else shapes[key]) + tuple(map(int, sizes))
             fresh = False
     return shapes
 

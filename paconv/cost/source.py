@@ -1,23 +1,61 @@
-"""From a file to a network: ONNX in any form, or a checkpoint by way of an export in memory."""
+"""From a file to a network: ONNX in any form, or a checkpoint by way of an export to a temporary file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from paconv.cost.extract import network
 from paconv.cost.layers import Network
+from paconv.errors import UsageError
 from paconv.model_io import load_model
 
-__all__ = ["network_of_file"]
+__all__ = ["CHECKPOINT_SUFFIXES", "network_of_file"]
+
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".ckpt")
 
 
 def network_of_file(
-    path: str | os.PathLike, input_shapes: Mapping[str, Sequence[int]] | None = None
+    path: str | os.PathLike,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    *,
+    factory: str | None = None,
+    trust_pickle: bool = False,
 ) -> Network:
-    """Layers of the model in `path`. input_shapes: sizes of free dimensions, see paconv.cost.extract.network.
+    """Layers of the model in `path`: a checkpoint by its suffix (.pt, .pth, .ckpt), otherwise ONNX.
 
-    Raises ModelError if the file is no usable model, UsageError naming a dimension that stays free.
+    input_shapes: sizes of free dimensions, see paconv.cost.extract.network; for a checkpoint the key ""
+    replaces the shape it carries. factory ("package.module:function") and trust_pickle: as `paconv export`
+    takes them. Raises ModelError or CheckpointError if the file is no usable model, UsageError naming a
+    dimension that stays free.
     """
-    return network(load_model(Path(path)), input_shapes)
+    path = Path(path)
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES:
+        return _network_of_checkpoint(path, dict(input_shapes or {}), factory, trust_pickle)
+    if factory is not None or trust_pickle:
+        raise UsageError(
+            f"--model and --trust-pickle belong to checkpoints ({', '.join(CHECKPOINT_SUFFIXES)}); found {path.name}"
+        )
+    return network(load_model(path), input_shapes)
+
+
+def _network_of_checkpoint(
+    path: Path, input_shapes: dict[str, Sequence[int]], factory: str | None, trust_pickle: bool
+) -> Network:
+    shape = input_shapes.pop("", None)
+    if input_shapes:
+        raise UsageError(
+            f"--input-shape: expected sizes such as 3,224,224 for the checkpoint {path.name}; "
+            f"found the name {next(iter(input_shapes))}"
+        )
+    # Torch takes seconds to load; an ONNX file needs none of it.
+    from paconv.checkpoint import load
+    from paconv.checkpoint.factory import current_folder_importable, find_factory
+    from paconv.to_onnx.exporter import export
+
+    with TemporaryDirectory() as folder, current_folder_importable():
+        model = load(path, None if factory is None else find_factory(factory), trust_pickle=trust_pickle)
+        exported = export(model, Path(folder) / "model.onnx", None if shape is None else tuple(shape))
+        return network(load_model(exported.path))

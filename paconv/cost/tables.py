@@ -43,7 +43,8 @@ def exact(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Column:
-    """key: name in JSON and CSV; provenance: where its figures come from; read: value -> what a person sees."""
+    """key: name in JSON and CSV; provenance: where its figures come from; read: value -> what a person sees.
+    """
 
     key: str
     title: str

@@ -1,0 +1,27 @@
+"""The options --t-and, --t-xnor, ...: delays of single operations, shared by `cost --latency` and
+`paper-tables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from paconv.cost.latency import OPERATIONS
+
+__all__ = ["delay_options", "given_delays"]
+
+
+def delay_options(command: Callable) -> Callable:
+    """Add an option for each operation of Table 8."""
+    for op in reversed(OPERATIONS):
+        text = f"Delay of one {op} operation, in the unit of the others; a symbol if not given."
+        command = click.option(f"--t-{op.lower()}", f"t_{op}", type=click.FloatRange(min=0), help=text)(command)
+    return command
+
+
+def given_delays(options: dict[str, Any]) -> dict[str, float]:
+    """Operation -> time, of the options that were given."""
+    return {op: options[f"t_{op}"] for op in OPERATIONS if options[f"t_{op}"] is not None}

@@ -1,0 +1,43 @@
+"""`paconv paper-tables`: the paper's Tables 2, 7 and 8, with what our counts say to each number."""
+
+from __future__ import annotations
+
+import click
+
+from paconv.cli.delays import delay_options, given_delays
+from paconv.cost.paper_data import paper_data
+from paconv.cost.paper_tables import table2, table7, table8, table8_numbers
+from paconv.cost.rules import RULES
+from paconv.cost.tables import markdown, plain, to_json
+
+__all__ = ["paper_tables"]
+
+
+@click.command("paper-tables")
+@click.option("--format", "style", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True)
+@click.option(
+    "--rule",
+    "pa_rule",
+    type=click.Choice(list(RULES)),
+    default="table7",
+    show_default=True,
+    help="How the operations of Table 7's PA rows are counted.",
+)
+@click.option("-M", "weight_planes", type=click.IntRange(1, 8), default=4, show_default=True, help="For Table 2.")
+@click.option("-N", "planes", type=click.IntRange(1, 8), default=5, show_default=True, help="For Tables 2 and 8.")
+@delay_options
+def paper_tables(style: str, pa_rule: str, weight_planes: int, planes: int, **options: float | None) -> None:
+    """Print Table 7 (printed, ours, deviation), Table 8 (latency) and Table 2 (gates).
+
+    \b
+    Example:
+      paconv paper-tables
+      paconv paper-tables --t-and 9.62 --t-xnor 10.87 --t-pop 60 --t-mul 300 --t-add 150 --t-com 40
+    """
+    times = given_delays(options)
+    if style == "json":
+        click.echo(to_json(paper_data(pa_rule, weight_planes, planes, times)), nl=False)
+        return
+    write = {"table": plain, "markdown": markdown}[style]
+    tables = [table7(pa_rule), table8(times), table8_numbers(planes, times), table2(weight_planes, planes)]
+    click.echo("\n".join(map(write, tables)), nl=False)
