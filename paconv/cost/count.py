@@ -6,7 +6,7 @@ Everything is an exact integer, or an exact fraction where 64 doesn't divide the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 
 from paconv.cost.layers import Layer, Network, Planes
@@ -133,17 +133,17 @@ def _layer_cost(layer: Layer, by: Rule, stored: Storage, is_first: bool, compare
         elementwise = Fraction(by.first_convolution * layer.outputs if is_first else 0)
         real = layer.weights + layer.other_parameters
         return Cost(real_parameters=real, macs=macs, real_macs=macs, multiplications=elementwise)
-    memory = {
-        "binary_weights": layer.weights,
-        "real_parameters": layer.other_parameters,
-        "binary_bits": stored.bits_per_weight(planes) * layer.weights,
-    }
-    if planes.N is None:
-        return Cost(**memory, macs=macs, real_macs=macs)
-    per_output, per_activation = _elementwise(layer, planes, by)
-    return Cost(
-        **memory,
+    memory = Cost(
+        binary_weights=layer.weights,
+        real_parameters=layer.other_parameters,
+        binary_bits=stored.bits_per_weight(planes) * layer.weights,
         macs=macs,
+    )
+    if planes.N is None:
+        return replace(memory, real_macs=macs)
+    per_output, per_activation = _elementwise(layer, planes, by)
+    return replace(
+        memory,
         bit_operations=planes.M * planes.N * macs,
         multiplications=per_output * layer.outputs,
         comparisons=Fraction(0) if compared else per_activation * layer.inputs,
@@ -151,9 +151,7 @@ def _layer_cost(layer: Layer, by: Rule, stored: Storage, is_first: bool, compare
 
 
 def _elementwise(layer: Layer, planes: Planes, by: Rule) -> tuple[Fraction, Fraction]:
-    """Multiplications per output and comparisons per activation: given ones, else the scheme's own, else the
-    rule's.
-    """
+    """Multiplications per output, comparisons per activation: given ones, else the scheme's own, else the rule's."""
     fixed = layer_scheme(layer).multiplications_per_output
     if fixed is None:
         found = by.multiplications_per_output(planes), by.comparisons_per_activation(planes)

@@ -17,10 +17,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import onnx
-from onnx import TensorProto, inliner
+from onnx import TensorProto, inliner, numpy_helper
 
 from paconv.cost.folded import KEY, read_note
 from paconv.cost.graph import GraphView, Parameter, attribute, op_name
@@ -119,6 +120,7 @@ class _Extraction:
 
     def _layer(self, node: onnx.NodeProto) -> Layer | None:
         op = op_name(node)
+        layer: Layer | None
         if op == f"{DOMAIN}.PABitConv":
             layer = self._bit_conv(node)
         elif op in _CONV_OPS:
@@ -228,13 +230,13 @@ class _Extraction:
         if len(node.input) > position and node.input[position]:
             found = self.view.parameter(node.input[position])
             if found is not None and not self._owned_before(found.leaf):
-                return int(np.prod(found.shape, dtype=np.int64))
+                return prod(found.shape)
             return 0
         readers = self.view.consumers[node.output[0]]
         if len(readers) == 1 and op_name(readers[0]) == "Add":
             for name in readers[0].input:
                 found = self.view.parameter(name) if name in self.view.constants else None
-                if found is not None and np.prod(found.shape, dtype=np.int64) == channels:
+                if found is not None and prod(found.shape) == channels:
                     self.consumed.add(readers[0].output[0])
                     return 0 if self._owned_before(found.leaf) else channels
         return 0
@@ -261,25 +263,29 @@ class _Extraction:
             )
         return tuple(d for d in shape if d is not None)
 
-    def _dims(self, name: str) -> tuple[int, ...]:
+    def _stored(self, name: str) -> onnx.TensorProto:
         if name not in self.view.stored:
             raise ModelError(
-                f"expected the constant {name} of a {DOMAIN} op to be stored in the file; it is computed"
+                f"expected {name}, an input of a {DOMAIN} op, to be a constant stored in the file; it is computed"
             )
-        return tuple(self.view.stored[name].dims)
+        return self.view.stored[name]
+
+    def _array(self, name: str) -> np.ndarray:
+        return numpy_helper.to_array(self._stored(name))
+
+    def _dims(self, name: str) -> tuple[int, ...]:
+        return tuple(self._stored(name).dims)
 
     def _length(self, name: str) -> int:
-        return int(np.prod(self._dims(name), dtype=np.int64))
+        return prod(self._dims(name))
 
     def _content(self, name: str) -> str:
         """Equal for equal constants."""
-        self._dims(name)
-        array = self.view.array(name)
+        array = self._array(name)
         return f"{array.shape}{array.tobytes().hex()}"
 
     def _value(self, name: str, value: float) -> bool:
-        self._dims(name)
-        return bool((self.view.array(name) == value).all())
+        return bool(np.all(self._array(name) == value))
 
     def _held(self, node: onnx.NodeProto) -> list[HeldParameters]:
         """Floating-point constants of more than one element that an uncounted node reads."""
@@ -287,7 +293,7 @@ class _Extraction:
             leaf for i in node.input if i in self.view.constants for leaf in self.view.leaves(i)
         )
         tensors = [self.view.stored[name] for name in names]
-        sizes = [int(np.prod(t.dims, dtype=np.int64)) for t in tensors]
+        sizes = [prod(t.dims) for t in tensors]
         return [
             HeldParameters(self.view.label(node), op_name(node), name, size)
             for name, tensor, size in zip(names, tensors, sizes, strict=True)

@@ -16,6 +16,14 @@ from paconv.ops import DOMAIN
 __all__ = ["GraphView", "Parameter", "attribute", "op_name"]
 
 
+_CONSTANT_TYPES = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+
+
 def attribute(node: onnx.NodeProto, name: str, default=None):
     """Value of a node's attribute, `default` without one."""
     for found in node.attribute:
@@ -59,9 +67,7 @@ class GraphView:
             for name in inputs:
                 self.consumers[name].append(node)
             if node.op_type == "Constant":
-                value = attribute(node, "value")
-                if value is not None:
-                    self.stored[node.output[0]] = value
+                self._store(node)
             nested = any(
                 a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute
             )
@@ -80,6 +86,16 @@ class GraphView:
                     wanted.extend([*node.input, *_outer_names(node)])
         return [n for n in graph.node if any(o in seen for o in n.output)]
 
+    def _store(self, node: onnx.NodeProto) -> None:
+        """Keep the value of a Constant node."""
+        for found in node.attribute:
+            value = onnx.helper.get_attribute_value(found)
+            if found.name == "value":
+                self.stored[node.output[0]] = value
+            elif found.name in _CONSTANT_TYPES:
+                array = np.array(value, _CONSTANT_TYPES[found.name])
+                self.stored[node.output[0]] = numpy_helper.from_array(array, node.output[0])
+
     def label(self, node: onnx.NodeProto) -> str:
         """The node's name, or that of an output where it has none of its own. Unique in the graph."""
         return self._labels[_first_output(node)]
@@ -87,10 +103,6 @@ class GraphView:
     def is_constant(self, node: onnx.NodeProto) -> bool:
         """Whether the node's result doesn't depend on the model's inputs."""
         return _first_output(node) in self.constants
-
-    def array(self, name: str) -> np.ndarray | None:
-        """Value of a stored constant, None for anything else."""
-        return numpy_helper.to_array(self.stored[name]) if name in self.stored else None
 
     def dynamic_inputs(self, node: onnx.NodeProto) -> list[str]:
         """The node's inputs that aren't constants."""

@@ -106,17 +106,20 @@ def rule(
         raise UsageError(f"rule: expected {' or '.join(RULES)}; found {name}")
     found = RULES[name]
     if per_output is not None:
-        found = _with_given(found, "given_multiplications", "multiplications per output", per_output)
+        found = _changed(found, "multiplications per output", per_output)
+        found = replace(found, given_multiplications=Fraction(per_output))
     if per_activation is not None:
-        found = _with_given(found, "given_comparisons", "comparisons per activation", per_activation)
+        found = _changed(found, "comparisons per activation", per_activation)
+        found = replace(found, given_comparisons=Fraction(per_activation))
     return found
 
 
-def _with_given(found: Rule, field: str, what: str, value: Fraction | int) -> Rule:
+def _changed(found: Rule, what: str, value: Fraction | int) -> Rule:
+    """`found` with a meaning that tells of the given number. Raises UsageError if it is negative."""
     if value < 0:
         raise UsageError(f"{what}: expected a number of at least 0; found {value}")
-    changed = {field: Fraction(value), "meaning": f"{found.meaning}; but {value} {what} (given)"}
-    return replace(found, **changed, provenance="counted, with numbers given by the user")
+    meaning = f"{found.meaning}; but {value} {what} (given)"
+    return replace(found, meaning=meaning, provenance="counted, with numbers given by the user")
 
 
 def storage(name: str = "planes") -> Storage:

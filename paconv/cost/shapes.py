@@ -15,10 +15,14 @@ from math import prod
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
+from paconv.cost.graph import attribute
 from paconv.errors import ModelError, UsageError
 from paconv.ops import DOMAIN
 
 __all__ = ["fixed_input_shapes", "parse_input_shapes", "tensor_shapes"]
+
+_CONV_ATTRIBUTES = ("strides", "pads", "dilations", "group")
+"""What PABitConv's geometry has in common with Conv's, names included."""
 
 _SMALL = 1024
 """Constants of at most this many elements stay in the skeleton: Reshape, Resize and Slice need their values.
@@ -58,23 +62,23 @@ def fixed_input_shapes(
     given: as parse_input_shapes returns; a shape may leave out the batch. Raises UsageError naming the input
     and the dimension that stays free, that is given twice differently, or that the model doesn't have.
     """
-    given = {key: tuple(shape) for key, shape in (given or {}).items()}
-    unused = set(given)
+    sizes = {key: tuple(shape) for key, shape in (given or {}).items()}
+    unused = set(sizes)
     stored = {i.name for i in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in stored]
     shapes = {}
     for value in inputs:
-        key = "" if "" in given and len(inputs) == 1 else value.name
+        key = "" if "" in sizes and len(inputs) == 1 else value.name
         unused.discard(key)
         dims = _declared(value)
         if dims is None:
-            if key not in given:
+            if key not in sizes:
                 raise UsageError(
                     f"input {value.name} has no shape in the file; give --input-shape {value.name}=C,H,W"
                 )
-            dims = [None] * (len(given[key]) + 1)
+            dims = [None] * (len(sizes[key]) + 1)
         unused -= {d for d in dims if isinstance(d, str)}
-        shapes[value.name] = _fix(value.name, dims, given, given.get(key))
+        shapes[value.name] = _fix(value.name, dims, sizes, sizes.get(key))
     if unused:
         known = [i.name for i in inputs] + sorted(
             {d for i in inputs for d in _declared(i) or () if isinstance(d, str)}
@@ -163,22 +167,14 @@ def _skeleton(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]])
         if node.domain != DOMAIN:
             nodes.append(node)
             continue
-        attributes = {
-            a.name: list(a.ints) if a.type == onnx.AttributeProto.INTS else a.i for a in node.attribute
-        }
         if node.op_type == "PAUnpackWeight":
-            inputs.append(
-                helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, attributes["weight_shape"])
-            )
+            inputs.append(_weight_input(node, node.output[0]))
         elif node.op_type == "PABitConv":
             weight = f"{node.output[0]}//weight"
-            inputs.append(
-                helper.make_tensor_value_info(weight, TensorProto.FLOAT, attributes["weight_shape"])
-            )
-            kept = {name: attributes[name] for name in ("strides", "pads", "dilations", "group")}
-            nodes.append(
-                helper.make_node("Conv", [node.input[0], weight], list(node.output), node.name, **kept)
-            )
+            inputs.append(_weight_input(node, weight))
+            conv = helper.make_node("Conv", [node.input[0], weight], list(node.output), node.name)
+            conv.attribute.extend(a for a in node.attribute if a.name in _CONV_ATTRIBUTES)
+            nodes.append(conv)
         else:
             nodes.append(helper.make_node("Identity", [node.input[0]], list(node.output), node.name))
     outputs = [
@@ -187,3 +183,7 @@ def _skeleton(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]])
     graph = helper.make_graph(nodes, model.graph.name, inputs, outputs, initializer=small)
     opsets = [o for o in model.opset_import if o.domain != DOMAIN]
     return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
+
+
+def _weight_input(node: onnx.NodeProto, name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, attribute(node, "weight_shape"))

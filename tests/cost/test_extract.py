@@ -292,7 +292,7 @@ def test_a_window_larger_than_its_image_is_an_error_that_names_the_layer():
 
 
 def test_shapes_that_contradict_each_other_are_an_error():
-    graph = model("g (float[1, 3] x) => (float[1, 4] y) { y = Gemm (x, w) }", w=zeros(5, 4))
+    graph = model("g (float[1, 3] x) => (float[1, 4] y) { y = Add (x, c) }", c=zeros(1, 5))
     with pytest.raises(ModelError, match="inconsistent"):
         network(graph)
 
@@ -334,3 +334,31 @@ def test_external_shapes_survive_big_constants():
     graph = helper.make_graph([node], "g", inputs, outputs, [weight])
     found = network(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
     assert count(found).totals.macs == 4096 * 2048 * 9 * 49
+
+
+def test_constants_may_be_nodes_of_any_kind():
+    graph = model(
+        """g (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y) {
+            v = Constant <value_floats = [1.0, 2.0]> ()
+            u = Constant <value = float[2] {-1.0, 1.0}> ()
+            a = paconv.PAActivation (x, v, levels)
+            q = paconv.PAWeight (w, u, levels)
+            y = Conv <kernel_shape = [1, 1]> (a, q)
+        }""",
+        levels=np.arange(3, dtype=np.float32), w=zeros(4, 4, 1, 1),
+    )  # fmt: skip
+    (conv,) = network(graph)
+    assert (conv.planes.M, conv.planes.N) == (2, 2)
+
+
+def test_endpoints_that_are_computed_are_an_error_that_names_them():
+    graph = model(
+        """g (float[1, 4, 8, 8] x, float[2] v) => (float[1, 4, 8, 8] y) {
+            a = paconv.PAActivation (x, v, levels)
+            q = paconv.PAWeight (w, u, levels)
+            y = Conv <kernel_shape = [1, 1]> (a, q)
+        }""",
+        levels=np.arange(3, dtype=np.float32), u=np.zeros(2, np.float32), w=zeros(4, 4, 1, 1),
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="expected v, an input of a paconv op, to be a constant"):
+        network(graph)
