@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
+from onnx_graphsurgeon.logger import G_LOGGER
 
 from paconv.model_io import check_model
 from paconv.ops import DOMAIN, add_functions
@@ -28,7 +29,8 @@ class ModelGraph:
     def __init__(self, model: onnx.ModelProto, where: str = "model"):
         """Raises ModelError if the model is inconsistent (paconv.model_io.check_model)."""
         self._original = model
-        self._gs = gs.import_onnx(_without_overridable(check_model(model, where)))
+        with G_LOGGER.suppress():  # it warns of attributes it can't carry, which stay in the original nodes
+            self._gs = gs.import_onnx(_without_overridable(check_model(model, where)))
         self.nodes: list[gs.Node] = self._gs.nodes
         self.protected = {t.name for t in model.graph.output} | _names_in_subgraphs(model.graph)
         self._untouched = {
