@@ -19,9 +19,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Raises PaconvError if the folder is missing or can't be written to.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link stays a link: what it points to is replaced
     if path.is_dir():
         raise PaconvError(f"cannot write {path}: it is a directory; give a file name")
+    if path.exists() and not path.is_file():
+        raise PaconvError(f"cannot write {path}: it is a device or pipe, which can't be replaced; give a file name")
     if not path.parent.is_dir():
         raise PaconvError(f"cannot write {path}: the folder {path.parent} does not exist; create it first")
     try:
