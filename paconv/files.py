@@ -19,7 +19,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Raises PaconvError if the folder is missing or can't be written to.
     """
-    path = Path(os.path.realpath(path))  # a link stays a link: what it points to is replaced
+    path = Path(path)
+    if path.is_symlink():  # a link stays a link: what it points to is replaced
+        path = Path(os.path.realpath(path))
     if path.is_dir():
         raise PaconvError(f"cannot write {path}: it is a directory; give a file name")
     if path.exists() and not path.is_file():
