@@ -5,97 +5,66 @@
 The microkernel is emitted as LLVM vector instructions: one weight vector holds word t of plane i for LANES output
 channels, one activation word is broadcast to all lanes. LLVM lowers `ctpop` to VPOPCNTD, vpshufb or cnt.
 
-Register budget: a sub-block of m weight planes, n activation planes and P pixels keeps m*n*P accumulators in vector
-registers beside its m weight vectors. Where M*N is more than the budget, the tile is taken in several sub-blocks,
-each a pass over the window.
+There is one function for each (M, N), divided by kernels/tiling.py for the registers of the CPU level it is made for;
+the convolution tasks call it by address.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
+from paconv.kernels.tiling import tiling
 
-__all__ = ["MAX_TILE", "Tiling", "accumulate", "accumulator_budget", "cpu_features", "tiling"]
+__all__ = ["ACCUMULATE_SIGNATURE", "call_accumulate", "make_accumulate"]
 
-MAX_TILE = 8
-"""Most pixels in a tile."""
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """How (M, N) is taken: `pixels` of a tile, and sub-blocks (first i, m, first j, n) that cover M x N."""
-
-    pixels: int
-    blocks: tuple[tuple[int, int, int, int], ...]
+ACCUMULATE_SIGNATURE = types.void(*[types.int64] * 7)
 
 
-def accumulator_budget(features: str) -> int:
-    """How many accumulators of LANES int32 fit in the vector registers, beside weights and temporaries.
-
-    features: LLVM feature string ("+avx512f,-..."). AVX-512 has 32 registers of 16 lanes; elsewhere a vector of 16
-    lanes takes several registers (AVX2: 2 of 16, NEON: 4 of 32), and popcount without VPOPCNTD needs temporaries.
-    """
-    return 28 if "+avx512f" in features.split(",") else 6
-
-
-def tiling(M: int, N: int, budget: int) -> Tiling:
-    """Split M x N planes into as few equal sub-blocks as fit the budget, and take as many pixels as then still fit."""
-    best = min(
-        (
-            (rows, columns)
-            for rows in range(1, M + 1)
-            for columns in range(1, N + 1)
-            if -(-M // rows) * -(-N // columns) <= budget
-        ),
-        key=lambda parts: (parts[0] * parts[1], parts[0]),
-    )
-    row_sizes, column_sizes = _split(M, best[0]), _split(N, best[1])
-    pixels = max(1, min(MAX_TILE, budget // (row_sizes[0] * column_sizes[0])))
-    blocks = tuple(
-        (sum(row_sizes[:a]), m, sum(column_sizes[:b]), n)
-        for a, m in enumerate(row_sizes)
-        for b, n in enumerate(column_sizes)
-    )
-    return Tiling(pixels, blocks)
-
-
-def _split(count: int, parts: int) -> list[int]:
-    """`count` in `parts` nearly equal sizes, the larger first."""
-    return [count // parts + (k < count % parts) for k in range(parts)]
-
-
-@intrinsic(prefer_literal=True)
-def accumulate(typingctx, M, N, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
-    """Emit the microkernel for M, N (compile-time constants), tiled by tiling(M, N, budget of the CPU compiled for).
+def make_accumulate(M: int, N: int, budget: int):
+    """The function accumulate(image, pixel_offsets, tap_offsets, taps, run, weights, counts) for M, N.
 
     image: address of the activation words; pixel_offsets: (P,) int64 bytes; tap_offsets: (taps,) int64 bytes;
     run: words in a tap's run; weights: (taps*run, M, LANES) uint32, 64-byte aligned;
-    counts: (P, M, N, LANES) int32, 64-byte aligned, written.
+    counts: (P, M, N, LANES) int32, 64-byte aligned, written. P = tiling(M, N, budget).pixels.
     """
-    if not (isinstance(M, types.IntegerLiteral) and isinstance(N, types.IntegerLiteral)):
-        return None
-    planes = M.literal_value, N.literal_value
-    signature = types.void(M, N, *[types.int64] * 7)
+
+    def accumulate(image, pixel_offsets, tap_offsets, taps, run, weights, counts):
+        _emit(M, N, budget, image, pixel_offsets, tap_offsets, taps, run, weights, counts)
+
+    return accumulate
+
+
+@intrinsic
+def call_accumulate(typingctx, address, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
+    """Call the accumulate function at `address`; all arguments int64."""
 
     def codegen(context, builder, signature, args):
-        plan = tiling(*planes, accumulator_budget(cpu_features()))
-        for block in plan.blocks:
-            _emit_block(builder, planes, block, plan.pixels, *args[2:])
+        i64 = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [i64] * 7)
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
         return context.get_dummy_value()
 
-    return signature, codegen
+    return types.void(*[types.int64] * 8), codegen
 
 
-def cpu_features() -> str:
-    """LLVM features of the CPU that Numba compiles for (NUMBA_CPU_FEATURES, or the host's)."""
-    return numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2]
+@intrinsic(prefer_literal=True)
+def _emit(typingctx, M, N, budget, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
+    """Emit the microkernel; M, N and budget are compile-time constants."""
+    if not all(isinstance(t, types.IntegerLiteral) for t in (M, N, budget)):
+        return None
+    planes = M.literal_value, N.literal_value
+    plan = tiling(*planes, budget.literal_value)
+
+    def codegen(context, builder, signature, args):
+        for block in plan.blocks:
+            _emit_block(builder, planes, block, plan.pixels, *args[3:])
+        return context.get_dummy_value()
+
+    return types.void(M, N, budget, *[types.int64] * 7), codegen
 
 
 def _emit_block(builder, planes, block, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts):

@@ -51,6 +51,7 @@ FIELDS = {
     "R": "bits of a weight code", "code_bytes": "bytes of a row of codes", "weight_codes": "number of weight masks",
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work
+    "accumulate": "address of accumulate.py's function for (M, N)", "tile": "pixels of its tile",
     "pixel_chunks": "tasks along the output pixels", "block_chunks": "tasks along the lane blocks",
     "blocks_per_task": "lane blocks of one task",
     "error": "0, or the first error a kernel met: 1 + the index of a weight whose code has no mask",

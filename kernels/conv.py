@@ -1,4 +1,4 @@
-"""The convolution task: tiles of pixels through accumulate and finish, stored as Y or as counts.
+"""The convolution tasks: tiles of pixels through accumulate and finish, stored as Y or as counts.
 
 A task is a run of output pixels (flat index oh*OW + ow) times a run of lane blocks of one group of one image. A tile
 takes P pixels of the run wherever they lie, each by its own offset; the last tile repeats the run's last pixel and
@@ -10,114 +10,101 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from paconv.kernels.accumulate import MAX_TILE, accumulate, accumulator_budget, cpu_features, tiling
+from paconv.kernels.accumulate import call_accumulate
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
 from paconv.kernels.finish import add_activation_offset, add_weighted_counts, add_window_offset, start_from_base
 from paconv.kernels.memory import pointer, stack_buffer
 from paconv.kernels.tasks import task_range, window_offsets
+from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS
 
-__all__ = ["make_conv", "make_counts"]
+__all__ = ["conv", "conv_counts"]
 
 _OFFSETS = PIXEL_CHUNK + MAX_TILE
 _OFFSETS_BYTES = 8 * _OFFSETS
+_COUNTS_BYTES = 4 * LANES * MAX_TILE_COUNTS
 _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 
 
-def _tile_pixels(M: int, N: int) -> int:
-    return tiling(M, N, accumulator_budget(cpu_features())).pixels
+def conv(arguments, task):
+    """Writes Y (B, O, OH, OW) float32."""
+    a = carray(arguments, (len(F),), np.int64)
+    pixels, OW, M, N, P = a[F.OH] * a[F.OW], a[F.OW], a[F.M], a[F.N], a[F.tile]
+    image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
+    batch, group = image // a[F.G], image % a[F.G]
+    taps, run, CW = a[F.taps], a[F.run], a[F.CW]
+    word_bytes = CW * N * 4
+    words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
+    word_array = carray(pointer(words), (a[F.Hp] * a[F.Wp] * CW * N,), np.uint32)
+    tap_offsets = carray(pointer(a[F.tap_offsets]), (taps,), np.int64)
+    beta = carray(pointer(a[F.beta]), (N + 1,), np.float32)
+    blocks = a[F.G] * a[F.OB]
+    phi = carray(pointer(a[F.phi]), (blocks, M * N, LANES), np.float32)
+    base = carray(pointer(a[F.base]), (blocks, LANES), np.float32)
+    offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
+    offset_taps = carray(pointer(a[F.offset_taps]), (blocks, a[F.KH] * a[F.KW], LANES), np.float32)
+    block_bytes = a[F.KH] * a[F.KW] * CW * M * LANES * 4
+
+    offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
+    offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
+    counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
+    out = carray(pointer(stack_buffer(_OUT_BYTES)), (PIXEL_CHUNK, LANES), np.float32)
+    window_offsets(offsets, a, first_pixel, count, P, word_bytes)
+    for b in range(first_block, last_block):
+        block = group * a[F.OB] + b
+        weights = a[F.weight_words] + block * block_bytes
+        p = 0
+        while p < count:
+            call_accumulate(a[F.accumulate], words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, counts_at)
+            for q in range(min(P, count - p)):
+                start_from_base(out[p + q], base[block])
+                add_weighted_counts(out[p + q], counts[q], phi[block], M * N)
+                if a[F.has_alpha_0]:
+                    start = offsets[p + q] // 4
+                    add_activation_offset(
+                        out[p + q], offset_alpha[block], word_array, start, tap_offsets, taps, run, beta, N
+                    )
+                if a[F.has_beta_0]:
+                    pixel = first_pixel + p + q
+                    top = pixel // OW * a[F.SH] - a[F.PT]
+                    left = pixel % OW * a[F.SW] - a[F.PL]
+                    taps_of_block = offset_taps[block]
+                    add_window_offset(
+                        out[p + q], taps_of_block, top, left, a[F.H], a[F.W], a[F.KH], a[F.KW], a[F.DH], a[F.DW]
+                    )
+            p += P
+        lanes = min(LANES, a[F.OG] - b * LANES)
+        first_channel = batch * a[F.O] + group * a[F.OG] + b * LANES
+        y = carray(pointer(a[F.y] + (first_channel * pixels + first_pixel) * 4), (lanes * pixels,), np.float32)
+        for lane in range(lanes):
+            for p in range(count):
+                y[lane * pixels + p] = out[p, lane]
 
 
-def make_conv(M: int, N: int):
-    """The task that writes Y for M weight and N activation planes."""
-    P = _tile_pixels(M, N)
-    counts_bytes = P * M * N * LANES * 4
-
-    def conv(arguments, task):
-        a = carray(arguments, (len(F),), np.int64)
-        pixels, OW = a[F.OH] * a[F.OW], a[F.OW]
-        image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
-        batch, group = image // a[F.G], image % a[F.G]
-        taps, run, CW = a[F.taps], a[F.run], a[F.CW]
-        word_bytes = CW * N * 4
-        words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
-        word_array = carray(pointer(words), (a[F.Hp] * a[F.Wp] * CW * N,), np.uint32)
-        tap_offsets = carray(pointer(a[F.tap_offsets]), (taps,), np.int64)
-        beta = carray(pointer(a[F.beta]), (N + 1,), np.float32)
-        blocks = a[F.G] * a[F.OB]
-        phi = carray(pointer(a[F.phi]), (blocks, M * N, LANES), np.float32)
-        base = carray(pointer(a[F.base]), (blocks, LANES), np.float32)
-        offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
-        offset_taps = carray(pointer(a[F.offset_taps]), (blocks, a[F.KH] * a[F.KW], LANES), np.float32)
-        block_bytes = a[F.KH] * a[F.KW] * CW * M * LANES * 4
-
-        offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(counts_bytes)
-        offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
-        counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
-        out = carray(pointer(stack_buffer(_OUT_BYTES)), (PIXEL_CHUNK, LANES), np.float32)
-        window_offsets(offsets, a, first_pixel, count, P, word_bytes)
-        for b in range(first_block, last_block):
-            block = group * a[F.OB] + b
-            for p in range(0, count, P):
-                accumulate(
-                    M, N, words, offsets_at + 8 * p, a[F.tap_offsets], taps, run,
-                    a[F.weight_words] + block * block_bytes, counts_at,
-                )  # fmt: skip
-                for q in range(min(P, count - p)):
-                    start_from_base(out[p + q], base[block])
-                    add_weighted_counts(out[p + q], counts[q], phi[block], M * N)
-                    if a[F.has_alpha_0]:
-                        add_activation_offset(
-                            out[p + q], offset_alpha[block], word_array, offsets[p + q] // 4, tap_offsets, taps, run,
-                            beta, N,
-                        )  # fmt: skip
-                    if a[F.has_beta_0]:
-                        pixel = first_pixel + p + q
-                        top = pixel // OW * a[F.SH] - a[F.PT]
-                        left = pixel % OW * a[F.SW] - a[F.PL]
-                        add_window_offset(
-                            out[p + q], offset_taps[block], top, left, a[F.H], a[F.W], a[F.KH], a[F.KW], a[F.DH],
-                            a[F.DW],
-                        )  # fmt: skip
-            lanes = min(LANES, a[F.OG] - b * LANES)
-            first_channel = batch * a[F.O] + group * a[F.OG] + b * LANES
-            y = carray(pointer(a[F.y] + (first_channel * pixels + first_pixel) * 4), (lanes * pixels,), np.float32)
-            for lane in range(lanes):
-                for p in range(count):
-                    y[lane * pixels + p] = out[p, lane]
-
-    return conv
-
-
-def make_counts(M: int, N: int):
-    """The task that writes the counts (B, M, N, O, OH, OW) int32; otherwise as make_conv."""
-    P = _tile_pixels(M, N)
-    counts_bytes = P * M * N * LANES * 4
-
-    def conv_counts(arguments, task):
-        a = carray(arguments, (len(F),), np.int64)
-        pixels = a[F.OH] * a[F.OW]
-        image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
-        batch, group = image // a[F.G], image % a[F.G]
-        word_bytes = a[F.CW] * N * 4
-        words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
-        block_bytes = a[F.KH] * a[F.KW] * a[F.CW] * M * LANES * 4
-        offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(counts_bytes)
-        offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
-        counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
-        window_offsets(offsets, a, first_pixel, count, P, word_bytes)
-        for b in range(first_block, last_block):
-            block = group * a[F.OB] + b
-            first_channel = group * a[F.OG] + b * LANES
-            for p in range(0, count, P):
-                accumulate(
-                    M, N, words, offsets_at + 8 * p, a[F.tap_offsets], a[F.taps], a[F.run],
-                    a[F.weight_words] + block * block_bytes, counts_at,
-                )  # fmt: skip
-                for k in range(M * N):
-                    for lane in range(min(LANES, a[F.OG] - b * LANES)):
-                        at = ((batch * M * N + k) * a[F.O] + first_channel + lane) * pixels + first_pixel + p
-                        y = carray(pointer(a[F.y] + at * 4), (P,), np.int32)
-                        for q in range(min(P, count - p)):
-                            y[q] = counts[q, k, lane]
-
-    return conv_counts
+def conv_counts(arguments, task):
+    """Writes the counts (B, M, N, O, OH, OW) int32; otherwise as conv."""
+    a = carray(arguments, (len(F),), np.int64)
+    pixels, M, N, P = a[F.OH] * a[F.OW], a[F.M], a[F.N], a[F.tile]
+    image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
+    batch, group = image // a[F.G], image % a[F.G]
+    word_bytes = a[F.CW] * N * 4
+    words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
+    block_bytes = a[F.KH] * a[F.KW] * a[F.CW] * M * LANES * 4
+    offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
+    offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
+    counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
+    window_offsets(offsets, a, first_pixel, count, P, word_bytes)
+    for b in range(first_block, last_block):
+        weights = a[F.weight_words] + (group * a[F.OB] + b) * block_bytes
+        first_channel = group * a[F.OG] + b * LANES
+        p = 0
+        while p < count:
+            call_accumulate(
+                a[F.accumulate], words, offsets_at + 8 * p, a[F.tap_offsets], a[F.taps], a[F.run], weights, counts_at
+            )
+            for k in range(M * N):
+                for lane in range(min(LANES, a[F.OG] - b * LANES)):
+                    at = ((batch * M * N + k) * a[F.O] + first_channel + lane) * pixels + first_pixel + p
+                    y = carray(pointer(a[F.y] + at * 4), (P,), np.int32)
+                    for q in range(min(P, count - p)):
+                        y[q] = counts[q, k, lane]
+            p += P

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model
 
 from paconv.errors import ModelError
-from paconv.ops import DOMAIN, SCHEMAS, standard_opset
+from paconv.ops import DOMAIN, OPSET_VERSION, SCHEMAS, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
 
 __all__ = ["check_model", "load_model"]
@@ -117,6 +117,11 @@ def _check_channels(inferred: onnx.ModelProto, where: str) -> None:
 
 def _check_functions(model: onnx.ModelProto, where: str) -> None:
     """Refuse functions that shadow standard ops, or give paconv's ops another body than this version's."""
+    version = max((o.version for o in model.opset_import if o.domain == DOMAIN), default=0)
+    if version > OPSET_VERSION:
+        raise ModelError(
+            f"{where}: made for version {version} of domain {DOMAIN}; this paconv knows {OPSET_VERSION}: update it"
+        )
     for function in model.functions:
         if function.domain in ("", "ai.onnx"):
             raise ModelError(

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.bits import MAX_PLANES, one_hot_masks
-from paconv.ops import DOMAIN
+from paconv.ops import DOMAIN, OPSET_VERSION
 from paconv.ops.pa_bit_conv import MAX_WINDOW
 from paconv.passes.base import Pass, PassResult, Rewrite, Skip, Unsuitable
 from paconv.passes.conv_geometry import conv_geometry
@@ -85,6 +85,7 @@ def _lower(conv: gs.Node, graph: ModelGraph) -> None:
         "pads": geometry.pads,
         "dilations": geometry.dilations,
         "group": geometry.group,
+        "version": OPSET_VERSION,
     }
 
 

@@ -99,6 +99,7 @@ def make_case(
         "pads": list(pads),
         "dilations": list(dilations),
         "group": group,
+        "version": ops.OPSET_VERSION,
     }
     inputs = {
         "W": bits.pack_codes(codes, bits.code_bits(len(weight_masks))),

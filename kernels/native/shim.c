@@ -1,8 +1,9 @@
 /* The custom-op library: registers paconv's ops with onnxruntime, checks every node and call, and runs the kernels on
  * onnxruntime's own thread pool.
  *
- * The kernels are `void(void *arguments, size_t task)`; they are installed by address (JIT) through paconv_install. All
- * names, types and limits come from paconv_tables.h, which is generated from paconv/ops and paconv/kernels/arguments.py.
+ * The kernels are native functions made from Numba sources: linked in, once for each CPU level (paconv_levels.h), or
+ * installed by address while developing (paconv_install). All names, types and limits come from paconv_tables.h. Both
+ * headers are generated from paconv/ops and paconv/kernels.
  *
  * No state is shared between calls but the node, which is read-only after creation: threads may share a session.
  */
@@ -14,44 +15,98 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 #include "ort.h"
 #include "paconv_tables.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
-typedef void (*Task)(void *arguments, size_t task);
-
 const OrtFunction *paconv_ort_api;
 
 /* ---- kernels ---------------------------------------------------------------------------------------------------- */
 
+typedef void (*Task)(void *arguments, size_t task);
+typedef void (*Accumulate)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
+
 typedef struct {
-  Task prepare_weights, gather;
-  Task conv[MAX_PLANES + 1][MAX_PLANES + 1], counts[MAX_PLANES + 1][MAX_PLANES + 1]; /* by M and N */
-} Kernels;
+  const char *name;
+  int (*supported)(void);
+  Task prepare_weights, gather, conv, counts;
+  Accumulate accumulate[MAX_PLANES + 1][MAX_PLANES + 1]; /* by M and N */
+  int64_t tile[MAX_PLANES + 1][MAX_PLANES + 1];          /* pixels of its tile */
+} Level;
 
-static Kernels kernels;
-static int (*resolver)(const char *name, int64_t M, int64_t N);
+#include "paconv_levels.h" /* LEVEL_COUNT, and levels[] lowest first */
 
-/* Install a kernel by name. M and N are ignored by kernels that don't depend on them. Returns 0 for an unknown name. */
-EXPORT int paconv_install(const char *name, int64_t M, int64_t N, Task task) {
-  const int planes = M >= 1 && M <= MAX_PLANES && N >= 1 && N <= MAX_PLANES;
+static Level installed = {.name = "installed"};
+static int (*resolver)(int64_t M, int64_t N);
+
+/* Install a kernel by name in place of those linked in. M, N and tile matter to "accumulate" only. Returns 0 for an
+ * unknown name. */
+EXPORT int paconv_install(const char *name, int64_t M, int64_t N, int64_t tile, void (*function)(void)) {
   if (!strcmp(name, "prepare_weights"))
-    kernels.prepare_weights = task;
+    installed.prepare_weights = (Task)function;
   else if (!strcmp(name, "gather"))
-    kernels.gather = task;
-  else if (!strcmp(name, "conv") && planes)
-    kernels.conv[M][N] = task;
-  else if (!strcmp(name, "counts") && planes)
-    kernels.counts[M][N] = task;
+    installed.gather = (Task)function;
+  else if (!strcmp(name, "conv"))
+    installed.conv = (Task)function;
+  else if (!strcmp(name, "counts"))
+    installed.counts = (Task)function;
+  else if (!strcmp(name, "accumulate") && M >= 1 && M <= MAX_PLANES && N >= 1 && N <= MAX_PLANES)
+    installed.accumulate[M][N] = (Accumulate)function, installed.tile[M][N] = tile;
   else
     return 0;
   return 1;
 }
 
-/* `resolve` is called when a node is created, to install what the kernel `name` for (M, N) needs; it returns 0 if it
- * could not. */
-EXPORT void paconv_set_resolver(int (*resolve)(const char *name, int64_t M, int64_t N)) { resolver = resolve; }
+/* From now on nodes use installed kernels. `resolve` is called when a node is created, to install what (M, N) needs. */
+EXPORT void paconv_set_resolver(int (*resolve)(int64_t M, int64_t N)) { resolver = resolve; }
+
+/* Address of a linked kernel, for tests and benchmarks; NULL if there is none. *tile is set for "accumulate". */
+EXPORT void (*paconv_kernel(const char *level, const char *name, int64_t M, int64_t N, int64_t *tile))(void) {
+  for (int k = 0; k < LEVEL_COUNT; k++) {
+    if (strcmp(levels[k].name, level)) continue;
+    if (!strcmp(name, "prepare_weights")) return (void (*)(void))levels[k].prepare_weights;
+    if (!strcmp(name, "gather")) return (void (*)(void))levels[k].gather;
+    if (!strcmp(name, "conv")) return (void (*)(void))levels[k].conv;
+    if (!strcmp(name, "counts")) return (void (*)(void))levels[k].counts;
+    if (strcmp(name, "accumulate") || M < 1 || M > MAX_PLANES || N < 1 || N > MAX_PLANES) return NULL;
+    *tile = levels[k].tile[M][N];
+    return (void (*)(void))levels[k].accumulate[M][N];
+  }
+  return NULL;
+}
+
+/* The level that nodes get: PACONV_CPU's, or the highest that this CPU runs. On failure NULL, and why in `message`. */
+static const Level *choose_level(char *message, size_t size) {
+  const char *forced = getenv("PACONV_CPU");
+  if (resolver) return &installed;
+  size_t at = (size_t)snprintf(message, size, "paconv: PACONV_CPU=%s: expected a level that this CPU runs:",
+                               forced ? forced : "");
+  for (int k = LEVEL_COUNT - 1; k >= 0; k--) {
+    if (!levels[k].supported()) continue;
+    if (!forced || !*forced || !strcmp(forced, levels[k].name)) return &levels[k];
+    if (at < size) at += (size_t)snprintf(message + at, size - at, " %s", levels[k].name);
+  }
+  if (!forced || !*forced)
+    snprintf(message, size, "paconv: expected a CPU of at least level %s", LEVEL_COUNT ? levels[0].name : "(none built)");
+  return NULL;
+}
+
+/* Names of the levels that this CPU runs, highest first, separated by spaces; of all linked ones if `all`. */
+EXPORT size_t paconv_levels(int all, char *text, size_t size) {
+  size_t at = 0;
+  for (int k = LEVEL_COUNT - 1; k >= 0; k--)
+    if ((all || levels[k].supported()) && at < size)
+      at += (size_t)snprintf(text + at, size - at, "%s%s", at ? " " : "", levels[k].name);
+  return at;
+}
+
+/* "<version> <opset> <fingerprint of the sources>" */
+EXPORT const char *paconv_library_info(void) { return LIBRARY_INFO; }
 
 /* ---- a node ----------------------------------------------------------------------------------------------------- */
 
@@ -64,7 +119,7 @@ typedef struct {
 
 typedef struct {
   const Op *op;
-  Task task;
+  const Level *level;
   int64_t fields[F_COUNT]; /* what is the same in every call */
   void *owned[7];
   size_t owned_count;
@@ -155,6 +210,13 @@ static OrtStatus *read_ints(const Node *node, const OrtKernelInfo *info, int att
   return NULL;
 }
 
+static OrtStatus *read_int(const Node *node, const OrtKernelInfo *info, int attribute, int64_t *value) {
+  OrtStatus *status = ORT_CALL(KernelInfoGetAttribute_int64)(info, ATTRIBUTE_NAMES[attribute], value);
+  if (!status) return NULL;
+  drop(status);
+  return failure(node, "expected the attribute %s, an integer; found none", ATTRIBUTE_NAMES[attribute]);
+}
+
 /* Rank and dimensions of a tensor's type; `capacity` bounds the rank. */
 static OrtStatus *read_dims(const Node *node, const char *name, const OrtValue *value, int64_t *dims, size_t capacity,
                             size_t *rank) {
@@ -222,18 +284,19 @@ static OrtStatus *check_endpoints(const Node *node, const float *v, int64_t rows
 static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;
   char text[256];
+  int64_t version;
   Ints shape, weight_masks, level_masks, strides, pads, dilations;
+  RETURN_IF_ERROR(read_int(node, info, ATTRIBUTE_version, &version)); /* first: the rest may mean something else */
+  if (version < 1 || version > LIBRARY_OPSET)
+    return failure(node, "expected a node of version 1..%d; found %lld; this library is paconv %s, update it", LIBRARY_OPSET,
+                   (long long)version, LIBRARY_VERSION);
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_shape, &shape));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_masks, &weight_masks));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_level_masks, &level_masks));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_strides, &strides));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_pads, &pads));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_dilations, &dilations));
-  OrtStatus *status = ORT_CALL(KernelInfoGetAttribute_int64)(info, "group", &f[F_G]);
-  if (status) {
-    drop(status);
-    return failure(node, "expected the attribute group, an integer; found none");
-  }
+  RETURN_IF_ERROR(read_int(node, info, ATTRIBUTE_group, &f[F_G]));
   if (smallest(shape.values, 4) < 1)
     return failure(node, "expected weight_shape [O, C/g, KH, KW], all at least 1; found %s",
                    list(text, sizeof text, shape.values, 4));
@@ -330,19 +393,19 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + blocks * LANES);
   f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
 
-  const Task *slot = &(node->op->counts ? kernels.counts : kernels.conv)[M][N];
-  if (!*slot && resolver) resolver(node->op->counts ? "counts" : "conv", M, N);
-  if (!*slot || !kernels.gather || !kernels.prepare_weights)
-    return failure(node, "no kernel for M=%lld, N=%lld; call paconv.library_path() in this process to have it compiled",
-                   (long long)M, (long long)N);
-  node->task = *slot;
+  char message[256];
+  if (resolver && !resolver(M, N))
+    return failure(node, "the kernels for M=%lld, N=%lld could not be compiled", (long long)M, (long long)N);
+  node->level = choose_level(message, sizeof message);
+  if (!node->level) return failure(node, "%s", message);
+  f[F_accumulate] = (int64_t)(intptr_t)node->level->accumulate[M][N], f[F_tile] = node->level->tile[M][N];
 
   int64_t once[F_COUNT];
   memcpy(once, f, sizeof once);
   once[F_codes] = (int64_t)(intptr_t)W.data, once[F_alpha] = (int64_t)(intptr_t)alpha.data;
   once[F_scale] = (int64_t)(intptr_t)scale.data, once[F_bias] = (int64_t)(intptr_t)bias.data;
   once[F_weight_masks] = (int64_t)(intptr_t)weight_mask_bytes;
-  for (int64_t block = 0; block < blocks; block++) kernels.prepare_weights(once, (size_t)block);
+  for (int64_t block = 0; block < blocks; block++) node->level->prepare_weights(once, (size_t)block);
   if (once[F_error])
     return failure(node, "expected weight codes below %zu (the number of weight_masks); found a larger one at weight %lld",
                    weight_masks.count, (long long)once[F_error] - 1);
@@ -440,9 +503,9 @@ static OrtStatus *compute(void *handle, OrtKernelContext *context) {
   f[F_tap_offsets] = (int64_t)(intptr_t)scratch;
   f[F_words] = f[F_tap_offsets] + (f[F_taps] * 8 + 63) / 64 * 64;
   divide(f);
-  OrtStatus *status = run_tasks(context, kernels.gather, rows, f);
-  if (!status)
-    status = run_tasks(context, node->task, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
+  const Task task = node->op->counts ? node->level->counts : node->level->conv;
+  OrtStatus *status = run_tasks(context, node->level->gather, rows, f);
+  if (!status) status = run_tasks(context, task, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
   free(scratch);
   return status;
 }
@@ -545,9 +608,11 @@ static OrtStatus *make_domain(const OrtApiBase *base, OrtCustomOpDomain **result
 /* onnxruntime calls this for SessionOptions.register_custom_ops_library. */
 EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase *base) {
   OrtCustomOpDomain *domain = NULL;
+  char message[256];
   pthread_mutex_lock(&registration);
   OrtStatus *status = make_domain(base, &domain);
   pthread_mutex_unlock(&registration);
   if (status) return status;
+  if (!choose_level(message, sizeof message)) return ORT_CALL(CreateStatus)(ORT_FAIL, message);
   return ORT_CALL(AddCustomOpDomain)(options, domain);
 }

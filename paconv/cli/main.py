@@ -14,7 +14,9 @@ from paconv.errors import PaconvError
 __all__ = ["cli", "main"]
 
 COMMANDS = {
+    "build-library": "paconv.cli.build_library:build_library",
     "cost": "paconv.cli.cost:cost",
+    "deploy": "paconv.cli.deploy:deploy",
     "export": "paconv.cli.export:export",
     "optimize": "paconv.cli.optimize:optimize",
     "paper-tables": "paconv.cli.paper_tables:paper_tables",

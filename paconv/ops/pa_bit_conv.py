@@ -35,7 +35,7 @@ from onnx import TensorProto
 from paconv.bits import MAX_PLANES, packed_bytes
 from paconv.errors import OpError
 from paconv.ops.pa_unpack_weight import WEIGHT_ATTRIBUTES, WEIGHT_INPUTS
-from paconv.ops.schema import Attribute, OpSchema, Tensor
+from paconv.ops.schema import OPSET_VERSION, Attribute, OpSchema, Tensor
 
 __all__ = [
     "MAX_ENDPOINTS",
@@ -73,6 +73,7 @@ _ATTRIBUTES = (
     Attribute("pads", 4, "[top, left, bottom, right], at least 0; padded positions set no plane"),
     Attribute("dilations", 2, "[vertical, horizontal], at least 1"),
     Attribute("group", 1, "groups of the convolution"),
+    Attribute("version", 1, "version of domain paconv that the node was written for; an older library refuses it"),
 )
 
 PA_BIT_CONV = OpSchema(
@@ -170,9 +171,11 @@ def check_parameters(attributes: dict, inputs: dict[str, np.ndarray], where: str
     missing = [a.name for a in _ATTRIBUTES if a.name not in attributes]
     need(not missing, f"attributes {', '.join(a.name for a in _ATTRIBUTES)}", f"no {', '.join(missing)}")
     for attribute in _ATTRIBUTES:
-        if attribute.length and attribute.name != "group":
+        if attribute.length and attribute.length > 1:
             found = attributes[attribute.name]
             need(len(found) == attribute.length, f"{attribute.length} integers in {attribute.name}", list(found))
+    version = attributes["version"]
+    need(1 <= version <= OPSET_VERSION, f"a node of version 1..{OPSET_VERSION} (update paconv for newer ones)", version)
     shape, group = attributes["weight_shape"], attributes["group"]
     need(min(shape) >= 1, "weight_shape [O, C/g, KH, KW], all at least 1", list(shape))
     need(prod(shape[1:]) <= MAX_WINDOW, f"C/g*KH*KW at most {MAX_WINDOW}", prod(shape[1:]))

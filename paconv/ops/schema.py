@@ -29,7 +29,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute; all of paconv's attributes are required lists of integers. length None means any."""
+    """An attribute; all are required. length 1: an integer; more: a list of as many; None: a list of any length."""
 
     name: str
     length: int | None

@@ -105,7 +105,7 @@ def _match(node: onnx.NodeProto, reference: OpenModel, optimized: OpenModel) -> 
                 f"{where}: in {reference.label} its Conv does not read a {op}; is it the right reference?"
             )
         quantizers.append(producer)
-    attributes = {a.name: a.i if a.name == "group" else list(a.ints) for a in node.attribute}
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     names = [t.name for t in PA_BIT_CONV.inputs[1:]]
     if len(node.input) != len(names) + 1:
         raise VerifyError(f"{where}: expected {len(names) + 1} inputs; found {len(node.input)}")

@@ -1,21 +1,32 @@
-"""The kernels' steps on their own: tiling, gather, and that compiled kernels are clean of Python."""
+"""The kernels' steps on their own, as linked into the library, at every CPU level that this machine runs."""
 
-import shutil
+import ctypes
 import subprocess
 
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paconv import bits
-from paconv.kernels.accumulate import MAX_TILE, tiling
-from paconv.kernels.arguments import F
-from paconv.kernels.registry import KERNELS, compile_kernel
+from paconv.kernels.arguments import LANES, F
+from paconv.kernels.levels import LEVELS
+from paconv.kernels.registry import KERNELS, plane_pairs
+from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS, tiling
 from paconv.reference import activation_levels
-from paconv.runtime.library import _compile
+from paconv.runtime.library import cpu_levels, library_path, load_library
 from tests.bit_conv_cases import make_case
+
+TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
+ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
+
+
+def kernel(level: str, name: str, M: int = 0, N: int = 0):
+    """(callable, tile) of a linked kernel."""
+    tile = ctypes.c_int64(0)
+    address = load_library().paconv_kernel(level.encode(), name.encode(), M, N, ctypes.byref(tile))
+    assert address
+    return (ACCUMULATE if KERNELS[name].per_planes else TASK)(address), tile.value
 
 
 @given(M=st.integers(1, 8), N=st.integers(1, 8), budget=st.integers(1, 40))
@@ -24,7 +35,33 @@ def test_a_tiling_covers_each_plane_pair_once_within_the_budget(M, N, budget):
     pairs = [(i, j) for i0, m, j0, n in plan.blocks for i in range(i0, i0 + m) for j in range(j0, j0 + n)]
     assert sorted(pairs) == [(i, j) for i in range(M) for j in range(N)]
     assert 1 <= plan.pixels <= MAX_TILE
+    assert plan.pixels * M * N <= MAX_TILE_COUNTS
     assert all(m * n * plan.pixels <= budget for _, m, _, n in plan.blocks)
+
+
+@pytest.mark.parametrize("level", cpu_levels())
+def test_accumulate_counts_exactly_for_every_number_of_planes(level):
+    rng = np.random.default_rng(0)
+    taps, run = 2, 3
+    for M, N in plane_pairs():
+        function, P = kernel(level, "accumulate", M, N)
+        words = rng.integers(0, 2**32, (64, N), dtype=np.uint32)
+        at = rng.integers(0, 40, P)
+        pixel_offsets, tap_offsets = at * 4 * N, np.array([0, 7 * 4 * N])
+        memory = np.zeros(taps * run * M * LANES + 16, np.uint32)
+        start = -(memory.ctypes.data // 4) % 16
+        weights = memory[start : start + taps * run * M * LANES].reshape(taps, run, M, LANES)
+        weights[:] = rng.integers(0, 2**32, weights.shape, dtype=np.uint32)
+        memory_out = np.full(P * M * N * LANES + 16, -1, np.int32)
+        start = -(memory_out.ctypes.data // 4) % 16
+        counts = memory_out[start : start + P * M * N * LANES].reshape(P, M, N, LANES)
+        function(
+            words.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run, weights.ctypes.data,
+            counts.ctypes.data,
+        )  # fmt: skip
+        windows = np.stack([[words[p : p + run], words[p + 7 : p + 7 + run]] for p in at])  # (P, taps, run, N)
+        both = weights[None, :, :, :, None] & windows[:, :, :, None, :, None]  # (P, taps, run, M, N, LANES)
+        assert (counts == np.unpackbits(both.view(np.uint8), axis=-1).reshape(*both.shape, 32).sum((1, 2, -1))).all()
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -52,41 +89,34 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
     arguments = np.zeros(len(F), np.int64)
     for name, value in fields.items():
         arguments[getattr(F, name)] = value
-    kernel = _compile("gather", 0, 0)
-    for task in range(group * Hp):
-        kernel.ctypes(arguments.ctypes.data, task)
-
     planes = masks[activation_levels(X, v, sign)[0]].reshape(group, channels, 3, width)
     expected = np.zeros((group, Hp, Wp, CW, 4), np.uint64)
     for c in range(channels):
         for j in range(4):
             bit = ((planes[:, c] >> j) & 1).astype(np.uint64)
             expected[:, 1:, :width, c // 32, j] |= bit << np.uint64(c % 32)
-    assert (words == expected).all()
+    for level in cpu_levels():
+        words[:] = 0xDEADBEEF
+        for task in range(group * Hp):
+            kernel(level, "gather")[0](arguments.ctypes.data, task)
+        assert (words == expected).all()
 
 
-@pytest.mark.parametrize("name", list(KERNELS))
-def test_a_compiled_kernel_needs_nothing_but_mem_functions(name, tmp_path):
-    kernel = compile_kernel(name, 3, 2, cache=False)
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(kernel._library.get_llvm_str())
-    for function in module.functions:
-        if not function.is_declaration:
-            function.linkage = "external" if function.name == kernel._wrapper_name else "internal"
-    for variable in module.global_variables:
-        if not variable.is_declaration:
-            variable.linkage = "internal"
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, reloc="pic"
-    )
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    llvm.create_pass_builder(machine, options).getModulePassManager().run(
-        module, llvm.create_pass_builder(machine, options)
-    )
-    (tmp_path / "kernel.o").write_bytes(machine.emit_object(module))
-    nm = shutil.which("nm")
-    assert nm, "binutils' nm is needed beside the C compiler"
-    listing = subprocess.run([nm, "-u", tmp_path / "kernel.o"], capture_output=True, text=True, check=True).stdout
-    symbols = set(listing.split()) - {"U", "_GLOBAL_OFFSET_TABLE_"}  # the latter is the linker's own
-    assert symbols <= {"memset", "memcpy", "memmove"}
+def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
+    text = ctypes.create_string_buffer(1024)
+    load_library().paconv_levels(1, text, len(text))
+    built = text.value.decode().split()
+    architecture = next(level.architecture for level in LEVELS if level.name == built[0])
+    assert built == [level.name for level in LEVELS if level.architecture == architecture][::-1]
+    for level in built:
+        for name, each in KERNELS.items():
+            for M, N in plane_pairs() if each.per_planes else [(0, 0)]:
+                kernel(level, name, M, N)
+
+
+def test_the_library_needs_nothing_but_an_old_c_library():
+    symbols = subprocess.run(["nm", "-D", library_path()], capture_output=True, text=True, check=True).stdout
+    undefined = [line.split()[-1] for line in symbols.splitlines() if " U " in line]
+    assert not [s for s in undefined if s.startswith(("Py", "_Py", "NRT", "numba"))]
+    versions = {tuple(map(int, s.split("@GLIBC_")[1].split("."))) for s in undefined if "@GLIBC_" in s}
+    assert versions and max(versions) <= (2, 28)  # manylinux_2_28

@@ -49,6 +49,7 @@ def test_the_convolution_is_the_sum_of_its_binary_planes(M, N, geometry):
             "pads": [*conv.padding, *conv.padding],
             "dilations": list(conv.dilation),
             "group": conv.groups,
+            "version": 1,
         },
         inputs={
             "W": pack_codes(codes, code_bits(M + 1)),

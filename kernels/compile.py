@@ -1,0 +1,77 @@
+"""Kernels from source to machine code by Numba: here in this process, or ahead of time as native objects.
+
+Ahead of time, Numba's own optimizer is switched off (NUMBA_OPT=0, in a process of its own), so that the LLVM module
+isn't shaped for the machine that builds it; then LLVM optimizes it for the level's CPU: reference counts pruned, O3,
+both twice, as Numba does. What comes out calls nothing but mem* functions.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import llvmlite.binding as llvm
+import numba
+from numba import cfunc, types
+
+from paconv.kernels.accumulate import ACCUMULATE_SIGNATURE
+from paconv.kernels.levels import Level
+from paconv.kernels.registry import KERNELS
+
+__all__ = ["compile_kernel", "host_budget", "native_object"]
+
+_TASK = types.void(types.voidptr, types.uintp)
+
+
+def host_budget() -> int:
+    """The accumulator budget (see kernels/levels.py) of the CPU that Numba compiles for."""
+    features = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    return 28 if "+avx512vpopcntdq" in features else 24 if "+avx512f" in features else 6
+
+
+def compile_kernel(name: str, M: int, N: int, budget: int, *, cache: bool = False):
+    """Compile a kernel: Numba's cfunc object, whose `.address` is its address in this process.
+
+    M, N and budget matter only to kernels made for each (M, N).
+    """
+    kernel = KERNELS[name]
+    function = getattr(import_module(kernel.module), kernel.function)
+    signature = _TASK
+    if kernel.per_planes:
+        function, signature = function(M, N, budget), ACCUMULATE_SIGNATURE
+    return cfunc(signature, error_model="numpy", boundscheck=False, cache=cache)(function)
+
+
+def native_object(compiled: list[tuple[str, object]], level: Level, triple: str) -> bytes:
+    """One object file with the kernels (symbol, cfunc) for `level`; only the symbols are visible."""
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="default"
+    )
+    module = llvm.parse_assembly("")
+    for symbol, kernel in compiled:
+        part = llvm.parse_assembly(kernel._library.get_llvm_str())
+        for function in part.functions:
+            if not function.is_declaration:
+                named = function.name == kernel._wrapper_name
+                function.linkage = "external" if named else "internal"
+                if named:
+                    function.name = symbol
+        for variable in part.global_variables:
+            if not variable.is_declaration:
+                variable.linkage = "internal"
+        part.triple, part.data_layout = triple, str(machine.target_data)
+        _optimize(part, machine)
+        module.link_in(part)
+    module.triple, module.data_layout = triple, str(machine.target_data)
+    module.verify()
+    return machine.emit_object(module)
+
+
+def _optimize(module, machine) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = True
+    for _ in range(2):
+        prune = llvm.create_new_module_pass_manager()
+        prune.add_refprune_pass()
+        prune.run(module, llvm.create_pass_builder(machine, options))
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)

@@ -1,0 +1,56 @@
+"""The CPU levels that kernels are built for, lowest first within an architecture.
+
+The library holds every level of its architecture and picks the highest that the CPU can run, or the one that
+PACONV_CPU names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LEVELS", "Level", "levels_of"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A CPU level.
+
+    cpu, features: for LLVM. needs: what the CPU must have, in the words of GCC's __builtin_cpu_supports (x86-64) or
+    of Linux's HWCAP_* (aarch64). budget: accumulators of 16 int32 lanes that its vector registers hold beside weights
+    and temporaries: AVX-512 has 32 registers of 16 lanes; elsewhere 16 lanes take several registers (AVX2: 2 of 16,
+    SSE: 4 of 16, NEON: 4 of 32), and popcount without VPOPCNTD needs temporaries.
+    """
+
+    name: str
+    architecture: str
+    cpu: str
+    features: str
+    needs: tuple[str, ...]
+    budget: int
+
+    @property
+    def symbol(self) -> str:
+        """The name as part of a C identifier."""
+        return self.name.replace("-", "_").replace("+", "_")
+
+
+LEVELS = (
+    Level("x86-64-v2", "x86_64", "x86-64-v2", "", ("x86-64-v2",), 3),
+    Level("x86-64-v3", "x86_64", "x86-64-v3", "", ("x86-64-v3",), 6),
+    Level("x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", ("x86-64-v4",), 24),
+    Level(
+        "x86-64-v4-vpopcntdq",
+        "x86_64",
+        "x86-64-v4",
+        "-prefer-256-bit,+avx512vpopcntdq,+avx512bitalg,+avx512vnni",
+        ("x86-64-v4", "avx512vpopcntdq", "avx512bitalg", "avx512vnni"),
+        28,
+    ),
+    Level("armv8-a", "aarch64", "generic", "+neon", (), 6),
+    Level("armv8.2-a-dotprod", "aarch64", "generic", "+v8.2a,+neon,+dotprod", ("ASIMDDP",), 6),
+)
+
+
+def levels_of(architecture: str) -> list[Level]:
+    """The levels of an architecture (platform.machine()'s name), lowest first."""
+    return [level for level in LEVELS if level.architecture == architecture]

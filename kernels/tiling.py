@@ -1,0 +1,55 @@
+"""How the M x N counts of a pixel tile are divided to stay in vector registers.
+
+A sub-block of m weight planes, n activation planes and P pixels keeps m*n*P accumulators of LANES int32 in registers
+beside its m weight vectors. Where M*N is more than the budget, the tile is taken in several sub-blocks, each a pass
+over the window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["MAX_TILE", "MAX_TILE_COUNTS", "Tiling", "tiling"]
+
+MAX_TILE = 8
+"""Most pixels in a tile."""
+
+MAX_TILE_COUNTS = 64
+"""Most counts P*M*N in a tile: one pixel of M = N = 8."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How (M, N) is taken: `pixels` of a tile, and sub-blocks (first i, m, first j, n) that cover M x N."""
+
+    pixels: int
+    blocks: tuple[tuple[int, int, int, int], ...]
+
+
+def tiling(M: int, N: int, budget: int) -> Tiling:
+    """Split M x N planes into as few equal sub-blocks as fit the budget, and take as many pixels as then still fit.
+
+    budget: accumulators of LANES int32 that fit in registers (kernels/levels.py has it for each CPU level).
+    """
+    best = min(
+        (
+            (rows, columns)
+            for rows in range(1, M + 1)
+            for columns in range(1, N + 1)
+            if -(-M // rows) * -(-N // columns) <= budget
+        ),
+        key=lambda parts: (parts[0] * parts[1], parts[0]),
+    )
+    row_sizes, column_sizes = _split(M, best[0]), _split(N, best[1])
+    pixels = max(1, min(MAX_TILE, budget // (row_sizes[0] * column_sizes[0]), MAX_TILE_COUNTS // (M * N)))
+    blocks = tuple(
+        (sum(row_sizes[:a]), m, sum(column_sizes[:b]), n)
+        for a, m in enumerate(row_sizes)
+        for b, n in enumerate(column_sizes)
+    )
+    return Tiling(pixels, blocks)
+
+
+def _split(count: int, parts: int) -> list[int]:
+    """`count` in `parts` nearly equal sizes, the larger first."""
+    return [count // parts + (k < count % parts) for k in range(parts)]

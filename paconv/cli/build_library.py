@@ -1,0 +1,45 @@
+"""`paconv build-library`: build the custom-op library, for this machine or another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.progress import Progress
+
+from paconv.cli.console import progress_console
+from paconv.kernels.levels import levels_of
+from paconv.library_build.build import build_library as build
+from paconv.library_build.targets import TARGETS, find_target, host_target
+from paconv.runtime.library import BUILT
+
+__all__ = ["build_library"]
+
+
+@click.command("build-library")
+@click.option("--target", type=click.Choice(list(TARGETS)), help="Platform to build for.  [default: this one]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write.  [default: the package's own library; libpaconv-TARGET beside you for another platform]",
+)
+def build_library(target: str | None, output: Path | None) -> None:
+    """Build the custom-op library: Numba kernels as native code for every CPU level, linked into one shared library.
+
+    Needs Numba (pip install "paconv[build]") and a C compiler for the target: gcc, or aarch64-linux-gnu-gcc (Debian:
+    gcc-aarch64-linux-gnu) for aarch64-linux. What it makes needs neither.
+
+    \b
+    Example:
+      paconv build-library
+      paconv build-library --target aarch64-linux -o libpaconv.so
+    """
+    chosen = find_target(target) if target else host_target()
+    default = BUILT if chosen == host_target() else Path(f"libpaconv-{chosen.name}{chosen.suffix}")
+    output = output or default
+    with Progress(console=progress_console(), transient=True) as bar:
+        task = bar.add_task(f"kernels for {chosen.name}", total=len(levels_of(chosen.architecture)))
+        build(chosen, output, progress=lambda level: bar.advance(task))
+    levels = ", ".join(level.name for level in levels_of(chosen.architecture))
+    click.echo(f"{output}: {output.stat().st_size:,} bytes, kernels for {levels}")

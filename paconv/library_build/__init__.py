@@ -1,0 +1,1 @@
+"""Building the custom-op library ahead of time: kernels to native objects, shim and objects to one shared library."""

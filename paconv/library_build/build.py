@@ -1,0 +1,88 @@
+"""`build_library`: kernels emitted for every CPU level of a target, linked with the shim into one shared library."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import paconv
+from paconv.errors import PaconvError
+from paconv.files import replacing
+from paconv.kernels import native
+from paconv.kernels.levels import Level, levels_of
+from paconv.library_build.targets import Target
+
+__all__ = ["build_library", "is_current", "link_library"]
+
+
+def build_library(target: Target, output: Path, progress: Callable[[str], None] | None = None) -> None:
+    """Build the library of `target` into the file `output`; takes about half a minute.
+
+    progress: called with the name of each CPU level when its kernels are done.
+    Raises PaconvError if there is no compiler or Numba, or a step fails; `output` is then left as it was.
+    """
+    if importlib.util.find_spec("numba") is None:
+        raise PaconvError('building the library needs Numba: pip install "paconv[build]"')
+    _need_compiler(target)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        _emit(target, folder, progress)
+        levels = levels_of(target.architecture)
+        link_library(target, output, levels, [folder / f"{level.name}.o" for level in levels])
+
+
+def is_current(library: Path) -> bool:
+    """Whether `library` exists and was built from the present sources."""
+    return library.exists() and native.library_info().encode() in library.read_bytes()
+
+
+def link_library(target: Target, output: Path, levels: Sequence[Level], objects: Sequence[Path]) -> None:
+    """Compile the shim and link it with the objects of `levels` (none: a library to install kernels into)."""
+    compiler = _need_compiler(target)
+    with tempfile.TemporaryDirectory() as headers, replacing(output) as result:
+        (Path(headers) / "paconv_tables.h").write_text(native.tables_header())
+        (Path(headers) / "paconv_levels.h").write_text(native.levels_header(levels))
+        command = [
+            *compiler.split(), "-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra",
+            f"-I{headers}", str(native.SHIM), *map(str, objects), "-o", str(result), *target.link,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PaconvError(f"linking the library with {compiler} failed: {_first_line(done.stderr)}")
+        result.chmod(0o755)
+
+
+def _need_compiler(target: Target) -> str:
+    compiler = target.compiler()
+    if compiler is None:
+        wanted = " or ".join(target.compilers) or "clang"
+        raise PaconvError(f"building the library for {target.name} needs a C compiler: install {wanted}, or set CC")
+    return compiler
+
+
+def _emit(target: Target, folder: Path, progress: Callable[[str], None] | None) -> None:
+    root = str(Path(paconv.__file__).parent.parent)
+    environment = os.environ | {"NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+    command = [sys.executable, "-m", "paconv.library_build.emit", target.name, str(folder)]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if progress:
+                progress(line.strip())
+        error = process.stderr.read()
+    if process.returncode:
+        raise PaconvError(f"compiling the kernels for {target.name} failed: {_last_line(error)}")
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if "error" in line or "undefined" in line), text.strip()[:200])
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "no message")

@@ -1,0 +1,65 @@
+"""The platforms a library can be built for."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+
+from paconv.errors import UsageError
+
+__all__ = ["TARGETS", "Target", "find_target", "host_target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """triple: LLVM's name; compilers: C compilers to look for, the first found is used; suffix: of a shared library;
+    link: options for the linker.
+    """
+
+    name: str
+    architecture: str
+    triple: str
+    compilers: tuple[str, ...]
+    suffix: str = ".so"
+    # onnxruntime unloads a library with its last session; its threads and installed kernels may outlive that
+    link: tuple[str, ...] = ("-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--no-undefined", "-lpthread")
+
+    def compiler(self) -> str | None:
+        """The compiler's command: CC for the host, else the first of `compilers` on the path; None if there is none."""
+        native = self.name == host_name()
+        names = (*((os.environ.get("CC", ""), "cc", "gcc", "clang") if native else ()), *self.compilers)
+        return next((n for n in names if n and shutil.which(n.split()[0])), None)
+
+
+_MACOS = ("-Wl,-undefined,error",)
+TARGETS = {
+    t.name: t
+    for t in (
+        Target("x86_64-linux", "x86_64", "x86_64-unknown-linux-gnu", ("x86_64-linux-gnu-gcc",)),
+        Target("aarch64-linux", "aarch64", "aarch64-unknown-linux-gnu", ("aarch64-linux-gnu-gcc",)),
+        Target("x86_64-macos", "x86_64", "x86_64-apple-macosx11.0.0", (), ".dylib", _MACOS),
+        Target("aarch64-macos", "aarch64", "arm64-apple-macosx11.0.0", (), ".dylib", _MACOS),
+    )
+}
+
+
+def host_name() -> str:
+    """Name of the target this Python runs on."""
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
+    system = {"linux": "linux", "darwin": "macos"}.get(sys.platform, sys.platform)
+    return f"{machine}-{system}"
+
+
+def host_target() -> Target:
+    """The target this Python runs on. Raises UsageError if none is supported."""
+    return find_target(host_name())
+
+
+def find_target(name: str) -> Target:
+    """The target of this name. Raises UsageError listing the known ones."""
+    if name not in TARGETS:
+        raise UsageError(f"unknown target {name!r}: expected one of {', '.join(TARGETS)}")
+    return TARGETS[name]
