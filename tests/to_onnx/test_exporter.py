@@ -174,7 +174,7 @@ def test_the_file_passes_the_full_check_and_a_graphsurgeon_round_trip(path):
     assert proto.ir_version == 8
     assert {o.domain: o.version for o in proto.opset_import} == {"": 18, "paconv": 1}
     assert {f.name for f in proto.functions} == {"PAWeight", "PAActivation"}
-    again = gs.export_onnx(gs.import_onnx(proto))
+    again = gs.export_onnx(gs.import_onnx(proto), ir_version=proto.ir_version)
     onnx.checker.check_model(again, full_check=True)
     torch.manual_seed(1)
     x = torch.randn(2, *SHAPE)
