@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from paconv.checkpoint import load, save
+    from paconv.deployment.deploy import deploy
     from paconv.errors import PaconvError
     from paconv.nn.convert import convert
     from paconv.pipeline import optimize
@@ -26,6 +27,7 @@ _HOMES = {
     "InferenceSession": "paconv.runtime.session",
     "PaconvError": "paconv.errors",
     "convert": "paconv.nn.convert",
+    "deploy": "paconv.deployment.deploy",
     "export": "paconv.to_onnx.exporter",
     "library_path": "paconv.runtime.library",
     "load": "paconv.checkpoint",
@@ -40,6 +42,7 @@ __all__ = [
     "PaconvError",
     "__version__",
     "convert",
+    "deploy",
     "export",
     "library_path",
     "load",

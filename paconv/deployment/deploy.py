@@ -1,0 +1,108 @@
+"""`paconv.deploy`: pa.onnx to a model repository that a server takes as it is.
+
+    FOLDER/NAME/1/model.onnx     the model, with its external data if it had any
+    FOLDER/NAME/config.pbtxt     shapes, batching, instances, and where the library is
+    FOLDER/NAME/libpaconv.so     the custom-op library, if the model has a PABitConv
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import onnx
+
+from paconv.deployment.folder import replacing_folder
+from paconv.deployment.library import library_machine
+from paconv.deployment.signature import read_signature
+from paconv.deployment.triton_config import TritonOptions, batch_limit, config_text
+from paconv.errors import UsageError
+
+__all__ = ["DEFAULT_SERVED_AT", "SERVERS", "Deployment", "deploy"]
+
+SERVERS = ("triton",)
+DEFAULT_SERVED_AT = "/models"
+_MODEL, _CONFIG, _LIBRARY = "1/model.onnx", "config.pbtxt", "libpaconv.so"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What was written: the model's folder in the repository, its name, the batch size its configuration allows, and
+    the processor its library is for (None: the model has no PABitConv and needs no library).
+    """
+
+    folder: Path
+    name: str
+    max_batch_size: int
+    machine: str | None
+
+
+def deploy(
+    model: str | os.PathLike,
+    folder: str | os.PathLike,
+    *,
+    server: str = "triton",
+    name: str | None = None,
+    library: str | os.PathLike | None = None,
+    served_at: str = DEFAULT_SERVED_AT,
+    max_batch_size: int | None = None,
+    preferred_batch_sizes: Sequence[int] = (),
+    max_queue_delay: int | None = None,
+    instances: int = 1,
+    threads: int | None = None,
+    force: bool = False,
+) -> Deployment:
+    """Write the ONNX file `model` into the model repository `folder`, ready for `server` ("triton").
+
+    name: what clients call the model, by default its file name without suffix. library: another build of the custom-op
+    library, such as one for another processor; by default `paconv.library_path()`. served_at: where the server sees
+    `folder`, an absolute path: the server looks for the library there. Batching, instances and threads: see
+    TritonOptions. force: replace a model of this name, if nothing but deploy's own files is in its folder.
+
+    Raises ModelError for a file that can't be served, UsageError for options that don't fit, PaconvError if the folder
+    can't be written. Nothing is left half-written.
+    """
+    if server not in SERVERS:
+        raise UsageError(f"server: expected {' or '.join(SERVERS)}, found {server}")
+    path, repository = Path(model), Path(folder)
+    name = _checked_name(path.stem if name is None else name)
+    if not PurePosixPath(served_at).is_absolute():
+        raise UsageError(f"served at: expected an absolute path in the server's file system, found {served_at!r}")
+    options = TritonOptions(max_batch_size, tuple(preferred_batch_sizes), max_queue_delay, instances, threads)
+
+    what = read_signature(path)
+    shipped = _library_to_ship(library) if what.needs_library else None
+    machine = None if shipped is None else library_machine(shipped)
+    library_path = None if shipped is None else str(PurePosixPath(served_at) / name / _LIBRARY)
+    config = config_text(name, what, options, library_path, str(path))
+
+    target = repository / name
+    with replacing_folder(target, frozenset({_MODEL, _CONFIG, _LIBRARY}), force=force) as temporary:
+        (temporary / _MODEL).parent.mkdir()
+        # As read from the file, without the shapes inferred above; external data comes into this one file.
+        (temporary / _MODEL).write_bytes(onnx.load(path).SerializeToString())
+        (temporary / _CONFIG).write_text(config, encoding="utf-8")
+        if shipped is not None:
+            shutil.copyfile(shipped, temporary / _LIBRARY)
+    return Deployment(target, name, batch_limit(what, options), machine)
+
+
+def _checked_name(name: str) -> str:
+    """The name is a folder and a part of a URL."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(f"name: expected letters, digits, '.', '_' and '-', found {name!r}; give another (--name)")
+    return name
+
+
+def _library_to_ship(library: str | os.PathLike | None) -> Path:
+    if library is not None:
+        return Path(library)
+    if os.environ.get("PACONV_JIT", "0") not in ("", "0"):
+        raise UsageError("PACONV_JIT=1 makes a library for its own process only; unset it, or give --library")
+    from paconv.runtime.library import library_path  # a model without PABitConv can do without
+
+    return Path(library_path())

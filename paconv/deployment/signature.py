@@ -1,0 +1,94 @@
+"""What a server must know of a model: its inputs and outputs, whether it batches, and whether it needs our library.
+
+Names, types and shapes are those that an onnxruntime session reports, not those in the file: onnxruntime narrows
+shapes when it loads a model, and servers compare theirs with its.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from paconv.errors import ModelError
+from paconv.model_io import load_model
+from paconv.ops import DOMAIN
+from paconv.runtime.session import register
+
+__all__ = ["Signature", "TensorSpec", "read_signature"]
+
+_ORT_ERRORS = tuple(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception))
+"""onnxruntime's exceptions have no base class of their own."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output: its name, element type ("float", "int64", "string", ...) and shape.
+
+    A dimension is a size, the name of a free one, or None for a free one without a name.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs (without those that have an initializer) and outputs of a model.
+
+    batches: the first dimension of each of them is free, and no two have different names for it; only then can a
+    server put samples of several requests together. needs_library: it has a PABitConv; without any, the custom-op
+    library is of no use.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    needs_library: bool
+
+    @property
+    def batches(self) -> bool:
+        first = [tensor.shape[0] if tensor.shape else 0 for tensor in (*self.inputs, *self.outputs)]
+        return not any(isinstance(size, int) for size in first) and len({name for name in first if name}) <= 1
+
+
+def read_signature(path: str | os.PathLike) -> Signature:
+    """Signature of the ONNX file at `path`.
+
+    Raises ModelError if it is no usable model, onnxruntime refuses it, or an input or output is no tensor;
+    PaconvError if it has a PABitConv and the custom-op library can't be had.
+    """
+    model = load_model(path)
+    needs_library = any((n.domain, n.op_type) == (DOMAIN, "PABitConv") for n in _nodes(model.graph.node))
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is in the exception
+    if needs_library:
+        register(options)
+    try:
+        session = ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    except _ORT_ERRORS as error:
+        raise ModelError(f"{path}: onnxruntime refuses it: {error}") from error
+    return Signature(
+        tuple(_spec(arg, f"{path}: input") for arg in session.get_inputs()),
+        tuple(_spec(arg, f"{path}: output") for arg in session.get_outputs()),
+        needs_library,
+    )
+
+
+def _spec(arg: ort.NodeArg, what: str) -> TensorSpec:
+    if not arg.type.startswith("tensor("):
+        raise ModelError(f"{what} {arg.name}: expected a tensor, found {arg.type}")
+    return TensorSpec(arg.name, arg.type.removeprefix("tensor(").removesuffix(")"), tuple(arg.shape))
+
+
+def _nodes(nodes) -> Iterator[onnx.NodeProto]:
+    """The nodes and those of their subgraphs."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _nodes(graph.node)
