@@ -1,0 +1,80 @@
+"""The C++ example: the same bits as Python, and one clear line for what goes wrong. Needs make and a C++ compiler."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+import paconv
+from examples.digits_data import held_out_digits
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "examples" / "05_serve_from_cpp"
+
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, ort.__version__.split(".")[:2])) < (1, 19),
+    reason="the Python package of onnxruntime has its shared library only from 1.19 on",
+)
+
+
+@pytest.fixture(autouse=True)
+def the_built_library(monkeypatch):
+    monkeypatch.delenv("PACONV_JIT", raising=False)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Path:
+    build = tmp_path_factory.mktemp("build")
+    command = ["make", "-C", SOURCES, f"BUILD={build}", f"PYTHON={sys.executable}", "CXXFLAGS=-Werror"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return build / "serve"
+
+
+@pytest.fixture(scope="module")
+def pa(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    paconv.export(ROOT / "examples" / "digits_pa45.pt", folder / "model.onnx")
+    paconv.optimize(folder / "model.onnx", folder / "pa.onnx")
+    return folder / "pa.onnx"
+
+
+def run(program, *arguments, environment=None):
+    done = subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment or {}
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_the_program_gives_the_bits_that_python_gives(program, pa, tmp_path, batch):
+    images = held_out_digits()[0][:batch]
+    images.tofile(tmp_path / "input.bin")
+    # Without any environment variable: nothing leads the program to a Python.
+    result = run(program, pa, paconv.library_path(), tmp_path / "input.bin", tmp_path / "output.bin", *images.shape)
+    assert result == (0, f"output: {batch} 10\n", "")
+    (expected,) = paconv.InferenceSession(pa).run(None, {"input": images})
+    assert (tmp_path / "output.bin").read_bytes() == expected.tobytes()
+
+
+def test_what_goes_wrong_is_said_in_a_line(program, pa, tmp_path):
+    given, answered, library = tmp_path / "input.bin", tmp_path / "output.bin", paconv.library_path()
+    np.zeros(64, np.float32).tofile(given)
+    shape = (1, 1, 8, 8)
+    cases = {
+        "does not exist|doesn't exist|failed": (tmp_path / "none.onnx", library, given, answered, *shape),
+        "none.so": (pa, tmp_path / "none.so", given, answered, *shape),
+        "cannot read": (pa, library, tmp_path / "none.bin", answered, *shape),
+        "cannot write": (pa, library, given, tmp_path / "none" / "out.bin", *shape),
+        "has 256 bytes; the shape needs 512": (pa, library, given, answered, 2, 1, 8, 8),
+        "Invalid rank": (pa, library, given, answered, 1, 64),
+        "expected a size, found x": (pa, library, given, answered, 1, 1, 8, "x"),
+        "usage": (pa, library),
+    }
+    for message, arguments in cases.items():
+        code, out, err = run(program, *arguments)
+        assert (code, out) == (1, ""), err
+        assert any(part in err for part in message.split("|")), err
