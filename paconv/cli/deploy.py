@@ -20,7 +20,7 @@ __all__ = ["deploy"]
 @click.option("--server", type=click.Choice(SERVERS), default="triton", show_default=True)
 @click.option("--name", help="What clients call the model [default: MODEL's name without its suffix].")
 @click.option("--library", type=click.Path(path_type=Path), metavar="FILE",
-              help="Build of the custom-op library to ship, such as one for another processor [default: paconv.library_path()].")
+              help="Custom-op library to ship, such as one for another processor [default: paconv.library_path()].")
 @click.option("--served-at", metavar="PATH", default=DEFAULT_SERVED_AT, show_default=True,
               help="Where the server sees the repository. KServe: /mnt/models.")
 @click.option("--max-batch-size", type=click.IntRange(min=0), metavar="N",
