@@ -6,6 +6,7 @@ PACONV_CPU names.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 __all__ = ["LEVELS", "Level", "levels_of"]
@@ -31,7 +32,7 @@ class Level:
     @property
     def symbol(self) -> str:
         """The name as part of a C identifier."""
-        return self.name.replace("-", "_").replace("+", "_")
+        return re.sub(r"\W", "_", self.name)
 
 
 LEVELS = (

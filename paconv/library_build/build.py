@@ -54,7 +54,6 @@ def link_library(target: Target, output: Path, levels: Sequence[Level], objects:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise PaconvError(f"linking the library with {compiler} failed: {_first_line(done.stderr)}")
-        result.chmod(0o755)
 
 
 def _need_compiler(target: Target) -> str:

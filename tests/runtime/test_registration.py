@@ -51,7 +51,7 @@ def test_serving_imports_neither_torch_nor_the_exporter():
 
     code = (
         "import sys, paconv; paconv.library_path(); paconv.InferenceSession;"
-        "print([m for m in ('torch', 'onnxscript', 'onnx_graphsurgeon') if m in sys.modules])"
+        "print([m for m in ('torch', 'numba', 'llvmlite', 'onnxscript', 'onnx_graphsurgeon') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -1,0 +1,43 @@
+/* Runs PABitConv's kernels from a library, without onnxruntime: run_kernels LIBRARY LEVEL JOB OUTPUT.
+ *
+ * JOB: F_COUNT int64 argument fields, then the memory they point into; a pointer is stored as its offset + 1 in that
+ * memory, 0 for none. OUTPUT gets the memory after all tasks have run. */
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "paconv_tables.h"
+
+typedef void (*Task)(void *, size_t);
+typedef void (*(*Find)(const char *, const char *, int64_t, int64_t, int64_t *))(void);
+
+int main(int argc, char **argv) {
+  if (argc != 5) return 2;
+  void *library = dlopen(argv[1], RTLD_NOW);
+  if (!library) return fprintf(stderr, "%s\n", dlerror()), 3;
+  Find find = (Find)dlsym(library, "paconv_kernel");
+  FILE *job = fopen(argv[3], "rb");
+  int64_t f[F_COUNT], bytes;
+  if (!job || fread(f, sizeof *f, F_COUNT, job) != F_COUNT) return 4;
+  const long start = ftell(job);
+  fseek(job, 0, SEEK_END);
+  bytes = ftell(job) - start;
+  fseek(job, start, SEEK_SET);
+  char *memory = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
+  if (fread(memory, 1, (size_t)bytes, job) != (size_t)bytes) return 5;
+  for (int k = F_x; k <= F_offset_taps; k++) f[k] = f[k] ? (int64_t)(intptr_t)memory + f[k] - 1 : 0;
+
+  void (*accumulate)(void) = find(argv[2], "accumulate", f[F_M], f[F_N], &f[F_tile]);
+  Task prepare = (Task)find(argv[2], "prepare_weights", 0, 0, &bytes), gather = (Task)find(argv[2], "gather", 0, 0, &bytes);
+  Task conv = (Task)find(argv[2], "conv", 0, 0, &bytes);
+  if (!accumulate || !prepare || !gather || !conv) return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
+  f[F_accumulate] = (int64_t)(intptr_t)accumulate;
+  fseek(job, 0, SEEK_END);
+  bytes = ftell(job) - start;
+  for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) prepare(f, (size_t)t);
+  for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_Hp]; t++) gather(f, (size_t)t);
+  for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);
+  FILE *output = fopen(argv[4], "wb");
+  return !output || fwrite(memory, 1, (size_t)bytes, output) != (size_t)bytes || fclose(output) || f[F_error];
+}

@@ -1,0 +1,101 @@
+"""A library for another architecture: built here, and its kernels run under qemu, bit for bit as on this machine.
+
+Debian: gcc-aarch64-linux-gnu and qemu-user.
+"""
+
+import shutil
+import subprocess
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import paconv
+from paconv.kernels import native
+from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
+from paconv.kernels.levels import levels_of
+from paconv.library_build.build import build_library
+from paconv.library_build.targets import find_target
+from paconv.ops.pa_bit_conv import output_shape
+from tests.bit_conv_cases import make_case, model_of
+
+RUN_KERNELS = Path(__file__).with_name("run_kernels.c")
+TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
+MISSING = [tool for tool in TOOLS if not shutil.which(tool)]
+
+
+def job_of(case) -> tuple[bytes, slice, tuple]:
+    """The job file of a case for run_kernels.c, and where its output lies in the memory, with its shape."""
+    a, inputs = case.attributes, case.inputs
+    O, CG, KH, KW = a["weight_shape"]
+    G, M, N = a["group"], inputs["alpha"].shape[1] - 1, inputs["beta"].shape[0] - 1
+    B, C, H, W = case.X.shape
+    shape = output_shape(case.X.shape, a["weight_shape"], a["strides"], a["pads"], a["dilations"])
+    _, _, OH, OW = shape
+    OG, CW = O // G, -(-CG // 32)
+    OB = -(-OG // LANES)
+    Hp, Wp = H + a["pads"][0] + a["pads"][2], W + a["pads"][1] + a["pads"][3]
+    tap_offsets = [
+        (kh * a["dilations"][0] * Wp + kw * a["dilations"][1]) * CW * N * 4 for kh in range(KH) for kw in range(KW)
+    ]
+    arrays = {
+        "x": case.X,
+        "y": np.zeros(shape, np.float32),
+        "words": np.zeros((B, G, Hp, Wp, CW, N), np.uint32),
+        "tap_offsets": np.array(tap_offsets, np.int64),
+        "codes": inputs["W"],
+        **{name: inputs[name] for name in ("v", "sign", "alpha", "beta", "scale", "bias")},
+        "weight_masks": np.array(a["weight_masks"], np.uint8),
+        "level_masks": np.array(a["level_masks"], np.uint8),
+        "weight_words": np.zeros((G * OB, KH * KW * CW, M, LANES), np.uint32),
+        "phi": np.zeros((G * OB, M * N, LANES), np.float32),
+        "base": np.zeros((G * OB, LANES), np.float32),
+        "offset_alpha": np.zeros((G * OB, LANES), np.float32),
+        "offset_taps": np.zeros((G * OB, KH * KW, LANES), np.float32),
+    }
+    sizes = dict(
+        B=B, C=C, H=H, W=W, O=O, OH=OH, OW=OW, G=G, CG=CG, OG=OG, CW=CW, OB=OB, KH=KH, KW=KW, SH=a["strides"][0],
+        SW=a["strides"][1], PT=a["pads"][0], PL=a["pads"][1], Hp=Hp, Wp=Wp, DH=a["dilations"][0], DW=a["dilations"][1],
+        taps=KH * KW, run=CW, M=M, N=N, E=inputs["v"].shape[1], v_rows=len(inputs["v"]), sign_rows=len(inputs["sign"]),
+        alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]), code_bytes=inputs["W"].shape[1],
+        weight_codes=len(a["weight_masks"]), has_alpha_0=int(inputs["alpha"][:, 0].any()),
+        has_beta_0=int(inputs["beta"][0] != 0), pixel_chunks=-(-OH * OW // PIXEL_CHUNK), block_chunks=1,
+        blocks_per_task=OB,
+    )  # fmt: skip
+    fields, memory, where = np.zeros(len(F), np.int64), bytearray(), {}
+    for name, array in arrays.items():
+        where[name] = slice(len(memory), len(memory) + array.nbytes)
+        fields[getattr(F, name)] = len(memory) + 1
+        memory += array.tobytes() + bytes(-array.nbytes % 64)
+    for name, value in sizes.items():
+        fields[getattr(F, name)] = value
+    return fields.tobytes() + bytes(memory), where["y"], shape
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}")
+def test_a_library_for_aarch64_gives_the_same_bits_under_qemu_at_every_level(tmp_path):
+    target = find_target("aarch64-linux")
+    build_library(target, tmp_path / "libpaconv.so")
+    (tmp_path / "paconv_tables.h").write_text(native.tables_header())
+    source = str(tmp_path / "run_kernels")
+    program = [TOOLS[0], "-O1", f"-I{tmp_path}", str(RUN_KERNELS), "-o", source, "-ldl"]
+    subprocess.run(program, check=True, capture_output=True)
+    rng = np.random.default_rng(0)
+    cases = [
+        make_case(rng, M=4, N=5, channels=33, out=17, group=2, size=(9, 11), strides=(2, 1), dilations=(1, 2), batch=2,
+                  pads=(1, 0, 2, 1), offsets=True, special=True),
+        make_case(rng, M=1, N=1, channels=64, out=16),
+        make_case(rng, M=8, N=7, channels=16, out=33, kernel=(1, 1), pads=(0, 0, 0, 0), strides=(2, 2)),
+    ]  # fmt: skip
+    for case in cases:
+        job, y, shape = job_of(case)
+        (tmp_path / "job").write_bytes(job)
+        expected = paconv.InferenceSession(model_of(case).SerializeToString()).run(None, {"X": case.X})[0]
+        for level in levels_of("aarch64"):
+            library = str(tmp_path / "libpaconv.so")
+            command = [TOOLS[1], "-L", "/usr/aarch64-linux-gnu", source, library, level.name, "job", "out"]
+            subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+            memory = (tmp_path / "out").read_bytes()
+            assert len(memory[y]) == 4 * prod(shape)
+            assert memory[y] == expected.tobytes()

@@ -1,0 +1,40 @@
+"""PACONV_CPU forces a level; every level that this machine runs gives the same bits, within the reference's bound."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import paconv
+from paconv.kernels.levels import LEVELS
+from paconv.reference import pa_bit_conv
+from paconv.runtime.library import cpu_levels
+from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
+
+CASE = make_case(np.random.default_rng(0))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=cases())
+def test_every_level_agrees_with_the_reference_and_with_the_others_bit_for_bit(monkeypatch, case):
+    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
+    results = set()
+    for level in cpu_levels():
+        monkeypatch.setenv("PACONV_CPU", level)
+        counts = paconv.InferenceSession(model_of(case, counts=True).SerializeToString()).run(None, {"X": case.X})[0]
+        assert (counts == expected.counts).all()
+        Y = paconv.InferenceSession(model_of(case).SerializeToString()).run(None, {"X": case.X})[0]
+        assert (np.abs(Y - expected.Y) <= kernel_tolerance(case, expected)).all()
+        results.add(Y.tobytes())
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("level", ["pentium", next(level.name for level in LEVELS if level.name not in cpu_levels())])
+def test_a_level_that_this_cpu_does_not_run_is_refused_with_those_it_runs(monkeypatch, level):
+    monkeypatch.setenv("PACONV_CPU", level)
+    with pytest.raises(Exception, match=f"PACONV_CPU={level}: expected a level that this CPU runs: {cpu_levels()[0]}"):
+        paconv.InferenceSession(model_of(CASE).SerializeToString())
+
+
+def test_an_empty_choice_means_the_highest_level(monkeypatch):
+    monkeypatch.setenv("PACONV_CPU", "")
+    assert paconv.InferenceSession(model_of(CASE).SerializeToString()).run(None, {"X": CASE.X})

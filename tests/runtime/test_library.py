@@ -1,0 +1,56 @@
+"""The library that serves: alone in a process, and refused when it isn't the one these sources make."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import paconv
+from paconv.errors import PaconvError
+from paconv.kernels import native
+from paconv.runtime import library
+from tests.bit_conv_cases import make_case, model_of
+
+
+@pytest.fixture
+def fresh():
+    library.load_library.cache_clear()
+    yield
+    library.load_library.cache_clear()
+
+
+def test_a_process_with_only_onnxruntime_and_numpy_can_use_it(tmp_path):
+    case = make_case(np.random.default_rng(0))
+    (tmp_path / "one.onnx").write_bytes(model_of(case).SerializeToString())
+    np.save(tmp_path / "x.npy", case.X)
+    code = f"""
+import sys, numpy as np, onnxruntime as ort
+options = ort.SessionOptions()
+options.register_custom_ops_library({paconv.library_path()!r})
+y = ort.InferenceSession("one.onnx", options, providers=["CPUExecutionProvider"]).run(None, {{"X": np.load("x.npy")}})
+np.save("y.npy", y[0])
+assert not [m for m in sys.modules if m.split(".")[0] in ("paconv", "numba", "llvmlite", "torch")]
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    expected = paconv.InferenceSession(tmp_path / "one.onnx").run(None, {"X": case.X})[0]
+    assert np.load(tmp_path / "y.npy").tobytes() == expected.tobytes()
+
+
+def test_a_library_that_is_not_built_is_asked_for(fresh, monkeypatch, tmp_path):
+    monkeypatch.setattr(library, "BUILT", tmp_path / "libpaconv.so")
+    with pytest.raises(PaconvError, match="isn't built: `pip install .` or `paconv build-library`"):
+        paconv.library_path()
+
+
+def test_a_library_of_other_sources_is_refused(fresh, monkeypatch):
+    monkeypatch.setattr(native, "library_info", lambda: "9.9.9 1 0123456789abcdef")
+    with pytest.raises(PaconvError, match="built from other sources: expected .* 9.9.9 1 0123456789abcdef; found"):
+        paconv.library_path()
+
+
+def test_a_file_that_is_no_library_is_refused(fresh, monkeypatch, tmp_path):
+    (tmp_path / "libpaconv.so").write_bytes(b"not a library")
+    monkeypatch.setattr(library, "BUILT", tmp_path / "libpaconv.so")
+    with pytest.raises(PaconvError, match="can't be loaded"):
+        paconv.library_path()
