@@ -73,7 +73,7 @@ def _support_test(level: Level) -> str:
     if level.architecture == "x86_64":
         tests = " && ".join(f'__builtin_cpu_supports("{feature}")' for feature in level.needs)
         return f"__builtin_cpu_init(); return {tests};"
-    tests = " && ".join(f"(getauxval(AT_HWCAP) & HWCAP_{feature})" for feature in level.needs)
+    tests = " && ".join(f"HAS_ARM({feature})" for feature in level.needs)
     return f"return {tests};"
 
 

@@ -9,20 +9,14 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
-#endif
-
 #include "ort.h"
 #include "paconv_tables.h"
-
-#define EXPORT __attribute__((visibility("default")))
+#include "platform.h"
 
 const OrtFunction *paconv_ort_api;
 
@@ -166,18 +160,17 @@ static int64_t smallest(const int64_t *values, size_t count) {
 /* 64-byte aligned zeroed memory of a*b*c*d*size bytes, owned by the node; NULL if it can't be had. */
 static void *node_memory(Node *node, int64_t a, int64_t b, int64_t c, int64_t d, int64_t size) {
   int64_t bytes;
-  void *memory;
   if (__builtin_mul_overflow(a, b, &bytes) || __builtin_mul_overflow(bytes, c, &bytes) ||
-      __builtin_mul_overflow(bytes, d, &bytes) || __builtin_mul_overflow(bytes, size, &bytes) ||
-      posix_memalign(&memory, 64, (size_t)(bytes > 64 ? bytes : 64)))
+      __builtin_mul_overflow(bytes, d, &bytes) || __builtin_mul_overflow(bytes, size, &bytes))
     return NULL;
-  memset(memory, 0, (size_t)bytes);
-  return node->owned[node->owned_count++] = memory;
+  void *memory = aligned_memory((size_t)(bytes > 64 ? bytes : 64));
+  if (memory) memset(node->owned[node->owned_count++] = memory, 0, (size_t)bytes);
+  return memory;
 }
 
 static void destroy(void *handle) {
   Node *node = handle;
-  for (size_t k = 0; k < node->owned_count; k++) free(node->owned[k]);
+  for (size_t k = 0; k < node->owned_count; k++) free_aligned(node->owned[k]);
   free(node);
 }
 
@@ -490,8 +483,8 @@ static OrtStatus *compute(void *handle, OrtKernelContext *context) {
       __builtin_add_overflow(words, f[F_taps] * 8 + 64, &bytes))
     return failure(node, "expected a padded image that fits memory; found X %s and padding to %lld x %lld",
                    list(text, sizeof text, dims, rank), (long long)f[F_Hp], (long long)f[F_Wp]);
-  void *scratch;
-  if (posix_memalign(&scratch, 64, (size_t)bytes))
+  void *scratch = aligned_memory((size_t)bytes);
+  if (!scratch)
     return failure(node, "not enough memory for %lld bytes of packed activations", (long long)bytes);
   int64_t *tap_offsets = scratch;
   const int64_t word_bytes = f[F_CW] * f[F_N] * 4;
@@ -506,7 +499,7 @@ static OrtStatus *compute(void *handle, OrtKernelContext *context) {
   const Task task = node->op->counts ? node->level->counts : node->level->conv;
   OrtStatus *status = run_tasks(context, node->level->gather, rows, f);
   if (!status) status = run_tasks(context, task, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
-  free(scratch);
+  free_aligned(scratch);
   return status;
 }
 
@@ -582,7 +575,7 @@ static const Op ops[] = {
     {ORT_OP, OP_PABitConvCounts, ORT_INT32, 1},
 };
 
-static pthread_mutex_t registration = PTHREAD_MUTEX_INITIALIZER;
+static Lock registration = LOCK_INITIALIZER;
 
 static OrtStatus *make_domain(const OrtApiBase *base, OrtCustomOpDomain **result) {
   static OrtCustomOpDomain *domain;
@@ -609,9 +602,9 @@ static OrtStatus *make_domain(const OrtApiBase *base, OrtCustomOpDomain **result
 EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase *base) {
   OrtCustomOpDomain *domain = NULL;
   char message[256];
-  pthread_mutex_lock(&registration);
+  lock(&registration);
   OrtStatus *status = make_domain(base, &domain);
-  pthread_mutex_unlock(&registration);
+  unlock(&registration);
   if (status) return status;
   if (!choose_level(message, sizeof message)) return ORT_CALL(CreateStatus)(ORT_FAIL, message);
   return ORT_CALL(AddCustomOpDomain)(options, domain);

@@ -42,6 +42,14 @@ TARGETS = {
         Target("aarch64-linux", "aarch64", "aarch64-unknown-linux-gnu", ("aarch64-linux-gnu-gcc",)),
         Target("x86_64-macos", "x86_64", "x86_64-apple-macosx11.0.0", (), ".dylib", _MACOS),
         Target("aarch64-macos", "aarch64", "arm64-apple-macosx11.0.0", (), ".dylib", _MACOS),
+        Target(
+            "x86_64-windows",
+            "x86_64",
+            "x86_64-w64-windows-gnu",
+            ("x86_64-w64-mingw32-gcc",),
+            ".dll",
+            ("-static-libgcc",),
+        ),
     )
 }
 
@@ -49,7 +57,7 @@ TARGETS = {
 def host_name() -> str:
     """Name of the target this Python runs on."""
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
-    system = {"linux": "linux", "darwin": "macos"}.get(sys.platform, sys.platform)
+    system = {"linux": "linux", "darwin": "macos", "win32": "windows"}.get(sys.platform, sys.platform)
     return f"{machine}-{system}"
 
 

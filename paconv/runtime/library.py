@@ -17,7 +17,8 @@ from paconv.kernels import native
 
 __all__ = ["BUILT", "cpu_levels", "library_path", "load_library"]
 
-BUILT = Path(__file__).resolve().parent / f"libpaconv{'.dylib' if sys.platform == 'darwin' else '.so'}"
+_SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
+BUILT = Path(__file__).resolve().parent / f"libpaconv{_SUFFIX}"
 """Where the package's library is built."""
 
 

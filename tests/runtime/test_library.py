@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,12 @@ assert not [m for m in sys.modules if m.split(".")[0] in ("paconv", "numba", "ll
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     expected = paconv.InferenceSession(tmp_path / "one.onnx").run(None, {"X": case.X})[0]
     assert np.load(tmp_path / "y.npy").tobytes() == expected.tobytes()
+
+
+def test_an_onnxruntime_that_is_too_old_is_refused_by_version():
+    command = [sys.executable, str(Path(__file__).with_name("too_old.py")), paconv.library_path()]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "paconv: expected onnxruntime 1.17 or newer; found 1.16.3"
 
 
 def test_a_library_that_is_not_built_is_asked_for(fresh, monkeypatch, tmp_path):
