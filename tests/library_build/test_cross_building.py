@@ -5,6 +5,7 @@ Debian: gcc-aarch64-linux-gnu and qemu-user.
 
 import shutil
 import subprocess
+from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tests.bit_conv_cases import make_case, model_of
 
 RUN_KERNELS = Path(__file__).with_name("run_kernels.c")
 TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
-MISSING = [tool for tool in TOOLS if not shutil.which(tool)]
+MISSING = [tool for tool in TOOLS if not shutil.which(tool)] + ([] if find_spec("numba") else ["Numba"])
 
 
 def job_of(case) -> tuple[bytes, slice, tuple]:
