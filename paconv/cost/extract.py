@@ -30,6 +30,7 @@ from paconv.cost.layers import (
     CONV,
     CONV_TRANSPOSE,
     LINEAR,
+    DataOp,
     HeldParameters,
     Layer,
     Network,
@@ -37,13 +38,11 @@ from paconv.cost.layers import (
 )
 from paconv.cost.shapes import fixed_input_shapes, tensor_shapes
 from paconv.cost.shortcuts import is_shortcut
+from paconv.cost.windows import with_window_placement
 from paconv.errors import ModelError
 from paconv.ops import DOMAIN
 
 __all__ = ["network", "parameters"]
-
-_ACCOUNTED = {"PAWeight", "PAUnpackWeight", "PAActivation"}
-"""Ops of domain paconv that belong to the convolution they feed."""
 
 _CONV_OPS = {"Conv": CONV, "ConvTranspose": CONV_TRANSPOSE, f"{DOMAIN}.PABitConv": CONV}
 
@@ -95,6 +94,7 @@ class _Extraction:
     def network(self) -> Network:
         uncounted: Counter[str] = Counter()
         held: list[HeldParameters] = []
+        moving: list[DataOp] = []
         for node in self.view.nodes:
             if self.view.is_constant(node):
                 continue
@@ -107,11 +107,13 @@ class _Extraction:
             uncounted[op_name(node)] += 1
             uncounted.update(f"{op_name(node)}/{inner}" for inner in _nested_ops(node))
             held.extend(self._held(node))
+            moving.append(DataOp(op_name(node), self._elements(node)))
         self._apply_note()
         guess = self.has_bit_convs and self.note is None
         return Network(
             layers=(*self.layers, *self.batch_norms),
             uncounted_ops=dict(sorted(uncounted.items())),
+            data_ops=tuple(moving),
             uncounted_parameters=tuple(held),
             inferred=f"folded batch norms and biases are inferred: the file has no metadata {KEY}"
             if guess
@@ -150,7 +152,8 @@ class _Extraction:
             key = f"{activation.input[0]}|{self._content(activation.input[1])}" if direct else node.input[0]
             layer = replace(layer, input_id=key)
         bias = self._bias(node, 2, weight.shape[0] if kind == CONV else weight.shape[1] * layer.group)
-        return replace(layer, bias=bias, shortcut=self._is_shortcut(node, weight.shape))
+        shortcut = self._is_shortcut(node, weight.shape)
+        return with_window_placement(node, replace(layer, bias=bias, shortcut=shortcut))
 
     def _bit_conv(self, node: onnx.NodeProto) -> Layer:
         self.has_bit_convs = True
@@ -173,7 +176,8 @@ class _Extraction:
             if self._dims(v)[0] > 1 and key not in self.folded_inputs:
                 self.folded_inputs.add(key)
                 self.batch_norms.append(Layer(f"{self.view.label(node)} (endpoints)", BATCH_NORM, (self._dims(v)[0],)))
-        return replace(layer, planes=planes, input_id=key, shortcut=self._is_shortcut(node, shape))
+        shortcut = self._is_shortcut(node, shape)
+        return with_window_placement(node, replace(layer, planes=planes, input_id=key, shortcut=shortcut))
 
     def _linear(self, node: onnx.NodeProto) -> Layer | None:
         weight = self.view.parameter(node.input[1])
@@ -262,6 +266,16 @@ class _Extraction:
                 "fix the model's dimensions (--input-shape) or run a shape inference over it first"
             )
         return tuple(d for d in shape if d is not None)
+
+    def _elements(self, node: onnx.NodeProto) -> int | None:
+        """Elements of the tensors that a node reads and writes, constants apart."""
+        shapes = [(self.shapes or {}).get(name) for name in (*self.view.dynamic_inputs(node), *node.output) if name]
+        total = 0
+        for shape in shapes:
+            if shape is None or any(d is None for d in shape):
+                return None
+            total += prod(d for d in shape if d is not None)
+        return total
 
     def _stored(self, name: str) -> onnx.TensorProto:
         if name not in self.view.stored:

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-__all__ = ["BATCH_NORM", "CONV", "CONV_TRANSPOSE", "LINEAR", "HeldParameters", "Layer", "Network", "Planes"]
+__all__ = ["BATCH_NORM", "CONV", "CONV_TRANSPOSE", "LINEAR", "DataOp", "HeldParameters", "Layer", "Network",
+           "Planes"]  # fmt: skip
 
 CONV = "conv"
 CONV_TRANSPOSE = "transposed conv"
@@ -51,7 +52,8 @@ class Layer:
 
     input_id: equal for layers that read the same (binarized) input, which is compared only once; bias:
     real-valued bias parameters; shares_weights: an earlier layer already stores this layer's parameters;
-    shortcut: a 1x1 convolution on the shortcut of a residual block (a downsampling layer).
+    shortcut: a 1x1 convolution on the shortcut of a residual block (a downsampling layer); strides, dilations:
+    one a spatial axis, pads: all begins, then all ends, as in ONNX; empty for a layer that isn't a convolution.
     """
 
     name: str
@@ -65,6 +67,9 @@ class Layer:
     input_id: str = ""
     shares_weights: bool = False
     shortcut: bool = False
+    strides: tuple[int, ...] = ()
+    pads: tuple[int, ...] = ()
+    dilations: tuple[int, ...] = ()
 
     @property
     def weights(self) -> int:
@@ -118,16 +123,25 @@ class HeldParameters:
 
 
 @dataclass(frozen=True)
+class DataOp:
+    """A node that isn't counted: its op type and the elements it reads and writes, None if a shape is unknown."""
+
+    op: str
+    elements: int | None
+
+
+@dataclass(frozen=True)
 class Network:
     """Layers in the order of execution, and what the count leaves out.
 
-    uncounted_ops: op type -> number of nodes; inferred: why figures about folded parameters are an inference
-    (empty where everything is counted).
+    uncounted_ops: op type -> number of nodes; data_ops: the same nodes with the data they move; inferred: why
+    figures about folded parameters are an inference (empty where everything is counted).
     """
 
     layers: tuple[Layer, ...]
     batch: int = 1
     uncounted_ops: dict[str, int] = field(default_factory=dict)
+    data_ops: tuple[DataOp, ...] = ()
     uncounted_parameters: tuple[HeldParameters, ...] = ()
     inferred: str = ""
 

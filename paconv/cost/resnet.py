@@ -58,4 +58,7 @@ def _conv(
         output_shape=(1, out, out_size, out_size),
         input_id=source,
         shortcut=shortcut,
+        strides=(size // out_size,) * 2,
+        pads=(kernel // 2,) * 4,
+        dilations=(1, 1),
     )
