@@ -9,16 +9,20 @@ from typing import Any
 import click
 
 from paconv.cli.delays import delay_options, given_delays
+from paconv.cli.host import HostOptions, host_options, model_for, whole_model
 from paconv.cost import count, rule, storage, under_scheme
+from paconv.cost.host.comparison import compare, comparison_data, comparison_table, measured_alone
+from paconv.cost.host.kernels import planes_of
+from paconv.cost.host.report import host_data, host_table
 from paconv.cost.latency_report import latency_data, latency_table
 from paconv.cost.layers import Network
 from paconv.cost.plot import plot_sweep
-from paconv.cost.report import as_csv_table, as_data, as_table
+from paconv.cost.report import as_brief_table, as_csv_table, as_data, as_table
 from paconv.cost.rules import RULES, STORAGES, Rule, Storage
 from paconv.cost.schemes import SCHEMES
 from paconv.cost.shapes import parse_input_shapes
 from paconv.cost.source import network_of_file
-from paconv.cost.sweep import sweep, sweep_data, sweep_table
+from paconv.cost.sweep import PLANES_M, PLANES_N, sweep, sweep_data, sweep_table
 from paconv.cost.tables import Table, markdown, plain, to_csv, to_json
 from paconv.errors import UsageError
 
@@ -62,6 +66,7 @@ class _Number(click.ParamType):
               help="Print Table 8's latency of each layer and of the network instead; --t-... put numbers in.")
 @click.option("--sweep", "as_sweep", is_flag=True, help="Print memory and Flops over a grid of M and N instead.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png|svg", help="With --sweep: draw it.")
+@host_options
 @delay_options
 def cost(
     model: Path,
@@ -80,6 +85,10 @@ def cost(
     as_latency: bool,
     as_sweep: bool,
     plot: Path | None,
+    host: bool,
+    threads: int | None,
+    refresh: bool,
+    measure: bool,
     **options: float | None,
 ) -> None:
     """Memory, operations and latency of MODEL, layer by layer and in total.
@@ -92,24 +101,34 @@ def cost(
       paconv cost pa.onnx
       paconv cost resnet18.onnx --scheme pa -M 8 -N 7 --format json
       paconv cost resnet18.onnx --sweep --plot sweep.png
+      paconv cost pa.onnx --host --measure
     """
     times = given_delays(options)
-    _check_combination(scheme, M, N, keep_real, as_latency, as_sweep, plot, times)
+    on_host = HostOptions(host, threads, refresh, measure)
+    on_host.check()
+    _check_combination(scheme, M, N, keep_real, as_latency, as_sweep, plot, times, on_host)
     by, stored = rule(rule_name, mul_per_output, cmp_per_activation), storage(storage_name)
-    network = network_of_file(
-        model, parse_input_shapes(shapes), factory=factory, trust_pickle=trust_pickle
-    )
+    sizes = parse_input_shapes(shapes)
+    network = network_of_file(model, sizes, factory=factory, trust_pickle=trust_pickle)
     if as_sweep:
-        _print_sweep(network, model.name, by, stored, keep_real, plot, style)
+        _print_sweep(network, model.name, by, stored, keep_real, plot, style, on_host)
         return
     if scheme is not None:
         network = _under(network, scheme, M, N, keep_real)
     source = model.name if scheme is None else f"{model.name} as {scheme}"
     if as_latency:
         _print(style, latency_data(network, times, source), latency_table(network, times, source))
+    elif host:
+        found = model_for(on_host, planes_of(network))
+        if measure:
+            whole = None if scheme is not None else whole_model(model, sizes, found.threads)
+            compared = compare(found, network, measured_alone(found.threads), whole)
+            _print(style, comparison_data(found, compared, source), comparison_table(found, compared, source))
+        else:
+            _print(style, host_data(found, network, source), host_table(found, network, source))
     else:
         counted = count(network, by, stored)
-        made = as_csv_table if style == "csv" else as_table
+        made = {"csv": as_csv_table, "table": as_brief_table}.get(style, as_table)
         _print(style, as_data(counted, source), made(counted, source))
 
 
@@ -122,6 +141,7 @@ def _check_combination(
     as_sweep: bool,
     plot: Path | None,
     times: dict[str, float],
+    on_host: HostOptions,
 ) -> None:
     if scheme is None and (M is not None or N is not None):
         raise UsageError("-M and -N belong to --scheme; a model's own M and N are in its file")
@@ -133,6 +153,10 @@ def _check_combination(
         raise UsageError("--plot belongs to --sweep")
     if times and not as_latency:
         raise UsageError("--t-... belong to --latency")
+    if on_host.host and as_latency:
+        raise UsageError("--latency is Table 8's model, --host is this machine's: give one of them")
+    if on_host.measure and as_sweep:
+        raise UsageError("--measure belongs to --host of one network; leave out --sweep")
 
 
 def _under(network: Network, scheme: str, M: int | None, N: str | None, keep_real: tuple[str, ...]) -> Network:
@@ -151,11 +175,14 @@ def _print_sweep(
     keep_real: tuple[str, ...],
     plot: Path | None,
     style: str,
+    on_host: HostOptions,
 ) -> None:
-    points = sweep(network, by, stored, keep_real)
+    grid = [(M, N) for M in PLANES_M for N in PLANES_N if N is not None]
+    host = model_for(on_host, grid) if on_host.host else None
+    points = sweep(network, by, stored, keep_real, host)
     if plot is not None:
-        plot_sweep(points, plot, source)
-    _print(style, sweep_data(points, source, by, stored), sweep_table(points, source, by, stored))
+        plot_sweep(points, plot, source, host)
+    _print(style, sweep_data(points, source, by, stored, host), sweep_table(points, source, by, stored, host))
 
 
 def _print(style: str, data: dict[str, Any], table: Table) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from paconv.cost.count import Cost, LayerCost, NetworkCost
 from paconv.cost.layers import BATCH_NORM, Layer
-from paconv.cost.tables import Column, Table, exact, grouped, ratio
+from paconv.cost.tables import Column, Table, exact, grouped, ratio, significant
 
-__all__ = ["COLUMNS", "as_csv_table", "as_data", "as_table"]
+__all__ = ["BRIEF_COLUMNS", "COLUMNS", "as_brief_table", "as_csv_table", "as_data", "as_table"]
 
 COLUMNS = (
     Column("name", "layer", left=True),
@@ -27,6 +28,30 @@ COLUMNS = (
     Column("flops", "Flops", read=grouped),
     Column("speedup", "speedup", read=ratio),
 )
+
+_THOUSAND, _MILLION = 1_000, 1_000_000
+
+
+def _brief(key: str, title: str, unit: int) -> Column:
+    return Column(key, title, read=lambda value: significant(value, unit))
+
+
+BRIEF_COLUMNS = (
+    Column("name", "layer", left=True),
+    Column("kind", "kind", left=True),
+    Column("weight_shape", "weight shape", left=True),
+    _brief("weights", "weights\n[k]", _THOUSAND),
+    _brief("macs", "MACs\n[M]", _MILLION),
+    _brief("real_bits", "real\n[kbit]", _THOUSAND),
+    _brief("binary_bits", "binary\n[kbit]", _THOUSAND),
+    Column("memory_saving", "saving", read=ratio),
+    _brief("bitwise_ops", "bitwise\n[M]", _MILLION),
+    _brief("multiplications", "mults\n[M]", _MILLION),
+    _brief("comparisons", "comp.\n[M]", _MILLION),
+    _brief("flops", "Flops\n[M]", _MILLION),
+    Column("speedup", "speed\nup", read=ratio),
+)
+"""What fits a terminal of 120 columns, in units and four digits; COLUMNS has every figure whole."""
 
 _FIGURES = (
     "binary_weights", "real_parameters", "real_bits", "binary_bits", "bits", "float_bits", "memory_saving", "macs",
@@ -66,8 +91,13 @@ def as_data(counted: NetworkCost, source: str) -> dict[str, Any]:
     }
 
 
+def as_brief_table(counted: NetworkCost, source: str) -> Table:
+    """The report for a terminal: rounded figures, all batch norms in one row."""
+    return replace(as_table(counted, source), columns=BRIEF_COLUMNS, narrow=True)
+
+
 def as_table(counted: NetworkCost, source: str) -> Table:
-    """The report as a person reads it: all batch norms in one row."""
+    """The report as a person reads it: whole figures, all batch norms in one row."""
     norms = [item for item in counted.layers if item.layer.kind == BATCH_NORM]
     rows = [_row(item) for item in counted.layers if item.layer.kind != BATCH_NORM]
     if norms:
@@ -129,7 +159,7 @@ def _summary(counted: NetworkCost) -> list[str]:
         )
     if totals.flops:
         lines.append(
-            f"Flops {float(totals.flops):.4g} of {totals.float_flops:.4g} in full precision ({ratio(totals.speedup)}), "
+            f"Flops {grouped(totals.flops)} of {totals.float_flops:,} in full precision ({ratio(totals.speedup)}), "
             f"for a batch of {network.batch}"
         )
     ops = ", ".join(f"{op} {number}" for op, number in network.uncounted_ops.items())

@@ -1,4 +1,8 @@
-"""Choosing M and N before training: memory and Flops of a network over a grid of planes."""
+"""Choosing M and N before training: memory, Flops and predicted latency of a network over a grid of planes.
+
+More planes approximate better. So a point is *beaten* if another has no fewer planes on either side (N full is the
+most), takes no more memory and no more time, and less of one of them; the rest are the Pareto curve.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from paconv.cost.count import Cost, count
+from paconv.cost.host.kernels import network_seconds
+from paconv.cost.host.model import HostModel
+from paconv.cost.host.report import PREDICTED, host_rates, milliseconds
 from paconv.cost.layers import Network
 from paconv.cost.rules import Rule, Storage
 from paconv.cost.schemes import under_scheme
 from paconv.cost.tables import Column, Table, exact, ratio
 
-__all__ = ["PLANES_M", "PLANES_N", "Point", "sweep", "sweep_data", "sweep_table"]
+__all__ = ["PLANES_M", "PLANES_N", "Point", "beaten", "sweep", "sweep_data", "sweep_table"]
 
 PLANES_M = (2, 4, 6, 8)
 PLANES_N: tuple[int | None, ...] = (1, 2, 3, 4, 5, 6, 7, 8, None)
@@ -21,11 +28,12 @@ PLANES_N: tuple[int | None, ...] = (1, 2, 3, 4, 5, 6, 7, 8, None)
 
 @dataclass(frozen=True)
 class Point:
-    """A network as PA with M and N planes, and its totals."""
+    """A network as PA with M and N planes, and its totals. latency: seconds predicted on a host, None without one."""
 
     M: int
     N: int | None
     totals: Cost
+    latency: float | None = None
 
     @property
     def megabits(self) -> float:
@@ -36,14 +44,38 @@ class Point:
         return float(self.totals.flops)
 
 
-def sweep(network: Network, by: Rule, stored: Storage, keep_real: Sequence[str] = ()) -> list[Point]:
-    """Totals for every M and N. Raises UsageError if the rule isn't known for all of them."""
+def sweep(
+    network: Network, by: Rule, stored: Storage, keep_real: Sequence[str] = (), host: HostModel | None = None
+) -> list[Point]:
+    """Totals for every M and N, with latencies if there is a host model (its planes: every pair of PLANES_M and
+    PLANES_N). Raises UsageError if the rule isn't known for all of them.
+    """
     points = []
     for M in PLANES_M:
         for N in PLANES_N:
             planned = under_scheme(network, "pa", M, N, full_activations=N is None, keep_real=keep_real)
-            points.append(Point(M, N, count(planned, by, stored).totals))
+            latency = None if host is None else network_seconds(host, planned)[0]
+            points.append(Point(M, N, count(planned, by, stored).totals, latency))
     return points
+
+
+def beaten(point: Point, points: Sequence[Point]) -> bool:
+    """Whether another point has as many planes for no more memory and time, and less of one. Points of one sweep on
+    a host.
+    """
+
+    def planes(p: Point) -> tuple[float, float]:
+        return p.M, float("inf") if p.N is None else p.N
+
+    def price(p: Point) -> tuple[int, float]:
+        return p.totals.bits, p.latency or 0.0
+
+    return any(
+        all(more >= have for more, have in zip(planes(p), planes(point), strict=True))
+        and all(less <= have for less, have in zip(price(p), price(point), strict=True))
+        and price(p) != price(point)
+        for p in points
+    )
 
 
 _COLUMNS = (
@@ -53,6 +85,11 @@ _COLUMNS = (
     Column("memory_saving", "saving", "counted", ratio),
     Column("flops", "Flops", "counted", lambda flops: f"{float(flops):.4g}"),
     Column("speedup", "speedup", "counted", ratio),
+)
+
+_HOST_COLUMNS = (
+    Column("latency", "latency [ms]", PREDICTED, milliseconds),
+    Column("beaten", "", PREDICTED, lambda beaten: "beaten" if beaten else ""),
 )
 
 
@@ -65,26 +102,42 @@ def _rows(points: Sequence[Point]) -> list[dict[str, Any]]:
             "memory_saving": p.totals.memory_saving,
             "flops": p.totals.flops,
             "speedup": p.totals.speedup,
+            **({} if p.latency is None else {"latency": p.latency, "beaten": beaten(p, points)}),
         }
         for p in points
     ]
 
 
-def sweep_table(points: Sequence[Point], source: str, by: Rule, stored: Storage) -> Table:
-    notes = (
+def _columns(host: HostModel | None) -> tuple[Column, ...]:
+    return _COLUMNS if host is None else (*_COLUMNS, *_HOST_COLUMNS)
+
+
+def sweep_table(
+    points: Sequence[Point], source: str, by: Rule, stored: Storage, host: HostModel | None = None
+) -> Table:
+    notes = [
         f"rule {by.name}: {by.meaning}. storage {stored.name}: {stored.meaning}",
-        "provenance: counted from shapes, by the paper's conventions; nothing is measured. "
-        "N full: only weights are binarized",
-    )
-    return Table(f"{source} as PA over M and N", _COLUMNS, _rows(points), notes=notes)
+        "provenance: memory and Flops are counted from shapes, by the paper's conventions. N full: only weights are "
+        "binarized",
+    ]
+    if host is not None:
+        notes += [
+            f"latency is {PREDICTED}: {host.identity['cpu']}, threads {host.threads}",
+            "beaten: a point with as many planes or more takes no more memory and no more time, and less of one",
+        ]
+    return Table(f"{source} as PA over M and N", _columns(host), _rows(points), notes=notes)
 
 
-def sweep_data(points: Sequence[Point], source: str, by: Rule, stored: Storage) -> dict[str, Any]:
+def sweep_data(
+    points: Sequence[Point], source: str, by: Rule, stored: Storage, host: HostModel | None = None
+) -> dict[str, Any]:
+    """The sweep as plain data; latency in seconds."""
     rows = [{key: exact(value) for key, value in row.items()} for row in _rows(points)]
     return {
         "source": source,
         "rule": by.name,
         "storage": stored.name,
         "points": rows,
-        "provenance": {c.key: c.provenance for c in _COLUMNS if c.provenance},
+        "provenance": {c.key: c.provenance for c in _columns(host) if c.provenance},
+        **({} if host is None else {"host": dict(host.identity), "rates": host_rates(host)}),
     }

@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-__all__ = ["Column", "Table", "exact", "grouped", "markdown", "plain", "ratio", "to_csv", "to_json"]
+__all__ = ["Column", "Table", "exact", "grouped", "markdown", "plain", "ratio", "significant", "to_csv",
+           "to_json"]  # fmt: skip
 
 
 def grouped(value: Any) -> str:
@@ -27,6 +28,13 @@ def grouped(value: Any) -> str:
     if isinstance(value, Fraction) and value.denominator == 1:
         value = int(value)
     return f"{value:,}" if isinstance(value, int) else f"{float(value):,.2f}"
+
+
+def significant(value: Any, unit: float = 1) -> str:
+    """Four digits of value / unit without an exponent: 36864 in thousands -> 36.86; at most four decimals."""
+    scaled = float(value) / unit
+    whole = len(str(int(abs(scaled)))) if abs(scaled) >= 1 else 0
+    return f"{scaled:.{max(0, 4 - whole)}f}" if scaled else "0"
 
 
 def ratio(value: Any) -> str:
@@ -56,7 +64,7 @@ class Column:
 @dataclass(frozen=True)
 class Table:
     """rows: column key -> exact value, None for no value. The last `totals` rows are set apart. notes: lines
-    below.
+    below. narrow: as text, columns stand closer.
     """
 
     title: str
@@ -64,20 +72,22 @@ class Table:
     rows: Sequence[Mapping[str, Any]]
     totals: int = 0
     notes: Sequence[str] = ()
+    narrow: bool = False
 
     def cells(self, row: Mapping[str, Any]) -> list[str]:
         return ["" if row.get(c.key) is None else c.read(row[c.key]) for c in self.columns]
 
 
 def plain(table: Table) -> str:
-    """The table as text in its natural width, notes below."""
-    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    """The table as text in its natural width, notes below. A title may have several lines."""
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0) if table.narrow else (0, 1))
     for column in table.columns:
         made.add_column(Text(column.title), justify="left" if column.left else "right", no_wrap=True)
     for number, row in enumerate(table.rows, 1):
         made.add_row(*map(Text, table.cells(row)), end_section=number == len(table.rows) - table.totals)
     cells = [[c.title for c in table.columns], *map(table.cells, table.rows)]
-    width = sum(max(cell_len(row[i]) for row in cells) + 3 for i in range(len(table.columns))) + 2
+    widest = [max(cell_len(line) for row in cells for line in row[i].split("\n")) for i in range(len(table.columns))]
+    width = sum(widest) + 3 * len(widest) + 2
     buffer = io.StringIO()
     Console(file=buffer, width=width, color_system=None).print(made)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
@@ -86,7 +96,7 @@ def plain(table: Table) -> str:
 
 def markdown(table: Table) -> str:
     """The table as markdown: a heading, a pipe table, notes as a list."""
-    rows = [[c.title for c in table.columns], ["---" if c.left else "---:" for c in table.columns]]
+    rows = [[c.title.replace("\n", " ") for c in table.columns], ["---" if c.left else "---:" for c in table.columns]]
     rows += [table.cells(row) for row in table.rows]
     body = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
     notes = [f"- {note}" for note in table.notes]

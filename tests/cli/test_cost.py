@@ -99,6 +99,13 @@ def test_the_table_shows_totals_what_is_not_counted_and_where_figures_come_from(
     assert "provenance: folded batch norms and biases are inferred" in out
 
 
+def test_the_table_fits_120_columns_and_markdown_has_whole_figures(models, run):
+    table = run("cost", models["optimized"])[1].split("\n\nmemory")[0]
+    assert max(map(len, table.splitlines())) <= 120
+    assert "115.6" in table and "115,605,504" not in table
+    assert "115,605,504" in run("cost", models["optimized"], "--format", "markdown")[1]
+
+
 def test_csv_has_a_row_a_layer_and_a_total(models, run):
     rows = list(csv.DictReader(io.StringIO(run("cost", models["exported"], "--format", "csv")[1])))
     assert rows[-1]["name"] == "total" and rows[-1]["flops"] == "690406912"

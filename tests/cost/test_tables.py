@@ -7,7 +7,7 @@ import io
 import json
 from fractions import Fraction
 
-from paconv.cost.tables import Column, Table, exact, grouped, markdown, plain, ratio, to_csv, to_json
+from paconv.cost.tables import Column, Table, exact, grouped, markdown, plain, ratio, significant, to_csv, to_json
 
 TABLE = Table(
     "Things",
@@ -57,3 +57,14 @@ def test_json_has_whole_numbers_as_integers():
 def test_numbers_are_grouped():
     assert grouped(Fraction(2_000_000, 2)) == "1,000,000"
     assert grouped(Fraction(1001, 2)) == "500.50"
+
+
+def test_significant_figures_are_four_without_an_exponent():
+    found = [significant(value, 1000) for value in (0, 36864, 147_456, 2_359_296, 44_630_016, Fraction(1, 2), 512_000)]
+    assert found == ["0", "36.86", "147.5", "2359", "44630", "0.0005", "512.0"]
+
+
+def test_a_title_of_two_lines_is_one_line_in_markdown():
+    table = Table("T", (Column("a", "long title\n[unit]"), Column("b", "b")), [{"a": 1, "b": 2}], narrow=True)
+    assert [line.split() for line in plain(table).splitlines()[2:4]] == [["long", "title"], ["[unit]", "b"]]
+    assert "| long title [unit] | b |" in markdown(table)

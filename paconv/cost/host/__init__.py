@@ -1,0 +1,10 @@
+"""What a network costs on this machine: rates fitted to measured times, and latencies predicted from them.
+
+The way of the data, one file a step:
+
+    probe.py       a layer -> a model of one node                        timing.py    models -> best times
+    work.py        a layer -> units of work, counted from its shape      fit.py       units and times -> rates
+    calibrate.py   this machine -> HostModel, by way of cache.py         model.py     HostModel: all rates
+    kernels.py     HostModel and a layer -> predicted seconds, for each kernel in a list
+    report.py      predictions as a table                                comparison.py  predictions beside measurements
+"""

@@ -1,0 +1,164 @@
+"""Measuring a host: times of one-node models, and the rates fitted to them.
+
+First what doesn't depend on M and N, from a few pairs together: convolutions with wide inputs and few outputs show
+the gather, 1x1 convolutions with many outputs the finish, 3x3 convolutions the AND + popcount. Then, for each
+(M, N) that is asked for, its own rates of `word` and `output`, with the gather's taken as known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import prod
+
+import onnx
+
+from paconv.cost.host.cache import cache_path, load, store
+from paconv.cost.host.cpu import host_identity
+from paconv.cost.host.fit import fit_rates, median_error, seconds
+from paconv.cost.host.model import HostModel
+from paconv.cost.host.probe import addition, bit_conv, float_layer, integer_conv, nothing
+from paconv.cost.host.timing import Timed, best_times
+from paconv.cost.host.work import GATHER_UNITS, PLANE_UNITS, bit_work, float_work
+from paconv.cost.layers import CONV, LINEAR, Layer
+from paconv.errors import UsageError
+
+__all__ = ["calibrated", "fit_planes", "fit_shared", "host_model", "times_alone"]
+
+Work = Mapping[str, float]
+Measure = Callable[[Sequence[onnx.ModelProto], float], list[float]]
+"""(models, seconds to spend) -> best seconds of each, a call's overhead taken off."""
+
+
+def _conv(channels: int, out: int, size: int, kernel: int = 3, stride: int = 1, group: int = 1) -> Layer:
+    pad = kernel // 2
+    small = (size + 2 * pad - kernel) // stride + 1
+    return Layer(
+        f"{channels} to {out}, {kernel}x{kernel}/{stride} at {size}",
+        CONV,
+        (out, channels // group, kernel, kernel),
+        (1, channels, size, size),
+        (1, out, small, small),
+        group=group,
+        strides=(stride, stride),
+        pads=(pad,) * 4,
+        dilations=(1, 1),
+    )
+
+
+_SHARED_PLANES = ((1, 1), (1, 4), (2, 2), (4, 5))
+
+_SHARED = (
+    _conv(256, 16, 56, 1), _conv(64, 16, 56, 1, 2), _conv(512, 16, 14, 1), _conv(1024, 16, 7, 1),
+    _conv(32, 512, 28, 1), _conv(64, 256, 56, 1), _conv(256, 256, 14, 1, 2), _conv(64, 64, 28), _conv(256, 256, 14),
+)  # fmt: skip
+
+_PLANES = (_conv(64, 64, 28), _conv(256, 128, 14), _conv(512, 128, 7), _conv(64, 512, 14, 1))
+
+_FLOAT = (
+    _conv(3, 64, 224, 7, 2), _conv(3, 32, 112), _conv(64, 64, 56), _conv(64, 128, 56, 3, 2), _conv(128, 128, 28),
+    _conv(256, 256, 14), _conv(512, 512, 7), _conv(256, 512, 14, 3, 2), _conv(64, 128, 56, 1, 2),
+    _conv(64, 256, 56, 1), _conv(256, 64, 56, 1), _conv(256, 512, 14, 1, 2), _conv(2048, 512, 7, 1),
+    _conv(128, 128, 28, group=128), _conv(512, 512, 14, group=512),
+    Layer("512 to 1000", LINEAR, (1000, 512), (1, 512), (1, 1000)),
+    Layer("2048 to 1000", LINEAR, (1000, 2048), (1, 2048), (1, 1000)),
+)  # fmt: skip
+
+_INTEGER = (_conv(64, 64, 56), _conv(128, 128, 28), _conv(256, 256, 14))
+
+_ADDED = (1, 64, 56, 56)
+
+_SHARED_SECONDS, _PLANES_SECONDS, _OTHER_SECONDS = 8.0, 0.4, 6.0
+
+
+def host_model(
+    threads: int,
+    planes: Iterable[tuple[int, int]],
+    refresh: bool = False,
+    progress: Callable[[str], None] = lambda line: None,
+) -> HostModel:
+    """The model of this host with rates for these (M, N): from the cache, what is missing measured and stored.
+
+    threads: of onnxruntime's own pool, at least 1; refresh: measure all of it anew; progress: told in a line what is
+    being measured. Raises UsageError for less than 1 thread, ModelError for a cache file that can't be used.
+    """
+    if threads < 1:
+        raise UsageError(f"--threads: expected at least 1; found {threads}")
+    identity = host_identity(threads)
+    path = cache_path(identity)
+    known = None if refresh else load(path)
+
+    def measure(models: Sequence[onnx.ModelProto], budget: float) -> list[float]:
+        return times_alone([Timed(model, threads) for model in models], budget, threads)
+
+    found = calibrated(identity, planes, measure, known, progress)
+    if found is not known:
+        store(path, found)
+    return found
+
+
+def times_alone(sessions: Sequence[Timed], budget: float, threads: int) -> list[float]:
+    """Best seconds of each session, less those of a call without work; at least a nanosecond."""
+    *times, empty = best_times([*sessions, Timed(nothing(), threads)], budget)
+    return [max(time - empty, 1e-9) for time in times]
+
+
+def calibrated(
+    identity: Mapping[str, str | int],
+    planes: Iterable[tuple[int, int]],
+    measure: Measure,
+    known: HostModel | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> HostModel:
+    """`known` with what is missing measured; `known` itself if nothing is."""
+    host = known
+    if host is None:
+        progress("measuring this host's rates (kept for later runs)")
+        host = _base(identity, measure)
+    missing = sorted(set(planes) - set(host.planes))
+    for number, (M, N) in enumerate(missing, 1):
+        progress(f"measuring bit planes M={M}, N={N} ({number} of {len(missing)})")
+        works = [bit_work(layer, M, N) for layer in _PLANES]
+        times = measure([bit_conv(layer, M, N) for layer in _PLANES], _PLANES_SECONDS)
+        host = replace(host, planes={**host.planes, (M, N): fit_planes(works, times, host.gather)})
+    return host
+
+
+def fit_shared(
+    cases: Sequence[tuple[tuple[int, int], Work]], times: Sequence[float]
+) -> tuple[dict[str, float], float]:
+    """Rates of the gather (GATHER_UNITS) from bit-plane work at several (M, N), and the fit's median error.
+
+    cases: ((M, N), units of work). word and output have rates of each (M, N)'s own in this fit, which are let go.
+    """
+    works = [{(unit if unit in GATHER_UNITS else f"{unit} {planes}"): n for unit, n in work.items()}
+             for planes, work in cases]  # fmt: skip
+    rates = fit_rates(works, times)
+    return {unit: rates[unit] for unit in GATHER_UNITS}, median_error(works, times, rates)
+
+
+def fit_planes(works: Sequence[Work], times: Sequence[float], gather: Mapping[str, float]) -> dict[str, float]:
+    """Rates of one (M, N) (PLANE_UNITS) from its works and times, the gather's rates known."""
+    known = [seconds({unit: work[unit] for unit in GATHER_UNITS}, gather) for work in works]
+    return fit_rates([{unit: work[unit] for unit in PLANE_UNITS} for work in works], times, known)
+
+
+def _base(identity: Mapping[str, str | int], measure: Measure) -> HostModel:
+    """Everything but the (M, N) asked for."""
+    cases = [(layer, planes) for planes in _SHARED_PLANES for layer in _SHARED]
+    times = measure([bit_conv(layer, *planes) for layer, planes in cases], _SHARED_SECONDS)
+    gather, shared_error = fit_shared([(planes, bit_work(layer, *planes)) for layer, planes in cases], times)
+    models = [*map(float_layer, _FLOAT), *map(integer_conv, _INTEGER), addition(_ADDED)]
+    others = measure(models, _OTHER_SECONDS)
+    float_times, integer_times = others[: len(_FLOAT)], others[len(_FLOAT) : -1]
+    float_works = [float_work(layer) for layer in _FLOAT]
+    real = fit_rates(float_works, float_times)
+    return HostModel(
+        identity=identity,
+        gather=gather,
+        planes={},
+        real=real,
+        element=others[-1] / (2 * prod(_ADDED)),
+        integer_mac=min(time / layer.macs for layer, time in zip(_INTEGER, integer_times, strict=True)),
+        fit_errors={"float": median_error(float_works, float_times, real), "bit_planes": shared_error},
+    )

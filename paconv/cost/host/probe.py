@@ -1,0 +1,101 @@
+"""One-node models of a layer, as the kernels of this host would run it: what calibration and comparison time.
+
+Weights and inputs are random (seeded) and of the right shapes; their values don't change the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from paconv import bits, ops
+from paconv.cost.layers import CONV, LINEAR, Layer
+
+__all__ = ["addition", "bit_conv", "float_layer", "integer_conv", "nothing"]
+
+_SEED = 0
+
+
+def float_layer(layer: Layer) -> onnx.ModelProto:
+    """The layer in full precision: Conv or Gemm of one input X."""
+    rng = np.random.default_rng(_SEED)
+    weight = rng.standard_normal(layer.weight_shape, np.float32)
+    bias = np.zeros(layer.weight_shape[0], np.float32)
+    if layer.kind == LINEAR:
+        rows = prod(layer.input_shape[:-1])
+        node = helper.make_node("Gemm", ["X", "W", "bias"], ["Y"], transB=1)
+        return _model(node, (rows, layer.weight_shape[1]), {"W": weight, "bias": bias})
+    op = "Conv" if layer.kind == CONV else "ConvTranspose"
+    inputs = {"W": weight, "bias": bias} if layer.kind == CONV else {"W": weight}
+    node = helper.make_node(op, ["X", *inputs], ["Y"], group=layer.group, **_window(layer))
+    return _model(node, layer.input_shape, inputs)
+
+
+def bit_conv(layer: Layer, M: int, N: int) -> onnx.ModelProto:
+    """The convolution as PABitConv with PA's disjoint planes and endpoints a channel, as a folded batch norm leaves
+    them.
+    """
+    rng = np.random.default_rng(_SEED)
+    out, channels = layer.weight_shape[0], layer.input_shape[1]
+    codes = rng.integers(0, M + 1, layer.weight_shape, dtype=np.uint8)
+    inputs = {
+        "W": bits.pack_codes(codes, bits.code_bits(M + 1)),
+        "alpha": np.arange(M + 1, dtype=np.float32)[None],
+        "v": np.sort(rng.standard_normal((channels, N), np.float32), axis=1),
+        "sign": np.ones(channels, np.int8),
+        "beta": np.arange(N + 1, dtype=np.float32),
+        "scale": np.ones(out, np.float32),
+        "bias": np.zeros(out, np.float32),
+    }
+    node = helper.make_node(
+        "PABitConv", ["X", *inputs], ["Y"], domain=ops.DOMAIN, weight_shape=list(layer.weight_shape),
+        weight_masks=bits.one_hot_masks(M), level_masks=bits.one_hot_masks(N), group=layer.group,
+        version=ops.OPSET_VERSION, **_window(layer),
+    )  # fmt: skip
+    model = _model(node, layer.input_shape, inputs)
+    ops.add_functions(model)
+    return model
+
+
+def integer_conv(layer: Layer) -> onnx.ModelProto:
+    """The convolution as onnxruntime's own 8-bit QLinearConv, quantized on both sides already."""
+    rng = np.random.default_rng(_SEED)
+    scalars = {"x_scale": 1, "x_zero": np.uint8(0), "w_scale": 1, "w_zero": np.int8(0), "y_scale": 4096,
+               "y_zero": np.uint8(0)}  # fmt: skip
+    inputs = {name: np.asarray(v, np.float32 if isinstance(v, int) else None) for name, v in scalars.items()}
+    inputs["W"] = rng.integers(-128, 128, layer.weight_shape, dtype=np.int8)
+    order = ("x_scale", "x_zero", "W", "w_scale", "w_zero", "y_scale", "y_zero")
+    node = helper.make_node("QLinearConv", ["X", *order], ["Y"], group=layer.group, **_window(layer))
+    return _model(node, layer.input_shape, inputs, TensorProto.UINT8)
+
+
+def addition(shape: tuple[int, ...]) -> onnx.ModelProto:
+    """X + X of this shape: as bound by memory as an elementwise operation is."""
+    return _model(helper.make_node("Add", ["X", "X"], ["Y"]), shape, {})
+
+
+def nothing() -> onnx.ModelProto:
+    """One addition of one element: the time of a call without any work."""
+    return addition((1,))
+
+
+def _window(layer: Layer) -> dict[str, Any]:
+    return {"strides": list(layer.strides), "pads": list(layer.pads), "dilations": list(layer.dilations)}
+
+
+def _model(
+    node: onnx.NodeProto, shape: tuple[int, ...], inputs: Mapping[str, np.ndarray], dtype: int = TensorProto.FLOAT
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [node],
+        "one_node",
+        [helper.make_tensor_value_info("X", dtype, shape)],
+        [helper.make_tensor_value_info("Y", dtype, None)],
+        [numpy_helper.from_array(value, name) for name, value in inputs.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)

@@ -1,0 +1,146 @@
+"""The report of `paconv cost --host`: each layer's predicted latency on every kernel, and which would win."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paconv.cost.host.cpu import integer_instructions
+from paconv.cost.host.kernels import KERNELS, fastest_seconds, network_seconds, own_kernel
+from paconv.cost.host.model import HostModel
+from paconv.cost.layers import BATCH_NORM, Layer, Network
+from paconv.cost.schemes import under_scheme
+from paconv.cost.tables import Column, Table, grouped, ratio
+
+__all__ = ["PREDICTED", "host_data", "host_notes", "host_rates", "host_table", "milliseconds"]
+
+PREDICTED = "predicted (from rates measured on this host)"
+
+
+def milliseconds(seconds: float) -> str:
+    """0.0012345 -> 1.234; microseconds for a person who reads milliseconds."""
+    return f"{1e3 * seconds:.3f}"
+
+
+def _row(host: HostModel, layer: Layer) -> dict[str, Any]:
+    times = {kernel.name: kernel.predict(host, layer) for kernel in KERNELS}
+    known = {name: time for name, time in times.items() if time is not None}
+    return {
+        "name": layer.name,
+        "kind": f"{layer.kind} {layer.planes}" if layer.planes else layer.kind,
+        "output_shape": "x".join(map(str, layer.output_shape[1:])),
+        "macs": layer.macs,
+        **times,
+        "runs_on": own_kernel(layer).name,
+        "fastest": min(known, key=lambda name: known[name]) if known else None,
+    }
+
+
+def _totals(host: HostModel, network: Network) -> dict[str, float]:
+    return {
+        "float": network_seconds(host, under_scheme(network, "float"))[0],
+        "as_it_is": network_seconds(host, network)[0],
+        "fastest": fastest_seconds(host, network),
+    }
+
+
+def _has_planes(network: Network) -> bool:
+    return any(own_kernel(layer).name == "bit_planes" for layer in network)
+
+
+def host_data(host: HostModel, network: Network, source: str) -> dict[str, Any]:
+    """The report as plain data. layers: seconds by kernel, None where it can't run the layer; totals: seconds of the
+    network in full precision, as it is, and with the fastest kernel for each layer.
+    """
+    rows = [_row(host, layer) for layer in network if layer.kind != BATCH_NORM]
+    return {
+        "source": source,
+        "batch": network.batch,
+        "host": {**host.identity, "integer_instructions": integer_instructions()},
+        "rates": host_rates(host),
+        "layers": rows,
+        "totals": _totals(host, network),
+        "not_predicted": network_seconds(host, network)[1],
+        "provenance": {
+            "layers": f"seconds, {PREDICTED}; macs and output_shape: counted from shapes",
+            "totals": f"seconds, {PREDICTED}",
+            "rates": "a second, measured on this host and fitted",
+        },
+    }
+
+
+def host_rates(host: HostModel) -> dict[str, Any]:
+    """What the kernels reach on this host, a second."""
+
+    def reciprocal(rate: float) -> float | None:
+        return 1 / rate if rate else None
+
+    return {
+        "float_macs": reciprocal(host.real["mac_window"]),
+        "bit_operations": {f"{M}x{N}": reciprocal(host.bit_seconds(M, N)) for M, N in sorted(host.planes)},
+        "int8_macs": reciprocal(host.integer_mac),
+        "elements_moved": reciprocal(host.element),
+        "fit_errors": dict(host.fit_errors),
+    }
+
+
+def host_table(host: HostModel, network: Network, source: str) -> Table:
+    """A row a layer. Total: float is the network in full precision, bit planes the network as it is."""
+    columns = [
+        Column("name", "layer", left=True),
+        Column("kind", "kind", left=True),
+        Column("output_shape", "output", left=True),
+        Column("macs", "MACs", read=grouped),
+        *(Column(k.name, f"{k.title}\n[ms]", PREDICTED, milliseconds) for k in KERNELS),
+        Column("fastest", "wins", PREDICTED),
+        Column("against_float", "vs float", PREDICTED, ratio),
+    ]
+    rows = [_row(host, layer) for layer in network if layer.kind != BATCH_NORM]
+    for row in rows:
+        own, real = row[row["runs_on"]], row["float"]
+        row["against_float"] = real / own if own and real else None
+    totals = _totals(host, network)
+    total: dict[str, Any] = {"name": "total", "macs": sum(row["macs"] for row in rows), "float": totals["float"]}
+    if _has_planes(network):
+        total |= {"bit_planes": totals["as_it_is"], "against_float": totals["float"] / totals["as_it_is"]}
+    title = f"Latency of {source} on {host.identity['cpu']}, threads {host.threads}: predicted, not measured"
+    return Table(title, columns, [*rows, total], totals=1, notes=host_notes(host, network))
+
+
+def host_notes(host: HostModel, network: Network) -> list[str]:
+    totals, rates = _totals(host, network), host_rates(host)
+    lines = [
+        f"the network, predicted: {milliseconds(totals['float'])} ms in full precision, "
+        f"{milliseconds(totals['as_it_is'])} ms as it is, {milliseconds(totals['fastest'])} ms with the fastest kernel "
+        f"for each layer, for a batch of {network.batch}"
+    ]
+    if _has_planes(network):
+        lines.append(
+            "vs float: full precision's time over the layer's as it is. total: float is the network in full precision, "
+            "bit planes the network as it is, its real layers on float. Pooling and additions are in it by the data "
+            "they move; those that onnxruntime fuses into float convolutions are not in the float total"
+        )
+    else:
+        lines.append("no layer has bit planes: --scheme pa -M 4 -N 5 predicts what they would take")
+    missing = network_seconds(host, network)[1]
+    if missing:
+        lines.append(f"not predicted, and not in the totals: {', '.join(missing)}")
+    bits = ", ".join(f"{rate / 1e9:,.0f}e9 at {planes}" for planes, rate in rates["bit_operations"].items() if rate)
+    reached = [("AND+popcount bit operations", bits)]
+    reached += [
+        (name, f"{rates[key] / 1e9:,.0f}e9")
+        for name, key in (("float MACs", "float_macs"), ("8-bit integer MACs", "int8_macs"),
+                          ("elements to or from memory", "elements_moved"))
+        if rates[key]
+    ]  # fmt: skip
+    lines.append("rates a second, measured: " + "; ".join(f"{name} {value}" for name, value in reached if value))
+    instructions = ", ".join(integer_instructions()) or "none known"
+    lines.append(
+        f"8-bit integers are onnxruntime's QLinearConv (dot-product instructions: {instructions}), not a kernel of "
+        "paconv's"
+    )
+    errors = ", ".join(f"{name.replace('_', ' ')} {error:.1%}" for name, error in host.fit_errors.items())
+    lines.append(
+        f"provenance: MACs are counted; every latency is {PREDICTED}; median error of the fit on its own "
+        f"measurements: {errors}; --measure shows the error on this network"
+    )
+    return lines

@@ -1,0 +1,102 @@
+"""What a layer asks of a host's kernels, in the units that take time. Counted from shapes.
+
+Bit planes (PABitConv), E endpoints, G groups, OB = ceil(O/G / LANES) blocks of LANES output channels:
+
+    node               1                                        starting the kernel
+    row_endpoint       B C H E                                  comparing a row with an endpoint
+    element_endpoint   B C H LANES ceil(W / LANES) E            comparing its elements, a vector at a time
+    word               outputs' * KH KW ceil(C/G / 32) * M N    AND + popcount + add of 32 bits in one lane
+    output             outputs' = B OH OW G OB LANES            scaling, adding and storing M N counts
+
+Full precision (onnxruntime's Conv and Gemm):
+
+    node               1
+    mac_<class>        MACs; class: window, pointwise (1x1), shallow (fewer than 16 channels a group: the first
+                       convolution), depthwise, linear
+    element            elements read and written: reordering to onnxruntime's blocks of channels and back
+    weight             a convolution's weights, read once each call
+
+Anything else: elements read and written.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from paconv.bits import WORD_BITS
+from paconv.cost.layers import CONV, LINEAR, DataOp, Layer
+from paconv.kernels.arguments import LANES
+
+__all__ = ["FLOAT_UNITS", "GATHER_UNITS", "PLANE_UNITS", "bit_work", "elements_moved", "float_work",
+           "runs_as_planes"]  # fmt: skip
+
+GATHER_UNITS = ("node", "row_endpoint", "element_endpoint")
+"""Units of bit planes whose time doesn't depend on M and N."""
+
+PLANE_UNITS = ("word", "output")
+"""Units of bit planes whose time is each (M, N)'s own."""
+
+FLOAT_UNITS = (
+    "node", "mac_window", "mac_pointwise", "mac_shallow", "mac_depthwise", "mac_linear", "element", "weight",
+)  # fmt: skip
+
+_SHALLOW = 16
+"""onnxruntime's blocked convolution takes this many channels at a time."""
+
+_NO_WORK = {"Flatten", "Identity", "Reshape", "Shape", "Squeeze", "Unsqueeze", "Dropout"}
+
+_FUSED = {"Add", "Clip", "LeakyRelu", "Relu"}
+"""onnxruntime does these within a Conv of its own, but not within PABitConv."""
+
+
+def bit_work(layer: Layer, M: int, N: int) -> dict[str, float]:
+    """Units of work of a layer that PABitConv can run, with PA's M and N planes."""
+    batch, channels, rows, width = layer.input_shape
+    out, depth, *kernel = layer.weight_shape
+    lanes = _up(out // layer.group, LANES) * layer.group
+    outputs = layer.outputs // out * lanes
+    words = kernel[0] * kernel[1] * -(-depth // WORD_BITS)
+    compared = batch * channels * rows * N
+    return {
+        "node": 1,
+        "row_endpoint": compared,
+        "element_endpoint": compared * _up(width, LANES),
+        "word": outputs * words * M * N,
+        "output": outputs,
+    }
+
+
+def runs_as_planes(layer: Layer) -> bool:
+    """Whether PABitConv can run the layer: a convolution over two axes."""
+    return layer.kind == CONV and len(layer.weight_shape) == 4
+
+
+def float_work(layer: Layer) -> dict[str, float]:
+    """Units of work of a convolution or linear layer in full precision."""
+    if layer.kind == LINEAR:
+        return {"node": 1, "mac_linear": layer.macs}
+    return {
+        "node": 1,
+        f"mac_{_class(layer)}": layer.macs,
+        "element": layer.inputs + layer.outputs,
+        "weight": prod(layer.weight_shape),
+    }
+
+
+def elements_moved(op: DataOp, beside_float: bool) -> int | None:
+    """Elements that an op reads and writes; 0 where it costs nothing, None if unknown. beside_float: the
+    convolutions around it are onnxruntime's own.
+    """
+    return 0 if op.op in _NO_WORK or (beside_float and op.op in _FUSED) else op.elements
+
+
+def _class(layer: Layer) -> str:
+    if layer.is_depthwise:
+        return "depthwise"
+    if layer.weight_shape[1] < _SHALLOW:
+        return "shallow"
+    return "pointwise" if all(k == 1 for k in layer.weight_shape[2:]) else "window"
+
+
+def _up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple

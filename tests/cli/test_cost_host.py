@@ -1,0 +1,138 @@
+"""`paconv cost --host`: predictions from a host model that lies in the cache, so that nothing is measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+
+import pytest
+
+from paconv.cli.main import main
+from paconv.cost.host import comparison
+from paconv.cost.host.cache import cache_path, store
+from paconv.cost.host.cpu import host_identity
+from paconv.cost.sweep import PLANES_M, PLANES_N
+from tests.cli.test_cost import write
+from tests.cost.host import synthetic
+from tests.cost.resnet_graphs import FORMS, resnet_graph
+
+GRID = [(M, N) for M in PLANES_M for N in PLANES_N if N is not None]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {form: write(resnet_graph(18, form), folder / f"{form}.onnx") for form in FORMS}
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """The file of a synthetic host model for one thread, with the whole grid of planes."""
+    monkeypatch.setenv("PACONV_CACHE", str(tmp_path / "cache"))
+    path = cache_path(host_identity(1))
+    store(path, synthetic.host(*GRID))
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["paconv", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return call
+
+
+def test_json_has_seconds_of_each_layer_on_each_kernel_and_totals(models, run, cached):
+    code, out, err = run("cost", models["optimized"], "--host", "--format", "json")
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    binary = [layer for layer in data["layers"] if layer["bit_planes"] is not None]
+    assert len(data["layers"]) == 21 and len(binary) == 19
+    assert all(layer["fastest"] in ("float", "bit_planes") for layer in data["layers"])
+    assert data["totals"]["as_it_is"] > sum(layer["bit_planes"] for layer in binary)
+    assert data["not_predicted"] == []
+    assert "predicted" in data["provenance"]["layers"]
+
+
+def test_exported_and_optimized_forms_have_the_same_layers_on_the_host(models, run, cached):
+    found = [
+        json.loads(run("cost", models[form], "--host", "--format", "json")[1]) for form in ("exported", "optimized")
+    ]
+    assert found[0]["layers"] == found[1]["layers"]
+
+
+def test_every_format_of_the_prediction_can_be_printed(models, run, cached):
+    text = run("cost", models["optimized"], "--host")[1]
+    assert "predicted, not measured" in text and "provenance: " in text
+    assert run("cost", models["optimized"], "--host", "--format", "markdown")[1].startswith("### Latency of")
+    rows = list(csv.DictReader(io.StringIO(run("cost", models["optimized"], "--host", "--format", "csv")[1])))
+    assert rows[-1]["name"] == "total" and float(rows[1]["bit_planes"]) > 0
+
+
+def test_a_float_model_is_predicted_under_pa(models, run, cached):
+    options = ("--scheme", "pa", "-M", 4, "-N", 5, "--host", "--format", "json")
+    under_pa = json.loads(run("cost", models["float"], *options)[1])
+    alone = json.loads(run("cost", models["float"], "--host", "--format", "json")[1])
+    assert sum(layer["bit_planes"] is not None for layer in under_pa["layers"]) == 19
+    assert alone["totals"]["float"] == alone["totals"]["as_it_is"] == under_pa["totals"]["float"]
+
+
+def test_the_sweep_has_latencies_and_says_which_points_are_beaten(models, run, cached, tmp_path):
+    picture = tmp_path / "sweep.png"
+    _, out, err = run("cost", models["float"], "--sweep", "--host", "--plot", picture, "--format", "json")
+    assert err == "" and picture.read_bytes().startswith(b"\x89PNG")
+    points = {(p["M"], p["N"]): p for p in json.loads(out)["points"]}
+    assert len(points) == 36
+    for M in PLANES_M:
+        assert not points[M, "full"]["beaten"] and not points[M, 1]["beaten"]
+        for N in range(1, 9):
+            slower = points[M, N]["latency"] >= points[M, "full"]["latency"]
+            assert points[M, N]["beaten"] == (slower or points[M, N + 1]["latency"] <= points[M, N]["latency"]
+                                              if N < 8 else slower)  # fmt: skip
+    assert any(p["beaten"] for p in points.values())
+    text = run("cost", models["float"], "--sweep", "--host")[1]
+    assert "latency [ms]" in text and "beaten" in text
+
+
+def test_a_model_can_be_measured_beside_its_prediction(run, cached, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "_SECONDS", 0.0)
+    monkeypatch.setattr(comparison, "_NETWORK_SECONDS", 0.0)
+    small = write(resnet_graph(18, "float", image=(3, 32, 32)), tmp_path / "small.onnx")
+    code, out, err = run("cost", small, "--host", "--measure", "--format", "json")
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    assert len(data["layers"]) == 21 and data["median_errors"]["bit_planes"] is None
+    assert all(layer["float"]["measured"] > 0 for layer in data["layers"])
+    assert data["network"]["measured"] > 0
+    under = run("cost", small, "--host", "--measure", "--scheme", "float")[1]
+    assert "whole network: not measured" in under
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--threads", 2), "--threads belongs to --host"),
+        (("--refresh",), "--refresh belongs to --host"),
+        (("--measure",), "--measure belongs to --host"),
+        (("--host", "--latency"), "give one of them"),
+        (("--host", "--sweep", "--measure"), "leave out --sweep"),
+        (("--host", "--threads", 0), "--threads: expected at least 1; found 0"),
+        (("--host", "--scheme", "bireal"), "schemes pa and float; found bireal"),
+    ],
+)
+def test_wrong_combinations_are_one_clear_line(models, run, cached, options, message):
+    code, out, err = run("cost", models["float"], *options)
+    assert code == 1 and out == ""
+    assert err.count("\n") == 1 and message in err
+
+
+def test_a_damaged_cache_file_is_one_clear_line(models, run, cached):
+    cached.write_text("{}")
+    code, _, err = run("cost", models["float"], "--host")
+    assert code == 1 and "measure again with --refresh" in err and err.count("\n") == 1

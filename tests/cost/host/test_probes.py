@@ -1,0 +1,52 @@
+"""The one-node models run, have the layer's shape and kernel, and are timed. Nothing is asserted about speed."""
+
+from __future__ import annotations
+
+import pytest
+from onnx import helper
+
+from paconv.cost.extract import network
+from paconv.cost.host import probe
+from paconv.cost.host.timing import Timed, best_times
+from paconv.cost.layers import CONV_TRANSPOSE, LINEAR, Layer
+from paconv.errors import ModelError
+from tests.cost.host.synthetic import conv
+
+
+def geometry(layer: Layer) -> tuple:
+    return (layer.weight_shape, layer.input_shape, layer.output_shape, layer.group, layer.strides, layer.pads,
+            layer.dilations)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "layer", [conv(8, 16, 9), conv(8, 16, 9, stride=2), conv(8, 8, 5, kernel=1), conv(8, 8, 6, group=8)]
+)
+def test_a_probe_is_the_layer_it_was_made_for(layer):
+    for model in (probe.float_layer(layer), probe.bit_conv(layer, 2, 1)):
+        found = network(model).layers[0]
+        assert geometry(found) == geometry(layer)
+    assert (found.planes.M, found.planes.N) == (2, 1)
+
+
+def test_a_linear_probe_multiplies_every_row():
+    (found,) = network(probe.float_layer(Layer("fc", LINEAR, (7, 5), (2, 3, 5), (2, 3, 7)))).layers
+    assert (found.weight_shape, found.macs) == ((7, 5), 6 * 35)
+
+
+def test_every_kind_of_probe_runs_and_has_a_time():
+    layer = conv(8, 16, 9, stride=2)
+    up = Layer("up", CONV_TRANSPOSE, (4, 3, 2, 2), (1, 4, 5, 5), (1, 3, 6, 6), strides=(1, 1), pads=(0,) * 4,
+               dilations=(1, 1))  # fmt: skip
+    models = [
+        probe.float_layer(layer), probe.float_layer(up), probe.float_layer(Layer("fc", LINEAR, (7, 5), (1, 5), (1, 7))),
+        probe.bit_conv(layer, 1, 1), probe.integer_conv(layer), probe.addition((1, 4, 3, 3)), probe.nothing(),
+    ]  # fmt: skip
+    times = best_times([Timed(model, threads=1) for model in models], seconds=0.0)
+    assert len(times) == len(models) and all(0 < time < float("inf") for time in times)
+
+
+def test_a_model_that_onnxruntime_refuses_is_a_clear_error():
+    model = probe.addition((1, 2))
+    model.graph.node[0].CopyFrom(helper.make_node("NoSuchOp", ["X"], ["Y"]))
+    with pytest.raises(ModelError, match="onnxruntime can't run the model"):
+        Timed(model, threads=1)
