@@ -185,6 +185,7 @@ def test_pa_resnet18_group_by_group():
 def test_macs_of_single_convolutions_of_resnet18():
     macs = {layer.name: layer.macs for layer in resnet(18)}
     assert macs["conv1"] == 118_013_952
+    assert next(iter(resnet(18))).weights == 9_408
     assert macs["fc"] == 512_000
     assert macs["layer1.0.conv1"] == macs["layer3.1.conv2"] == 115_605_504
     assert macs["layer2.0.conv1"] == macs["layer4.0.conv1"] == 57_802_752

@@ -116,7 +116,7 @@ def host_notes(host: HostModel, network: Network) -> list[str]:
     if _has_planes(network):
         lines.append(
             "vs float: full precision's time over the layer's as it is. total: float is the network in full precision, "
-            "bit planes the network as it is, its real layers on float. Pooling and additions are in it by the data "
+            "bit planes the optimized network, its real layers on float. Pooling and additions are in it by the data "
             "they move; those that onnxruntime fuses into float convolutions are not in the float total"
         )
     else:
