@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-__all__ = ["FIELDS", "F", "LANES", "PIXEL_CHUNK", "field_enum"]
+__all__ = ["FIELDS", "GATHER_RUN", "F", "LANES", "PIXEL_CHUNK", "field_enum"]
 
 LANES = 16
 """Output channels in one vector: 16 words of 32 bits."""
 
 PIXEL_CHUNK = 64
 """Most output pixels one task of conv.py covers."""
+
+GATHER_RUN = 64
+"""Pixels that one task of gather.py packs."""
 
 FIELDS = {
     # tensors of one call
@@ -52,6 +55,7 @@ FIELDS = {
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work
     "accumulate": "address of accumulate.py's function for (M, N)", "tile": "pixels of its tile",
+    "gather_runs": "tasks of gather.py for an image's group",
     "pixel_chunks": "tasks along the output pixels", "block_chunks": "tasks along the lane blocks",
     "blocks_per_task": "lane blocks of one task",
     "error": "0, or the first error a kernel met: 1 + the index of a weight whose code has no mask",

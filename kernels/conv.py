@@ -12,7 +12,7 @@ from numba import carray
 
 from paconv.kernels.accumulate import call_accumulate
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
-from paconv.kernels.finish import add_activation_offset, add_weighted_counts, add_window_offset, start_from_base
+from paconv.kernels.finish import add_activation_offset, add_window_offset, store_transposed, weighted_counts
 from paconv.kernels.memory import pointer, stack_buffer
 from paconv.kernels.tasks import task_range, window_offsets
 from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS
@@ -22,6 +22,7 @@ __all__ = ["conv", "conv_counts"]
 _OFFSETS = PIXEL_CHUNK + MAX_TILE
 _OFFSETS_BYTES = 8 * _OFFSETS
 _COUNTS_BYTES = 4 * LANES * MAX_TILE_COUNTS
+_VECTOR = 4 * LANES
 _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 
 
@@ -38,26 +39,24 @@ def conv(arguments, task):
     tap_offsets = carray(pointer(a[F.tap_offsets]), (taps,), np.int64)
     beta = carray(pointer(a[F.beta]), (N + 1,), np.float32)
     blocks = a[F.G] * a[F.OB]
-    phi = carray(pointer(a[F.phi]), (blocks, M * N, LANES), np.float32)
-    base = carray(pointer(a[F.base]), (blocks, LANES), np.float32)
     offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
     offset_taps = carray(pointer(a[F.offset_taps]), (blocks, a[F.KH] * a[F.KW], LANES), np.float32)
     block_bytes = a[F.KH] * a[F.KW] * CW * M * LANES * 4
 
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
     offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
-    counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
-    out = carray(pointer(stack_buffer(_OUT_BYTES)), (PIXEL_CHUNK, LANES), np.float32)
+    out_at = stack_buffer(_OUT_BYTES)
+    out = carray(pointer(out_at), (PIXEL_CHUNK, LANES), np.float32)
     window_offsets(offsets, a, first_pixel, count, P, word_bytes)
     for b in range(first_block, last_block):
         block = group * a[F.OB] + b
-        weights = a[F.weight_words] + block * block_bytes
+        weights, base = a[F.weight_words] + block * block_bytes, a[F.base] + block * _VECTOR
+        phi = a[F.phi] + block * M * N * _VECTOR
         p = 0
         while p < count:
             call_accumulate(a[F.accumulate], words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, counts_at)
             for q in range(min(P, count - p)):
-                start_from_base(out[p + q], base[block])
-                add_weighted_counts(out[p + q], counts[q], phi[block], M * N)
+                weighted_counts(out_at + (p + q) * _VECTOR, base, counts_at + q * M * N * _VECTOR, phi, M * N)
                 if a[F.has_alpha_0]:
                     start = offsets[p + q] // 4
                     add_activation_offset(
@@ -74,10 +73,16 @@ def conv(arguments, task):
             p += P
         lanes = min(LANES, a[F.OG] - b * LANES)
         first_channel = batch * a[F.O] + group * a[F.OG] + b * LANES
-        y = carray(pointer(a[F.y] + (first_channel * pixels + first_pixel) * 4), (lanes * pixels,), np.float32)
+        y_at = a[F.y] + (first_channel * pixels + first_pixel) * 4
+        p = 0
+        if lanes == LANES:
+            while p + LANES <= count:
+                store_transposed(out_at + p * _VECTOR, y_at + 4 * p, 4 * pixels)
+                p += LANES
+        y = carray(pointer(y_at), (lanes * pixels,), np.float32)
         for lane in range(lanes):
-            for p in range(count):
-                y[lane * pixels + p] = out[p, lane]
+            for q in range(p, count):
+                y[lane * pixels + q] = out[q, lane]
 
 
 def conv_counts(arguments, task):

@@ -5,75 +5,118 @@
 
 Endpoints ascend, so passing endpoint e moves the level from e to e+1 and toggles exactly the planes in
 level_masks[e] ^ level_masks[e+1]: each comparison is XORed into those planes, whatever the masks are (one-hot,
-binary, thermometer). Every comparison with NaN is false. Window padding sets no plane.
+binary, thermometer). Every comparison with NaN is false. The words of window padding are the shim's to clear.
+
+A channel's pixels are taken in runs of RUN, whatever rows they lie in, as vectors of LANES; the last run of an image is
+copied to a buffer first, so that no vector reads past the image.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from paconv.bits import MAX_PLANES, WORD_BITS
-from paconv.kernels.arguments import F
+from paconv.kernels.arguments import GATHER_RUN, LANES, F
 from paconv.kernels.memory import pointer, stack_buffer
 
 __all__ = ["gather"]
 
-_RUN = 64
-"""Pixels packed at a time; a run's planes stay in the first-level cache."""
-
-_STACK = 4 * _RUN * (MAX_PLANES + 1)
+_PLANES_BYTES = 4 * GATHER_RUN * MAX_PLANES
+_RUN_BYTES = 4 * GATHER_RUN
 
 
 def gather(arguments, task):
-    """Task (b*G + g)*Hp + row packs one padded row of one group."""
+    """Task (b*G + g)*gather_runs + run packs one run of pixels of one group, all its channels."""
     a = carray(arguments, (len(F),), np.int64)
-    W, CG, CW, N, Hp, Wp = a[F.W], a[F.CG], a[F.CW], a[F.N], a[F.Hp], a[F.Wp]
-    image, row = np.int64(task) // Hp, np.int64(task) % Hp
-    h = row - a[F.PT]
-    words = carray(pointer(a[F.words] + np.int64(task) * Wp * CW * N * 4), (Wp, CW, N), np.uint32)
-    for column in range(Wp):
-        for cw in range(CW):
-            for j in range(N):
-                words[column, cw, j] = 0
-    if h < 0 or h >= a[F.H]:
-        return
-
+    W, CG, CW, N, E = a[F.W], a[F.CG], a[F.CW], a[F.N], a[F.E]
+    pixels = a[F.H] * W
+    image, first = np.int64(task) // a[F.gather_runs], np.int64(task) % a[F.gather_runs] * GATHER_RUN
+    count = min(GATHER_RUN, pixels - first)
     batch, group = image // a[F.G], image % a[F.G]
-    v = carray(pointer(a[F.v]), (a[F.v_rows], a[F.E]), np.float32)
+    words = carray(pointer(a[F.words] + image * a[F.Hp] * a[F.Wp] * CW * N * 4), (a[F.Hp], a[F.Wp], CW, N), np.uint32)
     sign = carray(pointer(a[F.sign]), (a[F.sign_rows],), np.int8)
-    masks = carray(pointer(a[F.level_masks]), (a[F.E] + 1,), np.uint8)
-    buffer = stack_buffer(_STACK)
-    planes = carray(pointer(buffer), (MAX_PLANES, _RUN), np.uint32)
-    reached = carray(pointer(buffer + 4 * _RUN * MAX_PLANES), (_RUN,), np.uint32)
+    masks = carray(pointer(a[F.level_masks]), (E + 1,), np.uint8)
+    planes_at, run_at = stack_buffer(_PLANES_BYTES), stack_buffer(_RUN_BYTES)
+    planes = carray(pointer(planes_at), (MAX_PLANES, GATHER_RUN), np.uint32)
+    run = carray(pointer(run_at), (GATHER_RUN,), np.float32)
     for cw in range(CW):
         channels = min(WORD_BITS, CG - cw * WORD_BITS)
-        for start in range(0, W, _RUN):
-            count = min(_RUN, W - start)
-            for j in range(N):
+        # At level 0 a channel sets the planes of level_masks[0]: for most schemes none.
+        start = np.uint32((np.int64(1) << channels) - 1)
+        for j in range(N):
+            word = start if (masks[0] >> j) & 1 else np.uint32(0)
+            for p in range(GATHER_RUN):
+                planes[j, p] = word
+        for bit in range(channels):
+            c = group * CG + cw * WORD_BITS + bit
+            x = a[F.x] + ((batch * a[F.C] + c) * pixels + first) * 4
+            if count < GATHER_RUN:
+                tail = carray(pointer(x), (count,), np.float32)
                 for p in range(count):
-                    planes[j, p] = 0
-            for bit in range(channels):
-                c = group * CG + cw * WORD_BITS + bit
-                x = carray(
-                    pointer(a[F.x] + (((batch * a[F.C] + c) * a[F.H] + h) * W + start) * 4), (count,), np.float32
-                )
-                direction = np.float32(sign[0 if a[F.sign_rows] == 1 else c])
-                v_row = 0 if a[F.v_rows] == 1 else c
-                lowest = np.int64(masks[0])
-                for j in range(N):
-                    if (lowest >> j) & 1:
-                        for p in range(count):
-                            planes[j, p] ^= np.uint32(1) << np.uint32(bit)
-                for e in range(a[F.E]):
-                    endpoint = v[v_row, e]
-                    for p in range(count):
-                        reached[p] = np.uint32(direction * x[p] >= endpoint) << np.uint32(bit)
-                    toggled = np.int64(masks[e]) ^ np.int64(masks[e + 1])
-                    for j in range(N):
-                        if (toggled >> j) & 1:
-                            for p in range(count):
-                                planes[j, p] ^= reached[p]
-            for p in range(count):
-                for j in range(N):
-                    words[a[F.PL] + start + p, cw, j] = planes[j, p]
+                    run[p] = tail[p]
+                x = run_at
+            negative = np.int64(sign[0 if a[F.sign_rows] == 1 else c] < 0)
+            endpoints = a[F.v] + (0 if a[F.v_rows] == 1 else c) * E * 4
+            _pack_channel(x, negative, endpoints, a[F.level_masks], E, N, bit, planes_at)
+        row, column = first // W + a[F.PT], first % W
+        for p in range(count):
+            for j in range(N):
+                words[row, column + a[F.PL], cw, j] = planes[j, p]
+            column += 1
+            if column == W:
+                row, column = row + 1, 0
+
+
+@intrinsic
+def _pack_channel(typingctx, x, negative, endpoints, masks, E, N, bit, planes):
+    """XOR bit `bit` of one channel's run into `planes`.
+
+    x: (GATHER_RUN,) float32, read as -x if `negative` is 1; endpoints: (E,) float32; masks: (E+1,) uint8;
+    planes: (MAX_PLANES, GATHER_RUN) uint32, 64-byte aligned. All arguments int64, addresses among them.
+    """
+
+    def codegen(context, builder, signature, args):
+        x, negative, endpoints, masks, E, N, bit, planes = args
+        i8, i32, i64, f32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+        words, floats = ir.VectorType(i32, LANES), ir.VectorType(f32, LANES)
+
+        def at(address, index, size: int, kind):
+            offset = builder.mul(index, ir.Constant(i64, size)) if not isinstance(index, int) else None
+            offset = offset or ir.Constant(i64, index * size)
+            return builder.inttoptr(builder.add(address, offset), kind.as_pointer())
+
+        def broadcast(scalar, kind):
+            undefined = ir.Constant(kind, ir.Undefined)
+            single = builder.insert_element(undefined, scalar, ir.Constant(i32, 0))
+            return builder.shuffle_vector(single, undefined, ir.Constant(words, [0] * LANES))
+
+        vectors = range(GATHER_RUN // LANES)
+        flip = broadcast(builder.shl(builder.trunc(negative, i32), ir.Constant(i32, 31)), words)
+        signed = []
+        for k in vectors:
+            raw = builder.load(at(x, k, 4 * LANES, words), align=4)
+            signed.append(builder.bitcast(builder.xor(raw, flip), floats))
+        shift = broadcast(builder.trunc(bit, i32), words)
+        with cgutils.for_range(builder, E, intp=i64) as endpoint:
+            e = endpoint.index
+            v = broadcast(builder.load(at(endpoints, e, 4, f32), align=4), floats)
+            reached = [
+                builder.shl(builder.zext(builder.fcmp_ordered(">=", value, v), words), shift) for value in signed
+            ]
+            after = at(masks, builder.add(e, ir.Constant(i64, 1)), 1, i8)
+            toggled = builder.xor(builder.load(at(masks, e, 1, i8)), builder.load(after))
+            with cgutils.for_range(builder, N, intp=i64) as plane:
+                moved = builder.lshr(toggled, builder.trunc(plane.index, i8))
+                with builder.if_then(builder.trunc(moved, ir.IntType(1))):
+                    row = builder.add(planes, builder.mul(plane.index, ir.Constant(i64, 4 * GATHER_RUN)))
+                    for k in vectors:
+                        target = at(row, k, 4 * LANES, words)
+                        value = builder.xor(builder.load(target, align=4 * LANES), reached[k])
+                        builder.store(value, target, align=4 * LANES)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8), codegen

@@ -14,7 +14,7 @@ from pathlib import Path
 import paconv
 from paconv import bits, ops
 from paconv.bits import MAX_PLANES, WORD_BITS
-from paconv.kernels.arguments import LANES, PIXEL_CHUNK, field_enum
+from paconv.kernels.arguments import GATHER_RUN, LANES, PIXEL_CHUNK, field_enum
 from paconv.kernels.levels import Level
 from paconv.kernels.registry import KERNELS, plane_pairs
 from paconv.kernels.tiling import tiling
@@ -98,6 +98,7 @@ def tables_header() -> str:
         "LANES": LANES,
         "WORD_BITS": WORD_BITS,
         "PIXEL_CHUNK": PIXEL_CHUNK,
+        "GATHER_RUN": GATHER_RUN,
         "MAX_PLANES": MAX_PLANES,
         "MAX_ENDPOINTS": MAX_ENDPOINTS,
         "MAX_WINDOW": MAX_WINDOW,

@@ -477,8 +477,8 @@ static OrtStatus *compute(void *handle, OrtKernelContext *context) {
   RETURN_IF_ERROR(ORT_CALL(GetTensorMutableData)(Y, &y_data));
   if (!f[F_B]) return NULL;
 
-  int64_t rows, words, bytes;
-  if (__builtin_mul_overflow(f[F_B] * f[F_G], f[F_Hp], &rows) || __builtin_mul_overflow(rows, f[F_Wp], &words) ||
+  int64_t words, bytes;
+  if (__builtin_mul_overflow(f[F_B] * f[F_G], f[F_Hp], &words) || __builtin_mul_overflow(words, f[F_Wp], &words) ||
       __builtin_mul_overflow(words, f[F_CW] * f[F_N] * 4, &words) ||
       __builtin_add_overflow(words, f[F_taps] * 8 + 64, &bytes))
     return failure(node, "expected a padded image that fits memory; found X %s and padding to %lld x %lld",
@@ -497,7 +497,9 @@ static OrtStatus *compute(void *handle, OrtKernelContext *context) {
   f[F_words] = f[F_tap_offsets] + (f[F_taps] * 8 + 63) / 64 * 64;
   divide(f);
   const Task task = node->op->counts ? node->level->counts : node->level->conv;
-  OrtStatus *status = run_tasks(context, node->level->gather, rows, f);
+  if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) memset((void *)(intptr_t)f[F_words], 0, (size_t)words); /* window padding */
+  f[F_gather_runs] = (f[F_H] * f[F_W] + GATHER_RUN - 1) / GATHER_RUN;
+  OrtStatus *status = run_tasks(context, node->level->gather, f[F_B] * f[F_G] * f[F_gather_runs], f);
   if (!status) status = run_tasks(context, task, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
   free_aligned(scratch);
   return status;

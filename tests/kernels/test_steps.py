@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paconv import bits
-from paconv.kernels.arguments import LANES, F
+from paconv.kernels.arguments import GATHER_RUN, LANES, F
 from paconv.kernels.levels import LEVELS
 from paconv.kernels.registry import KERNELS, plane_pairs
 from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS, tiling
@@ -80,11 +80,12 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
     X, v, sign = case.X, case.inputs["v"], case.inputs["sign"]
     masks = np.array(case.attributes["level_masks"], np.uint8)
     CW, Hp, Wp = -(-channels // bits.WORD_BITS), 4, width + 2
-    words = np.full((group, Hp, Wp, CW, 4), 0xDEADBEEF, np.uint32)
+    words = np.zeros((group, Hp, Wp, CW, 4), np.uint32)
+    runs = -(-3 * width // GATHER_RUN)
     fields = dict(
         x=X.ctypes.data, words=words.ctypes.data, v=v.ctypes.data, sign=sign.ctypes.data, level_masks=masks.ctypes.data,
         B=1, C=X.shape[1], H=3, W=width, G=group, CG=channels, CW=CW, Hp=Hp, Wp=Wp, PT=1, PL=0, N=4, E=v.shape[1],
-        v_rows=len(v), sign_rows=len(sign),
+        gather_runs=runs, v_rows=len(v), sign_rows=len(sign),
     )  # fmt: skip
     arguments = np.zeros(len(F), np.int64)
     for name, value in fields.items():
@@ -96,8 +97,9 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
             bit = ((planes[:, c] >> j) & 1).astype(np.uint64)
             expected[:, 1:, :width, c // 32, j] |= bit << np.uint64(c % 32)
     for level in cpu_levels():
-        words[:] = 0xDEADBEEF
-        for task in range(group * Hp):
+        words[:] = 0  # window padding is the caller's
+        words[:, 1:, :width] = 0xDEADBEEF
+        for task in range(group * runs):
             kernel(level, "gather")[0](arguments.ctypes.data, task)
         assert (words == expected).all()
 

@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
   fseek(job, 0, SEEK_END);
   bytes = ftell(job) - start;
   for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) prepare(f, (size_t)t);
-  for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_Hp]; t++) gather(f, (size_t)t);
+  for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_runs]; t++) gather(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);
   FILE *output = fopen(argv[4], "wb");
   return !output || fwrite(memory, 1, (size_t)bytes, output) != (size_t)bytes || fclose(output) || f[F_error];
