@@ -2,7 +2,8 @@
 
 The configuration (`model.paconv_conversion`) is plain JSON: the options, `plan` with the name of every
 converted convolution and of the convolution whose PAActivation it uses (its own name, another's when they
-read the same tensor, None for full-precision activations), and `kept` with the layers that stay real.
+read the same tensor, None for full-precision activations), `rectified` with the names of those whose
+PAActivation reads only what a ReLU left, and `kept` with the layers that stay real.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ def convert(
     M: 2, 4, 6 or 8. N: 1..8, or None for full-precision activations. Stay real: linear layers; the first
     convolution; the last layer, where that is a convolution; depthwise convolutions (`first`, `last`,
     `depthwise` = "pa" converts them); and what `keep` names: layers or the modules that hold them, * and ?
-    allowed. Convolutions that read the same tensor share one PAActivation. `endpoints`, `lambda_w`: see
-    PAWeight; `lambda_a`, `lambda_delta`: PAActivation. `input_shape` (C, H, W), without the batch, is needed
-    only where torch.fx can't trace the model: then a forward of zeros shows the order of layers.
+    allowed. Convolutions that read the same tensor, be it once with and once without a ReLU, share one
+    PAActivation; it is `rectified` if all of them read what a ReLU left. `endpoints`, `lambda_w`: see PAWeight;
+    `lambda_a`, `lambda_delta`: PAActivation. `input_shape` (C, H, W), without the batch, is needed only where
+    torch.fx can't trace the model: then a forward of zeros shows the order of layers and what they read. Without
+    it nothing is known of that: no PAActivation is shared or rectified.
     `paconv.nn.conversion_report` tells what was changed and what was left, and why.
 
     Raises UsageError for bad options, a `keep` that names nothing, a model already converted, or nothing to
@@ -73,6 +76,8 @@ def convert(
         if name not in spared:
             owner = owners.setdefault(reading.sources.get(name, ("own", name)), name)
             plan[name] = owner if N is not None else None
+    unrectified = {owner for name, owner in plan.items() if name not in reading.rectified}
+    rectified = [name for name, owner in plan.items() if name == owner and owner not in unrectified]
     kept = [{"name": name, "code": code, "reason": reason} for name, (code, reason) in spared.items()]
     if not plan:
         reasons = "; ".join(f"{k['name'] or 'the model'}: {k['reason']}" for k in kept[:6]) or "it has no convolution"
@@ -92,6 +97,7 @@ def convert(
             "lambda_delta": lambda_delta,
             "order": reading.how,
             "plan": plan,
+            "rectified": rectified,
             "kept": kept,
         },
     )
@@ -110,6 +116,11 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
         for name, owner in plan.items():
             if (owner is None) != (config["N"] is None) or (owner is not None and plan.get(owner) != owner):
                 raise CheckpointError(f"conversion config: {name} uses the activation of {owner!r}, which has none")
+        if not isinstance(config["rectified"], list):
+            raise TypeError(f"rectified is a list of names, not {config['rectified']!r}")
+        for name in config["rectified"]:
+            if plan.get(name) != name:
+                raise CheckpointError(f"conversion config: {name!r} is rectified, but has no activation of its own")
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
     modules = dict(model.named_modules())
@@ -138,7 +149,12 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
     for name, owner in config["plan"].items():
         conv = modules[name]
         if owner is not None and owner not in activations:
-            quantizer = PAActivation(config["N"], lambda_a=config["lambda_a"], lambda_delta=config["lambda_delta"])
+            quantizer = PAActivation(
+                config["N"],
+                lambda_a=config["lambda_a"],
+                lambda_delta=config["lambda_delta"],
+                rectified=owner in config["rectified"],
+            )
             activations[owner] = quantizer.to(conv.weight.device, conv.weight.dtype).train(conv.training)
         weight_quantizer = PAWeight(config["M"], lambda_w=config["lambda_w"], endpoints=config["endpoints"])
         activation = None if owner is None else activations[owner]

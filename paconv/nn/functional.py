@@ -21,9 +21,11 @@ The text's eq. 12 has t_0 = 2 v_0 - s_1, where neither symbol exists; eq. 14 lac
 endpoint lowers the output, which finite differences confirm. Without a lambda_A each segment has its own,
 1/(t_i - t_{i-1}), which makes the slopes' integral equal to the steps' (area matched).
 
-An activation that is exactly 0 belongs to no segment. It is what a ReLU leaves of a negative one, and those
-lie below t_0 for all but a thin margin; otherwise half of all activations would pull at v_1 as soon as t_0 <= 0.
-Without a ReLU hardly any activation is exactly 0, so nothing changes. NaN has level 0 and no segment.
+All of this holds for every A, 0 included. The exception is ours, and has to be asked for: where A went through a
+ReLU (`rectified`), an A that is exactly 0 belongs to no segment. It is what the ReLU left of a negative activation,
+and those lie below t_0 for all but a thin margin; taken as 0, half of all activations would pull at v_1 as soon as
+t_0 <= 0. That concerns eq. 14; of eq. 11 the ReLU's own gradient lets nothing through at 0. NaN has level 0 and no
+segment.
 """
 
 from __future__ import annotations
@@ -100,14 +102,16 @@ def approximate_activations(
     lambda_delta: float | Tensor,
     least_width: float | Tensor,
     gradient_scale: float,
+    rectified: bool = False,
 ) -> Tensor:
     """A_bar of eq. 10 with the gradients of eqs. 11, 13 and 14.
 
     A (...), v (N,), beta (N,) -> (...) of beta's dtype. lambda_a and lambda_delta are in units of
     1/activation and activation; lambda_a None is area matched, over segments of at least least_width. The
-    gradients of v and beta are multiplied by gradient_scale.
+    gradients of v and beta are multiplied by gradient_scale. rectified: A went through a ReLU; exact zeros are
+    what it left of negative activations, and belong to no segment.
     """
-    return _ApproximateActivations.apply(A, v, beta, lambda_a, lambda_delta, least_width, gradient_scale)
+    return _ApproximateActivations.apply(A, v, beta, lambda_a, lambda_delta, least_width, gradient_scale, rectified)
 
 
 class _ApproximateWeights(torch.autograd.Function):
@@ -126,14 +130,16 @@ class _ApproximateWeights(torch.autograd.Function):
 
 class _ApproximateActivations(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, A, v, beta, lambda_a, lambda_delta, least_width, gradient_scale):
+    def forward(ctx, A, v, beta, lambda_a, lambda_delta, least_width, gradient_scale, rectified):
         levels = torch.cat([beta.new_zeros(1), beta])
         piece = count_reached(A, v)
         if any(ctx.needs_input_grad):
             t = segment_ends(v, lambda_delta)
             if lambda_a is None:
                 lambda_a = 1 / (t[1:] - t[:-1]).clamp(min=least_width)
-            segment = count_reached(A, t) * (A != 0).view(torch.uint8)
+            segment = count_reached(A, t)
+            if rectified:
+                segment *= (A != 0).view(torch.uint8)
             ctx.save_for_backward(piece, segment, lambda_a * (levels[1:] - levels[:-1]))
             ctx.gradient_scale = gradient_scale
             ctx.input_dtype = A.dtype
@@ -155,4 +161,4 @@ class _ApproximateActivations(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             by_piece = torch.bincount(piece.reshape(-1), weights=exact, minlength=N + 1)[1:]
             grad_beta = (by_piece * ctx.gradient_scale).to(slope.dtype)
-        return grad_A, grad_v, grad_beta, None, None, None, None
+        return grad_A, grad_v, grad_beta, None, None, None, None, None

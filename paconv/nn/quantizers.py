@@ -107,7 +107,9 @@ class PAActivation(nn.Module):
     """Piecewise approximation of activations: N trainable endpoints `v` and scaling coefficients `beta`.
 
     N: 1..8. lambda_a: the paper's lambda_A times `unit`; None matches the area of each step. lambda_delta:
-    the paper's lambda_Delta over `unit`. Initial values are the Lloyd-Max quantizer of a half Gaussian
+    the paper's lambda_Delta over `unit`. rectified: the input went through a ReLU; exact zeros are what it left
+    of negative activations, and belong to no segment (paconv.nn.functional). Otherwise eqs. 11 and 14 hold for
+    zeros as for any other activation. Initial values are the Lloyd-Max quantizer of a half Gaussian
     (paconv.nn.gaussian). Gradients of v and beta are scaled by 1/sqrt(numel(A) N), so that one learning rate
     serves them and the weights. Raises UsageError for another value. After each optimizer step call `project_`.
     """
@@ -115,7 +117,7 @@ class PAActivation(nn.Module):
     unit: Tensor
     frozen_levels: Tensor | None
 
-    def __init__(self, N: int, *, lambda_a: float | None = None, lambda_delta: float = 1.0):
+    def __init__(self, N: int, *, lambda_a: float | None = None, lambda_delta: float = 1.0, rectified: bool = False):
         super().__init__()
         check_planes(2, N)
         if N is None:
@@ -124,6 +126,7 @@ class PAActivation(nn.Module):
         self.N = N
         self.lambda_a = lambda_a
         self.lambda_delta = lambda_delta
+        self.rectified = rectified
         v, beta = half_gaussian_quantizer(N)
         self.v = nn.Parameter(torch.tensor(v))
         self.beta = nn.Parameter(torch.tensor(beta))
@@ -172,10 +175,11 @@ class PAActivation(nn.Module):
             lambda_delta=self.lambda_delta * self.unit,
             least_width=LEAST_GAP * self.unit,
             gradient_scale=(max(x.numel(), 1) * self.N) ** -0.5,
+            rectified=self.rectified,
         )
 
     def extra_repr(self) -> str:
-        return f"N={self.N}, lambda_a={self.lambda_a}, lambda_delta={self.lambda_delta}"
+        return f"N={self.N}, lambda_a={self.lambda_a}, lambda_delta={self.lambda_delta}, rectified={self.rectified}"
 
 
 def _std(W: Tensor) -> Tensor:

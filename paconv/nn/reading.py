@@ -1,5 +1,5 @@
-"""What `convert` has to know about a network: the order in which its layers run, and which of them read one
-tensor.
+"""What `convert` has to know about a network: the order in which its layers run, which of them read one tensor,
+and which read what a ReLU left.
 
 Three ways, the first that works:
 - traced: torch.fx follows the code symbolically, functional relu, + and flatten included;
@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
 from paconv.errors import UsageError
+from paconv.nn.rectified import RectifiedTensors, rectified_nodes
 
 __all__ = ["LAYERS", "Reading", "read"]
 
@@ -35,14 +37,23 @@ _RELU_MODULES = (nn.ReLU,)
 @dataclass(frozen=True)
 class Reading:
     """executed: names of LAYERS in the order they run. unreached: the others, as defined. sources: for the
-    layers that read one and the same tensor whenever they run, a key of that tensor. how: "traced",
-    "recorded" or "defined".
+    layers that read one and the same tensor whenever they run, a key of that tensor. rectified: the layers that
+    read what a ReLU left (paconv.nn.rectified) whenever they run. how: "traced", "recorded" or "defined".
     """
 
     executed: tuple[str, ...]
     unreached: tuple[str, ...]
     sources: dict[str, Hashable]
+    rectified: frozenset[str]
     how: str
+
+
+class _Run(NamedTuple):
+    """A layer ran: it read the tensor with the key `source`; `rectified`: a ReLU left that."""
+
+    name: str
+    source: Hashable
+    rectified: bool
 
 
 def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Reading:
@@ -56,17 +67,18 @@ def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Readin
     if runs is None and input_shape is not None:
         runs, how = _recorded(model, tuple(input_shape)), "recorded"
     if runs is None:
-        return Reading(tuple(names), (), {}, "defined")
-    executed = tuple(dict.fromkeys(name for name, _ in runs))
+        return Reading(tuple(names), (), {}, frozenset(), "defined")
+    executed = tuple(dict.fromkeys(run.name for run in runs))
     unreached = tuple(name for name in names if name not in executed)
     keys: dict[str, set[Hashable]] = {}
-    for name, key in runs:
-        keys.setdefault(name, set()).add(key)
+    for run in runs:
+        keys.setdefault(run.name, set()).add(run.source)
     sources = {name: found.pop() for name, found in keys.items() if len(found) == 1}
-    return Reading(executed, unreached, sources, how)
+    rectified = frozenset(executed) - {run.name for run in runs if not run.rectified}
+    return Reading(executed, unreached, sources, rectified, how)
 
 
-def _traced(model: nn.Module) -> list[tuple[str, Hashable]] | None:
+def _traced(model: nn.Module) -> list[_Run] | None:
     model = copy.deepcopy(model)  # tracing leaves stand-ins in whatever the model's code stores on itself
     try:
         graph = fx.Tracer().trace(model)
@@ -74,10 +86,12 @@ def _traced(model: nn.Module) -> list[tuple[str, Hashable]] | None:
         return None
     modules = dict(model.named_modules(remove_duplicate=False))
     names = {id(module): name for name, module in model.named_modules()}
-    runs: list[tuple[str, Hashable]] = []
+    rectified = rectified_nodes(graph, modules)
+    runs: list[_Run] = []
     for node in graph.nodes:
         if node.op == "call_module" and isinstance(modules[node.target], LAYERS):
-            runs.append((names[id(modules[node.target])], _source(node.all_input_nodes[0], modules).name))
+            x = node.all_input_nodes[0]
+            runs.append(_Run(names[id(modules[node.target])], _source(x, modules).name, x in rectified))
     return runs
 
 
@@ -92,17 +106,18 @@ def _source(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
     return node
 
 
-def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[str, Hashable]]:
+def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[_Run]:
     watched = copy.deepcopy(model).eval()
     like = next(watched.parameters(), torch.zeros(()))
     seen: list[Tensor] = []  # kept alive, so that no two tensors have one id
-    runs: list[tuple[str, Hashable]] = []
+    rectified = RectifiedTensors()
+    runs: list[_Run] = []
 
     def watch(name: str, layer: nn.Module) -> None:
         def hook(_, args: tuple, kwargs: dict) -> None:
             x = args[0] if args else kwargs["input"]
             seen.append(x)
-            runs.append((name, (id(x), x._version)))
+            runs.append(_Run(name, (id(x), x._version), x in rectified))
 
         layer.register_forward_pre_hook(hook, with_kwargs=True)
 
@@ -110,7 +125,7 @@ def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[tuple[str,
         if isinstance(module, LAYERS):
             watch(name, module)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), rectified:
             watched(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise UsageError(f"the model does not take one input of shape {(1, *input_shape)}: {error}") from error

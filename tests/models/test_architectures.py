@@ -51,6 +51,7 @@ def test_everything_but_stem_and_classifier_is_converted_and_downsamples_share(n
         model = models.build(name, M=4, N=5)
     plan = model.paconv_conversion["plan"]
     assert len(plan) == convolutions
+    assert set(model.paconv_conversion["rectified"]) == set(plan.values())
     assert [layer.name for layer in conversion_report(model).kept] == ["conv1", "fc"]
     pairs = {name: owner for name, owner in plan.items() if name != owner}
     assert len(pairs) == shared
@@ -72,6 +73,7 @@ def test_the_digits_net_is_converted_as_intended():
     assert [layer.name for layer in conversion_report(model).kept] == ["conv", "fc"]
     assert model.block2.conv1.activation is model.block2.downsample.activation
     assert isinstance(model.block3.downsample, PAConv2d)
+    assert all(module.activation.rectified for module in model.modules() if isinstance(module, PAConv2d))
 
 
 def test_a_checkpoint_of_the_digits_net_is_small():

@@ -61,6 +61,25 @@ class TwoRelus(nn.Module):
         return self.head(y.mean((2, 3)))
 
 
+class PreActivation(nn.Module):
+    """Convolutions behind a batch norm and a relu, and behind a batch norm alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm_a = nn.BatchNorm2d(8)
+        self.a = nn.Conv2d(8, 8, 3, padding=1)
+        self.norm_b = nn.BatchNorm2d(8)
+        self.b = nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = x + self.a(F.relu(self.norm_a(x)))
+        x = x + self.b(self.norm_b(x))
+        return self.head(x.mean((2, 3)))
+
+
 class Untraceable(nn.Module):
     """Looks at its data, which torch.fx can't follow; runs in another order than it is defined."""
 

@@ -29,9 +29,16 @@ def unscaled(N: int) -> PAActivation:
     return PAActivation(N).double()
 
 
-def approximate(A, v, beta, lambda_a=None, lambda_delta=1.0):
+def approximate(A, v, beta, lambda_a=None, lambda_delta=1.0, rectified=False):
     return approximate_activations(
-        A, v, beta, lambda_a=lambda_a, lambda_delta=lambda_delta, least_width=LEAST_GAP, gradient_scale=1.0
+        A,
+        v,
+        beta,
+        lambda_a=lambda_a,
+        lambda_delta=lambda_delta,
+        least_width=LEAST_GAP,
+        gradient_scale=1.0,
+        rectified=rectified,
     )
 
 
@@ -123,12 +130,47 @@ def test_an_explicit_lambda_is_the_slope_per_step():
     assert dbeta.tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("v", [[1.0, 3.0], [1.0, 5.0], [1.0, 1.5]], ids=["t_0 = 0", "t_0 < 0", "t_0 > 0"])
+def test_a_zero_has_the_gradients_of_the_equations(v):
+    v, beta, g = torch.tensor(v), torch.tensor([1.0, 4.0]), torch.tensor([3.0, 2.0])
+    t = segment_ends(v, 1.0)
+    slope = 1 / (t[1] - t[0]).item() if t[0] <= 0 else 0.0
+    dA, dv, dbeta = gradients(torch.tensor([0.0, -0.0]), v, beta, g)
+    assert dA.tolist() == [3 * slope, 2 * slope]
+    assert dv.tolist() == [-5 * slope, 0.0]
+    assert dbeta.tolist() == [0.0, 0.0]
+
+
+def test_a_zero_that_a_relu_left_has_no_gradient_and_all_others_have_theirs():
+    q, g = unscaled(5), activations(1)
+    A = activations().relu()
+    assert segment_ends(q.v.detach(), 1.0)[0] <= 0
+    dA, dv, dbeta = gradients(A, q.v, q.beta, g)
+    dA_rectified, dv_rectified, dbeta_rectified = gradients(A, q.v, q.beta, g, rectified=True)
+    assert (dA[A == 0] != 0).all() and (dA_rectified[A == 0] == 0).all()
+    assert torch.equal(dA_rectified[A > 0], dA[A > 0])
+    assert dv_rectified[0] != dv[0] and torch.equal(dv_rectified[1:], dv[1:])
+    assert torch.equal(dbeta_rectified, dbeta)
+    assert torch.equal(approximate(A, q.v, q.beta, rectified=True), approximate(A, q.v, q.beta))
+
+
+def test_the_module_treats_zeros_as_the_equations_do_unless_it_is_rectified():
+    for rectified in (False, True):
+        q, x = PAActivation(5, rectified=rectified), torch.zeros(4, requires_grad=True)
+        q(x).sum().backward()
+        assert (x.grad != 0).tolist() == [not rectified] * 4
+        assert (q.v.grad != 0).tolist() == [not rectified, False, False, False, False]
+    x = torch.zeros(4, requires_grad=True)
+    PAActivation(5)(x).sum().backward()
+    assert (x.grad != 0).all()
+
+
 def test_what_a_relu_has_set_to_zero_does_not_pull_at_the_first_endpoint():
     q, A, g = unscaled(1), activations(), activations(1).abs()
     t_0 = segment_ends(q.v.detach(), 1.0)[0]
     assert t_0 < 0
     positive = A[A > 0]
-    _, rectified, _ = gradients(A.relu(), q.v, q.beta, g)
+    _, rectified, _ = gradients(A.relu(), q.v, q.beta, g, rectified=True)
     _, expected, _ = gradients(positive, q.v, q.beta, g[A > 0])
     assert torch.allclose(rectified, expected, rtol=1e-13, atol=0)
 

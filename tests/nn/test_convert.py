@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 import paconv
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn import PAConv2d, conversion_report, convert, convert_from_config
-from tests.nn.networks import FunctionalResNet, TwoRelus, Untraceable, mobile_block
+from tests.nn.networks import FunctionalResNet, PreActivation, TwoRelus, Untraceable, mobile_block
 
 
 def converted_names(model: nn.Module) -> list[str]:
@@ -26,6 +26,10 @@ def kept(model: nn.Module) -> dict[str, str]:
 
 def sharing(model: nn.Module) -> dict[str, int]:
     return {name: id(module.activation) for name, module in model.named_modules() if isinstance(module, PAConv2d)}
+
+
+def rectified(model: nn.Module) -> dict[str, bool]:
+    return {name: module.activation.rectified for name, module in model.named_modules() if isinstance(module, PAConv2d)}
 
 
 def test_a_handwritten_functional_resnet_keeps_its_stem_and_classifier_and_shares_at_the_shortcut():
@@ -52,6 +56,17 @@ def test_the_input_model_is_untouched_and_the_weights_are_kept():
 def test_a_relu_in_between_is_looked_through_but_nothing_else():
     shared = sharing(convert(TwoRelus(), 4, 5))
     assert shared["a"] == shared["b"] == shared["c"] != shared["d"]
+
+
+def test_an_activation_is_rectified_where_a_relu_comes_before():
+    assert set(rectified(convert(FunctionalResNet(), 4, 5)).values()) == {True}
+    assert rectified(convert(mobile_block(), 4, 5, first="pa")) == {"0": False, "6": True, "9": True}
+    assert rectified(convert(PreActivation(), 4, 5)) == {"a": True, "b": False}
+
+
+def test_a_shared_activation_is_rectified_only_if_all_who_share_it_read_a_relu():
+    assert rectified(convert(TwoRelus(), 4, 5)) == dict.fromkeys("abcd", False)
+    assert rectified(convert(TwoRelus(), 4, 5, keep="c")) == {"a": True, "b": True, "d": False}
 
 
 def test_depthwise_stays_real_grouped_is_converted_and_a_convolution_as_last_layer_stays_real():
@@ -82,6 +97,7 @@ def test_without_activation_planes_there_is_no_activation_quantizer():
     model = convert(FunctionalResNet(), 8, None)
     assert all(model.get_submodule(name).activation is None for name in converted_names(model))
     assert set(model.paconv_conversion["plan"].values()) == {None}
+    assert model.paconv_conversion["rectified"] == []
 
 
 def test_other_paddings_other_dimensions_subclasses_and_reparametrized_weights_stay_real():
@@ -123,6 +139,8 @@ def test_a_model_that_cannot_be_traced_is_read_as_defined_or_from_a_recorded_for
     recorded = convert(Untraceable(), 4, 5, input_shape=(3, 8, 8))
     assert kept(recorded) == {"stem": "first-layer", "head": "linear"}
     assert recorded.b.activation is recorded.down.activation
+    assert rectified(recorded) == {"b": True, "down": True}
+    assert rectified(convert(Untraceable(), 4, 5, first="pa")) == {"b": False, "down": False, "stem": False}
     assert "recorded" in str(conversion_report(recorded))
 
 
@@ -179,6 +197,13 @@ def test_the_configuration_is_json_and_rebuilds_the_same_structure(options):
         assert again.block2.a.activation is not again.block2.b.activation
 
 
+def test_the_configuration_carries_which_activations_are_rectified():
+    model = convert(PreActivation(), 4, 5)
+    assert model.paconv_conversion["rectified"] == ["a"]
+    again = convert_from_config(PreActivation(), json.loads(json.dumps(model.paconv_conversion)))
+    assert rectified(again) == {"a": True, "b": False}
+
+
 def test_a_configuration_of_another_model_names_the_first_module_that_does_not_fit():
     config = convert(FunctionalResNet(), 4, 5).paconv_conversion
     with pytest.raises(CheckpointError, match="converts block2.shortcut, but the model has no such module"):
@@ -201,6 +226,11 @@ def test_a_configuration_of_another_model_names_the_first_module_that_does_not_f
         {"plan": {"block1.a": ["block1.a"]}},
         {"plan": 7},
         {"plan": None},
+        {"rectified": None},
+        {"rectified": "block1.a"},
+        {"rectified": ["stem"]},
+        {"rectified": ["block2.a"]},  # it uses the activation of block2.shortcut
+        {"rectified": [["block1.a"]]},
         {"endpoints": []},
         {"endpoints": "none"},
         {"lambda_w": "2"},
@@ -216,7 +246,7 @@ def test_a_configuration_that_convert_did_not_write_is_refused(change):
 
 def test_a_configuration_with_a_part_missing_is_refused():
     complete = convert(FunctionalResNet(), 4, 5).paconv_conversion
-    for key in ("M", "N", "plan", "kept", "order", "endpoints", "lambda_w", "lambda_a", "lambda_delta"):
+    for key in ("M", "N", "plan", "rectified", "kept", "order", "endpoints", "lambda_w", "lambda_a", "lambda_delta"):
         with pytest.raises(CheckpointError, match="conversion config"):
             convert_from_config(FunctionalResNet(), {k: v for k, v in complete.items() if k != key})
     for nonsense in (None, [], "config"):
