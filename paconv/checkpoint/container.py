@@ -75,12 +75,10 @@ def read_contents(path: str | os.PathLike) -> Contents:
             warnings.simplefilter("ignore")  # torch warns of what it then refuses
             found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "not an allowed global" in str(error):
-            raise CheckpointError(
-                f"{path}: it holds pickled Python objects, which can run any code when they are loaded; if you trust "
-                "where it comes from, pass --trust-pickle (trust_pickle=True), or save the model with paconv.save"
-            ) from error
-        raise _damaged(path, error) from error
+        raise CheckpointError(
+            f"{path}: it holds pickled Python objects, which can run any code when they are loaded; refused; if you "
+            "trust where it comes from, pass --trust-pickle (trust_pickle=True), or save the model with paconv.save"
+        ) from error
     except Exception as error:  # torch's reader meets damaged bytes with errors of any type
         raise _damaged(path, error) from error
     return _contents(path, found)

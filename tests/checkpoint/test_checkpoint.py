@@ -210,9 +210,11 @@ BOMBS = {
 @pytest.mark.parametrize("model", [None, Net], ids=["alone", "with a factory"])
 def test_a_pickle_bomb_is_refused_and_never_runs(tmp_path, write, model):
     write(Bomb(tmp_path / "marker"), tmp_path / "model.pt")
-    with pytest.raises(CheckpointError) as caught:
+    refusal = "holds pickled Python objects, .*; refused; .* --trust-pickle|found another kind of file"
+    with pytest.raises(CheckpointError, match=refusal) as caught:
         paconv.load(tmp_path / "model.pt", model=model)
-    assert "\n" not in str(caught.value) and not (tmp_path / "marker").exists()
+    assert not (tmp_path / "marker").exists()
+    assert "\n" not in str(caught.value) and "eights" not in str(caught.value)  # nothing of torch's advice
 
 
 def test_the_bomb_of_these_tests_does_go_off_where_pickles_are_trusted(tmp_path):
