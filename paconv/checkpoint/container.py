@@ -129,6 +129,21 @@ def _check_file(path: Path) -> None:
             f"{path}: it is a TorchScript archive, whose modules are no longer there; save the original model "
             "with paconv.save"
         )
+    _check_sums(path)
+
+
+def _check_sums(path: Path) -> None:
+    """Compare every record with its CRC, which torch.load doesn't. Raises CheckpointError naming the first misfit."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if damaged is not None:
+        raise CheckpointError(
+            f"{path}: expected a checkpoint written by paconv.save; it is damaged: record {damaged} doesn't match its "
+            "checksum; copy or save it again"
+        )
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:

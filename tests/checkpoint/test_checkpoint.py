@@ -4,6 +4,8 @@ import io
 import os
 import pickle
 import resource
+import sys
+import types
 import zipfile
 
 import numpy as np
@@ -232,12 +234,14 @@ def test_a_pickled_module_needs_explicit_trust(tmp_path):
     assert same(loaded, net) and not loaded.training
 
 
-def test_trust_changes_nothing_for_a_checkpoint_and_explains_a_pickle_that_fails(tmp_path):
+def test_trust_changes_nothing_for_a_checkpoint_and_explains_a_pickle_that_fails(tmp_path, monkeypatch):
     assert same(paconv.load(_save(digits(), tmp_path / "a.pt"), trust_pickle=True), digits())
-    torch.save(Net(), tmp_path / "b.pt")
-    data = (tmp_path / "b.pt").read_bytes()
-    (tmp_path / "b.pt").write_bytes(data.replace(__name__.encode(), b"x" * len(__name__)))
-    with pytest.raises(CheckpointError, match="can't be unpickled: ModuleNotFoundError: No module named 'xxx"):
+    gone = types.ModuleType("module_that_is_gone")
+    gone.Gone = type("Gone", (nn.Module,), {"__module__": gone.__name__})
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, gone.__name__, gone)
+        torch.save(gone.Gone(), tmp_path / "b.pt")
+    with pytest.raises(CheckpointError, match="can't be unpickled: ModuleNotFoundError: No module named 'module_that"):
         paconv.load(tmp_path / "b.pt", trust_pickle=True)
 
 
@@ -253,6 +257,17 @@ def _flipped(path):
         start = archive.getinfo("archive/data.pkl").header_offset + 90
     data = bytearray(path.read_bytes())
     data[start : start + 40] = bytes(40)
+    path.write_bytes(data)
+
+
+def _zeroed(path):
+    """400 bytes in the middle of the largest tensor."""
+    _save(digits(), path)
+    with zipfile.ZipFile(path) as archive:
+        record = max(archive.infolist(), key=lambda i: i.file_size if "/data/" in i.filename else 0)
+        middle = path.read_bytes().index(archive.read(record)) + record.file_size // 2
+    data = bytearray(path.read_bytes())
+    data[middle - 200 : middle + 200] = bytes(400)
     path.write_bytes(data)
 
 
@@ -280,7 +295,8 @@ GARBAGE = {
     "missing": (lambda p: None, "no such file"),
     "onnx": (lambda p: p.write_bytes(b"\x08\x08\x12\x06paconv"), "it looks like an ONNX model"),
     "truncated": (_truncated, "cut short or damaged"),
-    "damaged": (_flipped, "model.pt: "),
+    "a damaged pickle": (_flipped, "damaged: record archive/data.pkl doesn't match its checksum"),
+    "a damaged tensor": (_zeroed, r"damaged: record archive/data/\d+ doesn't match its checksum"),
     "only a zip head": (lambda p: p.write_bytes(b"PK\x03\x04" + bytes(40)), "cut short or damaged"),
     "another zip": (lambda p: zipfile.ZipFile(p, "w").close(), "found another zip archive"),
     "compressed": (_compressed, "found a compressed one"),
