@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from paconv.extras import missing_package
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -56,7 +58,12 @@ __all__ = [
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module 'paconv' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    try:
+        value = getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if (missing := missing_package(error)) is not None:
+            raise type(missing)(f"paconv.{name} {missing}") from error
+        raise
     globals()[name] = value
     return value
 

@@ -10,6 +10,7 @@ import click
 
 import paconv
 from paconv.errors import PaconvError
+from paconv.extras import missing_package
 
 __all__ = ["cli", "main"]
 
@@ -55,7 +56,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a defect of paconv."""
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        sys.exit(cli.main(sys.argv[1:] or ["--help"], standalone_mode=False))
     except click.exceptions.Abort:
         _fail("stopped", 130)
     except click.ClickException as error:
@@ -65,6 +66,8 @@ def main() -> None:
     except OSError as error:
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)) is not None:
+            _fail(str(missing), 1)
         if os.environ.get("PACONV_TRACEBACK"):
             raise
         _fail(f"unexpected {type(error).__name__}: {error} (PACONV_TRACEBACK=1 shows where)", 3)

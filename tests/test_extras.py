@@ -1,0 +1,39 @@
+"""Without the packages of an extra: one line that tells which to install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run_without(package: str, code: str) -> subprocess.CompletedProcess:
+    block = f"import sys; sys.modules[{package!r}] = None\n"
+    return subprocess.run([sys.executable, "-c", block + code], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("command", [["export", "x.pt"], ["cost", "x.pt"]], ids=" ".join)
+def test_a_command_that_needs_torch_is_one_line_without_it(command, tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"PK\x03\x04")
+    command = [command[0], str(tmp_path / command[1])]
+    done = run_without("torch", f"sys.argv = ['paconv', *{command!r}]\nfrom paconv.cli.main import main\nmain()")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'paconv: error: needs torch: pip install "paconv[torch]"\n'
+
+
+@pytest.mark.parametrize("name", ["convert", "export", "load", "save"])
+def test_a_function_that_needs_torch_says_so_without_it(name):
+    code = f"import paconv\ntry:\n    paconv.{name}\nexcept paconv.PaconvError as error:\n    print(error)"
+    done = run_without("torch", code)
+    assert done.stdout == f'paconv.{name} needs torch: pip install "paconv[torch]"\n', done.stderr
+
+
+def test_what_serves_needs_no_torch():
+    done = run_without("torch", "import paconv\npaconv.InferenceSession, paconv.optimize, paconv.verify")
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_missing_module_stays_what_it_is():
+    done = run_without("paconv.pipeline", "import paconv\npaconv.optimize")
+    assert "ModuleNotFoundError" in done.stderr and "pip install" not in done.stderr
