@@ -29,6 +29,9 @@ from paconv.nn.quantizers import PAActivation
 
 __all__ = ["Calibration", "calibrate", "settle_batch_norm"]
 
+Batch = Tensor | tuple[Tensor, ...]
+"""The input of a model, or its several inputs."""
+
 _SAMPLE = 1 << 18
 """Activations a quantizer is calibrated from; more are subsampled (seeded)."""
 
@@ -53,14 +56,14 @@ class Calibration:
 
 
 @torch.no_grad()
-def calibrate(model: nn.Module, batches: Iterable[Tensor]) -> tuple[Calibration, ...]:
+def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, ...]:
     """Set v, beta and unit of every PAActivation in `model` from data, in place.
 
-    batches: inputs (B, ...) of the model, run as one batch; a few hundred images are enough. Returns one
-    Calibration per quantizer, in the order they run. The model is in eval mode meanwhile. Raises UsageError
-    if there is no batch.
+    batches: inputs (B, ...) of the model, or tuples of them in the order of forward's arguments, run as one batch;
+    a few hundred images are enough. Returns one Calibration per quantizer, in the order they run. The model is in
+    eval mode meanwhile. Raises UsageError if there is no batch, or what there is isn't batches.
     """
-    x = _joined(batches)
+    inputs = _joined(batches)
     done: dict[str, Calibration] = {}
 
     def hook(name: str):
@@ -75,18 +78,18 @@ def calibrate(model: nn.Module, batches: Iterable[Tensor]) -> tuple[Calibration,
         for name, module in model.named_modules():
             if isinstance(module, PAActivation):
                 stack.enter_context(_removing(module.register_forward_pre_hook(hook(name))))
-        model(x)
+        model(*inputs)
     return tuple(done.values())
 
 
 @torch.no_grad()
-def settle_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
+def settle_batch_norm(model: nn.Module, batches: Iterable[Batch]) -> None:
     """Set the running statistics of every batch norm to those of the data, in place: the mean over all
     batches.
 
     For networks whose weights never saw data, or that were converted without training. batches: inputs (B,
-    ...) of the model. Everything but batch norm is in eval mode meanwhile. Raises UsageError if there is no
-    batch.
+    ...) of the model, or tuples of them in the order of forward's arguments. Everything but batch norm is in eval
+    mode meanwhile. Raises UsageError if there is no batch, or what there is isn't batches.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
@@ -97,8 +100,8 @@ def settle_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
             norm.momentum = None  # cumulative average
             norm.train()
         try:
-            for x in batches:
-                model(x)
+            for batch in batches:
+                model(*_inputs(batch))
                 count += 1
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
@@ -144,11 +147,25 @@ def _centroids(v: Tensor, x: Tensor, sums: Tensor) -> Tensor:
     return torch.where(count > 0, sums[ends].diff() / count.clamp(min=1), v)
 
 
-def _joined(batches: Iterable[Tensor]) -> Tensor:
-    batches = list(batches)
-    if not batches:
+def _joined(batches: Iterable[Batch]) -> tuple[Tensor, ...]:
+    """The inputs of all batches as those of one."""
+    parts = [_inputs(batch) for batch in batches]
+    if not parts:
         raise UsageError("calibrate needs at least one batch; found none")
-    return torch.cat(batches)
+    counts = {len(part) for part in parts}
+    if len(counts) > 1:
+        raise UsageError(f"expected batches of as many inputs each; found some of {min(counts)} and of {max(counts)}")
+    return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
+
+
+def _inputs(batch: Batch) -> tuple[Tensor, ...]:
+    inputs = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+    for x in inputs:
+        if not isinstance(x, Tensor):
+            raise UsageError(f"batches: expected tensors or tuples of tensors, inputs alone; found {type(x).__name__}")
+    if not inputs:
+        raise UsageError("batches: expected tensors or tuples of tensors; found a tuple with nothing in it")
+    return inputs
 
 
 @contextmanager

@@ -112,3 +112,45 @@ def test_no_batches_are_refused():
         calibrate(model, [])
     with pytest.raises(UsageError, match="at least one batch"):
         settle_batch_norm(model, [])
+
+
+class Fusion(nn.Module):
+    """Two inputs, each with a stem and a batch norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm_x, self.norm_y = nn.BatchNorm2d(2), nn.BatchNorm2d(3)
+        self.pa_x, self.pa_y = PAActivation(3), PAActivation(3)
+
+    def forward(self, x, y):
+        return self.pa_x(self.norm_x(x)).sum() + self.pa_y(self.norm_y(y)).sum()
+
+
+def test_batches_of_several_inputs_are_tuples():
+    generator = torch.Generator().manual_seed(0)
+    x = 3 * torch.randn(2, 4, 2, 5, 5, generator=generator) + 1
+    y = torch.randn(2, 4, 3, 5, 5, generator=generator)
+    model = Fusion()
+    settle_batch_norm(model, zip(x, y, strict=True))
+    for norm, data in ((model.norm_x, x), (model.norm_y, y)):
+        mean = data.double().mean((0, 1, 3, 4))
+        assert norm.running_mean.tolist() == pytest.approx(mean.tolist(), rel=1e-5, abs=1e-6)  # sums of 200 floats
+    outcomes = calibrate(model, zip(x, y, strict=True))
+    assert [outcome.name for outcome in outcomes] == ["pa_x", "pa_y"]
+    for outcome, norm, data in zip(outcomes, (model.norm_x, model.norm_y), (x, y), strict=True):
+        with torch.no_grad():
+            assert outcome.positive == int((norm(torch.cat(list(data))) > 0).sum())
+
+
+@pytest.mark.parametrize("batches", [[3], [(torch.zeros(2, 1), 3)], [()], [{"x": 1}]], ids=str)
+def test_what_is_no_batch_is_refused(batches):
+    model = nn.Sequential(PAActivation(3))
+    for function in (calibrate, settle_batch_norm):
+        with pytest.raises(UsageError, match="batches: expected tensors or tuples of tensors"):
+            function(model, batches)
+
+
+def test_batches_of_different_numbers_of_inputs_are_refused():
+    x = torch.zeros(2, 1)
+    with pytest.raises(UsageError, match="batches of as many inputs each; found some of 1 and of 2"):
+        calibrate(nn.Sequential(PAActivation(3)), [x, (x, x)])
