@@ -16,8 +16,8 @@ import onnx
 
 from paconv.cost.extract import parameters
 from paconv.cost.folded import write_note
-from paconv.errors import ModelError
-from paconv.files import replacing, write_text
+from paconv.errors import ModelError, UsageError
+from paconv.files import replacing
 from paconv.model_io import load_model
 from paconv.passes.base import Pass, Rewrite, Skip
 from paconv.passes.drop_no_ops import DROP_NO_OPS
@@ -28,14 +28,15 @@ from paconv.passes.graph import ModelGraph, inner_convs
 from paconv.passes.lower_conv import LOWER_CONV
 from paconv.passes.lower_weights import LOWER_WEIGHTS
 from paconv.passes.matching import is_op, is_paconv_op, producer
+from paconv.passes.merge_pad import MERGE_PAD
 from paconv.passes.remove_dead import REMOVE_DEAD
 from paconv.passes.report import ConversionReport, ConvLine
 from paconv.passes.share_constants import SHARE_CONSTANTS
 
-__all__ = ["PIPELINE", "OptimizeResult", "optimize"]
+__all__ = ["PIPELINE", "OptimizeResult", "check_distinct", "optimize"]
 
 PIPELINE: tuple[tuple[Pass, ...], ...] = (
-    (DROP_NO_OPS,),
+    (DROP_NO_OPS, MERGE_PAD),
     (LOWER_CONV,),
     (LOWER_WEIGHTS,),
     (REMOVE_DEAD,),
@@ -71,6 +72,7 @@ def optimize(
     Raises ModelError if the model can't be read, is inconsistent, or has nothing to convert and allow_unchanged is
     false; PaconvError if an output can't be written, which is found before the work. Nothing is left half-written.
     """
+    check_distinct(report, model=None if isinstance(model, onnx.ModelProto) else model, output=output)
     with ExitStack() as stack:
         temporary = None if output is None else stack.enter_context(replacing(output))
         report_temporary = None if report is None else stack.enter_context(replacing(report))
@@ -80,8 +82,15 @@ def optimize(
         if temporary is not None:
             temporary.write_bytes(result.model.SerializeToString())
         if report_temporary is not None:
-            write_text(report_temporary, result.report.to_json())
+            report_temporary.write_text(result.report.to_json())
     return result
+
+
+def check_distinct(report: str | os.PathLike | None, **others: str | os.PathLike | None) -> None:
+    """Raise UsageError if the report is to be written over one of the other files."""
+    for what, path in others.items():
+        if report is not None and path is not None and os.path.realpath(report) == os.path.realpath(path):
+            raise UsageError(f"{report}: expected a file for the report alone; it is the {what} too")
 
 
 def _optimize(model: onnx.ModelProto, where: str, allow_unchanged: bool) -> OptimizeResult:

@@ -19,7 +19,7 @@ REASONS = {
     "inside-subgraph": "It is inside an If, Loop or Scan body, which isn't rewritten.",
     "inside-function": "It is inside a model-local function, which isn't rewritten.",
     # a convolution that becomes weights-only
-    "real-activations": "Its input doesn't come from a PAActivation, so only the weights are packed.",
+    "real-activations": "It doesn't read a PAActivation, but for zero padding; so only the weights are packed.",
     "endpoints-not-constant": "The PAActivation's endpoints or levels aren't initializers.",
     "malformed-activation-levels": "The PAActivation needs N >= 1 endpoints v (N,) and N+1 finite levels.",
     "level-zero-not-zero": "The level below the first endpoint isn't 0.",

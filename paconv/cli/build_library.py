@@ -38,7 +38,8 @@ def build_library(target: str | None, output: Path | None) -> None:
     chosen = find_target(target) if target else host_target()
     default = BUILT if chosen == host_target() else Path(f"libpaconv-{chosen.name}{chosen.suffix}")
     output = output or default
-    with Progress(console=progress_console(), transient=True) as bar:
+    console = progress_console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"kernels for {chosen.name}", total=len(levels_of(chosen.architecture)))
         build(chosen, output, progress=lambda level: bar.advance(task))
     levels = ", ".join(level.name for level in levels_of(chosen.architecture))

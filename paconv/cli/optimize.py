@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -9,22 +10,35 @@ from rich.markup import escape
 from rich.table import Table
 
 from paconv.cli.console import output_console
+from paconv.cli.verify import print_result, run_verify
 from paconv.errors import UsageError, VerifyError
 from paconv.files import replacing
 from paconv.passes.reasons import explain
 from paconv.passes.report import ConversionReport
+from paconv.pipeline import check_distinct
 from paconv.pipeline import optimize as run_passes
+from paconv.verification.verify import VerifyResult
 
 __all__ = ["optimize", "print_report"]
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("pa.onnx"), show_default=True,
-              help="Where to write the optimized model; MODEL itself is allowed.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("pa.onnx"),
+    show_default=True,
+    help="Where to write the optimized model; MODEL itself is allowed.",
+)
 @click.option("--report", type=click.Path(path_type=Path), help="Write the conversion report here, as JSON.")
-@click.option("--verify", "check", is_flag=True,
-              help="Compare the result with MODEL (as `paconv verify` does); write nothing if they differ.")
+@click.option(
+    "--verify",
+    "check",
+    is_flag=True,
+    help="Compare the result with MODEL (as `paconv verify` does); write nothing if they differ.",
+)
 @click.option("--inputs", type=click.Path(path_type=Path), help="Arrays to verify with, one for each input (.npz).")
 @click.option("--allow-unchanged", is_flag=True, help="Accept a model with nothing to convert: write it as it is.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
@@ -48,12 +62,21 @@ def optimize(
     """
     if inputs is not None and not check:
         raise UsageError("--inputs are arrays to verify with: give --verify too")
-    with replacing(output) as temporary:
-        result = run_passes(model, temporary, allow_unchanged=allow_unchanged, report=report)
-        if not quiet:
-            print_report(result.report)
-        if check:
-            _verify(model, temporary, inputs)
+    check_distinct(report, model=model, output=output)
+    verdict = None
+    with ExitStack() as stack:
+        temporary = stack.enter_context(replacing(output))
+        report_temporary = stack.enter_context(replacing(report)) if report else None
+        result = run_passes(model, temporary, allow_unchanged=allow_unchanged, report=report_temporary)
+        if check and result.report.changed:
+            verdict = _verify(model, temporary, inputs)
+    # Printed last: what is written doesn't depend on whether anyone reads this to its end.
+    if not quiet:
+        print_report(result.report)
+    if verdict:
+        print_result(verdict)
+    elif check:
+        click.echo("nothing to verify: the model comes back as it is")
     click.echo(f"{output}: {result.report.summary()}")
 
 
@@ -74,10 +97,9 @@ def print_report(report: ConversionReport) -> None:
     console.print(f"{totals['bytes_before']:,} -> {totals['bytes_after']:,} bytes")
 
 
-def _verify(reference: Path, optimized: Path, inputs: Path | None) -> None:
-    from paconv.cli.verify import print_result, run_verify  # needs onnxruntime, which optimizing doesn't
-
+def _verify(reference: Path, optimized: Path, inputs: Path | None) -> VerifyResult:
     result = run_verify(reference, optimized, inputs)
-    print_result(result)
     if not result.ok:
+        print_result(result)
         raise VerifyError(f"the result differs from {reference}: {result.first_difference}; nothing was written")
+    return result

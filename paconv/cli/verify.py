@@ -49,7 +49,8 @@ def verify(reference: Path, optimized: Path, inputs: Path | None, batch: int, se
 
 def run_verify(reference, optimized, inputs=None, **options) -> VerifyResult:
     """paconv.verify with a progress bar on stderr."""
-    with Progress(console=progress_console(), transient=True) as bar:
+    console = progress_console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("verify", total=None)
         return verify_models(
             reference,

@@ -40,7 +40,11 @@ def make_inputs(model: OpenModel, given: dict[str, np.ndarray] | None, batch: in
     unknown = sorted(set(given) - {i.name for i in model.inputs})
     if unknown:
         raise UsageError(f"inputs: the model has no input {', '.join(unknown)}; it has {_names(model)}")
-    return {i.name: _feed(i, given, batch, rng) for i in model.inputs}
+    feeds = {i.name: _feed(i, given, batch, rng) for i in model.inputs}
+    empty = [name for name, array in feeds.items() if not array.size]
+    if empty:
+        raise UsageError(f"inputs: expected at least one sample; found an empty array for '{empty[0]}'")
+    return feeds
 
 
 def _names(model: OpenModel) -> str:

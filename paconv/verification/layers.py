@@ -93,12 +93,14 @@ def _match(node: onnx.NodeProto, reference: OpenModel, optimized: OpenModel) -> 
     convs = [n for n in reference.model.graph.node if n.op_type == "Conv" and node.name and n.name == node.name]
     convs = convs or [n for n in reference.model.graph.node if n.op_type == "Conv" and n.output[0] == node.output[0]]
     where = f"PABitConv '{node.name or node.output[0]}'"
+    if reference.bit_convs:
+        raise VerifyError(f"{reference.label} is optimized itself; compare with the model that it was made from")
     if len(convs) != 1:
         raise VerifyError(f"{where}: {reference.label} has no Conv of this name; is it the model that was optimized?")
     quantizers = []
     for index, op in ((0, "PAActivation"), (1, "PAWeight")):
         producer = reference.producer.get(convs[0].input[index])
-        while producer is not None and producer.op_type == "Identity":
+        while producer is not None and producer.op_type in ("Identity", "Pad"):  # paconv.passes.merge_pad
             producer = reference.producer.get(producer.input[0])
         if producer is None or (producer.domain, producer.op_type) != (ops.DOMAIN, op):
             raise VerifyError(

@@ -69,20 +69,8 @@ def run_model(
     """
     wanted = list(dict.fromkeys(tensors))
     computed = {name for node in model.graph.node for name in node.output}
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    existing = {o.name for o in probe.graph.output}
-    probe.graph.output.extend(onnx.ValueInfoProto(name=n) for n in wanted if n in computed and n not in existing)
-    options = register(ort.SessionOptions())
-    options.log_severity_level = 3
-    if plain:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     names = [n for n in wanted if n in computed]
-    try:
-        session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        values = dict(zip(names, session.run(names, feeds), strict=True))
-    except _ORT_ERRORS as error:
-        raise VerifyError(f"{label} does not run: {error}") from error
+    values = dict(zip(names, _run(model, feeds, names, label, plain), strict=True)) if names else {}
     constants = {i.name: i for i in model.graph.initializer}
     for name in wanted:
         if name in feeds:
@@ -90,3 +78,21 @@ def run_model(
         elif name in constants:
             values[name] = onnx.numpy_helper.to_array(constants[name])
     return values
+
+
+def _run(
+    model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: list[str], label: str, plain: bool
+) -> list[np.ndarray]:
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    existing = {o.name for o in probe.graph.output}
+    probe.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in existing)
+    options = register(ort.SessionOptions())
+    options.log_severity_level = 4  # failures are raised; what onnxruntime logs would come twice
+    if plain:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return session.run(names, feeds)
+    except _ORT_ERRORS as error:
+        raise VerifyError(f"{label} does not run: {error}") from error

@@ -119,3 +119,23 @@ def test_a_failed_verification_names_the_difference_and_leaves_no_output(tmp_pat
     assert result.exit_code != 0 and isinstance(result.exception, VerifyError)
     assert "layer1.0.conv1" in str(result.exception)
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_report_over_the_model_or_the_output_is_refused_before_anything_is_written(tmp_path):
+    model = save(tmp_path / "m.onnx")
+    before = model.read_bytes()
+    (tmp_path / "link.json").symlink_to(model)
+    for output, report in (("q.onnx", "m.onnx"), ("q.onnx", "link.json"), ("q.onnx", "q.onnx")):
+        arguments = ["optimize", str(model), "-o", str(tmp_path / output), "--report", str(tmp_path / report)]
+        refused = CliRunner().invoke(optimize, arguments[1:])
+        assert isinstance(refused.exception, UsageError) and "for the report alone" in str(refused.exception)
+        assert model.read_bytes() == before and not (tmp_path / "q.onnx").exists()
+
+
+def test_verifying_what_comes_back_as_it_is_says_so(tmp_path):
+    save(tmp_path / "m.onnx", size="3,3")
+    first = CliRunner().invoke(optimize, [str(tmp_path / "m.onnx"), "-o", str(tmp_path / "pa.onnx"), "-q"])
+    again = CliRunner().invoke(optimize, [str(tmp_path / "pa.onnx"), "-o", str(tmp_path / "b.onnx"), "--verify", "-q"])
+    assert first.exit_code == again.exit_code == 0
+    assert "nothing to verify" in again.stdout
+    assert (tmp_path / "b.onnx").read_bytes() == (tmp_path / "pa.onnx").read_bytes()

@@ -1,6 +1,8 @@
 """verify passes what is equal, names the first thing that isn't, and counts flips instead of hiding them."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -203,3 +205,23 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(UsageError, match="npz"):
         paconv.verify(REFERENCE, OPTIMIZED, tmp_path / "x.npz")
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(UsageError, match="at least one sample"):
+        paconv.verify(REFERENCE, OPTIMIZED, {"x": np.zeros((0, C, 9, 9), np.float32)})
+
+
+def test_an_optimized_model_is_no_reference():
+    with pytest.raises(VerifyError, match="optimized itself"):
+        paconv.verify(OPTIMIZED, OPTIMIZED)
+
+
+def test_a_piped_command_says_errors_in_one_line_and_nothing_else(tmp_path):
+    onnx.save(REFERENCE, tmp_path / "m.onnx")
+    onnx.save(damaged("conv2", "W", flip_bit), tmp_path / "bad.onnx")
+    command = [sys.executable, "-m", "paconv", "verify", "m.onnx", "bad.onnx"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("paconv: error: bad.onnx differs from m.onnx: layer 'conv2': weights")
+    assert done.stderr.count("\n") == 1
