@@ -53,8 +53,8 @@ def native_object(compiled: list[tuple[str, object]], level: Level, triple: str)
             if not function.is_declaration:
                 named = function.name == kernel._wrapper_name
                 function.linkage = "external" if named else "internal"
-                if named:
-                    function.name = symbol
+                if named:  # visible to the shim, not outside: two libraries in a process must not mix
+                    function.name, function.visibility = symbol, "hidden"
         for variable in part.global_variables:
             if not variable.is_declaration:
                 variable.linkage = "internal"

@@ -35,16 +35,20 @@ class Level:
         return re.sub(r"\W", "_", self.name)
 
 
+# Named one by one: gcc before 12 and clang don't know the levels themselves. No CPU has these without the rest.
+_V3 = ("avx2", "bmi", "bmi2", "fma")
+_V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+
 LEVELS = (
-    Level("x86-64-v2", "x86_64", "x86-64-v2", "", ("x86-64-v2",), 3),
-    Level("x86-64-v3", "x86_64", "x86-64-v3", "", ("x86-64-v3",), 6),
-    Level("x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", ("x86-64-v4",), 24),
+    Level("x86-64-v2", "x86_64", "x86-64-v2", "", ("sse4.2", "popcnt"), 3),
+    Level("x86-64-v3", "x86_64", "x86-64-v3", "", _V3, 6),
+    Level("x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", _V4, 24),
     Level(
         "x86-64-v4-vpopcntdq",
         "x86_64",
         "x86-64-v4",
         "-prefer-256-bit,+avx512vpopcntdq,+avx512bitalg,+avx512vnni",
-        ("x86-64-v4", "avx512vpopcntdq", "avx512bitalg", "avx512vnni"),
+        (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni"),
         28,
     ),
     Level("armv8-a", "aarch64", "generic", "+neon", (), 6),

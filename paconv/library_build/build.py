@@ -27,13 +27,13 @@ def build_library(target: Target, output: Path, progress: Callable[[str], None] 
     Raises PaconvError if there is no compiler or Numba, or a step fails; `output` is then left as it was.
     """
     if importlib.util.find_spec("numba") is None:
-        raise PaconvError('building the library needs Numba: pip install "paconv[build]"')
+        raise PaconvError('building the library needs Numba: pip install "numba>=0.61.2"')
     _need_compiler(target)
-    with tempfile.TemporaryDirectory() as temporary:
+    with replacing(output) as result, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _emit(target, folder, progress)
         levels = levels_of(target.architecture)
-        link_library(target, output, levels, [folder / f"{level.name}.o" for level in levels])
+        link_library(target, result, levels, [folder / f"{level.name}.o" for level in levels])
 
 
 def is_current(library: Path) -> bool:
@@ -59,8 +59,8 @@ def link_library(target: Target, output: Path, levels: Sequence[Level], objects:
 def _need_compiler(target: Target) -> str:
     compiler = target.compiler()
     if compiler is None:
-        wanted = " or ".join(target.compilers) or "clang"
-        raise PaconvError(f"building the library for {target.name} needs a C compiler: install {wanted}, or set CC")
+        wanted = "install gcc or clang, or set CC" if target.is_host else f"install {' or '.join(target.compilers)}"
+        raise PaconvError(f"building the library for {target.name} needs a C compiler: {wanted}")
     return compiler
 
 
@@ -68,13 +68,16 @@ def _emit(target: Target, folder: Path, progress: Callable[[str], None] | None) 
     root = str(Path(paconv.__file__).parent.parent)
     environment = os.environ | {"NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     command = [sys.executable, "-m", "paconv.library_build.emit", target.name, str(folder)]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         for line in process.stdout:
             if progress:
                 progress(line.strip())
-        error = process.stderr.read()
+        process.wait()
+        errors.seek(0)
+        error = errors.read()
     if process.returncode:
         raise PaconvError(f"compiling the kernels for {target.name} failed: {_last_line(error)}")
 

@@ -27,11 +27,18 @@ class Target:
     # onnxruntime unloads a library with its last session; its threads and installed kernels may outlive that
     link: tuple[str, ...] = ("-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--no-undefined", "-lpthread")
 
+    @property
+    def is_host(self) -> bool:
+        """Whether this Python runs on it."""
+        return self.name == host_name()
+
     def compiler(self) -> str | None:
-        """The compiler's command: CC for the host, else the first of `compilers` on the path; None if there is none."""
-        native = self.name == host_name()
-        names = (*((os.environ.get("CC", ""), "cc", "gcc", "clang") if native else ()), *self.compilers)
-        return next((n for n in names if n and shutil.which(n.split()[0])), None)
+        """The compiler's command: for the host CC if that is set; else the first one on the path, None if there is none."""
+        if self.is_host and os.environ.get("CC"):
+            names: tuple[str, ...] = (os.environ["CC"],)
+        else:
+            names = (*(("cc", "gcc", "clang") if self.is_host else ()), *self.compilers)
+        return next((n for n in names if shutil.which(n.split()[0])), None)
 
 
 _MACOS = ("-Wl,-undefined,error",)

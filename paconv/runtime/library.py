@@ -7,6 +7,7 @@ that this CPU runs, or the one that PACONV_CPU names. With PACONV_JIT=1 the kern
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import sys
 from functools import cache
@@ -28,6 +29,8 @@ def library_path() -> str:
     Raises PaconvError if it isn't built, or was built from other sources than those installed.
     """
     if os.environ.get("PACONV_JIT", "0") not in ("", "0"):
+        if importlib.util.find_spec("numba") is None:
+            raise PaconvError('PACONV_JIT=1 compiles kernels with Numba: pip install "numba>=0.61.2", or unset it')
         from paconv.runtime.jit import jit_library_path
 
         return jit_library_path()
@@ -45,7 +48,7 @@ def cpu_levels() -> list[str]:
 @cache
 def load_library() -> ctypes.CDLL:
     """The built library, checked against the sources. Raises PaconvError as library_path does."""
-    how = "`pip install .` or `paconv build-library` builds it; PACONV_JIT=1 does without"
+    how = "`pip install .` or `paconv build-library` builds it"
     if not BUILT.exists():
         raise PaconvError(f"the custom-op library {BUILT} isn't built: {how}")
     try:

@@ -118,6 +118,9 @@ def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
 
 def test_the_library_needs_nothing_but_an_old_c_library():
     symbols = subprocess.run(["nm", "-D", library_path()], capture_output=True, text=True, check=True).stdout
+    defined = {line.split()[-1] for line in symbols.splitlines() if " T " in line}
+    assert {"RegisterCustomOps", "paconv_kernel"} <= defined
+    assert not [s for s in defined if s.startswith(("paconv_x86_64", "paconv_armv8"))]  # no other library can take over
     undefined = [line.split()[-1] for line in symbols.splitlines() if " U " in line]
     assert not [s for s in undefined if s.startswith(("Py", "_Py", "NRT", "numba"))]
     versions = {tuple(map(int, s.split("@GLIBC_")[1].split("."))) for s in undefined if "@GLIBC_" in s}

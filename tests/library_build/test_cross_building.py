@@ -61,7 +61,8 @@ def job_of(case) -> tuple[bytes, slice, tuple]:
         taps=KH * KW, run=CW, M=M, N=N, E=inputs["v"].shape[1], v_rows=len(inputs["v"]), sign_rows=len(inputs["sign"]),
         alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]), code_bytes=inputs["W"].shape[1],
         weight_codes=len(a["weight_masks"]), has_alpha_0=int(inputs["alpha"][:, 0].any()),
-        gather_runs=-(-H * W // GATHER_RUN), has_beta_0=int(inputs["beta"][0] != 0), pixel_chunks=-(-OH * OW // PIXEL_CHUNK), block_chunks=1,
+        gather_runs=-(-H * W // GATHER_RUN),
+        has_beta_0=int(inputs["beta"][0] != 0), pixel_chunks=-(-OH * OW // PIXEL_CHUNK), block_chunks=1,
         blocks_per_task=OB,
     )  # fmt: skip
     fields, memory, where = np.zeros(len(F), np.int64), bytearray(), {}
