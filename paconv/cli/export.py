@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from paconv.errors import UsageError
 from paconv.input_shape import parse_shape
 
 __all__ = ["export"]
@@ -26,7 +25,12 @@ __all__ = ["export"]
 )
 @click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
 @click.option(
-    "--input-shape", metavar="CxHxW", help="Shape of the input without the batch [default: the checkpoint's]."
+    "--input-shape",
+    "input_shapes",
+    metavar="CxHxW",
+    multiple=True,
+    help="Shape of the input without the batch; once for each input, in the order of forward's arguments "
+    "[default: the checkpoint's].",
 )
 @click.option("--dynamic-size", is_flag=True, help="Leave height and width free, as the batch always is.")
 def export(
@@ -34,7 +38,7 @@ def export(
     output: Path | None,
     factory: str | None,
     trust_pickle: bool,
-    input_shape: str | None,
+    input_shapes: tuple[str, ...],
     dynamic_size: bool,
 ) -> None:
     """Write the PA model in MODEL.PT as ONNX, each quantizer a call of a model-local function.
@@ -46,19 +50,23 @@ def export(
       paconv export model.pt
       paconv export model.pt -o model.onnx --input-shape 3x224x224
       paconv export model.pt --model mypackage.nets:make_net
+      paconv export two_inputs.pt --model nets:make --input-shape 3x224x224 --input-shape 10
     """
-    shape = None if input_shape is None else parse_shape(input_shape)
+    shapes = tuple(map(parse_shape, input_shapes)) or None
     output = checkpoint.with_suffix(".onnx") if output is None else output
     console = Console(file=sys.stderr)  # this very stream: while torch exports, sys.stderr is another
     with console.status(f"exporting {checkpoint} ...") if console.is_terminal else nullcontext():
         # Loading torch takes seconds; what is wrong with the options is told before.
-        from paconv.checkpoint import load
         from paconv.checkpoint.factory import current_folder_importable, find_factory
         from paconv.to_onnx.exporter import export as export_model
 
         with current_folder_importable():
-            model = load(checkpoint, None if factory is None else find_factory(factory), trust_pickle=trust_pickle)
-            if output.exists() and output.samefile(checkpoint):
-                raise UsageError(f"{output}: the output would replace the checkpoint; give another name with -o")
-            done = export_model(model, output, shape, dynamic_size=dynamic_size)
+            done = export_model(
+                checkpoint,
+                output,
+                shapes,
+                dynamic_size=dynamic_size,
+                model=None if factory is None else find_factory(factory),
+                trust_pickle=trust_pickle,
+            )
     click.echo(f"{done.path}: {done.size / 1e6:.2f} MB, {done.quantized} quantized and {done.real} real convolutions")

@@ -6,7 +6,7 @@ frozen copy --torch.onnx.export--> exporter's graph --canonicalize, rename--> gr
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,18 +43,21 @@ class Exported:
 
 
 def export(
-    model: nn.Module | str | os.PathLike,
+    source: nn.Module | str | os.PathLike,
     path: str | os.PathLike,
     input_shape: Shape | Sequence[Shape] | None = None,
     *,
     opset: int = 18,
     dynamic_size: bool = False,
+    model: nn.Module | Callable[[], nn.Module] | None = None,
+    trust_pickle: bool = False,
 ) -> Exported:
-    """Write `model` to the ONNX file `path`, with one call of paconv.PAWeight or PAActivation for each quantizer.
+    """Write `source` to the ONNX file `path`, with one call of paconv.PAWeight or PAActivation for each quantizer.
 
-    model: a torch module, or the path of a checkpoint that `paconv.load(path)` reads. It is exported as in eval mode,
-    from a copy. input_shape: (C, H, W) without the batch, or one such shape for each input of `forward`; None is the
-    shape that the checkpoint carries. The batch is free; with dynamic_size height and width are too. opset: 18 to 20.
+    source: a torch module, or the path of a checkpoint, read as by `paconv.load(source, model, trust_pickle=...)`.
+    It is exported as in eval mode, from a copy. input_shape: (C, H, W) without the batch, or one such shape for each
+    input of `forward`; None is the shape that the checkpoint carries. The batch is free; with dynamic_size height and
+    width are too. opset: 18 to 20.
 
     The file has a layer's nodes and parameters under their torch names and needs nothing of paconv to run.
     Raises UsageError for bad options; CheckpointError for a bad checkpoint; ExportError for a model that torch can't
@@ -62,8 +65,18 @@ def export(
     """
     if opset not in IR_VERSIONS:
         raise UsageError(f"opset must be 18, 19 or 20; found {opset!r}")
+    if isinstance(source, nn.Module):
+        if model is not None or trust_pickle:
+            raise UsageError("model and trust_pickle tell how to read a checkpoint; found a torch module to export")
+    elif not isinstance(source, (str, os.PathLike)):
+        raise UsageError(f"expected a torch module or the path of a checkpoint; found {type(source).__name__}")
     with replacing(path) as temporary:
-        module = model if isinstance(model, nn.Module) else load(model)
+        if isinstance(source, nn.Module):
+            module = source
+        else:
+            module = load(source, model, trust_pickle=trust_pickle)
+            if os.path.exists(path) and os.path.samefile(source, path):
+                raise UsageError(f"{path}: the output would replace the checkpoint; give another name")
         if input_shape is None:
             input_shape = getattr(module, "paconv_input_shape", None)
         if input_shape is None:

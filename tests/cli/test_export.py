@@ -28,6 +28,10 @@ def make():
     import late_import_of_the_factory
     return Net()
 
+class TwoInputs(Net):
+    def forward(self, x, weights):
+        return super().forward(x) * weights
+
 number = 3
 def makes_a_number():
     return 3
@@ -97,6 +101,15 @@ def test_output_shape_and_dynamic_size_can_be_given(paconv_command, checkpoint):
     assert dims("a.onnx") == ["batch", 1, 16, 24]
     assert paconv_command("export", "model.pt", "-o", "b.onnx", "--input-shape", "1,16,24", "--dynamic-size")[0] == 0
     assert dims("b.onnx") == ["batch", 1, "height", "width"]
+
+
+def test_each_input_has_its_shape_in_the_order_of_forward(paconv_command, user_checkpoint):
+    shapes = ("--input-shape", "3x9x10", "--input-shape", "2")
+    code, _, err = paconv_command("export", "user.pt", "--model", "user_nets:TwoInputs", *shapes)
+    assert (code, err) == (0, "")
+    inputs = onnx.load("user.onnx").graph.input
+    assert [i.name for i in inputs] == ["x", "weights"]
+    assert [[d.dim_value for d in i.type.tensor_type.shape.dim][1:] for i in inputs] == [[3, 9, 10], [2]]
 
 
 def test_a_users_model_is_made_by_a_function_of_the_current_folder(paconv_command, user_checkpoint):

@@ -12,10 +12,10 @@ from torch import nn
 
 import paconv
 import paconv.models
-from paconv.errors import ExportError, PaconvError, UsageError
+from paconv.errors import CheckpointError, ExportError, PaconvError, UsageError
 from paconv.nn import PAActivation, PAConv2d, freeze_
 from paconv.to_onnx import exporter, frozen_copy
-from tests.to_onnx.nets import make_residual
+from tests.to_onnx.nets import Residual, make_residual
 
 SHAPE = (3, 16, 16)
 
@@ -412,3 +412,26 @@ def test_the_shape_in_a_checkpoint_serves_for_the_export(tmp_path):
     done = paconv.export(tmp_path / "model.pt", tmp_path / "model.onnx")
     assert (done.path, done.quantized, done.real) == (tmp_path / "model.onnx", 8, 1)
     assert run(done.path, torch.zeros(3, 1, 8, 8))[0].shape == (3, 10)
+
+
+def test_a_checkpoint_is_read_with_the_code_of_its_model_or_with_trust(tmp_path, model, path):
+    paconv.save(model, tmp_path / "model.pt", SHAPE)
+    paconv.export(tmp_path / "model.pt", tmp_path / "model.onnx", model=Residual)
+    assert (tmp_path / "model.onnx").read_bytes() == path.read_bytes()
+    torch.save(model, tmp_path / "pickled.pt")
+    with pytest.raises(CheckpointError, match="trust_pickle=True"):
+        paconv.export(tmp_path / "pickled.pt", tmp_path / "pickled.onnx", SHAPE)
+    paconv.export(tmp_path / "pickled.pt", tmp_path / "pickled.onnx", SHAPE, trust_pickle=True)
+    assert (tmp_path / "pickled.onnx").read_bytes() == path.read_bytes()
+
+
+def test_what_is_exported_is_a_module_or_a_checkpoint_elsewhere(tmp_path, model):
+    paconv.save(model, tmp_path / "model.pt", SHAPE)
+    with pytest.raises(UsageError, match="would replace the checkpoint"):
+        paconv.export(tmp_path / "model.pt", tmp_path / "model.pt", model=Residual)
+    with pytest.raises(UsageError, match="expected a torch module or the path of a checkpoint; found int"):
+        paconv.export(3, tmp_path / "m.onnx", SHAPE)
+    for options in ({"model": Residual}, {"trust_pickle": True}):
+        with pytest.raises(UsageError, match="tell how to read a checkpoint; found a torch module"):
+            paconv.export(model, tmp_path / "m.onnx", SHAPE, **options)
+    assert [f.name for f in tmp_path.iterdir()] == ["model.pt"]
