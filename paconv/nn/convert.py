@@ -43,23 +43,27 @@ def convert(
     """A copy of `model` whose nn.Conv2d are approximated by M weight planes and N activation planes.
 
     M: 2, 4, 6 or 8. N: 1..8, or None for full-precision activations. Stay real: linear layers; the first
-    convolution; the last layer, where that is a convolution; depthwise convolutions (`first`, `last`,
-    `depthwise` = "pa" converts them); and what `keep` names: layers or the modules that hold them, * and ?
-    allowed. Convolutions that read the same tensor, be it once with and once without a ReLU, share one
-    PAActivation; it is `rectified` if all of them read what a ReLU left. `endpoints`, `lambda_w`: see PAWeight;
-    `lambda_a`, `lambda_delta`: PAActivation. `input_shape` (C, H, W), without the batch, is needed only where
-    torch.fx can't trace the model: then a forward of zeros shows the order of layers and what they read. Without
-    it nothing is known of that: no PAActivation is shared or rectified.
+    convolution and any other that reads an input of the model; the last layer, where that is a convolution;
+    depthwise convolutions (`first`, `last`, `depthwise` = "pa" converts them); and what `keep` names: layers or the
+    modules that hold them, * and ? allowed. Convolutions that read the same tensor, be it once with and once without
+    a ReLU, share one PAActivation; it is `rectified` if all of them read what a ReLU left. `endpoints`, `lambda_w`:
+    see PAWeight; `lambda_a`, `lambda_delta`: PAActivation. `input_shape` (C, H, W), without the batch, is needed only
+    where torch.fx can't trace the model: then a forward of zeros shows the order of layers and what they read.
+    Without it nothing is known of that: no PAActivation is shared or rectified.
     `paconv.nn.conversion_report` tells what was changed and what was left, and why.
 
-    Raises UsageError for bad options, a `keep` that names nothing, a model already converted, or nothing to
-    convert.
+    Raises UsageError for a `model` that is no module, bad options, a `keep` that names nothing, a model already
+    converted, or nothing to convert.
     """
+    if not isinstance(model, nn.Module):
+        is_class = isinstance(model, type)
+        found = f"the class {model.__name__}; call it" if is_class else f"{type(model).__name__} ({model!r})"
+        raise UsageError(f"model: expected a torch.nn.Module, found {found}")
     check_planes(M, N)
     for option, value in (("first", first), ("last", last), ("depthwise", depthwise)):
         if value not in _POLICIES:
             raise UsageError(f"{option} must be 'real' or 'pa'; found {value!r}")
-    keep = [keep] if isinstance(keep, str) else list(keep)
+    keep = _checked_names(keep)
     for name, module in model.named_modules():
         if isinstance(module, PAConv2d):
             raise UsageError(f"the model is already converted: {name} is a PAConv2d; convert its float parent instead")
@@ -141,6 +145,14 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
         raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
 
 
+def _checked_names(keep: Iterable[str] | str) -> list[str]:
+    names = [keep] if isinstance(keep, str) or not isinstance(keep, Iterable) else list(keep)
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"keep: expected names of layers or modules, found {type(name).__name__} ({name!r})")
+    return names
+
+
 def _apply(model: nn.Module, config: dict) -> nn.Module:
     """Replace, in `model`, what config["plan"] names."""
     modules = dict(model.named_modules())
@@ -174,6 +186,7 @@ def _spared(
     """Layers that stay real: name -> (code, reason)."""
     order = (*reading.executed, *reading.unreached)
     first_conv = next((name for name in order if not isinstance(layers[name], nn.Linear)), None)
+    outermost = {first_conv, *reading.outermost}
     last_layer = reading.executed[-1] if reading.executed else None
     spared = {}
     for name in order:
@@ -182,8 +195,9 @@ def _spared(
             spared[name] = reason
         elif any(_names(pattern, name) for pattern in keep):
             spared[name] = "kept-by-name", "named in keep"
-        elif name == first_conv and first == "real":
-            spared[name] = "first-layer", "the first convolution stays real (first='pa' converts it)"
+        elif name in outermost and first == "real":
+            which = "the first convolution" if name == first_conv else "a convolution of an input"
+            spared[name] = "first-layer", f"{which} stays real (first='pa' converts it)"
         elif name == last_layer and last == "real":
             spared[name] = "last-layer", "the last layer stays real (last='pa' converts it)"
         elif depthwise == "real" and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:

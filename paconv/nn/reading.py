@@ -37,22 +37,27 @@ _RELU_MODULES = (nn.ReLU,)
 @dataclass(frozen=True)
 class Reading:
     """executed: names of LAYERS in the order they run. unreached: the others, as defined. sources: for the
-    layers that read one and the same tensor whenever they run, a key of that tensor. rectified: the layers that
-    read what a ReLU left (paconv.nn.rectified) whenever they run. how: "traced", "recorded" or "defined".
+    layers that read one and the same tensor whenever they run, a key of that tensor. outermost: the layers that
+    read an input of the model at least once. rectified: the layers that read what a ReLU left (paconv.nn.rectified)
+    whenever they run. how: "traced", "recorded" or "defined".
     """
 
     executed: tuple[str, ...]
     unreached: tuple[str, ...]
     sources: dict[str, Hashable]
+    outermost: frozenset[str]
     rectified: frozenset[str]
     how: str
 
 
 class _Run(NamedTuple):
-    """A layer ran: it read the tensor with the key `source`; `rectified`: a ReLU left that."""
+    """A layer ran: it read the tensor with the key `source`; `outermost`: an input of the model; `rectified`: what
+    a ReLU left.
+    """
 
     name: str
     source: Hashable
+    outermost: bool
     rectified: bool
 
 
@@ -67,7 +72,7 @@ def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Readin
     if runs is None and input_shape is not None:
         runs, how = _recorded(model, tuple(input_shape)), "recorded"
     if runs is None:
-        return Reading(tuple(names), (), {}, frozenset(), "defined")
+        return Reading(tuple(names), (), {}, frozenset(), frozenset(), "defined")
     executed = tuple(dict.fromkeys(run.name for run in runs))
     unreached = tuple(name for name in names if name not in executed)
     keys: dict[str, set[Hashable]] = {}
@@ -75,7 +80,8 @@ def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Readin
         keys.setdefault(run.name, set()).add(run.source)
     sources = {name: found.pop() for name, found in keys.items() if len(found) == 1}
     rectified = frozenset(executed) - {run.name for run in runs if not run.rectified}
-    return Reading(executed, unreached, sources, rectified, how)
+    outermost = frozenset(run.name for run in runs if run.outermost)
+    return Reading(executed, unreached, sources, outermost, rectified, how)
 
 
 def _traced(model: nn.Module) -> list[_Run] | None:
@@ -91,7 +97,9 @@ def _traced(model: nn.Module) -> list[_Run] | None:
     for node in graph.nodes:
         if node.op == "call_module" and isinstance(modules[node.target], LAYERS):
             x = node.all_input_nodes[0]
-            runs.append(_Run(names[id(modules[node.target])], _source(x, modules).name, x in rectified))
+            source = _source(x, modules)
+            name = names[id(modules[node.target])]
+            runs.append(_Run(name, source.name, source.op == "placeholder", x in rectified))
     return runs
 
 
@@ -109,6 +117,7 @@ def _source(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
 def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[_Run]:
     watched = copy.deepcopy(model).eval()
     like = next(watched.parameters(), torch.zeros(()))
+    given = torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
     seen: list[Tensor] = []  # kept alive, so that no two tensors have one id
     rectified = RectifiedTensors()
     runs: list[_Run] = []
@@ -117,7 +126,7 @@ def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[_Run]:
         def hook(_, args: tuple, kwargs: dict) -> None:
             x = args[0] if args else kwargs["input"]
             seen.append(x)
-            runs.append(_Run(name, (id(x), x._version), x in rectified))
+            runs.append(_Run(name, (id(x), x._version), x is given, x in rectified))
 
         layer.register_forward_pre_hook(hook, with_kwargs=True)
 
@@ -126,7 +135,7 @@ def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> list[_Run]:
             watch(name, module)
     try:
         with torch.no_grad(), rectified:
-            watched(torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device))
+            watched(given)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise UsageError(f"the model does not take one input of shape {(1, *input_shape)}: {error}") from error
     return runs

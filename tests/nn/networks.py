@@ -97,6 +97,21 @@ class Untraceable(nn.Module):
         return self.head((self.b(x) + self.down(x)).mean((2, 3)))
 
 
+class TwoStems(nn.Module):
+    """Two inputs, each with a stem of its own; the second stem reads its input through a ReLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem_x = nn.Conv2d(3, 8, 3, padding=1)
+        self.stem_y = nn.Conv2d(1, 8, 3, padding=1)
+        self.body = nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x, y):
+        z = F.relu(self.stem_x(x)) + F.relu(self.stem_y(F.relu(y)))
+        return self.head(self.body(z).mean((2, 3)))
+
+
 def mobile_block() -> nn.Sequential:
     """Stem, depthwise, pointwise, grouped, and a convolution as classifier."""
     return nn.Sequential(

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 import paconv
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn import PAConv2d, conversion_report, convert, convert_from_config
-from tests.nn.networks import FunctionalResNet, PreActivation, TwoRelus, Untraceable, mobile_block
+from tests.nn.networks import FunctionalResNet, PreActivation, TwoRelus, TwoStems, Untraceable, mobile_block
 
 
 def converted_names(model: nn.Module) -> list[str]:
@@ -76,6 +76,26 @@ def test_depthwise_stays_real_grouped_is_converted_and_a_convolution_as_last_lay
     everything = convert(mobile_block(), 4, 5, first="pa", last="pa", depthwise="pa")
     assert converted_names(everything) == ["0", "3", "6", "9", "12"]
     assert everything(torch.randn(1, 3, 8, 8)).shape == (1, 10)
+
+
+def test_every_convolution_of_an_input_is_a_first_one():
+    model = convert(TwoStems(), 4, 5)
+    assert kept(model) == {"stem_x": "first-layer", "stem_y": "first-layer", "head": "linear"}
+    assert "stem_y  first-layer: a convolution of an input stays real" in str(conversion_report(model))
+    assert converted_names(convert(TwoStems(), 4, 5, first="pa")) == ["stem_x", "stem_y", "body"]
+
+
+def test_every_convolution_of_the_input_is_a_first_one_in_a_recorded_forward_too():
+    class Branches(Untraceable):
+        def __init__(self):
+            super().__init__()
+            self.side = nn.Conv2d(3, 2, 1)
+
+        def forward(self, x):
+            return super().forward(x) + self.side(x).mean((2, 3))
+
+    model = convert(Branches(), 4, 5, input_shape=(3, 8, 8))
+    assert kept(model) == {"stem": "first-layer", "head": "linear", "side": "first-layer"}
 
 
 @pytest.mark.parametrize("keep", ["block1", ["block1.*"], ["block?.a", "*.b"], ("classify", "block2.shortcut")])
@@ -273,6 +293,8 @@ def test_a_converted_model_is_not_converted_again():
         ({"first": "float"}, "first must be 'real' or 'pa'"),
         ({"endpoints": "uniform"}, "endpoints must be one of paper, lloyd"),
         ({"lambda_delta": 0}, "lambda_delta must be a positive number"),
+        ({"keep": 3}, r"keep: expected names of layers or modules, found int \(3\)"),
+        ({"keep": ["stem", 1]}, r"keep: expected names of layers or modules, found int \(1\)"),
         ({"keep": "*"}, "no convolution to convert"),
     ],
 )
@@ -285,3 +307,12 @@ def test_options_without_meaning_are_refused(options, message):
 def test_a_model_without_a_convolution_to_convert_is_refused(model):
     with pytest.raises(UsageError, match="no convolution to convert"):
         convert(model, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "model, found",
+    [(3, r"int \(3\)"), (None, r"NoneType \(None\)"), (FunctionalResNet, "the class FunctionalResNet; call it")],
+)
+def test_what_is_no_model_is_refused(model, found):
+    with pytest.raises(UsageError, match=f"model: expected a torch.nn.Module, found {found}"):
+        convert(model)
