@@ -33,7 +33,7 @@ class Target:
         return self.name == host_name()
 
     def compiler(self) -> str | None:
-        """The compiler's command: for the host CC if that is set; else the first one on the path, None if there is none."""
+        """The compiler's command: CC for the host if it is set, else the first one on the path. None: there is none."""
         if self.is_host and os.environ.get("CC"):
             names: tuple[str, ...] = (os.environ["CC"],)
         else:
