@@ -16,7 +16,7 @@ from pathlib import Path
 from paconv.errors import PaconvError
 from paconv.kernels import native
 
-__all__ = ["BUILT", "cpu_levels", "library_path", "load_library"]
+__all__ = ["BUILT", "active_level", "cpu_levels", "library_path", "load_library"]
 
 _SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 BUILT = Path(__file__).resolve().parent / f"libpaconv{_SUFFIX}"
@@ -28,7 +28,7 @@ def library_path() -> str:
 
     Raises PaconvError if it isn't built, or was built from other sources than those installed.
     """
-    if os.environ.get("PACONV_JIT", "0") not in ("", "0"):
+    if _jit():
         if importlib.util.find_spec("numba") is None:
             raise PaconvError('PACONV_JIT=1 compiles kernels with Numba: pip install "numba>=0.61.2", or unset it')
         from paconv.runtime.jit import jit_library_path
@@ -43,6 +43,15 @@ def cpu_levels() -> list[str]:
     text = ctypes.create_string_buffer(1024)
     load_library().paconv_levels(0, text, len(text))
     return text.value.decode().split()
+
+
+def active_level() -> str:
+    """The level of the kernels that sessions get: PACONV_CPU's, or the highest; "jit" under PACONV_JIT=1."""
+    return "jit" if _jit() else os.environ.get("PACONV_CPU") or cpu_levels()[0]
+
+
+def _jit() -> bool:
+    return os.environ.get("PACONV_JIT", "0") not in ("", "0")
 
 
 @cache

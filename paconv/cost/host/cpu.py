@@ -10,7 +10,8 @@ from pathlib import Path
 import onnxruntime as ort
 
 import paconv
-import paconv.kernels
+from paconv.kernels import native
+from paconv.runtime.library import active_level
 
 __all__ = ["cpu_name", "host_identity", "integer_instructions"]
 
@@ -40,7 +41,8 @@ def host_identity(threads: int) -> dict[str, str | int]:
         "threads": threads,
         "onnxruntime": ort.__version__,
         "paconv": paconv.__version__,
-        "kernels": _kernel_sources(),
+        "kernels": native.fingerprint(),
+        "level": active_level(),
     }
 
 
@@ -53,12 +55,3 @@ def _cpu() -> dict[str, str]:
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 
-
-@cache
-def _kernel_sources() -> str:
-    """Fingerprint of the kernels' sources."""
-    folder = Path(paconv.kernels.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".c", ".h")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
