@@ -181,7 +181,7 @@ def _print_sweep(
     host = model_for(on_host, grid) if on_host.host else None
     points = sweep(network, by, stored, keep_real, host)
     if plot is not None:
-        plot_sweep(points, plot, source, host)
+        plot_sweep(points, plot, source, stored, host)
     _print(style, sweep_data(points, source, by, stored, host), sweep_table(points, source, by, stored, host))
 
 

@@ -22,13 +22,15 @@ class Cost:
     """Counts of a layer or a network. Costs add up.
 
     binary_weights: B; real_parameters: R (weights, biases, 2 a batch-norm channel); binary_bits: stored for
-    B; macs: all multiply-accumulates, of which real_macs with real operands; bit_operations: AND + popcount
-    per bit; multiplications, comparisons: the elementwise part of binary layers, real MACs not included.
+    B; index_bits: the same weights as level indexes, whatever the storage; macs: all multiply-accumulates, of
+    which real_macs with real operands; bit_operations: AND + popcount per bit; multiplications, comparisons:
+    the elementwise part of binary layers, real MACs not included.
     """
 
     binary_weights: int = 0
     real_parameters: int = 0
     binary_bits: int = 0
+    index_bits: int = 0
     macs: int = 0
     real_macs: int = 0
     bit_operations: int = 0
@@ -49,6 +51,11 @@ class Cost:
     @property
     def bits(self) -> int:
         return self.real_bits + self.binary_bits
+
+    @property
+    def level_index_bits(self) -> int:
+        """Memory with binary weights as the indexes of their levels, as an optimized model stores them."""
+        return self.real_bits + self.index_bits
 
     @property
     def float_bits(self) -> int:
@@ -137,6 +144,7 @@ def _layer_cost(layer: Layer, by: Rule, stored: Storage, is_first: bool, compare
         binary_weights=layer.weights,
         real_parameters=layer.other_parameters,
         binary_bits=stored.bits_per_weight(planes) * layer.weights,
+        index_bits=storage("level-index").bits_per_weight(planes) * layer.weights,
         macs=macs,
     )
     if planes.N is None:

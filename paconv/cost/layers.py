@@ -147,3 +147,8 @@ class Network:
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
+
+    @property
+    def planes(self) -> tuple[Planes, ...]:
+        """The different planes of the binary layers, in the order of execution."""
+        return tuple(dict.fromkeys(layer.planes for layer in self.layers if layer.planes is not None))

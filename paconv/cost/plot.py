@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paconv.cost.host.model import HostModel
+from paconv.cost.rules import Storage
 from paconv.cost.sweep import PLANES_N, Point, beaten
 from paconv.errors import UsageError
 from paconv.files import replacing
@@ -14,12 +15,14 @@ from paconv.files import replacing
 __all__ = ["plot_sweep"]
 
 _FORMATS = (".png", ".svg")
+_STORED = {"planes": " (M bits a binary weight, as in the paper)", "level-index": " (as in an optimized model)"}
 
 
 def plot_sweep(
-    points: Sequence[Point], path: str | os.PathLike, source: str, host: HostModel | None = None
+    points: Sequence[Point], path: str | os.PathLike, source: str, stored: Storage, host: HostModel | None = None
 ) -> None:
-    """Draw a curve for each N through the points of rising M, to the file `path`. host: the one that the points'
+    """Draw a curve for each N through the points of rising M, to the file `path`. stored: the
+    storage that their memory is counted by; host: the one that the points'
     latencies are predicted for; points that another one beats (paconv.cost.sweep) are hollow then.
 
     Raises UsageError for a file that is neither .png nor .svg, or without matplotlib.
@@ -45,7 +48,7 @@ def plot_sweep(
             f"{source} as PA with M weight and N activation planes\n"
             f"latency predicted for {host.identity['cpu']}, threads {host.threads}"
         )
-    axes.set_xlabel("memory [Mbit]")
+    axes.set_xlabel(f"memory [Mbit], storage {stored.name}{_STORED.get(stored.name, '')}")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     # A fixed salt and no date: the same sweep gives the same file.

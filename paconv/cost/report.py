@@ -7,6 +7,7 @@ from typing import Any
 
 from paconv.cost.count import Cost, LayerCost, NetworkCost
 from paconv.cost.layers import BATCH_NORM, Layer
+from paconv.cost.rules import STORAGES
 from paconv.cost.tables import Column, Table, exact, grouped, ratio, significant
 
 __all__ = ["BRIEF_COLUMNS", "COLUMNS", "as_brief_table", "as_csv_table", "as_data", "as_table"]
@@ -54,7 +55,8 @@ BRIEF_COLUMNS = (
 """What fits a terminal of 120 columns, in units and four digits; COLUMNS has every figure whole."""
 
 _FIGURES = (
-    "binary_weights", "real_parameters", "real_bits", "binary_bits", "bits", "float_bits", "memory_saving", "macs",
+    "binary_weights", "real_parameters", "real_bits", "binary_bits", "bits", "level_index_bits", "float_bits",
+    "memory_saving", "macs",
     "real_macs", "bit_operations", "bitwise_ops", "multiplications", "comparisons", "flops", "float_flops", "speedup",
 )  # fmt: skip
 
@@ -157,6 +159,11 @@ def _summary(counted: NetworkCost) -> list[str]:
             f"({ratio(totals.memory_saving)}): {totals.real_parameters:,} real parameters, "
             f"{totals.binary_weights:,} binary weights"
         )
+    if counted.storage.name == "planes" and any(p.scheme == "pa" for p in network.planes):
+        lines.append(
+            f"an optimized pa.onnx stores level indexes: {totals.level_index_bits / 1e6:.2f} Mbit "
+            "(--storage level-index); the M planes above are the paper's accounting"
+        )
     if totals.flops:
         lines.append(
             f"Flops {grouped(totals.flops)} of {totals.float_flops:,} in full precision ({ratio(totals.speedup)}), "
@@ -196,6 +203,7 @@ def _provenance(counted: NetworkCost) -> dict[str, str]:
         "real_parameters": parameters,
         "real_bits": real,
         "float_bits": real,
+        "level_index_bits": STORAGES["level-index"].provenance,
         **{name: counted.storage.provenance for name in ("binary_bits", "bits", "memory_saving")},
         "bitwise_ops": words,
         **{name: counted.rule.provenance for name in ("multiplications", "comparisons", "flops", "speedup")},

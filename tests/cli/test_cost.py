@@ -63,6 +63,7 @@ def test_json_has_layers_and_totals_that_agree_in_each_form(models, run):
     assert TOTALS <= set(totals)
     assert totals == found["optimized"]["totals"]
     assert (totals["bits"], totals["flops"]) == (61_654_272, 690_406_912)
+    assert totals["level_index_bits"] == 50_496_768
     assert all(isinstance(totals[name], int) for name in TOTALS)
     convs = [layer for layer in found["optimized"]["layers"] if layer["kind"].startswith("conv")]
     assert len(convs) == 20
@@ -95,6 +96,7 @@ def test_the_table_shows_totals_what_is_not_counted_and_where_figures_come_from(
     assert (code, err) == (0, "")
     for text in ("layer1.0.conv1", "conv pa 4x5", "690,406,912", "6.07x", "61.65 Mbit", "20 batch norms"):
         assert text in out
+    assert "an optimized pa.onnx stores level indexes: 50.50 Mbit (--storage level-index)" in out
     assert "not counted (nodes): Add 8, Flatten 1, GlobalAveragePool 1, MaxPool 1, Relu 9\n" in out
     assert "provenance: folded batch norms and biases are inferred" in out
 

@@ -51,32 +51,32 @@ def test_layers_can_be_kept_real_throughout():
 def test_table_and_data_show_the_same_points(points):
     text = plain(sweep_table(points, "net", rule(), storage()))
     data = sweep_data(points, "net", rule(), storage())
-    assert "full" in text and "61.65" in text and "provenance" in text
+    assert "full" in text and "61.65" in text and "50.50" in text and "provenance" in text
     assert data["points"][-1]["N"] == "full"
-    assert {"M", "N", "bits", "memory_saving", "flops", "speedup"} == set(data["points"][0])
+    assert {"M", "N", "bits", "level_index_bits", "memory_saving", "flops", "speedup"} == set(data["points"][0])
 
 
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_a_picture_is_written(points, tmp_path, suffix, start):
     path = tmp_path / f"sweep.{suffix}"
-    plot_sweep(points, path, "net")
+    plot_sweep(points, path, "net", storage())
     assert path.read_bytes().startswith(start)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_the_same_sweep_gives_the_same_svg(points, tmp_path):
     for name in ("a.svg", "b.svg"):
-        plot_sweep(points, tmp_path / name, "net")
+        plot_sweep(points, tmp_path / name, "net", storage())
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_a_picture_of_another_kind_is_refused(points, tmp_path):
     with pytest.raises(UsageError, match=r"--plot: expected a file ending in \.png or \.svg; found sweep\.gif"):
-        plot_sweep(points, tmp_path / "sweep.gif", "net")
+        plot_sweep(points, tmp_path / "sweep.gif", "net", storage())
 
 
 def test_without_matplotlib_the_error_says_what_to_install(points, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'paconv\[plot\]'"):
-        plot_sweep(points, tmp_path / "sweep.png", "net")
+        plot_sweep(points, tmp_path / "sweep.png", "net", storage())
     assert not list(tmp_path.iterdir())
