@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from paconv.cost.count import Cost, LayerCost, NetworkCost
-from paconv.cost.layers import BATCH_NORM, Layer
+from paconv.cost.counting import counting
+from paconv.cost.layers import BATCH_NORM, Layer, Network
 from paconv.cost.rules import STORAGES
 from paconv.cost.tables import Column, Table, exact, grouped, ratio, significant
 
@@ -77,11 +78,12 @@ def figures(cost: Cost) -> dict[str, Any]:
 
 def as_data(counted: NetworkCost, source: str) -> dict[str, Any]:
     """The whole report as plain data for JSON. source: what was counted, e.g. the file's name."""
-    network = counted.network
+    network, how = counted.network, counting(counted.network, counted.rule)
     return {
         "source": source,
         "batch": network.batch,
-        "rule": {"name": counted.rule.name, "meaning": counted.rule.meaning},
+        **_scheme(network),
+        "rule": {"name": how.name.removeprefix("rule "), "meaning": how.meaning},
         "storage": {"name": counted.storage.name, "meaning": counted.storage.meaning},
         "layers": [{**_row(item), **figures(item.cost), **_extra(item.layer)} for item in counted.layers],
         "totals": {"weights": sum(item.layer.weights for item in counted.layers), **figures(counted.totals)},
@@ -114,7 +116,7 @@ def as_csv_table(counted: NetworkCost, source: str) -> Table:
     """The report for a program: a row for each batch norm too, and the rules that made the figures in a last
     column.
     """
-    origin = f"counted; rule {counted.rule.name}: {counted.rule.meaning}; storage {counted.storage.name}"
+    origin = f"counted; {counting(counted.network, counted.rule)}; storage {counted.storage.name}"
     rows = [{**_row(item), "provenance": origin} for item in counted.layers]
     rows.append({**_total(counted), "provenance": origin})
     return Table(source, (*COLUMNS, Column("provenance", "provenance")), rows, totals=1)
@@ -150,6 +152,16 @@ def _extra(layer: Layer) -> dict[str, Any]:
     }
 
 
+def _scheme(network: Network) -> dict[str, Any]:
+    """The scheme of the network's binary layers with M and N (None for full), "mixed" where they differ."""
+    planes = network.planes
+    if not planes:
+        return {"scheme": "float", "M": None, "N": None}
+    if len(planes) > 1:
+        return {"scheme": "mixed", "M": None, "N": None}
+    return {"scheme": planes[0].scheme, "M": planes[0].M, "N": planes[0].N}
+
+
 def _summary(counted: NetworkCost) -> list[str]:
     network, totals = counted.network, counted.totals
     lines = []
@@ -174,7 +186,7 @@ def _summary(counted: NetworkCost) -> list[str]:
     for held in network.uncounted_parameters:
         lines.append(f"not counted: {held.count:,} parameters {held.tensor} of {held.op} {held.node}")
     lines.append(
-        f"rule {counted.rule.name}: {counted.rule.meaning}. storage {counted.storage.name}: {counted.storage.meaning}"
+        f"{counting(network, counted.rule)}. storage {counted.storage.name}: {counted.storage.meaning}"
     )
     return [*lines, *_origin(counted)]
 
@@ -183,7 +195,7 @@ def _origin(counted: NetworkCost) -> list[str]:
     lines = [
         "provenance: shapes, weights and MACs are counted from the model; that 64 bit operations are one is the "
         f"paper's convention; binary bits are {counted.storage.provenance}; mults and comparisons are "
-        f"{counted.rule.provenance}; nothing is measured"
+        f"{counting(counted.network, counted.rule).provenance}; nothing is measured"
     ]
     if counted.network.inferred:
         lines.append(f"provenance: {counted.network.inferred}")
@@ -194,6 +206,7 @@ def _provenance(counted: NetworkCost) -> dict[str, str]:
     """Figure -> where it comes from."""
     parameters = counted.network.inferred or "counted from the model"
     real = f"{parameters}; 32 bits a parameter, as in the paper"
+    elementwise = counting(counted.network, counted.rule).provenance
     words = "counted from shapes; 64 bit operations are one, as in the paper"
     shapes = ("weights", "binary_weights", "output_shape", "macs", "real_macs", "bit_operations", "float_flops")
     return {
@@ -206,5 +219,5 @@ def _provenance(counted: NetworkCost) -> dict[str, str]:
         "level_index_bits": STORAGES["level-index"].provenance,
         **{name: counted.storage.provenance for name in ("binary_bits", "bits", "memory_saving")},
         "bitwise_ops": words,
-        **{name: counted.rule.provenance for name in ("multiplications", "comparisons", "flops", "speedup")},
+        **{name: elementwise for name in ("multiplications", "comparisons", "flops", "speedup")},
     }

@@ -81,6 +81,26 @@ def test_a_float_model_costs_what_it_is_and_what_pa_would_cost(models, run):
     assert json.loads(out)["totals"]["bits"] == 106_284_288
 
 
+@pytest.mark.parametrize(
+    ("options", "planes", "words"),
+    [
+        (("bireal",), ("bireal", 1, 1), "Bi-Real Net has 0 multiplications per output"),
+        (("xnor",), ("xnor", 1, 1), "XNOR-Net has 2 multiplications per output"),
+        (("xnor", "--mul-per-output", 3), ("xnor", 1, 1), "; but 3 multiplications per output (given)"),
+        (("float",), ("float", None, None), "no layer is binary"),
+        (("pa", "-M", 8, "-N", "full"), ("pa", 8, None), "activations are full precision"),
+        (("abc",), ("abc", 5, 5), "M*N multiplications per output"),
+    ],
+)
+def test_the_report_names_the_scheme_and_tells_its_own_counting(models, run, options, planes, words):
+    data = json.loads(run("cost", models["float"], "--scheme", *options, "--format", "json")[1])
+    assert (data["scheme"], data["M"], data["N"]) == planes
+    assert words in data["rule"]["meaning"]
+    text = run("cost", models["float"], "--scheme", *options)[1]
+    assert words in " ".join(text.split())
+    assert ("rule text" in text) == (planes[0] == "abc")
+
+
 def test_rule_storage_and_numbers_are_options(models, run):
     def totals(*options):
         return json.loads(run("cost", models["exported"], "--format", "json", *options)[1])["totals"]
