@@ -58,7 +58,7 @@ def latency_table(network: Network, times: Mapping[str, float], source: str) -> 
     """Latency of each layer and of the network; times: operation -> T, symbols where missing."""
     variants = _variants(network)
     columns = [Column("name", "layer", left=True), Column("n", "n", read=lambda n: f"{n:,}")]
-    columns += [Column(title, title) for title in variants]
+    columns += [Column(title, title, csv_key=f"{title} (formula of Table 8)") for title in variants]
     rows: list[dict[str, Any]] = []
     for layers in zip(*variants.values(), strict=True):
         if layers[0].kind != BATCH_NORM:

@@ -31,6 +31,13 @@ COLUMNS = (
     Column("speedup", "speedup", read=ratio),
 )
 
+_CSV_COLUMNS = (
+    Column("nodes", "nodes"),
+    Column("held_parameters", "held parameters"),
+    Column("provenance", "provenance"),
+)
+"""What CSV has beside COLUMNS; the first two are of rows that aren't counted."""
+
 _THOUSAND, _MILLION = 1_000, 1_000_000
 
 
@@ -113,13 +120,25 @@ def as_table(counted: NetworkCost, source: str) -> Table:
 
 
 def as_csv_table(counted: NetworkCost, source: str) -> Table:
-    """The report for a program: a row for each batch norm too, and the rules that made the figures in a last
-    column.
+    """The report for a program: a row for each batch norm too, rows of kind "not counted" for what the total (last)
+    leaves out, and the rules that made the figures in a last column.
     """
     origin = f"counted; {counting(counted.network, counted.rule)}; storage {counted.storage.name}"
     rows = [{**_row(item), "provenance": origin} for item in counted.layers]
+    rows += _not_counted(counted.network)
     rows.append({**_total(counted), "provenance": origin})
-    return Table(source, (*COLUMNS, Column("provenance", "provenance")), rows, totals=1)
+    return Table(source, (*COLUMNS, *_CSV_COLUMNS), rows, totals=1)
+
+
+def _not_counted(network: Network) -> list[dict[str, Any]]:
+    """A row for each type of op, and one for each tensor of parameters that such an op holds."""
+    same = {"kind": "not counted", "provenance": "not counted"}
+    ops = [{"name": op, "nodes": number, **same} for op, number in network.uncounted_ops.items()]
+    held = [
+        {"name": f"{held.op} {held.node}: {held.tensor}", "held_parameters": held.count, **same}
+        for held in network.uncounted_parameters
+    ]
+    return [*ops, *held]
 
 
 def _total(counted: NetworkCost) -> dict[str, Any]:

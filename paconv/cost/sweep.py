@@ -81,16 +81,17 @@ def beaten(point: Point, points: Sequence[Point]) -> bool:
 _COLUMNS = (
     Column("M", "M"),
     Column("N", "N"),
-    Column("bits", "memory [Mbit]", "counted", lambda bits: f"{bits / 1e6:.2f}"),
-    Column("memory_saving", "saving", "counted", ratio),
-    Column("level_index_bits", "level index [Mbit]", "counted", lambda bits: f"{bits / 1e6:.2f}"),
-    Column("flops", "Flops", "counted", lambda flops: f"{float(flops):.4g}"),
-    Column("speedup", "speedup", "counted", ratio),
+    Column("bits", "memory [Mbit]", "counted", lambda bits: f"{bits / 1e6:.2f}", csv_key="bits_counted"),
+    Column("memory_saving", "saving", "counted", ratio, csv_key="memory_saving_counted"),
+    Column("level_index_bits", "level index [Mbit]", "counted", lambda bits: f"{bits / 1e6:.2f}",
+           csv_key="level_index_bits_counted"),
+    Column("flops", "Flops", "counted", lambda flops: f"{float(flops):.4g}", csv_key="flops_counted"),
+    Column("speedup", "speedup", "counted", ratio, csv_key="speedup_counted"),
 )
 
 _HOST_COLUMNS = (
-    Column("latency", "latency [ms]", PREDICTED, milliseconds),
-    Column("beaten", "", PREDICTED, lambda beaten: "beaten" if beaten else ""),
+    Column("latency", "latency [ms]", PREDICTED, milliseconds, csv_key="latency_predicted_s"),
+    Column("beaten", "", PREDICTED, lambda beaten: "beaten" if beaten else "", csv_key="beaten_predicted"),
 )
 
 

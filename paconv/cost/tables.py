@@ -51,7 +51,8 @@ def exact(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Column:
-    """key: name in JSON and CSV; provenance: where its figures come from; read: value -> what a person sees.
+    """key: name in the rows, and in CSV unless `csv_key` says more (unit, provenance); provenance: where its figures
+    come from; read: value -> what a person sees.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Column:
     provenance: str = ""
     read: Callable[[Any], str] = str
     left: bool = False
+    csv_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ def markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The rows as CSV, exact values, a header line of column keys."""
+    """The rows as CSV, exact values, a header line of the columns' names in CSV."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([c.key for c in table.columns])
+    writer.writerow([c.csv_key or c.key for c in table.columns])
     for row in table.rows:
         writer.writerow(["" if row.get(c.key) is None else exact(row[c.key]) for c in table.columns])
     return buffer.getvalue()

@@ -131,8 +131,21 @@ def test_the_table_fits_120_columns_and_markdown_has_whole_figures(models, run):
 def test_csv_has_a_row_a_layer_and_a_total(models, run):
     rows = list(csv.DictReader(io.StringIO(run("cost", models["exported"], "--format", "csv")[1])))
     assert rows[-1]["name"] == "total" and rows[-1]["flops"] == "690406912"
-    assert sum(int(row["macs"]) for row in rows[:-1]) == int(rows[-1]["macs"])
+    left_out = {row["name"]: row["nodes"] for row in rows if row["kind"] == "not counted"}
+    assert left_out["Relu"] == "17" and left_out["MaxPool"] == "1"
+    counted = [row for row in rows[:-1] if row["kind"] != "not counted"]
+    assert sum(int(row["macs"]) for row in counted) == int(rows[-1]["macs"])
     assert "rule text" in rows[0]["provenance"]
+
+
+def test_csv_of_latency_and_sweep_says_in_its_header_where_figures_come_from(models, run):
+    header = run("cost", models["optimized"], "--latency", "--format", "csv")[1].splitlines()[0]
+    assert header.endswith("pa 4x5 (formula of Table 8)")
+    header = run("cost", models["float"], "--sweep", "--format", "csv")[1].splitlines()[0]
+    assert header.split(",") == [
+        "M", "N", "bits_counted", "memory_saving_counted", "level_index_bits_counted", "flops_counted",
+        "speedup_counted",
+    ]  # fmt: skip
 
 
 def test_markdown_is_a_pipe_table(models, run):

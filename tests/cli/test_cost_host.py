@@ -72,7 +72,8 @@ def test_every_format_of_the_prediction_can_be_printed(models, run, cached):
     assert "predicted, not measured" in text and "provenance: " in text
     assert run("cost", models["optimized"], "--host", "--format", "markdown")[1].startswith("### Latency of")
     rows = list(csv.DictReader(io.StringIO(run("cost", models["optimized"], "--host", "--format", "csv")[1])))
-    assert rows[-1]["name"] == "total" and float(rows[1]["bit_planes"]) > 0
+    assert rows[-1]["name"] == "total" and float(rows[1]["bit_planes_predicted_s"]) > 0
+    assert " at 4x5;" in " ".join(text.split()) and "at 2x1" not in text
 
 
 def test_a_float_model_is_predicted_under_pa(models, run, cached):

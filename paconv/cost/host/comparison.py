@@ -114,10 +114,13 @@ def comparison_table(host: HostModel, compared: Comparison, source: str) -> Tabl
     for kernel in KERNELS:
         if any(kernel.name in row for _, row in compared.layers):
             columns += [
-                Column(f"{kernel.name}_predicted", f"{kernel.title}\npredicted", PREDICTED, milliseconds),
-                Column(f"{kernel.name}_measured", "\nmeasured", "measured", milliseconds),
-                Column(f"{kernel.name}_error", "\nerror", "", lambda error: f"{error:+.1%}"),
-            ]
+                Column(f"{kernel.name}_predicted", f"{kernel.title}\npredicted", PREDICTED, milliseconds,
+                       csv_key=f"{kernel.name}_predicted_s"),
+                Column(f"{kernel.name}_measured", "\nmeasured", "measured", milliseconds,
+                       csv_key=f"{kernel.name}_measured_s"),
+                Column(f"{kernel.name}_error", "\nerror", "", lambda error: f"{error:+.1%}",
+                       csv_key=f"{kernel.name}_predicted_error"),
+            ]  # fmt: skip
     rows: list[dict[str, Any]] = []
     for layer, row in compared.layers:
         cells: dict[str, Any] = {"name": layer.name, "output_shape": "x".join(map(str, layer.output_shape[1:]))}

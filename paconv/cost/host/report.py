@@ -90,9 +90,12 @@ def host_table(host: HostModel, network: Network, source: str) -> Table:
         Column("kind", "kind", left=True),
         Column("output_shape", "output", left=True),
         Column("macs", "MACs", read=grouped),
-        *(Column(k.name, f"{k.title}\n[ms]", PREDICTED, milliseconds) for k in KERNELS),
-        Column("fastest", "wins", PREDICTED),
-        Column("against_float", "vs float", PREDICTED, ratio),
+        *(
+            Column(k.name, f"{k.title}\n[ms]", PREDICTED, milliseconds, csv_key=f"{k.name}_predicted_s")
+            for k in KERNELS
+        ),
+        Column("fastest", "wins", PREDICTED, csv_key="fastest_predicted"),
+        Column("against_float", "vs float", PREDICTED, ratio, csv_key="against_float_predicted"),
     ]
     rows = [_row(host, layer) for layer in network if layer.kind != BATCH_NORM]
     for row in rows:
@@ -124,7 +127,12 @@ def host_notes(host: HostModel, network: Network) -> list[str]:
     missing = network_seconds(host, network)[1]
     if missing:
         lines.append(f"not predicted, and not in the totals: {', '.join(missing)}")
-    bits = ", ".join(f"{rate / 1e9:,.0f}e9 at {planes}" for planes, rate in rates["bit_operations"].items() if rate)
+    used = {f"{planes.M}x{planes.N}" for planes in network.planes}
+    bits = ", ".join(
+        f"{rate / 1e9:,.0f}e9 at {planes}"
+        for planes, rate in rates["bit_operations"].items()
+        if rate and planes in used
+    )
     reached = [("AND+popcount bit operations", bits)]
     reached += [
         (name, f"{rates[key] / 1e9:,.0f}e9")
