@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,10 @@ from paconv.cost.tables import Table, markdown, plain, to_csv, to_json
 from paconv.errors import UsageError
 
 __all__ = ["cost"]
+
+
+_PIPE_WIDTH = 118
+"""Columns of a report's notes where there is no terminal to fit."""
 
 
 class _Number(click.ParamType):
@@ -186,5 +192,12 @@ def _print_sweep(
 
 
 def _print(style: str, data: dict[str, Any], table: Table) -> None:
-    writers = {"table": plain, "markdown": markdown, "csv": to_csv}
-    click.echo(to_json(data) if style == "json" else writers[style](table), nl=False)
+    if style == "table":
+        text = plain(table, _note_width())
+    else:
+        text = to_json(data) if style == "json" else {"markdown": markdown, "csv": to_csv}[style](table)
+    click.echo(text, nl=False)
+
+
+def _note_width() -> int:
+    return shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if sys.stdout.isatty() else _PIPE_WIDTH

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from textwrap import fill
 from typing import Any
 
 from rich import box
@@ -80,8 +81,10 @@ class Table:
         return ["" if row.get(c.key) is None else c.read(row[c.key]) for c in self.columns]
 
 
-def plain(table: Table) -> str:
-    """The table as text in its natural width, notes below. A title may have several lines."""
+def plain(table: Table, note_width: int | None = None) -> str:
+    """The table as text in its natural width, notes below, broken into lines of `note_width` columns if given. A
+    title may have several lines.
+    """
     made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0) if table.narrow else (0, 1))
     for column in table.columns:
         made.add_column(Text(column.title), justify="left" if column.left else "right", no_wrap=True)
@@ -93,7 +96,12 @@ def plain(table: Table) -> str:
     buffer = io.StringIO()
     Console(file=buffer, width=width, color_system=None).print(made)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
-    return "\n".join([table.title, *lines, *table.notes]).rstrip() + "\n"
+    notes = table.notes if note_width is None else [_broken(note, note_width) for note in table.notes]
+    return "\n".join([table.title, *lines, *notes]).rstrip() + "\n"
+
+
+def _broken(note: str, width: int) -> str:
+    return fill(note, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def markdown(table: Table) -> str:

@@ -128,6 +128,12 @@ def test_the_table_fits_120_columns_and_markdown_has_whole_figures(models, run):
     assert "115,605,504" in run("cost", models["optimized"], "--format", "markdown")[1]
 
 
+@pytest.mark.parametrize("options", [(), ("--sweep",), ("--scheme", "xnor")])
+def test_no_line_of_a_report_is_wider_than_120_columns(models, run, options):
+    out = run("cost", models["float"], *options)[1]
+    assert max(map(len, out.splitlines())) <= 120
+
+
 def test_csv_has_a_row_a_layer_and_a_total(models, run):
     rows = list(csv.DictReader(io.StringIO(run("cost", models["exported"], "--format", "csv")[1])))
     assert rows[-1]["name"] == "total" and rows[-1]["flops"] == "690406912"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 from paconv.cost.tables import Column, Table, exact, grouped, markdown, plain, ratio, significant, to_csv, to_json
@@ -32,6 +33,13 @@ def test_plain_text_has_title_cells_and_notes():
     lines = plain(TABLE).splitlines()
     assert lines[0] == "Things" and lines[-1] == "a note"
     assert "1,234,567" in plain(TABLE) and "2.50x" in plain(TABLE) and "0.50" in plain(TABLE)
+
+
+def test_notes_are_broken_into_lines_of_a_width_without_losing_a_word():
+    note = "one two-three " * 20
+    lines = plain(replace(TABLE, notes=(note,)), 40).splitlines()[8:]
+    assert len(lines) > 5 and max(map(len, lines)) <= 40
+    assert " ".join(lines).split() == note.split()
 
 
 def test_markdown_is_a_pipe_table():
