@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 
-from paconv.cli.console import progress_console
+from paconv.cli.console import progress_bar
 from paconv.kernels.levels import levels_of
 from paconv.library_build.build import build_library as build
 from paconv.library_build.targets import TARGETS, find_target, host_target
@@ -38,9 +37,7 @@ def build_library(target: str | None, output: Path | None) -> None:
     chosen = find_target(target) if target else host_target()
     default = BUILT if chosen == host_target() else Path(f"libpaconv-{chosen.name}{chosen.suffix}")
     output = output or default
-    console = progress_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"kernels for {chosen.name}", total=len(levels_of(chosen.architecture)))
-        build(chosen, output, progress=lambda level: bar.advance(task))
-    levels = ", ".join(level.name for level in levels_of(chosen.architecture))
-    click.echo(f"{output}: {output.stat().st_size:,} bytes, kernels for {levels}")
+    names = [level.name for level in levels_of(chosen.architecture)]
+    with progress_bar(f"kernels for {chosen.name}") as update:
+        build(chosen, output, progress=lambda level: update(level, names.index(level) + 1, len(names)))
+    click.echo(f"{output}: {output.stat().st_size:,} bytes, kernels for {', '.join(names)}")

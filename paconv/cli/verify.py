@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from paconv.cli.console import output_console, progress_console
+from paconv.cli.console import output_console, progress_bar
 from paconv.errors import VerifyError
 from paconv.verification.end_to_end import EndToEnd
 from paconv.verification.verify import VerifyResult
@@ -49,16 +48,8 @@ def verify(reference: Path, optimized: Path, inputs: Path | None, batch: int, se
 
 def run_verify(reference, optimized, inputs=None, **options) -> VerifyResult:
     """paconv.verify with a progress bar on stderr."""
-    console = progress_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("verify", total=None)
-        return verify_models(
-            reference,
-            optimized,
-            inputs,
-            progress=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
-            **options,
-        )
+    with progress_bar("verify") as update:
+        return verify_models(reference, optimized, inputs, progress=update, **options)
 
 
 def print_result(result: VerifyResult) -> None:

@@ -74,6 +74,8 @@ def deploy(
         raise UsageError(f"served at: expected an absolute path in the server's file system, found {served_at!r}")
     options = TritonOptions(max_batch_size, tuple(preferred_batch_sizes), max_queue_delay, instances, threads)
 
+    if library is None and os.environ.get("PACONV_JIT", "0") not in ("", "0"):
+        raise UsageError("PACONV_JIT=1 makes a library for its own process only; unset it, or give --library")
     what = read_signature(path)
     shipped = _library_to_ship(library) if what.needs_library else None
     machine = None if shipped is None else library_machine(shipped)
@@ -101,8 +103,6 @@ def _checked_name(name: str) -> str:
 def _library_to_ship(library: str | os.PathLike | None) -> Path:
     if library is not None:
         return Path(library)
-    if os.environ.get("PACONV_JIT", "0") not in ("", "0"):
-        raise UsageError("PACONV_JIT=1 makes a library for its own process only; unset it, or give --library")
     from paconv.runtime.library import library_path  # a model without PABitConv can do without
 
     return Path(library_path())

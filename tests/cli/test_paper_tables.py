@@ -59,4 +59,4 @@ def test_markdown_has_a_heading_for_each_table():
 @pytest.mark.parametrize("delay", ["nan", "inf", "0", "-1", "fast"])
 def test_a_delay_that_is_no_finite_number_above_0_is_refused(delay):
     refused = CliRunner().invoke(paper_tables, ["--t-and", delay])
-    assert refused.exit_code == 2 and "expected a finite number above 0" in refused.stderr
+    assert refused.exit_code == 2 and "expected a finite number above 0" in refused.output
