@@ -12,17 +12,14 @@ from dataclasses import dataclass
 
 import onnx
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from paconv.errors import ModelError
 from paconv.model_io import load_model
 from paconv.ops import DOMAIN
-from paconv.runtime.session import register
+from paconv.runtime.session import ORT_ERRORS, register
 
 __all__ = ["Signature", "TensorSpec", "read_signature"]
 
-_ORT_ERRORS = tuple(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception))
-"""onnxruntime's exceptions have no base class of their own."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def read_signature(path: str | os.PathLike) -> Signature:
         register(options)
     try:
         session = ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except _ORT_ERRORS as error:
+    except ORT_ERRORS as error:
         raise ModelError(f"{path}: onnxruntime refuses it: {error}") from error
     return Signature(
         tuple(_spec(arg, f"{path}: input") for arg in session.get_inputs()),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from paconv.runtime.library import library_path
 
-__all__ = ["InferenceSession", "register"]
+__all__ = ["ORT_ERRORS", "InferenceSession", "register"]
+
+ORT_ERRORS = tuple(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception))
+"""onnxruntime's exceptions, which have no base class of their own."""
 
 
 def register(session_options: ort.SessionOptions) -> ort.SessionOptions:

@@ -7,16 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from paconv.errors import VerifyError
 from paconv.ops import DOMAIN
-from paconv.runtime.session import register
+from paconv.runtime.session import ORT_ERRORS, register
 
 __all__ = ["OpenModel", "run_model"]
-
-_ORT_ERRORS = tuple(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception))
-"""onnxruntime's exceptions have no base class of their own."""
 
 
 class OpenModel:
@@ -94,5 +90,5 @@ def _run(
     try:
         session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return session.run(names, feeds)
-    except _ORT_ERRORS as error:
+    except ORT_ERRORS as error:
         raise VerifyError(f"{label} does not run: {error}") from error
