@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-__all__ = ["FIELDS", "GATHER_RUN", "F", "LANES", "PIXEL_CHUNK", "field_enum"]
+__all__ = [
+    "CODING_HEAD",
+    "FIELDS",
+    "GATHER_RUN",
+    "LANES",
+    "LOW_ZERO",
+    "MAX_CODE_WINDOW",
+    "MAX_LEVELS",
+    "PIXEL_CHUNK",
+    "QUAD",
+    "F",
+    "field_enum",
+]
 
 LANES = 16
 """Output channels in one vector: 16 words of 32 bits."""
@@ -18,11 +30,27 @@ PIXEL_CHUNK = 64
 GATHER_RUN = 64
 """Pixels that one task of gather.py packs."""
 
+QUAD = 4
+"""Channels whose level codes share a word."""
+
+CODING_HEAD = 5
+"""Values in `coding` before those of the rows of alpha."""
+
+LOW_ZERO = 128
+"""What is added to an activation's low digit, so that it is an unsigned byte."""
+
+MAX_LEVELS = 256
+"""Most levels of weights or activations."""
+
+MAX_CODE_WINDOW = (2**31 - 1) // (2 * 255 * 127)
+"""Most products in a window whose two mixed dot products certainly fit int32."""
+
 FIELDS = {
     # tensors of one call
     "x": "X (B, C, H, W) float32",
     "y": "Y (B, O, OH, OW) float32, or counts (B, M, N, O, OH, OW) int32",
-    "words": "activation words (B, G, Hp, Wp, CW, N) uint32",
+    "words": "activation words (B, G, Hp, Wp, CW, N, or D for codes) uint32",
+    "sums": "(B, G, Hp, Wp, 2) int32: sums of the codes' digits",
     "tap_offsets": "(taps,) int64: bytes from a window's first word to each run of words",
     # constant inputs
     "codes": "W (R, code_bytes) uint8",
@@ -35,8 +63,12 @@ FIELDS = {
     "weight_masks": "(weight_codes,) uint8",
     "level_masks": "(E+1,) uint8",
     # made once by weights.py
-    "weight_words": "(G*OB, KH*KW*CW, M, LANES) uint32",
-    "phi": "(G*OB, M*N, LANES) float32: scale_o * alpha_i * beta_j",
+    "coding": "(CODING_HEAD + alpha_rows,) float64: q, r, two errors, zero, then p of each row",
+    "level_codes": "(E+1,) uint32: digit 0 in bits 0..7, digit 1 in bits 16..23",
+    "correction": "(G*OB, 2, LANES) float32: factors of the sums of digits",
+    "zero_dots": "(G*OB, 2, LANES) int32: the dot products of a window of activation 0",
+    "weight_words": "(G*OB, KH*KW*CW, M, or D for codes, LANES) uint32",
+    "phi": "(G*OB, M*N, or D for codes, LANES) float32: factors of the counts or dot products",
     "base": "(G*OB, LANES) float32: bias",
     "offset_alpha": "(G*OB, LANES) float32: scale_o * alpha_0",
     "offset_taps": "(G*OB, KH*KW, LANES) float32: scale_o * beta_0 * sum over the tap's weights",
@@ -49,12 +81,12 @@ FIELDS = {
     "PT": "top padding", "PL": "left padding", "Hp": "padded rows", "Wp": "padded columns",
     "DH": "vertical dilation", "DW": "horizontal dilation",
     "taps": "runs of words in a window", "run": "words (of N planes) in a run",
-    "M": "weight planes", "N": "activation planes", "E": "endpoints",
+    "M": "weight planes", "N": "activation planes", "E": "endpoints", "D": "digits of a level code",
     "v_rows": "1 or C", "sign_rows": "1 or C", "alpha_rows": "1 or O",
     "R": "bits of a weight code", "code_bytes": "bytes of a row of codes", "weight_codes": "number of weight masks",
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work
-    "accumulate": "address of accumulate.py's function for (M, N)", "tile": "pixels of its tile",
+    "accumulate": "address of the accumulate function", "tile": "pixels of its tile",
     "gather_runs": "tasks of gather.py for an image's group",
     "pixel_chunks": "tasks along the output pixels", "block_chunks": "tasks along the lane blocks",
     "blocks_per_task": "lane blocks of one task",

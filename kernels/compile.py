@@ -17,27 +17,30 @@ from paconv.kernels.accumulate import ACCUMULATE_SIGNATURE
 from paconv.kernels.levels import Level
 from paconv.kernels.registry import KERNELS
 
-__all__ = ["compile_kernel", "host_budget", "native_object"]
+__all__ = ["compile_kernel", "host_registers", "native_object"]
 
 _TASK = types.void(types.voidptr, types.uintp)
 
 
-def host_budget() -> int:
-    """The accumulator budget (see kernels/levels.py) of the CPU that Numba compiles for."""
+def host_registers() -> tuple[int, bool]:
+    """(accumulator budget, whether there is AVX-512 VNNI) of the CPU that Numba compiles for; see kernels/levels.py."""
     features = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    return 28 if "+avx512vpopcntdq" in features else 24 if "+avx512f" in features else 6
+    budget = 28 if "+avx512vpopcntdq" in features else 24 if "+avx512f" in features else 6
+    return budget, "+avx512vnni" in features
 
 
-def compile_kernel(name: str, M: int, N: int, budget: int, *, cache: bool = False):
+def compile_kernel(name: str, variant: tuple[int, int], budget: int, vnni: bool, *, cache: bool = False):
     """Compile a kernel: Numba's cfunc object, whose `.address` is its address in this process.
 
-    M, N and budget matter only to kernels made for each (M, N).
+    variant, budget and vnni matter only to kernels that have variants.
     """
     kernel = KERNELS[name]
     function = getattr(import_module(kernel.module), kernel.function)
     signature = _TASK
-    if kernel.per_planes:
-        function, signature = function(M, N, budget), ACCUMULATE_SIGNATURE
+    if kernel.variants:
+        signature = ACCUMULATE_SIGNATURE
+        codes = name == "accumulate_codes"
+        function = function(variant[0], budget, vnni) if codes else function(*variant, budget)
     return cfunc(signature, error_model="numpy", boundscheck=False, cache=cache)(function)
 
 

@@ -30,6 +30,11 @@ class Level:
     budget: int
 
     @property
+    def vnni(self) -> bool:
+        """Whether byte dot products are one AVX-512 instruction."""
+        return "+avx512vnni" in self.features
+
+    @property
     def symbol(self) -> str:
         """The name as part of a C identifier."""
         return re.sub(r"\W", "_", self.name)

@@ -9,17 +9,24 @@ from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
 
-__all__ = ["KERNELS", "Kernel", "plane_pairs"]
+__all__ = ["CHOICES", "KERNELS", "Choice", "Kernel", "plane_pairs"]
+
+
+def plane_pairs() -> list[tuple[int, int]]:
+    """Every (M, N) that bit-plane kernels exist for."""
+    return [(M, N) for M in range(1, MAX_PLANES + 1) for N in range(1, MAX_PLANES + 1)]
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel's name, where its source is, and whether there is one for each (M, N) (made by a factory)."""
+    """A kernel's name, where its source is, and its `variants`: none for a task; for an accumulate function, which a
+    factory makes, the pairs (M, N) or (D, D) that it is made for.
+    """
 
     name: str
     module: str
     function: str
-    per_planes: bool = False
+    variants: tuple[tuple[int, int], ...] = ()
 
 
 KERNELS = {
@@ -29,11 +36,35 @@ KERNELS = {
         Kernel("gather", "paconv.kernels.gather", "gather"),
         Kernel("conv", "paconv.kernels.conv", "conv"),
         Kernel("counts", "paconv.kernels.conv", "conv_counts"),
-        Kernel("accumulate", "paconv.kernels.accumulate", "make_accumulate", per_planes=True),
+        Kernel("accumulate", "paconv.kernels.accumulate", "make_accumulate", tuple(plane_pairs())),
+        Kernel("prepare_coding", "paconv.kernels.coding", "prepare_coding"),
+        Kernel("prepare_codes", "paconv.kernels.code_weights", "prepare_codes"),
+        Kernel("gather_codes", "paconv.kernels.gather_codes", "gather_codes"),
+        Kernel("conv_codes", "paconv.kernels.conv_codes", "conv_codes"),
+        Kernel("accumulate_codes", "paconv.kernels.accumulate_codes", "make_accumulate_codes", ((1, 1), (2, 2))),
     )
 }
 
 
-def plane_pairs() -> list[tuple[int, int]]:
-    """Every (M, N) that kernels exist for."""
-    return [(M, N) for M in range(1, MAX_PLANES + 1) for N in range(1, MAX_PLANES + 1)]
+@dataclass(frozen=True)
+class Choice:
+    """A way to run a PABitConv node.
+
+    name: what the session configuration entry "paconv.kernel", or PACONV_KERNEL, calls it. error: most that an output
+    may be off, as a fraction of the layer's largest output, beside float32's rounding; 0 for the reference's own
+    integers (kernels/finish.py has the rounding bound), infinity where nothing is promised.
+    """
+
+    name: str
+    error: float
+    summary: str
+
+
+CHOICES = {
+    c.name: c
+    for c in (
+        Choice("planes", 0.0, "AND and popcount of bit planes: the reference's integers"),
+        Choice("codes", 2e-5, "integer dot products of level codes, cost independent of M and N"),
+        Choice("codes-fast", float("inf"), "integer dot products of one-byte level codes, opt-in"),
+    )
+}

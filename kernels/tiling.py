@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MAX_TILE", "MAX_TILE_COUNTS", "Tiling", "tiling"]
+__all__ = ["MAX_CODE_TILE", "MAX_TILE", "MAX_TILE_COUNTS", "Tiling", "code_tile", "tiling"]
 
 MAX_TILE = 8
 """Most pixels in a tile."""
 
 MAX_TILE_COUNTS = 64
 """Most counts P*M*N in a tile: one pixel of M = N = 8."""
+
+
+MAX_CODE_TILE = 16
+"""Most pixels in a tile of level codes."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,9 @@ def tiling(M: int, N: int, budget: int) -> Tiling:
 def _split(count: int, parts: int) -> list[int]:
     """`count` in `parts` nearly equal sizes, the larger first."""
     return [count // parts + (k < count % parts) for k in range(parts)]
+
+
+def code_tile(D: int, budget: int) -> int:
+    """Pixels of a tile of level codes of D digits: D accumulators each, beside D weight vectors; a divisor of 16."""
+    fits = max(1, (budget - 2) // D)
+    return max(pixels for pixels in (1, 2, 4, 8, MAX_CODE_TILE) if pixels <= fits and pixels * D <= MAX_CODE_TILE)

@@ -1,7 +1,8 @@
 """The C shim between onnxruntime and the kernels, and the headers that tie it to the rest.
 
-`shim.c` and `ort.h` are written by hand. `tables_header()` derives the op's names, types and limits from paconv.ops
-and the argument slots from paconv.kernels.arguments; `levels_header()` lists the kernels that are linked in.
+The C sources and `ort.h`, `platform.h` and `rates.h` are written by hand. `tables_header()` derives the op's names,
+types and limits from paconv.ops and the argument slots from paconv.kernels.arguments; `levels_header()` lists the
+kernels that are linked in.
 """
 
 from __future__ import annotations
@@ -14,17 +15,28 @@ from pathlib import Path
 import paconv
 from paconv import bits, ops
 from paconv.bits import MAX_PLANES, WORD_BITS
-from paconv.kernels.arguments import GATHER_RUN, LANES, PIXEL_CHUNK, field_enum
+from paconv.kernels.arguments import (
+    CODING_HEAD,
+    GATHER_RUN,
+    LANES,
+    LOW_ZERO,
+    MAX_CODE_WINDOW,
+    PIXEL_CHUNK,
+    QUAD,
+    field_enum,
+)
 from paconv.kernels.levels import Level
-from paconv.kernels.registry import KERNELS, plane_pairs
-from paconv.kernels.tiling import tiling
+from paconv.kernels.rates import rates_of
+from paconv.kernels.registry import CHOICES, KERNELS
+from paconv.kernels.tiling import code_tile, tiling
 from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
-__all__ = ["FOLDER", "SHIM", "fingerprint", "kernel_symbol", "levels_header", "library_info", "tables_header"]
+__all__ = ["FOLDER", "SOURCES", "fingerprint", "kernel_symbol", "levels_header", "library_info", "tables_header"]
 
 FOLDER = Path(__file__).resolve().parent
-SHIM = FOLDER / "shim.c"
+SOURCES = tuple(sorted(FOLDER.glob("*.c")))
+"""The C sources of a library."""
 
 
 @cache
@@ -43,10 +55,10 @@ def library_info() -> str:
     return f"{paconv.__version__} {OPSET_VERSION} {fingerprint()}"
 
 
-def kernel_symbol(level: Level, name: str, M: int = 0, N: int = 0) -> str:
+def kernel_symbol(level: Level, name: str, variant: tuple[int, int] = (0, 0)) -> str:
     """C name of a linked kernel."""
-    planes = f"_{M}_{N}" if KERNELS[name].per_planes else ""
-    return f"paconv_{level.symbol}_{name}{planes}"
+    suffix = f"_{variant[0]}_{variant[1]}" if KERNELS[name].variants else ""
+    return f"paconv_{level.symbol}_{name}{suffix}"
 
 
 def levels_header(levels: Sequence[Level]) -> str:
@@ -62,9 +74,13 @@ def levels_header(levels: Sequence[Level]) -> str:
 
 def _declarations(level: Level) -> list[str]:
     arguments = ", ".join(["int64_t"] * 7)
-    tasks = [f"void {kernel_symbol(level, k.name)}(void *, size_t);" for k in KERNELS.values() if not k.per_planes]
-    planes = [f"void {kernel_symbol(level, 'accumulate', M, N)}({arguments});" for M, N in plane_pairs()]
-    return [*tasks, *planes, f"static int runs_{level.symbol}(void) {{ {_support_test(level)} }}"]
+    tasks = [f"void {kernel_symbol(level, k.name)}(void *, size_t);" for k in KERNELS.values() if not k.variants]
+    accumulates = [
+        f"void {kernel_symbol(level, k.name, variant)}({arguments});"
+        for k in KERNELS.values()
+        for variant in k.variants
+    ]
+    return [*tasks, *accumulates, f"static int runs_{level.symbol}(void) {{ {_support_test(level)} }}"]
 
 
 def _support_test(level: Level) -> str:
@@ -78,17 +94,22 @@ def _support_test(level: Level) -> str:
 
 
 def _entry(level: Level) -> str:
-    rows, tiles = [], []
-    for M in range(1, MAX_PLANES + 1):
-        names = (kernel_symbol(level, "accumulate", M, N) for N in range(1, MAX_PLANES + 1))
-        sizes = (str(tiling(M, N, level.budget).pixels) for N in range(1, MAX_PLANES + 1))
-        rows.append(f"{{0, {', '.join(names)}}}")
-        tiles.append(f"{{0, {', '.join(sizes)}}}")
-    tasks = ", ".join(kernel_symbol(level, n) for n in ("prepare_weights", "gather", "conv", "counts"))
-    return (
-        f'{{"{level.name}", runs_{level.symbol}, {tasks},\n {{{{0}}, {", ".join(rows)}}},\n '
-        f"{{{{0}}, {', '.join(tiles)}}}}},\n"
-    )
+    """Initializer of a Level."""
+    rates = rates_of(level)
+    parts = [f'.name = "{level.name}", .supported = runs_{level.symbol}']
+    for kernel in KERNELS.values():
+        if not kernel.variants:
+            parts.append(f".{kernel.name} = {kernel_symbol(level, kernel.name)}")
+    for M, N in KERNELS["accumulate"].variants:
+        parts.append(f".accumulate[{M}][{N}] = {kernel_symbol(level, 'accumulate', (M, N))}")
+        parts.append(f".tile[{M}][{N}] = {tiling(M, N, level.budget).pixels}")
+        parts.append(f".rates.planes[{M}][{N}] = {rates.planes[M, N]:.6g}")
+    for variant in KERNELS["accumulate_codes"].variants:
+        D = variant[0]
+        parts.append(f".accumulate_codes[{D}] = {kernel_symbol(level, 'accumulate_codes', variant)}")
+        parts.append(f".code_tile[{D}] = {code_tile(D, level.budget)}")
+        parts.append(f".rates.codes[{D}] = {rates.codes[D]:.6g}")
+    return "{" + ",\n ".join(parts) + "},\n"
 
 
 def tables_header() -> str:
@@ -99,11 +120,16 @@ def tables_header() -> str:
         "WORD_BITS": WORD_BITS,
         "PIXEL_CHUNK": PIXEL_CHUNK,
         "GATHER_RUN": GATHER_RUN,
+        "QUAD": QUAD,
+        "CODING_HEAD": CODING_HEAD,
+        "LOW_ZERO": LOW_ZERO,
+        "MAX_CODE_WINDOW": MAX_CODE_WINDOW,
         "MAX_PLANES": MAX_PLANES,
         "MAX_ENDPOINTS": MAX_ENDPOINTS,
         "MAX_WINDOW": MAX_WINDOW,
         "MAX_PAD": MAX_PAD,
     }
+    choices = ["CHOICE_" + name.replace("-", "_") for name in CHOICES]
     inputs, attributes = [t.name for t in op.inputs], [a.name for a in op.attributes]
     parts = [
         "/* Generated from paconv/ops and paconv/kernels/arguments.py. */",
@@ -121,6 +147,10 @@ def tables_header() -> str:
         f"enum {{ {', '.join(f'ATTRIBUTE_{name}' for name in attributes)} }};",
         f"static const char *const ATTRIBUTE_NAMES[] = {{{_strings(attributes)}}};",
         f"static const int ATTRIBUTE_LENGTHS[] = {{{', '.join(str(a.length or 0) for a in op.attributes)}}};",
+        f"#define TASKS(T) {' '.join(f'T({k.name})' for k in KERNELS.values() if not k.variants)}",
+        f"enum {{ {', '.join(choices)}, CHOICE_COUNT }};",
+        f"static const char *const CHOICE_NAMES[] = {{{_strings(list(CHOICES))}}};",
+        f"#define EXACT_ERROR {CHOICES['codes'].error!r}",
         field_enum(),
     ]
     return "\n".join(parts)

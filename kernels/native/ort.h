@@ -80,6 +80,8 @@ enum { ORT_ATTRIBUTE_INTS = 2 };                                          /* Ort
   F(ReleaseStatus, 93, void, (OrtStatus *)) \
   F(ReleaseTensorTypeAndShapeInfo, 99, void, (OrtTensorInfo *)) \
   F(KernelInfoGetAttributeArray_int64, 163, OrtStatus *, (const OrtKernelInfo *, const char *, int64_t *, size_t *)) \
+  F(HasSessionConfigEntry, 237, OrtStatus *, (const OrtSessionOptions *, const char *key, int *found)) \
+  F(GetSessionConfigEntry, 238, OrtStatus *, (const OrtSessionOptions *, const char *key, char *value, size_t *size)) \
   F(KernelInfo_GetNodeName, 244, OrtStatus *, (const OrtKernelInfo *, char *, size_t *)) \
   F(KernelInfoGetConstantInput_tensor, 249, OrtStatus *, (const OrtKernelInfo *, size_t, int *, const OrtValue **)) \
   F(ShapeInferContext_GetInputTypeShape, 268, OrtStatus *, (const OrtShapeInferContext *, size_t, OrtTensorInfo **)) \

@@ -1,6 +1,7 @@
 /* What differs between operating systems: aligned memory, a lock, exported names, the CPU's features on aarch64. */
 #pragma once
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #ifdef _WIN32
@@ -39,4 +40,20 @@ static inline void free_aligned(void *memory) { free(memory); }
 #define HAS_ARM(feature) ((getauxval(AT_HWCAP) & HWCAP_##feature) != 0)
 #else
 #define HAS_ARM(feature) 1
+#endif
+
+/* The CPU's own name, for telling machines apart; "cpu" where it can't be asked. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <string.h>
+static inline void cpu_name(char *name, size_t size) {
+  unsigned brand[13] = {0};
+  for (unsigned k = 0; k < 3; k++)
+    __get_cpuid(0x80000002u + k, &brand[4 * k], &brand[4 * k + 1], &brand[4 * k + 2], &brand[4 * k + 3]);
+  unsigned family = 0, b, c, d;
+  __get_cpuid(1, &family, &b, &c, &d);
+  snprintf(name, size, "%s %x", (const char *)brand, family >> 4);
+}
+#else
+static inline void cpu_name(char *name, size_t size) { snprintf(name, size, "cpu"); }
 #endif

@@ -17,6 +17,7 @@
 #include "ort.h"
 #include "paconv_tables.h"
 #include "platform.h"
+#include "rates.h"
 
 const OrtFunction *paconv_ort_api;
 
@@ -28,9 +29,14 @@ typedef void (*Accumulate)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
 typedef struct {
   const char *name;
   int (*supported)(void);
-  Task prepare_weights, gather, conv, counts;
+#define TASK_FIELD(task) Task task;
+  TASKS(TASK_FIELD)
+#undef TASK_FIELD
   Accumulate accumulate[MAX_PLANES + 1][MAX_PLANES + 1]; /* by M and N */
   int64_t tile[MAX_PLANES + 1][MAX_PLANES + 1];          /* pixels of its tile */
+  Accumulate accumulate_codes[3];                        /* by D */
+  int64_t code_tile[3];
+  Rates rates;
 } Level;
 
 #include "paconv_levels.h" /* LEVEL_COUNT, and levels[] lowest first */
@@ -38,38 +44,49 @@ typedef struct {
 static Level installed = {.name = "installed"};
 static int (*resolver)(int64_t M, int64_t N);
 
-/* Install a kernel by name in place of those linked in. M, N and tile matter to "accumulate" only. Returns 0 for an
+static Task *task_slot(Level *level, const char *name) {
+#define TASK_SLOT(task) \
+  if (!strcmp(name, #task)) return &level->task;
+  TASKS(TASK_SLOT)
+#undef TASK_SLOT
+  return NULL;
+}
+
+/* The accumulate function of a variant, M and N or D and D, and its tile; NULL if there can be none. */
+static Accumulate *accumulate_slot(Level *level, const char *name, int64_t M, int64_t N, int64_t **tile) {
+  if (!strcmp(name, "accumulate") && M >= 1 && M <= MAX_PLANES && N >= 1 && N <= MAX_PLANES)
+    return *tile = &level->tile[M][N], &level->accumulate[M][N];
+  if (!strcmp(name, "accumulate_codes") && (M == 1 || M == 2) && N == M)
+    return *tile = &level->code_tile[M], &level->accumulate_codes[M];
+  return NULL;
+}
+
+/* Install a kernel by name in place of those linked in; M, N and tile matter to accumulate functions. Returns 0 for an
  * unknown name. */
 EXPORT int paconv_install(const char *name, int64_t M, int64_t N, int64_t tile, void (*function)(void)) {
-  if (!strcmp(name, "prepare_weights"))
-    installed.prepare_weights = (Task)function;
-  else if (!strcmp(name, "gather"))
-    installed.gather = (Task)function;
-  else if (!strcmp(name, "conv"))
-    installed.conv = (Task)function;
-  else if (!strcmp(name, "counts"))
-    installed.counts = (Task)function;
-  else if (!strcmp(name, "accumulate") && M >= 1 && M <= MAX_PLANES && N >= 1 && N <= MAX_PLANES)
-    installed.accumulate[M][N] = (Accumulate)function, installed.tile[M][N] = tile;
-  else
-    return 0;
-  return 1;
+  int64_t *tile_slot = NULL;
+  Task *task = task_slot(&installed, name);
+  Accumulate *accumulate = accumulate_slot(&installed, name, M, N, &tile_slot);
+  if (task) *task = (Task)function;
+  if (accumulate) *accumulate = (Accumulate)function, *tile_slot = tile;
+  return task || accumulate;
 }
 
 /* From now on nodes use installed kernels. `resolve` is called when a node is created, to install what (M, N) needs. */
 EXPORT void paconv_set_resolver(int (*resolve)(int64_t M, int64_t N)) { resolver = resolve; }
 
-/* Address of a linked kernel, for tests and benchmarks; NULL if there is none. *tile is set for "accumulate". */
+/* Address of a linked kernel, for tests and benchmarks; NULL if there is none. *tile is set for accumulate functions. */
 EXPORT void (*paconv_kernel(const char *level, const char *name, int64_t M, int64_t N, int64_t *tile))(void) {
   for (int k = 0; k < LEVEL_COUNT; k++) {
     if (strcmp(levels[k].name, level)) continue;
-    if (!strcmp(name, "prepare_weights")) return (void (*)(void))levels[k].prepare_weights;
-    if (!strcmp(name, "gather")) return (void (*)(void))levels[k].gather;
-    if (!strcmp(name, "conv")) return (void (*)(void))levels[k].conv;
-    if (!strcmp(name, "counts")) return (void (*)(void))levels[k].counts;
-    if (strcmp(name, "accumulate") || M < 1 || M > MAX_PLANES || N < 1 || N > MAX_PLANES) return NULL;
-    *tile = levels[k].tile[M][N];
-    return (void (*)(void))levels[k].accumulate[M][N];
+    Level copy = levels[k];
+    int64_t *tile_slot = NULL;
+    Task *task = task_slot(&copy, name);
+    Accumulate *accumulate = accumulate_slot(&copy, name, M, N, &tile_slot);
+    if (task) return (void (*)(void))*task;
+    if (!accumulate) return NULL;
+    *tile = *tile_slot;
+    return (void (*)(void))*accumulate;
   }
   return NULL;
 }
@@ -88,6 +105,55 @@ static const Level *choose_level(char *message, size_t size) {
   if (!forced || !*forced)
     snprintf(message, size, "paconv: expected a CPU of at least level %s", LEVEL_COUNT ? levels[0].name : "(none built)");
   return NULL;
+}
+
+/* ---- which kernel a node gets ------------------------------------------------------------------------------------ */
+
+/* The active level's rates: read when the library is registered first, so that a process never changes its mind. */
+static Rates active_rates;
+
+static void read_rates_once(const Level *level) {
+  static int done;
+  if (done) return;
+  active_rates = level->rates;
+  read_rates(level->name, &active_rates);
+  done = 1;
+}
+
+enum { AUTOMATIC = -1 };
+static const char CHOICE_KEY[] = "paconv.kernel", CHOICE_VARIABLE[] = "PACONV_KERNEL";
+
+/* Told of every node's kernel when it is created: the node's name, the choice with the digits of its codes, why, and
+ * the rates it was chosen by (0 for codes that can't be taken or were not asked for). */
+typedef void (*Listener)(const char *node, const char *choice, int digits, const char *reason, double planes_rate,
+                         double codes_rate);
+static Listener listener;
+EXPORT void paconv_set_listener(Listener listen) { listener = listen; }
+
+/* A forced choice by name; AUTOMATIC for "auto" or nothing. -2 for any other name. */
+static int choice_of(const char *name) {
+  if (!name || !*name || !strcmp(name, "auto")) return AUTOMATIC;
+  for (int k = 0; k < CHOICE_COUNT; k++)
+    if (!strcmp(name, CHOICE_NAMES[k])) return k;
+  return -2;
+}
+
+/* What a session asks for: its configuration, else the environment. */
+static OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
+  char value[64] = "", message[256];
+  int configured = 0;
+  size_t size = sizeof value;
+  const char *where = CHOICE_VARIABLE, *name = getenv(CHOICE_VARIABLE);
+  OrtStatus *status = ORT_CALL(HasSessionConfigEntry)(options, CHOICE_KEY, &configured);
+  if (!status && configured) status = ORT_CALL(GetSessionConfigEntry)(options, CHOICE_KEY, value, &size);
+  if (status) return status;
+  if (configured) name = value, where = CHOICE_KEY;
+  *choice = choice_of(name);
+  if (*choice >= AUTOMATIC) return NULL;
+  size_t at = (size_t)snprintf(message, sizeof message, "paconv: %s=%s: expected auto", where, name);
+  for (int k = 0; k < CHOICE_COUNT && at < sizeof message; k++)
+    at += (size_t)snprintf(message + at, sizeof message - at, ", %s", CHOICE_NAMES[k]);
+  return ORT_CALL(CreateStatus)(ORT_INVALID_ARGUMENT, message);
 }
 
 /* Names of the levels that this CPU runs, highest first, separated by spaces; of all linked ones if `all`. */
@@ -109,13 +175,14 @@ typedef struct {
   const char *name;
   int output_type;
   int counts; /* writes the counts instead of Y */
+  int choice; /* the kernel its session asks for, or AUTOMATIC */
 } Op;
 
 typedef struct {
   const Op *op;
   const Level *level;
   int64_t fields[F_COUNT]; /* what is the same in every call */
-  void *owned[7];
+  void *owned[10];
   size_t owned_count;
   char where[192]; /* "paconv.PABitConv node 'layer1.0.conv1'" */
 } Node;
@@ -273,6 +340,33 @@ static OrtStatus *check_endpoints(const Node *node, const float *v, int64_t rows
   return NULL;
 }
 
+/* Sets f[F_D]: 0 for bit planes, else the digits of the level codes. `once` has the constants of prepare_coding. Codes
+ * are taken where their sums fit int32 and, if they are to be exact, with as few digits as the estimated error allows. */
+static void choose_kernel(Node *node, int64_t *once, int64_t window) {
+  int64_t *f = node->fields;
+  const double quads = (double)((f[F_CG] + QUAD - 1) / QUAD) / (WORD_BITS / QUAD);
+  const double planes = active_rates.planes[f[F_M]][f[F_N]] * (double)f[F_CW];
+  const int choice = node->op->counts ? CHOICE_planes : node->op->choice;
+  int digits = choice == CHOICE_codes_fast ? 1 : 2;
+  const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";
+  if (choice != CHOICE_planes) {
+    node->level->prepare_coding(once, 0);
+    const double *coding = (const double *)(intptr_t)f[F_coding];
+    if (window > MAX_CODE_WINDOW)
+      digits = 0, reason = "the window is too large for codes";
+    else if (choice != CHOICE_codes_fast && coding[3] <= EXACT_ERROR)
+      digits = 1;
+    else if (choice != CHOICE_codes_fast && !(coding[2] <= EXACT_ERROR))
+      digits = 0, reason = "two-byte codes are not exact enough for these levels";
+  }
+  const double codes = digits ? active_rates.codes[digits] * quads : 0;
+  if (choice == CHOICE_planes || (choice == AUTOMATIC && digits && codes >= planes)) digits = 0;
+  f[F_D] = digits;
+  if (listener && !node->op->counts)
+    listener(node->where, CHOICE_NAMES[!digits ? CHOICE_planes : choice == CHOICE_codes_fast ? choice : CHOICE_codes],
+             digits, reason, planes, codes);
+}
+
 /* Reads and checks everything that is the same in every call, and prepares the weights. */
 static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;
@@ -377,28 +471,41 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   const int64_t blocks = f[F_G] * f[F_OB];
   f[F_v] = keep(node, &v, 4), f[F_sign] = keep(node, &sign, 1), f[F_beta] = keep(node, &beta, 4);
   f[F_level_masks] = keep(node, &level_mask_constant, 1);
-  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks, KH * KW * f[F_CW], M, LANES, 4);
-  f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, M, N, LANES, 4);
-  float *lanes = node_memory(node, blocks, KH * KW + 2, LANES, 1, 4); /* base, offset_alpha, offset_taps */
-  if (!f[F_v] || !f[F_sign] || !f[F_beta] || !f[F_level_masks] || !f[F_weight_words] || !f[F_phi] || !lanes)
+  float *lanes = node_memory(node, blocks, KH * KW + 6, LANES, 1, 4); /* base to offset_taps */
+  f[F_coding] = (int64_t)(intptr_t)node_memory(node, CODING_HEAD + alpha.dims[0], 1, 1, 1, 8);
+  f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, v.dims[1] + 1, 1, 1, 1, 4);
+  if (!f[F_v] || !f[F_sign] || !f[F_beta] || !f[F_level_masks] || !lanes || !f[F_coding] || !f[F_level_codes])
     return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
   f[F_base] = (int64_t)(intptr_t)lanes;
   f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + blocks * LANES);
-  f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
+  f[F_correction] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
+  f[F_zero_dots] = (int64_t)(intptr_t)(lanes + 4 * blocks * LANES);
+  f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 6 * blocks * LANES);
 
   char message[256];
   if (resolver && !resolver(M, N))
     return failure(node, "the kernels for M=%lld, N=%lld could not be compiled", (long long)M, (long long)N);
   node->level = choose_level(message, sizeof message);
   if (!node->level) return failure(node, "%s", message);
-  f[F_accumulate] = (int64_t)(intptr_t)node->level->accumulate[M][N], f[F_tile] = node->level->tile[M][N];
 
   int64_t once[F_COUNT];
   memcpy(once, f, sizeof once);
   once[F_codes] = (int64_t)(intptr_t)W.data, once[F_alpha] = (int64_t)(intptr_t)alpha.data;
   once[F_scale] = (int64_t)(intptr_t)scale.data, once[F_bias] = (int64_t)(intptr_t)bias.data;
   once[F_weight_masks] = (int64_t)(intptr_t)weight_mask_bytes;
-  for (int64_t block = 0; block < blocks; block++) node->level->prepare_weights(once, (size_t)block);
+  choose_kernel(node, once, window);
+
+  const Level *level = node->level;
+  const int64_t D = f[F_D];
+  if (D) f[F_CW] = (CG + QUAD - 1) / QUAD, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
+  f[F_accumulate] = (int64_t)(intptr_t)(D ? level->accumulate_codes[D] : level->accumulate[M][N]);
+  f[F_tile] = D ? level->code_tile[D] : level->tile[M][N];
+  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks, KH * KW * f[F_CW], D ? D : M, LANES, 4);
+  f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, D ? D : M * N, LANES, 1, 4);
+  if (!f[F_weight_words] || !f[F_phi])
+    return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
+  once[F_D] = D, once[F_CW] = f[F_CW], once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi];
+  for (int64_t block = 0; block < blocks; block++) (D ? level->prepare_codes : level->prepare_weights)(once, (size_t)block);
   if (once[F_error])
     return failure(node, "expected weight codes below %zu (the number of weight_masks); found a larger one at weight %lld",
                    weight_masks.count, (long long)once[F_error] - 1);
@@ -444,6 +551,20 @@ static void divide(int64_t *f) {
   f[F_block_chunks] = (f[F_OB] + f[F_blocks_per_task] - 1) / f[F_blocks_per_task];
 }
 
+/* Fills the packed image with what window padding is made of; the gather then writes the rest. */
+static void clear_padding(const int64_t *f, int64_t words, int64_t positions) {
+  uint8_t *packed = (uint8_t *)(intptr_t)f[F_words];
+  if (!f[F_D]) {
+    memset(packed, 0, (size_t)words);
+    return;
+  }
+  const int high = (int)((const double *)(intptr_t)f[F_coding])[CODING_HEAD - 1];
+  memset((void *)(intptr_t)f[F_sums], 0, (size_t)positions * 8);
+  memset(packed, high, (size_t)words);
+  if (f[F_D] == 2)
+    for (int64_t k = 4; k < words; k += 8) memset(packed + k, LOW_ZERO, 4);
+}
+
 static OrtStatus *compute(void *handle, OrtKernelContext *context) {
   const Node *node = handle;
   int64_t f[F_COUNT], dims[4];
@@ -477,17 +598,17 @@ static OrtStatus *compute(void *handle, OrtKernelContext *context) {
   RETURN_IF_ERROR(ORT_CALL(GetTensorMutableData)(Y, &y_data));
   if (!f[F_B]) return NULL;
 
-  int64_t words, bytes;
-  if (__builtin_mul_overflow(f[F_B] * f[F_G], f[F_Hp], &words) || __builtin_mul_overflow(words, f[F_Wp], &words) ||
-      __builtin_mul_overflow(words, f[F_CW] * f[F_N] * 4, &words) ||
-      __builtin_add_overflow(words, f[F_taps] * 8 + 64, &bytes))
+  const int64_t word_bytes = f[F_CW] * (f[F_D] ? f[F_D] : f[F_N]) * 4;
+  int64_t positions, words, bytes;
+  if (__builtin_mul_overflow(f[F_B] * f[F_G], f[F_Hp], &positions) ||
+      __builtin_mul_overflow(positions, f[F_Wp], &positions) || __builtin_mul_overflow(positions, word_bytes + 8, &bytes) ||
+      __builtin_add_overflow(bytes, f[F_taps] * 8 + 128, &bytes))
     return failure(node, "expected a padded image that fits memory; found X %s and padding to %lld x %lld",
                    list(text, sizeof text, dims, rank), (long long)f[F_Hp], (long long)f[F_Wp]);
   void *scratch = aligned_memory((size_t)bytes);
   if (!scratch)
     return failure(node, "not enough memory for %lld bytes of packed activations", (long long)bytes);
   int64_t *tap_offsets = scratch;
-  const int64_t word_bytes = f[F_CW] * f[F_N] * 4;
   for (int64_t tap = 0; tap < f[F_taps]; tap++) {
     const int64_t kh = f[F_DW] == 1 ? tap : tap / f[F_KW], kw = f[F_DW] == 1 ? 0 : tap % f[F_KW];
     tap_offsets[tap] = (kh * f[F_DH] * f[F_Wp] + kw * f[F_DW]) * word_bytes;
@@ -495,11 +616,14 @@ static OrtStatus *compute(void *handle, OrtKernelContext *context) {
   f[F_x] = (int64_t)(intptr_t)x_data, f[F_y] = (int64_t)(intptr_t)y_data;
   f[F_tap_offsets] = (int64_t)(intptr_t)scratch;
   f[F_words] = f[F_tap_offsets] + (f[F_taps] * 8 + 63) / 64 * 64;
+  words = positions * word_bytes;
+  f[F_sums] = f[F_words] + (words + 63) / 64 * 64;
   divide(f);
-  const Task task = node->op->counts ? node->level->counts : node->level->conv;
-  if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) memset((void *)(intptr_t)f[F_words], 0, (size_t)words); /* window padding */
+  const Level *level = node->level;
+  const Task task = node->op->counts ? level->counts : f[F_D] ? level->conv_codes : level->conv;
+  if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) clear_padding(f, words, positions);
   f[F_gather_runs] = (f[F_H] * f[F_W] + GATHER_RUN - 1) / GATHER_RUN;
-  OrtStatus *status = run_tasks(context, node->level->gather, f[F_B] * f[F_G] * f[F_gather_runs], f);
+  OrtStatus *status = run_tasks(context, f[F_D] ? level->gather_codes : level->gather, f[F_B] * f[F_G] * f[F_gather_runs], f);
   if (!status) status = run_tasks(context, task, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
   free_aligned(scratch);
   return status;
@@ -572,42 +696,50 @@ static int op_end_version(const OrtCustomOp *op) { return (void)op, 0x7fffffff; 
    .CreateKernelV2 = create, .KernelComputeV2 = compute, .InferOutputShape = infer, .GetStartVersion = op_one,       \
    .GetEndVersion = op_end_version}
 
-static const Op ops[] = {
-    {ORT_OP, OP_PABitConv, ORT_FLOAT, 0},
-    {ORT_OP, OP_PABitConvCounts, ORT_INT32, 1},
-};
+/* One set of ops for each choice of a session, AUTOMATIC first. */
+static Op ops[CHOICE_COUNT + 1][2];
 
 static Lock registration = LOCK_INITIALIZER;
 
-static OrtStatus *make_domain(const OrtApiBase *base, OrtCustomOpDomain **result) {
-  static OrtCustomOpDomain *domain;
-  if (!domain) {
-    paconv_ort_api = base->GetApi(ORT_API_VERSION_USED);
-    if (!paconv_ort_api) {
-      char message[160];
-      snprintf(message, sizeof message, "paconv: expected onnxruntime 1.%d or newer; found %s", ORT_API_VERSION_USED,
-               base->GetVersionString());
-      paconv_ort_api = base->GetApi(1);
-      return ORT_CALL(CreateStatus)(ORT_FAIL, message);
-    }
+static OrtStatus *need_api(const OrtApiBase *base) {
+  if (paconv_ort_api) return NULL;
+  paconv_ort_api = base->GetApi(ORT_API_VERSION_USED);
+  if (paconv_ort_api) return NULL;
+  char message[160];
+  snprintf(message, sizeof message, "paconv: expected onnxruntime 1.%d or newer; found %s", ORT_API_VERSION_USED,
+           base->GetVersionString());
+  const OrtFunction *oldest = base->GetApi(1);
+  return ((Ort_CreateStatus)oldest[ORT_INDEX_CreateStatus])(ORT_FAIL, message);
+}
+
+static OrtStatus *make_domain(int choice, OrtCustomOpDomain **result) {
+  static OrtCustomOpDomain *domains[CHOICE_COUNT + 1];
+  OrtCustomOpDomain **domain = &domains[choice + 1];
+  if (!*domain) {
+    const Op made[2] = {{ORT_OP, OP_PABitConv, ORT_FLOAT, 0, choice}, {ORT_OP, OP_PABitConvCounts, ORT_INT32, 1, choice}};
+    memcpy(ops[choice + 1], made, sizeof made);
     OrtCustomOpDomain *fresh = NULL;
     RETURN_IF_ERROR(ORT_CALL(CreateCustomOpDomain)(DOMAIN_NAME, &fresh));
-    for (size_t k = 0; k < sizeof ops / sizeof *ops; k++)
-      RETURN_IF_ERROR(ORT_CALL(CustomOpDomain_Add)(fresh, &ops[k].ort));
-    domain = fresh;
+    for (int k = 0; k < 2; k++) RETURN_IF_ERROR(ORT_CALL(CustomOpDomain_Add)(fresh, &ops[choice + 1][k].ort));
+    *domain = fresh;
   }
-  *result = domain;
+  *result = *domain;
   return NULL;
 }
 
 /* onnxruntime calls this for SessionOptions.register_custom_ops_library. */
 EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase *base) {
   OrtCustomOpDomain *domain = NULL;
+  int choice = AUTOMATIC;
   char message[256];
   lock(&registration);
-  OrtStatus *status = make_domain(base, &domain);
+  OrtStatus *status = need_api(base);
+  if (!status) status = session_choice(options, &choice);
+  const Level *level = status ? NULL : choose_level(message, sizeof message);
+  if (!status && !level) status = ORT_CALL(CreateStatus)(ORT_FAIL, message);
+  if (!status) read_rates_once(level);
+  if (!status) status = make_domain(choice, &domain);
   unlock(&registration);
   if (status) return status;
-  if (!choose_level(message, sizeof message)) return ORT_CALL(CreateStatus)(ORT_FAIL, message);
   return ORT_CALL(AddCustomOpDomain)(options, domain);
 }

@@ -19,6 +19,7 @@ COMMANDS = {
     "cost": "paconv.cli.cost:cost",
     "deploy": "paconv.cli.deploy:deploy",
     "export": "paconv.cli.export:export",
+    "inspect": "paconv.cli.inspect:inspect",
     "optimize": "paconv.cli.optimize:optimize",
     "paper-tables": "paconv.cli.paper_tables:paper_tables",
     "verify": "paconv.cli.verify:verify",

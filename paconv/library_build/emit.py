@@ -21,18 +21,19 @@ def emit(target_name: str, folder: Path) -> None:
     from paconv.kernels.compile import compile_kernel, native_object
     from paconv.kernels.levels import levels_of
     from paconv.kernels.native import kernel_symbol
-    from paconv.kernels.registry import KERNELS, plane_pairs
+    from paconv.kernels.registry import KERNELS
     from paconv.library_build.targets import find_target
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     target = find_target(target_name)
-    tasks = {name: compile_kernel(name, 0, 0, 0) for name, k in KERNELS.items() if not k.per_planes}
+    tasks = {name: compile_kernel(name, (0, 0), 0, False) for name, k in KERNELS.items() if not k.variants}
     for level in levels_of(target.architecture):
         compiled = [(kernel_symbol(level, name), kernel) for name, kernel in tasks.items()]
         compiled += [
-            (kernel_symbol(level, "accumulate", M, N), compile_kernel("accumulate", M, N, level.budget))
-            for M, N in plane_pairs()
+            (kernel_symbol(level, name, variant), compile_kernel(name, variant, level.budget, level.vnni))
+            for name, kernel in KERNELS.items()
+            for variant in kernel.variants
         ]
         (folder / f"{level.name}.o").write_bytes(native_object(compiled, level, target.triple))
         print(level.name, flush=True)

@@ -18,9 +18,9 @@ import numba
 
 from paconv.errors import PaconvError
 from paconv.kernels import native
-from paconv.kernels.compile import compile_kernel, host_budget
+from paconv.kernels.compile import compile_kernel, host_registers
 from paconv.kernels.registry import KERNELS
-from paconv.kernels.tiling import tiling
+from paconv.kernels.tiling import code_tile, tiling
 from paconv.library_build.build import link_library
 from paconv.library_build.targets import host_target
 
@@ -69,13 +69,17 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     """Compile and install what nodes with (M, N) need. Called by the shim when a node is created; must not raise."""
     try:
         with _lock:
-            budget = host_budget()
+            registers = host_registers()
             for kernel in KERNELS.values():
-                key = (kernel.name, M, N) if kernel.per_planes else (kernel.name, 0, 0)
-                if key not in _compiled:
-                    _compiled[key] = _compile_cached(folder, *key, budget)
-                    tile = tiling(M, N, budget).pixels
-                    if not library.paconv_install(kernel.name.encode(), *key[1:], tile, _compiled[key].address):
+                planes = kernel.name == "accumulate"
+                for variant in [(M, N)] if planes else kernel.variants or [(0, 0)]:
+                    key = (kernel.name, *variant)
+                    if key in _compiled:
+                        continue
+                    _compiled[key] = _compile_cached(folder, kernel.name, variant, registers)
+                    budget = registers[0]
+                    tile = tiling(M, N, budget).pixels if planes else code_tile(max(variant[0], 1), budget)
+                    if not library.paconv_install(kernel.name.encode(), *variant, tile, _compiled[key].address):
                         raise ValueError(f"the shim does not know the kernel {kernel.name}")
     except Exception as error:  # a C caller can't take it: say it here, and the shim refuses the node
         print(f"paconv: compiling the kernels for M={M}, N={N} failed: {error}", file=sys.stderr)
@@ -83,11 +87,11 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     return True
 
 
-def _compile_cached(folder: Path, name: str, M: int, N: int, budget: int):
+def _compile_cached(folder: Path, name: str, variant: tuple[int, int], registers: tuple[int, bool]):
     """compile_kernel with Numba's on-disk cache in our folder instead of beside the sources."""
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder / "kernels")
     try:
-        return compile_kernel(name, M, N, budget, cache=True)
+        return compile_kernel(name, variant, *registers, cache=True)
     finally:
         numba.config.CACHE_DIR = before

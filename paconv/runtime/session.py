@@ -7,6 +7,8 @@ import os
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from paconv.errors import PaconvError, UsageError
+from paconv.kernels.registry import CHOICES
 from paconv.runtime.library import library_path
 
 __all__ = ["ORT_ERRORS", "InferenceSession", "register"]
@@ -15,15 +17,38 @@ ORT_ERRORS = tuple(e for e in vars(ort_errors).values() if isinstance(e, type) a
 """onnxruntime's exceptions, which have no base class of their own."""
 
 
-def register(session_options: ort.SessionOptions) -> ort.SessionOptions:
-    """Register the custom-op library with `session_options` and return them. PaconvError if it can't be built."""
-    session_options.register_custom_ops_library(library_path())
+def register(session_options: ort.SessionOptions, kernel: str | None = None) -> ort.SessionOptions:
+    """Register the custom-op library with `session_options` and return them.
+
+    kernel: the kernel of every PABitConv (a name in paconv.kernels.registry.CHOICES), or "auto": the faster exact one,
+    layer by layer. Without it, the options' own entry "paconv.kernel" counts, then PACONV_KERNEL, then "auto".
+    Raises UsageError for an unknown kernel, PaconvError where there is no library.
+    """
+    if kernel is not None:
+        if kernel != "auto" and kernel not in CHOICES:
+            raise UsageError(f"kernel: expected auto, {', '.join(CHOICES)}; found {kernel!r}")
+        session_options.add_session_config_entry("paconv.kernel", kernel)
+    path = library_path()
+    try:
+        session_options.register_custom_ops_library(path)
+    except ORT_ERRORS as error:  # PACONV_KERNEL or PACONV_CPU names something unknown
+        raise PaconvError(str(error).rpartition(" : ")[2]) from error
     return session_options
 
 
 class InferenceSession(ort.InferenceSession):
-    """`onnxruntime.InferenceSession` with the custom-op library registered; takes the same arguments."""
+    """`onnxruntime.InferenceSession` with the custom-op library registered; takes the same arguments, and `kernel` as
+    `register` does.
+    """
 
-    def __init__(self, path_or_bytes: str | os.PathLike | bytes, sess_options=None, providers=None, **kwargs):
-        options = register(sess_options or ort.SessionOptions())
+    def __init__(
+        self,
+        path_or_bytes: str | os.PathLike | bytes,
+        sess_options: ort.SessionOptions | None = None,
+        providers=None,
+        *,
+        kernel: str | None = None,
+        **kwargs,
+    ):
+        options = register(sess_options or ort.SessionOptions(), kernel)
         super().__init__(path_or_bytes, options, providers or ["CPUExecutionProvider"], **kwargs)

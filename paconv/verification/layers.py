@@ -25,6 +25,7 @@ import onnx
 from paconv import ops
 from paconv.bits import level_table, mask_bits, unpack_codes
 from paconv.errors import VerifyError
+from paconv.kernels.registry import CHOICES
 from paconv.ops.pa_bit_conv import PA_BIT_CONV, check_parameters
 from paconv.reference import activation_levels, windows
 from paconv.verification.bounds import UNIT, Bounded, through
@@ -68,7 +69,9 @@ class Layer:
 
 @dataclass
 class LayerResult:
-    """decisions, flips: numbers of activations; largest_error: max |Y - y| / its bound; difference: what is wrong."""
+    """decisions, flips: numbers of activations; largest_error: max |Y - y| / its bound, of bit
+    planes; kernel: that the layer is served with; difference: what is wrong.
+    """
 
     name: str
     M: int
@@ -77,6 +80,7 @@ class LayerResult:
     flips: int = 0
     counts: int = 0
     largest_error: float = 0.0
+    kernel: str = "planes"
     difference: str | None = None
 
     @property
@@ -284,7 +288,11 @@ def _check_counts(layer, X, codes, levels, result: LayerResult) -> str | None:
 
 
 def _check_outputs(layer, X, Y_ref, levels, reference, values, result: LayerResult) -> str | None:
-    found = run_model(_one_node(layer, ops.PA_BIT_CONV, 4), {"X": X}, ["out"], label=layer.name, plain=False)["out"]
+    model = _one_node(layer, ops.PA_BIT_CONV, 4)
+    found, served = (
+        run_model(model, {"X": X}, ["out"], label=layer.name, plain=False, kernel=kernel)["out"]
+        for kernel in ("planes", "auto")
+    )
     if found.shape != Y_ref.shape:
         return f"outputs: shape {found.shape} instead of {Y_ref.shape}"
     W_bar = values[layer.weight.output[0]].astype(np.float64)
@@ -318,6 +326,17 @@ def _check_outputs(layer, X, Y_ref, levels, reference, values, result: LayerResu
             f"outputs: {int(wrong.sum())} of {wrong.size} beyond their bound, first at {at}: {found[at]} instead of "
             f"{y.value[at]} (bound {bound[at]:.3g})"
         )
+    if not np.array_equal(served, found, equal_nan=True):
+        result.kernel = "codes"
+        convolution = y.value - layer.parameters["bias"].astype(np.float64)[None, :, None, None]
+        allowed = CHOICES["codes"].error * np.abs(convolution).max(initial=0)
+        wrong = ~(np.abs(served - y.value) <= allowed + bound)
+        if wrong.any():
+            at = _first(wrong)
+            return (
+                f"outputs with level codes: {int(wrong.sum())} of {wrong.size} beyond their bound, first at {at}: "
+                f"{served[at]} instead of {y.value[at]} (bound {allowed + bound[at]:.3g})"
+            )
     own, _ = exact(values[layer.activation.output[0]].astype(np.float64)) if result.flips else (y, absolute)
     wrong = ~(np.abs(Y_ref - own.value) <= own.error)
     if wrong.any():

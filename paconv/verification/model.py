@@ -57,16 +57,18 @@ def run_model(
     *,
     label: str,
     plain: bool,
+    kernel: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Run `model` and read the named tensors, whether they are outputs or lie on the way.
 
-    plain: node by node as the graph says, without onnxruntime's fusions, so that equal nodes give equal bits.
+    plain: node by node as the graph says, without onnxruntime's fusions, so that equal nodes give equal bits. kernel:
+    what PABitConv nodes run with, as for paconv.InferenceSession.
     Raises VerifyError, naming the model by `label`, if onnxruntime refuses or fails to run it.
     """
     wanted = list(dict.fromkeys(tensors))
     computed = {name for node in model.graph.node for name in node.output}
     names = [n for n in wanted if n in computed]
-    values = dict(zip(names, _run(model, feeds, names, label, plain), strict=True)) if names else {}
+    values = dict(zip(names, _run(model, feeds, names, label, plain, kernel), strict=True)) if names else {}
     constants = {i.name: i for i in model.graph.initializer}
     for name in wanted:
         if name in feeds:
@@ -77,13 +79,13 @@ def run_model(
 
 
 def _run(
-    model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: list[str], label: str, plain: bool
+    model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: list[str], label: str, plain: bool, kernel: str | None
 ) -> list[np.ndarray]:
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     existing = {o.name for o in probe.graph.output}
     probe.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in existing)
-    options = register(ort.SessionOptions())
+    options = register(ort.SessionOptions(), kernel)
     options.log_severity_level = 4  # failures are raised; what onnxruntime logs would come twice
     if plain:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -9,8 +9,8 @@ from paconv.reference import pa_bit_conv
 from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
 
 
-def run(case, counts=False):
-    session = paconv.InferenceSession(model_of(case, counts).SerializeToString())
+def run(case, counts=False, kernel="planes"):
+    session = paconv.InferenceSession(model_of(case, counts).SerializeToString(), kernel=kernel)
     return session.run(None, {"X": case.X})[0]
 
 

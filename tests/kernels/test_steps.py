@@ -26,7 +26,7 @@ def kernel(level: str, name: str, M: int = 0, N: int = 0):
     tile = ctypes.c_int64(0)
     address = load_library().paconv_kernel(level.encode(), name.encode(), M, N, ctypes.byref(tile))
     assert address
-    return (ACCUMULATE if KERNELS[name].per_planes else TASK)(address), tile.value
+    return (ACCUMULATE if KERNELS[name].variants else TASK)(address), tile.value
 
 
 @given(M=st.integers(1, 8), N=st.integers(1, 8), budget=st.integers(1, 40))
@@ -112,7 +112,7 @@ def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
     assert built == [level.name for level in LEVELS if level.architecture == architecture][::-1]
     for level in built:
         for name, each in KERNELS.items():
-            for M, N in plane_pairs() if each.per_planes else [(0, 0)]:
+            for M, N in each.variants or [(0, 0)]:
                 kernel(level, name, M, N)
 
 

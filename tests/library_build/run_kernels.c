@@ -28,13 +28,24 @@ int main(int argc, char **argv) {
   if (fread(memory, 1, (size_t)bytes, job) != (size_t)bytes) return 5;
   for (int k = F_x; k <= F_offset_taps; k++) f[k] = f[k] ? (int64_t)(intptr_t)memory + f[k] - 1 : 0;
 
-  void (*accumulate)(void) = find(argv[2], "accumulate", f[F_M], f[F_N], &f[F_tile]);
-  Task prepare = (Task)find(argv[2], "prepare_weights", 0, 0, &bytes), gather = (Task)find(argv[2], "gather", 0, 0, &bytes);
-  Task conv = (Task)find(argv[2], "conv", 0, 0, &bytes);
-  if (!accumulate || !prepare || !gather || !conv) return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
+  const int64_t D = f[F_D]; /* 0: bit planes; else digits of level codes */
+  void (*accumulate)(void) = D ? find(argv[2], "accumulate_codes", D, D, &f[F_tile])
+                               : find(argv[2], "accumulate", f[F_M], f[F_N], &f[F_tile]);
+  Task coding = (Task)find(argv[2], "prepare_coding", 0, 0, &bytes);
+  Task prepare = (Task)find(argv[2], D ? "prepare_codes" : "prepare_weights", 0, 0, &bytes);
+  Task gather = (Task)find(argv[2], D ? "gather_codes" : "gather", 0, 0, &bytes);
+  Task conv = (Task)find(argv[2], D ? "conv_codes" : "conv", 0, 0, &bytes);
+  if (!accumulate || !coding || !prepare || !gather || !conv) return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
   f[F_accumulate] = (int64_t)(intptr_t)accumulate;
   fseek(job, 0, SEEK_END);
   bytes = ftell(job) - start;
+  if (D) {
+    coding(f, 0);
+    uint8_t *words = (uint8_t *)(intptr_t)f[F_words];
+    const int high = (int)((const double *)(intptr_t)f[F_coding])[CODING_HEAD - 1];
+    for (int64_t k = 0; k < f[F_B] * f[F_G] * f[F_Hp] * f[F_Wp] * f[F_CW] * D * 4; k++)
+      words[k] = k / 4 % D ? LOW_ZERO : high;
+  }
   for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) prepare(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_runs]; t++) gather(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);

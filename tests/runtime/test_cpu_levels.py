@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 
 import paconv
 from paconv.kernels.levels import LEVELS
+from paconv.kernels.registry import CHOICES
 from paconv.reference import pa_bit_conv
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
@@ -17,15 +18,16 @@ CASE = make_case(np.random.default_rng(0))
 @given(case=cases())
 def test_every_level_agrees_with_the_reference_and_with_the_others_bit_for_bit(monkeypatch, case):
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
-    results = set()
+    results = {kernel: set() for kernel in CHOICES}
     for level in cpu_levels():
         monkeypatch.setenv("PACONV_CPU", level)
         counts = paconv.InferenceSession(model_of(case, counts=True).SerializeToString()).run(None, {"X": case.X})[0]
         assert (counts == expected.counts).all()
-        Y = paconv.InferenceSession(model_of(case).SerializeToString()).run(None, {"X": case.X})[0]
-        assert (np.abs(Y - expected.Y) <= kernel_tolerance(case, expected)).all()
-        results.add(Y.tobytes())
-    assert len(results) == 1
+        for kernel in CHOICES:
+            Y = paconv.InferenceSession(model_of(case).SerializeToString(), kernel=kernel).run(None, {"X": case.X})[0]
+            assert (np.abs(Y - expected.Y) <= kernel_tolerance(case, expected, kernel)).all()
+            results[kernel].add(Y.tobytes())
+    assert all(len(bits) == 1 for bits in results.values())
 
 
 @pytest.mark.parametrize("level", ["pentium", next(level.name for level in LEVELS if level.name not in cpu_levels())])

@@ -4,21 +4,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime as ort
+import pytest
 
 import paconv
+from paconv.kernels.registry import CHOICES
 from tests.bit_conv_cases import make_case, model_of
 
 CASE = make_case(np.random.default_rng(0), channels=33, out=40, size=(23, 31), batch=2, offsets=True)
 
 
-def session(threads: int):
+def session(threads: int, kernel: str = "planes"):
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    return paconv.InferenceSession(model_of(CASE).SerializeToString(), options)
+    return paconv.InferenceSession(model_of(CASE).SerializeToString(), options, kernel=kernel)
 
 
-def test_results_do_not_depend_on_the_thread_count_bit_for_bit():
-    one, two, five = (session(t).run(None, {"X": CASE.X})[0].tobytes() for t in (1, 2, 5))
+@pytest.mark.parametrize("kernel", CHOICES)
+def test_results_do_not_depend_on_the_thread_count_bit_for_bit(kernel):
+    one, two, five = (session(t, kernel).run(None, {"X": CASE.X})[0].tobytes() for t in (1, 2, 5))
     assert one == two == five
 
 

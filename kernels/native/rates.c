@@ -1,0 +1,49 @@
+/* Reading measured rates. A file holds lines "planes M N nanoseconds" and "codes D D nanoseconds"; one that is not
+ * complete is not used at all. */
+#define _POSIX_C_SOURCE 200809L
+#include "rates.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform.h"
+
+/* Writes the file's path: in PACONV_CACHE, or else in the user's cache folder. Returns its length, 0 if there is none. */
+EXPORT size_t paconv_rates_path(const char *level, char *path, size_t size) {
+  const char *cache = getenv("PACONV_CACHE"), *user = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  char cpu[64];
+  cpu_name(cpu, sizeof cpu);
+  for (char *c = cpu; *c; c++)
+    if (!isalnum((unsigned char)*c)) *c = '-';
+  int length = 0;
+  if (cache && *cache)
+    length = snprintf(path, size, "%s/kernel-rates/%s-%s.txt", cache, level, cpu);
+  else if (user && *user)
+    length = snprintf(path, size, "%s/paconv/kernel-rates/%s-%s.txt", user, level, cpu);
+  else if (home && *home)
+    length = snprintf(path, size, "%s/.cache/paconv/kernel-rates/%s-%s.txt", home, level, cpu);
+  return length > 0 && (size_t)length < size ? (size_t)length : 0;
+}
+
+void read_rates(const char *level, Rates *rates) {
+  char path[1024], kind[16];
+  long first, second;
+  double nanoseconds;
+  if (!paconv_rates_path(level, path, sizeof path)) return;
+  FILE *file = fopen(path, "r");
+  if (!file) return;
+  Rates found;
+  memset(&found, 0, sizeof found);
+  int lines = 0, fields;
+  while ((fields = fscanf(file, "%15s %ld %ld %lf", kind, &first, &second, &nanoseconds)) == 4) {
+    if (!(nanoseconds > 0) || first < 1 || second < 1 || first > MAX_PLANES || second > MAX_PLANES) break;
+    double *rate = !strcmp(kind, "planes") ? &found.planes[first][second]
+                   : !strcmp(kind, "codes") && first == second && first <= 2 ? &found.codes[first] : NULL;
+    if (!rate || *rate > 0) break;
+    *rate = nanoseconds, lines++;
+  }
+  fclose(file);
+  if (fields == EOF && lines == MAX_PLANES * MAX_PLANES + 2) *rates = found;
+}

@@ -1,0 +1,69 @@
+"""`paconv inspect`: which kernel each layer of a packed model runs here, and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from paconv.cli.console import output_console, progress_bar
+from paconv.errors import ModelError, UsageError
+from paconv.kernels.registry import CHOICES
+from paconv.model_io import load_model
+from paconv.runtime.inspection import node_kernels
+from paconv.runtime.library import active_level
+from paconv.runtime.measure_rates import measure_rates
+from paconv.runtime.rates import rates_path, store_rates
+
+__all__ = ["inspect"]
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--kernel", type=click.Choice(["auto", *CHOICES]), help="As if a session forced this kernel.")
+@click.option("--measure", is_flag=True, help="First measure this machine's rates (a second) and keep them.")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
+    """Show which kernel each PABitConv of MODEL runs on this machine, and why.
+
+    \b
+    The choice is made by rates: those measured here (--measure keeps them in a file for each CPU), or else those that
+    the library ships. The same rates give the same choice. A session forces a kernel with its configuration entry
+    "paconv.kernel", every session of a process with PACONV_KERNEL.
+
+    \b
+    planes      AND and popcount of bit planes; time grows with M*N
+    codes       integer dot products of level codes, of two bytes (digits) or, for evenly spaced levels, of one;
+                outputs off by at most 2e-5 of the layer's largest
+    codes-fast  one-byte level codes; never chosen by itself
+
+    \b
+    Examples:
+      paconv inspect pa.onnx
+      paconv inspect pa.onnx --measure --format json
+    """
+    if not any(node.op_type == "PABitConv" for node in load_model(model).graph.node):
+        raise ModelError(f"{model}: expected a packed model; found no PABitConv (paconv optimize makes them)")
+    level = active_level()
+    if measure:
+        if level == "jit":
+            raise UsageError("--measure measures the library's kernels; unset PACONV_JIT")
+        with progress_bar("measuring rates") as update:
+            store_rates(measure_rates(level, progress=lambda done, total: update("measuring rates", done, total)))
+    nodes = node_kernels(str(model), kernel)
+    path = rates_path(level)
+    source = str(path) if path.exists() else "the library's own (--measure measures this machine's)"
+    if style == "json":
+        click.echo(json.dumps({"level": level, "rates": source, "nodes": [vars(n) for n in nodes]}, indent=2))
+        return
+    columns = ("node", "kernel", "digits", "why", "planes ns", "codes ns")
+    table = Table(*columns, title=f"{model.name} at level {level}")
+    for n in nodes:
+        codes = f"{n.codes_rate:.2f}" if n.codes_rate else "-"
+        table.add_row(n.node, n.kernel, str(n.digits or "-"), n.reason, f"{n.planes_rate:.2f}", codes)
+    console = output_console()
+    console.print(table)
+    console.print("ns: of the inner loop, for one pixel, 16 output channels and one window position", soft_wrap=True)
+    console.print(f"rates: {source}", soft_wrap=True)

@@ -1,0 +1,65 @@
+"""Which kernel each PABitConv of a model gets on this machine, and why: as the library itself says it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from dataclasses import dataclass
+
+import onnxruntime as ort
+
+from paconv.errors import ModelError
+from paconv.runtime.library import library_path
+from paconv.runtime.session import ORT_ERRORS, InferenceSession
+
+__all__ = ["NodeKernel", "node_kernels"]
+
+_LISTENER = ctypes.CFUNCTYPE(
+    None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_double, ctypes.c_double
+)
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class NodeKernel:
+    """What a PABitConv node runs.
+
+    node: its name. kernel: a name in CHOICES. digits: bytes of a level code, 0 for planes. reason: why that kernel.
+    planes_rate, codes_rate: nanoseconds for one pixel, 16 output channels and one window position of all input channels
+    (kernels/rates.py); codes_rate is 0 where codes can't be taken or were not asked for.
+    """
+
+    node: str
+    kernel: str
+    digits: int
+    reason: str
+    planes_rate: float
+    codes_rate: float
+
+
+def node_kernels(model: str | os.PathLike | bytes, kernel: str | None = None) -> list[NodeKernel]:
+    """Open the model and list its PABitConv nodes in the order in which they are created.
+
+    kernel: as for `paconv.InferenceSession`. Raises ModelError if onnxruntime can't open the model.
+    """
+    found: list[NodeKernel] = []
+
+    def told(node: bytes, choice: bytes, digits: int, reason: bytes, planes: float, codes: float) -> None:
+        name = node.decode(errors="replace").partition(" node '")[2].rstrip("'")
+        found.append(NodeKernel(name, choice.decode(), digits, reason.decode(), planes, codes))
+
+    listener = _LISTENER(told)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    with _lock:
+        library = ctypes.CDLL(library_path())
+        library.paconv_set_listener.argtypes = [ctypes.c_void_p]
+        library.paconv_set_listener(ctypes.cast(listener, ctypes.c_void_p))
+        try:
+            InferenceSession(model, options, kernel=kernel)
+        except ORT_ERRORS as error:
+            raise ModelError(f"{model if not isinstance(model, bytes) else 'the model'}: {error}") from error
+        finally:
+            library.paconv_set_listener(None)
+    return found
