@@ -1,6 +1,5 @@
 /* Reading measured rates. A file holds lines "planes M N nanoseconds" and "codes D D nanoseconds"; one that is not
  * complete is not used at all. */
-#define _POSIX_C_SOURCE 200809L
 #include "rates.h"
 
 #include <ctype.h>

@@ -1,0 +1,171 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bit_conv.h"
+#include "choice.h"
+
+/* Reads and checks everything that is the same in every call, and prepares the weights. */
+static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
+  int64_t *f = node->fields;
+  char text[256];
+  int64_t version;
+  Ints shape, weight_masks, level_masks, strides, pads, dilations;
+  RETURN_IF_ERROR(read_int(node, info, ATTRIBUTE_version, &version)); /* first: the rest may mean something else */
+  if (version < 1 || version > LIBRARY_OPSET)
+    return failure(node, "expected a node of version 1..%d; found %lld; this library is paconv %s, update it", LIBRARY_OPSET,
+                   (long long)version, LIBRARY_VERSION);
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_shape, &shape));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_masks, &weight_masks));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_level_masks, &level_masks));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_strides, &strides));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_pads, &pads));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_dilations, &dilations));
+  RETURN_IF_ERROR(read_int(node, info, ATTRIBUTE_group, &f[F_G]));
+  if (smallest(shape.values, 4) < 1)
+    return failure(node, "expected weight_shape [O, C/g, KH, KW], all at least 1; found %s",
+                   list(text, sizeof text, shape.values, 4));
+  if (smallest(strides.values, 2) < 1)
+    return failure(node, "expected strides of at least 1; found %s", list(text, sizeof text, strides.values, 2));
+  if (smallest(dilations.values, 2) < 1)
+    return failure(node, "expected dilations of at least 1; found %s", list(text, sizeof text, dilations.values, 2));
+  for (int k = 0; k < 4; k++)
+    if (pads.values[k] < 0 || pads.values[k] > MAX_PAD)
+      return failure(node, "expected pads within 0..%d; found %s", MAX_PAD, list(text, sizeof text, pads.values, 4));
+  const int64_t O = shape.values[0], CG = shape.values[1], KH = shape.values[2], KW = shape.values[3];
+  int64_t window, weights, channels, span;
+  if (__builtin_mul_overflow(CG, KH, &window) || __builtin_mul_overflow(window, KW, &window) || window > MAX_WINDOW ||
+      __builtin_mul_overflow(window, O, &weights))
+    return failure(node, "expected C/g*KH*KW at most %d; found weight_shape %s", MAX_WINDOW,
+                   list(text, sizeof text, shape.values, 4));
+  if (f[F_G] < 1 || O % f[F_G])
+    return failure(node, "expected a group that divides O=%lld; found %lld", (long long)O, (long long)f[F_G]);
+  if (__builtin_mul_overflow(CG, f[F_G], &channels) || __builtin_mul_overflow(dilations.values[0], KH, &span) ||
+      __builtin_mul_overflow(dilations.values[1], KW, &span))
+    return failure(node, "expected sizes that fit 64 bits; found weight_shape %s", list(text, sizeof text, shape.values, 4));
+
+  Constant W, alpha, v, sign, beta, scale, bias;
+  RETURN_IF_ERROR(read_constant(node, info, INPUT_W, &W));
+  RETURN_IF_ERROR(read_constant(node, info, INPUT_alpha, &alpha));
+  RETURN_IF_ERROR(read_constant(node, info, INPUT_v, &v));
+  RETURN_IF_ERROR(read_constant(node, info, INPUT_sign, &sign));
+  RETURN_IF_ERROR(read_constant(node, info, INPUT_beta, &beta));
+  RETURN_IF_ERROR(read_constant(node, info, INPUT_scale, &scale));
+  RETURN_IF_ERROR(read_constant(node, info, INPUT_bias, &bias));
+  if (alpha.rank != 2 || (alpha.dims[0] != 1 && alpha.dims[0] != O))
+    return failure(node, "expected alpha of shape (1 or %lld, M+1); found %s", (long long)O,
+                   list(text, sizeof text, alpha.dims, alpha.rank));
+  if (alpha.dims[1] < 2 || alpha.dims[1] > MAX_PLANES + 1)
+    return failure(node, "expected M in 1..%d; found %lld", MAX_PLANES, (long long)alpha.dims[1] - 1);
+  if (beta.rank != 1 || beta.dims[0] < 2 || beta.dims[0] > MAX_PLANES + 1)
+    return failure(node, "expected beta of shape (N+1,), N in 1..%d; found %s", MAX_PLANES,
+                   list(text, sizeof text, beta.dims, beta.rank));
+  const int64_t M = alpha.dims[1] - 1, N = beta.dims[0] - 1;
+  if (v.rank != 2 || (v.dims[0] != 1 && v.dims[0] != channels) || v.dims[1] < 1 || v.dims[1] > MAX_ENDPOINTS)
+    return failure(node, "expected v of shape (1 or %lld, E), E in 1..%d; found %s", (long long)channels, MAX_ENDPOINTS,
+                   list(text, sizeof text, v.dims, v.rank));
+  if (sign.rank != 1 || (sign.dims[0] != 1 && sign.dims[0] != channels))
+    return failure(node, "expected sign of shape (1,) or (%lld,); found %s", (long long)channels,
+                   list(text, sizeof text, sign.dims, sign.rank));
+  for (int64_t k = 0; k < sign.dims[0]; k++)
+    if (abs(((const int8_t *)sign.data)[k]) != 1)
+      return failure(node, "expected sign +1 or -1; found %d at %lld", ((const int8_t *)sign.data)[k], (long long)k);
+  if (scale.rank != 1 || scale.dims[0] != O || bias.rank != 1 || bias.dims[0] != O)
+    return failure(node, "expected scale and bias of shape (%lld,); found rank %zu and %zu, lengths %lld and %lld",
+                   (long long)O, scale.rank, bias.rank, (long long)(scale.rank ? scale.dims[0] : 1),
+                   (long long)(bias.rank ? bias.dims[0] : 1));
+  RETURN_IF_ERROR(check_endpoints(node, v.data, v.dims[0], v.dims[1]));
+  RETURN_IF_ERROR(check_masks(node, "weight_masks", &weight_masks, M));
+  RETURN_IF_ERROR(check_masks(node, "level_masks", &level_masks, N));
+  if (level_masks.count != (size_t)v.dims[1] + 1)
+    return failure(node, "expected %lld level_masks (E+1); found %zu", (long long)v.dims[1] + 1, level_masks.count);
+  const int64_t code_bytes = (weights + 7) / 8;
+  if (W.rank != 2 || W.dims[0] < 1 || W.dims[0] > MAX_PLANES || W.dims[1] != code_bytes)
+    return failure(node, "expected W of shape (R, %lld), R in 1..%d; found %s", (long long)code_bytes, MAX_PLANES,
+                   list(text, sizeof text, W.dims, W.rank));
+  if (weight_masks.count > (size_t)1 << W.dims[0])
+    return failure(node, "expected at most %d weight_masks for %lld bits a weight; found %zu", 1 << W.dims[0],
+                   (long long)W.dims[0], weight_masks.count);
+
+  f[F_C] = channels, f[F_O] = O, f[F_CG] = CG, f[F_OG] = O / f[F_G], f[F_KH] = KH, f[F_KW] = KW;
+  f[F_CW] = (CG + WORD_BITS - 1) / WORD_BITS, f[F_OB] = (f[F_OG] + LANES - 1) / LANES;
+  f[F_SH] = strides.values[0], f[F_SW] = strides.values[1];
+  f[F_DH] = dilations.values[0], f[F_DW] = dilations.values[1];
+  f[F_PT] = pads.values[0], f[F_PL] = pads.values[1];
+  f[F_Hp] = pads.values[0] + pads.values[2], f[F_Wp] = pads.values[1] + pads.values[3]; /* a call adds H and W */
+  const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
+  f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
+  f[F_M] = M, f[F_N] = N, f[F_E] = v.dims[1], f[F_R] = W.dims[0], f[F_code_bytes] = code_bytes;
+  f[F_v_rows] = v.dims[0], f[F_sign_rows] = sign.dims[0], f[F_alpha_rows] = alpha.dims[0];
+  f[F_weight_codes] = (int64_t)weight_masks.count;
+  f[F_has_beta_0] = ((const float *)beta.data)[0] != 0;
+  for (int64_t k = 0; k < alpha.dims[0]; k++)
+    if (((const float *)alpha.data)[k * (M + 1)] != 0) f[F_has_alpha_0] = 1;
+
+  uint8_t weight_mask_bytes[MAX_ENDPOINTS + 1], level_mask_bytes[MAX_ENDPOINTS + 1];
+  for (size_t k = 0; k < weight_masks.count; k++) weight_mask_bytes[k] = (uint8_t)weight_masks.values[k];
+  for (size_t k = 0; k < level_masks.count; k++) level_mask_bytes[k] = (uint8_t)level_masks.values[k];
+  const Constant level_mask_constant = {level_mask_bytes, {(int64_t)level_masks.count}, 1};
+  const int64_t blocks = f[F_G] * f[F_OB];
+  f[F_v] = keep(node, &v, 4), f[F_sign] = keep(node, &sign, 1), f[F_beta] = keep(node, &beta, 4);
+  f[F_level_masks] = keep(node, &level_mask_constant, 1);
+  float *lanes = node_memory(node, blocks, KH * KW + 6, LANES, 1, 4); /* base to offset_taps */
+  f[F_coding] = (int64_t)(intptr_t)node_memory(node, CODING_HEAD + alpha.dims[0], 1, 1, 1, 8);
+  f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, v.dims[1] + 1, 1, 1, 1, 4);
+  if (!f[F_v] || !f[F_sign] || !f[F_beta] || !f[F_level_masks] || !lanes || !f[F_coding] || !f[F_level_codes])
+    return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
+  f[F_base] = (int64_t)(intptr_t)lanes;
+  f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + blocks * LANES);
+  f[F_correction] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
+  f[F_zero_dots] = (int64_t)(intptr_t)(lanes + 4 * blocks * LANES);
+  f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 6 * blocks * LANES);
+
+  char message[256];
+  if (!resolve_kernels(M, N))
+    return failure(node, "the kernels for M=%lld, N=%lld could not be compiled", (long long)M, (long long)N);
+  node->level = choose_level(message, sizeof message);
+  if (!node->level) return failure(node, "%s", message);
+
+  int64_t once[F_COUNT];
+  memcpy(once, f, sizeof once);
+  once[F_codes] = (int64_t)(intptr_t)W.data, once[F_alpha] = (int64_t)(intptr_t)alpha.data;
+  once[F_scale] = (int64_t)(intptr_t)scale.data, once[F_bias] = (int64_t)(intptr_t)bias.data;
+  once[F_weight_masks] = (int64_t)(intptr_t)weight_mask_bytes;
+  choose_kernel(node, once, window);
+
+  const Level *level = node->level;
+  const int64_t D = f[F_D];
+  if (D) f[F_CW] = (CG + QUAD - 1) / QUAD, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
+  f[F_accumulate] = (int64_t)(intptr_t)(D ? level->accumulate_codes[D] : level->accumulate[M][N]);
+  f[F_tile] = D ? level->code_tile[D] : level->tile[M][N];
+  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks, KH * KW * f[F_CW], D ? D : M, LANES, 4);
+  f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, D ? D : M * N, LANES, 1, 4);
+  if (!f[F_weight_words] || !f[F_phi])
+    return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
+  once[F_D] = D, once[F_CW] = f[F_CW], once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi];
+  for (int64_t block = 0; block < blocks; block++) (D ? level->prepare_codes : level->prepare_weights)(once, (size_t)block);
+  if (once[F_error])
+    return failure(node, "expected weight codes below %zu (the number of weight_masks); found a larger one at weight %lld",
+                   weight_masks.count, (long long)once[F_error] - 1);
+  return NULL;
+}
+
+OrtStatus *create_bit_conv(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
+  (void)api;
+  *handle = NULL;
+  Node *node = calloc(1, sizeof *node);
+  if (!node) return ORT_CALL(CreateStatus)(ORT_FAIL, "paconv: not enough memory for a node");
+  node->op = (const Op *)op;
+  char name[128] = "?";
+  size_t size = sizeof name;
+  drop(ORT_CALL(KernelInfo_GetNodeName)(info, name, &size)); /* a longer name stays "?": the message must not fail */
+  snprintf(node->where, sizeof node->where, "%s.%s node '%s'", DOMAIN_NAME, node->op->name, name);
+  OrtStatus *status = fill_node(node, info);
+  if (status) {
+    destroy(node);
+    return status;
+  }
+  *handle = node;
+  return NULL;
+}

@@ -1,0 +1,17 @@
+/* Which kernel a node gets: what its session or the environment asks for, or else the one with the better rate. */
+#pragma once
+#include "levels.h"
+#include "node.h"
+#include "ort.h"
+
+enum { AUTOMATIC = -1 };
+
+/* Reads the active level's rates when the library is registered first, so that a process never changes its mind. */
+void read_rates_once(const Level *level);
+
+/* What a session asks for: its configuration, else the environment. A name in CHOICE_NAMES by index, or AUTOMATIC. */
+OrtStatus *session_choice(const OrtSessionOptions *options, int *choice);
+
+/* Sets f[F_D]: 0 for bit planes, else the digits of the level codes. `once` has the constants of prepare_coding. Codes
+ * are taken where their sums fit int32 and, if they are to be exact, with as few digits as the estimated error allows. */
+void choose_kernel(Node *node, int64_t *once, int64_t window);

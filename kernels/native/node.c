@@ -1,0 +1,141 @@
+#include "node.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform.h"
+
+OrtStatus *failure(const Node *node, const char *format, ...) {
+  char message[512];
+  const int start = snprintf(message, sizeof message, "%s: ", node->where);
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message + start, sizeof message - (size_t)start, format, arguments);
+  va_end(arguments);
+  return ORT_CALL(CreateStatus)(ORT_INVALID_ARGUMENT, message);
+}
+
+void drop(OrtStatus *status) {
+  if (status) ORT_CALL(ReleaseStatus)(status);
+}
+
+/* "[1, 2, 3]" */
+const char *list(char *text, size_t size, const int64_t *values, size_t count) {
+  size_t at = (size_t)snprintf(text, size, "[");
+  for (size_t k = 0; k < count && at + 24 < size; k++)
+    at += (size_t)snprintf(text + at, size - at, "%s%lld", k ? ", " : "", (long long)values[k]);
+  snprintf(text + at, size - at, "]");
+  return text;
+}
+
+int64_t smallest(const int64_t *values, size_t count) {
+  int64_t least = values[0];
+  for (size_t k = 1; k < count; k++)
+    if (values[k] < least) least = values[k];
+  return least;
+}
+
+/* 64-byte aligned zeroed memory of a*b*c*d*size bytes, owned by the node; NULL if it can't be had. */
+void *node_memory(Node *node, int64_t a, int64_t b, int64_t c, int64_t d, int64_t size) {
+  int64_t bytes;
+  if (__builtin_mul_overflow(a, b, &bytes) || __builtin_mul_overflow(bytes, c, &bytes) ||
+      __builtin_mul_overflow(bytes, d, &bytes) || __builtin_mul_overflow(bytes, size, &bytes))
+    return NULL;
+  void *memory = aligned_memory((size_t)(bytes > 64 ? bytes : 64));
+  if (memory) memset(node->owned[node->owned_count++] = memory, 0, (size_t)bytes);
+  return memory;
+}
+
+void destroy(void *handle) {
+  Node *node = handle;
+  for (size_t k = 0; k < node->owned_count; k++) free_aligned(node->owned[k]);
+  free(node);
+}
+
+OrtStatus *read_ints(const Node *node, const OrtKernelInfo *info, int attribute, Ints *ints) {
+  const char *name = ATTRIBUTE_NAMES[attribute];
+  const size_t capacity = sizeof ints->values / sizeof *ints->values;
+  ints->count = capacity;
+  OrtStatus *status = ORT_CALL(KernelInfoGetAttributeArray_int64)(info, name, ints->values, &ints->count);
+  drop(status);
+  if (status && ints->count > capacity)
+    return failure(node, "expected at most %zu integers in %s; found %zu", capacity, name, ints->count);
+  if (status || !ints->count) /* onnxruntime reads a list of floats as an empty list of integers */
+    return failure(node, "expected the attribute %s, a list of integers; found none", name);
+  const size_t length = (size_t)ATTRIBUTE_LENGTHS[attribute];
+  if (length && ints->count != length)
+    return failure(node, "expected %zu integers in %s; found %zu", length, name, ints->count);
+  return NULL;
+}
+
+OrtStatus *read_int(const Node *node, const OrtKernelInfo *info, int attribute, int64_t *value) {
+  OrtStatus *status = ORT_CALL(KernelInfoGetAttribute_int64)(info, ATTRIBUTE_NAMES[attribute], value);
+  if (!status) return NULL;
+  drop(status);
+  return failure(node, "expected the attribute %s, an integer; found none", ATTRIBUTE_NAMES[attribute]);
+}
+
+/* Rank and dimensions of a tensor's type; `capacity` bounds the rank. */
+OrtStatus *read_dims(const Node *node, const char *name, const OrtValue *value, int64_t *dims, size_t capacity,
+                     size_t *rank) {
+  OrtTensorInfo *info;
+  RETURN_IF_ERROR(ORT_CALL(GetTensorTypeAndShape)(value, &info));
+  OrtStatus *status = ORT_CALL(GetDimensionsCount)(info, rank);
+  if (!status && *rank > capacity)
+    status = failure(node, "expected %s of rank at most %zu; found rank %zu", name, capacity, *rank);
+  if (!status) status = ORT_CALL(GetDimensions)(info, dims, *rank);
+  ORT_CALL(ReleaseTensorTypeAndShapeInfo)(info);
+  return status;
+}
+
+OrtStatus *read_constant(const Node *node, const OrtKernelInfo *info, int input, Constant *constant) {
+  const char *name = INPUT_NAMES[input];
+  const OrtValue *value = NULL;
+  int is_constant = 0;
+  RETURN_IF_ERROR(ORT_CALL(KernelInfoGetConstantInput_tensor)(info, (size_t)input, &is_constant, &value));
+  if (!is_constant || !value)
+    return failure(node, "expected %s as a constant initializer; found a computed or fed tensor", name);
+  RETURN_IF_ERROR(read_dims(node, name, value, constant->dims, 4, &constant->rank));
+  OrtTensorInfo *type_info;
+  int type = 0;
+  RETURN_IF_ERROR(ORT_CALL(GetTensorTypeAndShape)(value, &type_info));
+  OrtStatus *status = ORT_CALL(GetTensorElementType)(type_info, &type);
+  ORT_CALL(ReleaseTensorTypeAndShapeInfo)(type_info);
+  if (status) return status;
+  if (type != INPUT_TYPES[input])
+    return failure(node, "expected %s of element type %d; found %d", name, INPUT_TYPES[input], type);
+  void *data = NULL;
+  RETURN_IF_ERROR(ORT_CALL(GetTensorMutableData)(value, &data));
+  constant->data = data;
+  return NULL;
+}
+
+/* A copy of a constant input, owned by the node. Returns its address as a field, 0 if memory is short. */
+int64_t keep(Node *node, const Constant *constant, int64_t size) {
+  int64_t count = 1;
+  for (size_t k = 0; k < constant->rank; k++) count *= constant->dims[k];
+  void *copy = node_memory(node, count, 1, 1, 1, size);
+  if (copy) memcpy(copy, constant->data, (size_t)(count * size));
+  return (int64_t)(intptr_t)copy;
+}
+
+OrtStatus *check_masks(const Node *node, const char *name, const Ints *masks, int64_t planes) {
+  for (size_t k = 0; k < masks->count; k++)
+    if (masks->values[k] < 0 || masks->values[k] >= (int64_t)1 << planes)
+      return failure(node, "expected %s within 0..%d for %lld planes; found %lld", name, (1 << planes) - 1,
+                     (long long)planes, (long long)masks->values[k]);
+  return NULL;
+}
+
+OrtStatus *check_endpoints(const Node *node, const float *v, int64_t rows, int64_t E) {
+  for (int64_t row = 0; row < rows; row++)
+    for (int64_t e = 1; e < E; e++) {
+      const float before = v[row * E + e - 1], here = v[row * E + e];
+      if (!(here >= before || isnan(here)))
+        return failure(node, "expected v ascending in each row, NaN last; found %g before %g in row %lld", before, here,
+                       (long long)row);
+    }
+  return NULL;
+}

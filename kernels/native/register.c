@@ -1,0 +1,84 @@
+/* The custom-op library: registers paconv's ops with onnxruntime, which then checks every node and call and runs the
+ * kernels on its own thread pool.
+ *
+ * The kernels are native functions made from Numba sources: linked in, once for each CPU level (paconv_levels.h), or
+ * installed by address while developing (paconv_install). All names, types and limits come from paconv_tables.h. Both
+ * headers are generated from paconv/ops and paconv/kernels.
+ *
+ * No state is shared between calls but the node, which is read-only after creation: threads may share a session.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "bit_conv.h"
+#include "choice.h"
+#include "platform.h"
+
+const OrtFunction *paconv_ort_api;
+
+static const char *op_name(const OrtCustomOp *op) { return ((const Op *)op)->name; }
+static const char *op_provider(const OrtCustomOp *op) { return (void)op, NULL; /* the CPU */ }
+static int op_input_type(const OrtCustomOp *op, size_t k) { return (void)op, INPUT_TYPES[k]; }
+static size_t op_inputs(const OrtCustomOp *op) { return (void)op, INPUT_COUNT; }
+static int op_output_type(const OrtCustomOp *op, size_t k) { return (void)k, ((const Op *)op)->output_type; }
+static size_t op_outputs(const OrtCustomOp *op) { return (void)op, 1; }
+static int op_zero(const OrtCustomOp *op, size_t k) { return (void)op, (void)k, 0; }
+static int op_one(const OrtCustomOp *op) { return (void)op, 1; }
+static int op_end_version(const OrtCustomOp *op) { return (void)op, 0x7fffffff; }
+
+#define ORT_OP                                                                                                       \
+  {.version = ORT_API_VERSION_USED, .GetName = op_name, .GetExecutionProviderType = op_provider,                     \
+   .GetInputType = op_input_type, .GetInputTypeCount = op_inputs, .GetOutputType = op_output_type,                   \
+   .GetOutputTypeCount = op_outputs, .KernelDestroy = destroy, .GetInputCharacteristic = op_zero,                    \
+   .GetOutputCharacteristic = op_zero, .GetInputMemoryType = op_zero, .GetVariadicInputMinArity = op_one,            \
+   .GetVariadicInputHomogeneity = op_one, .GetVariadicOutputMinArity = op_one, .GetVariadicOutputHomogeneity = op_one, \
+   .CreateKernelV2 = create_bit_conv, .KernelComputeV2 = compute_bit_conv, .InferOutputShape = infer_bit_conv, .GetStartVersion = op_one,       \
+   .GetEndVersion = op_end_version}
+
+/* One set of ops for each choice of a session, AUTOMATIC first. */
+static Op ops[CHOICE_COUNT + 1][2];
+
+static Lock registration = LOCK_INITIALIZER;
+
+static OrtStatus *need_api(const OrtApiBase *base) {
+  if (paconv_ort_api) return NULL;
+  paconv_ort_api = base->GetApi(ORT_API_VERSION_USED);
+  if (paconv_ort_api) return NULL;
+  char message[160];
+  snprintf(message, sizeof message, "paconv: expected onnxruntime 1.%d or newer; found %s", ORT_API_VERSION_USED,
+           base->GetVersionString());
+  const OrtFunction *oldest = base->GetApi(1);
+  return ((Ort_CreateStatus)oldest[ORT_INDEX_CreateStatus])(ORT_FAIL, message);
+}
+
+static OrtStatus *make_domain(int choice, OrtCustomOpDomain **result) {
+  static OrtCustomOpDomain *domains[CHOICE_COUNT + 1];
+  OrtCustomOpDomain **domain = &domains[choice + 1];
+  if (!*domain) {
+    const Op made[2] = {{ORT_OP, OP_PABitConv, ORT_FLOAT, 0, choice}, {ORT_OP, OP_PABitConvCounts, ORT_INT32, 1, choice}};
+    memcpy(ops[choice + 1], made, sizeof made);
+    OrtCustomOpDomain *fresh = NULL;
+    RETURN_IF_ERROR(ORT_CALL(CreateCustomOpDomain)(DOMAIN_NAME, &fresh));
+    for (int k = 0; k < 2; k++) RETURN_IF_ERROR(ORT_CALL(CustomOpDomain_Add)(fresh, &ops[choice + 1][k].ort));
+    *domain = fresh;
+  }
+  *result = *domain;
+  return NULL;
+}
+
+/* onnxruntime calls this for SessionOptions.register_custom_ops_library. */
+EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase *base) {
+  OrtCustomOpDomain *domain = NULL;
+  int choice = AUTOMATIC;
+  char message[256];
+  lock(&registration);
+  OrtStatus *status = need_api(base);
+  if (!status) status = session_choice(options, &choice);
+  const Level *level = status ? NULL : choose_level(message, sizeof message);
+  if (!status && !level) status = ORT_CALL(CreateStatus)(ORT_FAIL, message);
+  if (!status) read_rates_once(level);
+  if (!status) status = make_domain(choice, &domain);
+  unlock(&registration);
+  if (status) return status;
+  return ORT_CALL(AddCustomOpDomain)(options, domain);
+}
