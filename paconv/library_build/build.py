@@ -48,8 +48,9 @@ def link_library(target: Target, output: Path, levels: Sequence[Level], objects:
         (Path(headers) / "paconv_tables.h").write_text(native.tables_header())
         (Path(headers) / "paconv_levels.h").write_text(native.levels_header(levels))
         command = [
-            *compiler.split(), "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-fPIC", "-shared", "-fvisibility=hidden",
-            "-Wall", "-Wextra", f"-I{headers}", *map(str, native.SOURCES), *map(str, objects), "-o", str(result), *target.link,
+            *compiler.split(), "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-fPIC", "-shared",
+            "-fvisibility=hidden", "-Wall", "-Wextra", f"-I{headers}", *map(str, native.SOURCES), *map(str, objects),
+            "-o", str(result), *target.link,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
