@@ -15,7 +15,19 @@ from paconv.bits import mask_bits, unpack_codes
 from paconv.errors import OpError
 from paconv.ops.pa_bit_conv import check_parameters, output_shape
 
-__all__ = ["BitConvResult", "activation_levels", "pa_activation", "pa_bit_conv", "pa_weight", "planes_of", "windows"]
+__all__ = [
+    "BitConvResult",
+    "activation_levels",
+    "convolve_levels",
+    "finish_level_conv",
+    "pa_activation",
+    "pa_bit_conv",
+    "pa_level_max_pool",
+    "pa_levels",
+    "pa_weight",
+    "planes_of",
+    "windows",
+]
 
 
 def pa_weight(W: np.ndarray, u: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -72,11 +84,17 @@ def pa_bit_conv(X: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray
     Raises OpError on malformed parameters.
     """
     check_parameters(attributes, inputs)
+    channels = attributes["weight_shape"][1] * attributes["group"]
+    if X.ndim != 4 or X.shape[1] != channels:
+        raise OpError(f"PABitConv: expected X of shape (B, {channels}, H, W); found {X.shape}")
+    return convolve_levels(activation_levels(X, inputs["v"], inputs["sign"]), attributes=attributes, inputs=inputs)
+
+
+def convolve_levels(levels: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray]) -> BitConvResult:
+    """PABitConv from the levels on: levels (B, C, H, W) uint8. OpError for a weight code without a mask."""
     shape, group = attributes["weight_shape"], attributes["group"]
-    if X.ndim != 4 or X.shape[1] != shape[1] * group:
-        raise OpError(f"PABitConv: expected X of shape (B, {shape[1] * group}, H, W); found {X.shape}")
     geometry = [attributes[name] for name in ("strides", "pads", "dilations")]
-    batch, out, rows, columns = output_shape(X.shape, shape, *geometry)
+    batch, out, rows, columns = output_shape(levels.shape, shape, *geometry)
     alpha = np.broadcast_to(inputs["alpha"].astype(np.float64), (out, inputs["alpha"].shape[1]))
     beta = inputs["beta"].astype(np.float64)
     M, N = alpha.shape[1] - 1, beta.shape[0] - 1
@@ -84,10 +102,9 @@ def pa_bit_conv(X: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray
     codes = unpack_codes(inputs["W"], prod(shape)).reshape(shape)
     if codes.max() >= len(attributes["weight_masks"]):
         raise OpError(f"PABitConv: weight codes up to {codes.max()}, but only {len(attributes['weight_masks'])} masks")
-    levels = activation_levels(X, inputs["v"], inputs["sign"])
     T = planes_of(codes, attributes["weight_masks"], M).reshape(M, group, out // group, -1)
     V = planes_of(levels, attributes["level_masks"], N)
-    inside = np.ones(X.shape)
+    inside = np.ones(levels.shape)
 
     def by_window(plane: np.ndarray) -> np.ndarray:  # (B, C, H, W) -> (group, B*OH*OW, C/g*KH*KW)
         view = windows(plane, shape[2:], *geometry)
@@ -112,3 +129,23 @@ def pa_bit_conv(X: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray
     Y = scale * sum(terms) + bias
     absolute_sum = np.abs(scale) * sum(np.abs(t) for t in terms) + np.abs(bias)
     return BitConvResult(levels, counts.astype(np.int64), Y, absolute_sum)
+
+
+def pa_levels(X: np.ndarray, v: np.ndarray, sign: np.ndarray) -> np.ndarray:
+    """PALevels: X (B, H, W, C) float32, v (1|C, E), sign (1|C,) int8 -> (B, H, W, C) uint8."""
+    return activation_levels(X.transpose(0, 3, 1, 2), v, sign).transpose(0, 2, 3, 1)
+
+
+def finish_level_conv(S: np.ndarray, R: np.ndarray, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """PALevelConv from the convolution's result on: S (B, OH, OW, O) float32, R float32 as in the op.
+
+    Returns Y (B, OH, OW, O) float32, L1 and L2 (B, OH, OW, O) uint8, each step rounded to float32.
+    """
+    low, high = inputs["clip"]
+    Y = np.minimum(np.maximum(S + R, low), high)
+    return {"Y": Y} | {f"L{k}": pa_levels(Y, inputs[f"v{k}"], inputs[f"sign{k}"]) for k in (1, 2)}
+
+
+def pa_level_max_pool(L: np.ndarray, kernel, strides, pads) -> np.ndarray:
+    """PALevelMaxPool: L (B, H, W, C) uint8 -> (B, OH, OW, C) uint8."""
+    return windows(L.transpose(0, 3, 1, 2), kernel, strides, pads, (1, 1)).max((4, 5))

@@ -6,6 +6,9 @@ import onnx
 
 from paconv.ops.pa_activation import PA_ACTIVATION
 from paconv.ops.pa_bit_conv import PA_BIT_CONV, PA_BIT_CONV_COUNTS
+from paconv.ops.pa_level_conv import PA_LEVEL_CONV
+from paconv.ops.pa_level_max_pool import PA_LEVEL_MAX_POOL
+from paconv.ops.pa_levels import PA_LEVELS
 from paconv.ops.pa_unpack_weight import PA_UNPACK_WEIGHT
 from paconv.ops.pa_weight import PA_WEIGHT
 from paconv.ops.schema import DOMAIN, OPSET_VERSION, OpSchema, standard_opset
@@ -18,6 +21,9 @@ __all__ = [
     "PA_ACTIVATION",
     "PA_BIT_CONV",
     "PA_BIT_CONV_COUNTS",
+    "PA_LEVELS",
+    "PA_LEVEL_CONV",
+    "PA_LEVEL_MAX_POOL",
     "PA_UNPACK_WEIGHT",
     "PA_WEIGHT",
     "SCHEMAS",
@@ -25,10 +31,21 @@ __all__ = [
     "standard_opset",
 ]
 
-SCHEMAS = {s.name: s for s in (PA_WEIGHT, PA_ACTIVATION, PA_UNPACK_WEIGHT, PA_BIT_CONV)}
+SCHEMAS = {
+    s.name: s
+    for s in (
+        PA_WEIGHT,
+        PA_ACTIVATION,
+        PA_UNPACK_WEIGHT,
+        PA_BIT_CONV,
+        PA_LEVELS,
+        PA_LEVEL_CONV,
+        PA_LEVEL_MAX_POOL,
+    )
+}
 """Ops that appear in models; each has a function body."""
 
-LIBRARY_OPS = (PA_BIT_CONV, PA_BIT_CONV_COUNTS)
+LIBRARY_OPS = (PA_BIT_CONV, PA_BIT_CONV_COUNTS, PA_LEVELS, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL)
 """Ops that the custom-op library registers."""
 
 

@@ -11,7 +11,16 @@ from onnx import TensorProto
 
 from paconv import bits
 from paconv.files import write_text
-from paconv.ops import OPSET_VERSION, pa_activation, pa_bit_conv, pa_unpack_weight, pa_weight
+from paconv.ops import (
+    OPSET_VERSION,
+    pa_activation,
+    pa_bit_conv,
+    pa_level_conv,
+    pa_level_max_pool,
+    pa_levels,
+    pa_unpack_weight,
+    pa_weight,
+)
 from paconv.ops.schema import DOMAIN, Attribute, OpSchema, Tensor
 
 __all__ = ["markdown"]
@@ -20,6 +29,9 @@ _CHAPTERS = (
     (pa_weight.PA_WEIGHT, pa_weight),
     (pa_activation.PA_ACTIVATION, pa_activation),
     (pa_bit_conv.PA_BIT_CONV, pa_bit_conv),
+    (pa_levels.PA_LEVELS, pa_levels),
+    (pa_level_conv.PA_LEVEL_CONV, pa_level_conv),
+    (pa_level_max_pool.PA_LEVEL_MAX_POOL, pa_level_max_pool),
     (pa_unpack_weight.PA_UNPACK_WEIGHT, pa_unpack_weight),
     (pa_bit_conv.PA_BIT_CONV_COUNTS, None),
 )
@@ -29,8 +41,9 @@ _HEAD = f"""# The ops of domain `{DOMAIN}`, version {OPSET_VERSION}
 Written from the schemas in `paconv/ops` by `make docs`; the tests compare the two.
 
 `paconv export` writes `PAWeight` and `PAActivation`; `paconv optimize` turns them into `PABitConv` and
-`PAUnpackWeight`. Each of these is a model-local function in the file that uses it, of standard ops of opset 13 or
-later, so that any onnxruntime runs it. The custom-op library has kernels for `PABitConv` and `PABitConvCounts`.
+`PAUnpackWeight`, and chains of `PABitConv` to `PALevels`, `PALevelConv` and `PALevelMaxPool`. Each of these is a model-local function in the file that uses it, of standard ops of opset 13 or
+later, so that any onnxruntime runs it. The custom-op library has kernels for all but the quantizers
+and `PAUnpackWeight`, and for `PABitConvCounts`.
 """
 
 
@@ -65,7 +78,10 @@ def _tensor_row(tensor: Tensor) -> tuple[str, ...]:
 
 
 def _attribute_row(attribute: Attribute) -> tuple[str, ...]:
-    kind = {None: "ints", 1: "int"}.get(attribute.length, f"{attribute.length} ints")
+    if attribute.strings:
+        kind = f"{attribute.length} strings" if attribute.length > 1 else "1 string in a list"
+    else:
+        kind = {None: "ints", 1: "int"}.get(attribute.length, f"{attribute.length} ints")
     return f"`{attribute.name}`", kind, attribute.meaning
 
 

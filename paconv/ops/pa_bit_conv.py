@@ -38,11 +38,16 @@ from paconv.ops.pa_unpack_weight import WEIGHT_ATTRIBUTES, WEIGHT_INPUTS
 from paconv.ops.schema import OPSET_VERSION, Attribute, OpSchema, Tensor
 
 __all__ = [
+    "CONVOLUTION_ATTRIBUTES",
+    "CONVOLUTION_BODY",
+    "FACTOR_INPUTS",
+    "LEVEL_VALUES_BODY",
     "MAX_ENDPOINTS",
     "MAX_PAD",
     "MAX_WINDOW",
     "PA_BIT_CONV",
     "PA_BIT_CONV_COUNTS",
+    "WEIGHT_BODY",
     "check_parameters",
     "output_shape",
 ]
@@ -56,17 +61,21 @@ MAX_WINDOW = 1 << 24
 MAX_PAD = (1 << 31) - 1
 """Largest window padding on one side."""
 
-_PARAMETERS = (
-    Tensor("X", TensorProto.FLOAT, "(B, C, H, W)", "activations before approximation"),
-    *WEIGHT_INPUTS,
-    Tensor("v", TensorProto.FLOAT, "(1 or C, E)", "endpoints per channel, ascending; NaN (last) is never reached"),
-    Tensor("sign", TensorProto.INT8, "(1 or C,)", "+1 or -1: direction of the comparison"),
+FACTOR_INPUTS = (
     Tensor("beta", TensorProto.FLOAT, "(N+1,)", "offset beta_0, then the N scaling coefficients"),
     Tensor("scale", TensorProto.FLOAT, "(O,)", "output scale"),
     Tensor("bias", TensorProto.FLOAT, "(O,)", "output bias"),
 )
 
-_ATTRIBUTES = (
+_PARAMETERS = (
+    Tensor("X", TensorProto.FLOAT, "(B, C, H, W)", "activations before approximation"),
+    *WEIGHT_INPUTS,
+    Tensor("v", TensorProto.FLOAT, "(1 or C, E)", "endpoints per channel, ascending; NaN (last) is never reached"),
+    Tensor("sign", TensorProto.INT8, "(1 or C,)", "+1 or -1: direction of the comparison"),
+    *FACTOR_INPUTS,
+)
+
+CONVOLUTION_ATTRIBUTES = (
     *WEIGHT_ATTRIBUTES,
     Attribute("level_masks", None, "plane mask of each activation level 0..E, bit j-1 for plane V_j"),
     Attribute("strides", 2, "[vertical, horizontal], at least 1"),
@@ -76,15 +85,7 @@ _ATTRIBUTES = (
     Attribute("version", 1, "version of domain paconv that the node was written for; an older library refuses it"),
 )
 
-PA_BIT_CONV = OpSchema(
-    name="PABitConv",
-    summary="Convolution of piecewise-approximated weights and activations by AND and popcount.",
-    source="paper eqs. 15-20",
-    inputs=_PARAMETERS,
-    outputs=(Tensor("Y", TensorProto.FLOAT, "(B, O, OH, OW)", "the convolution"),),
-    attributes=_ATTRIBUTES,
-    calls=("PAUnpackWeight",),
-    body="""
+WEIGHT_BODY = """\
   w = paconv.PAUnpackWeight <weight_shape: ints = @weight_shape, weight_masks: ints = @weight_masks> (W, alpha)
 
   zero = Constant <value_ints = [0]> ()
@@ -93,15 +94,10 @@ PA_BIT_CONV = OpSchema(
   far = Constant <value_ints = [9223372036854775807]> ()
   powers = Constant <value_ints = [1, 2, 4, 8, 16, 32, 64, 128]> ()
   channel_axes = Constant <value_ints = [0, 2, 3]> ()
-  sign_float = Cast <to = 1> (sign)
-  sign_nchw = Unsqueeze (sign_float, channel_axes)
-  X_signed = Mul (X, sign_nchw)
-  X_column = Unsqueeze (X_signed, last)
-  v_nchw = Unsqueeze (v, channel_axes)
-  reached = GreaterOrEqual (X_column, v_nchw)
-  reached_int = Cast <to = 7> (reached)
-  level = ReduceSum <keepdims = 0> (reached_int, last)
+"""
+"""w, and constants of the rest."""
 
+LEVEL_VALUES_BODY = """\
   masks = Constant <value_ints: ints = @level_masks> ()
   beta_width = Shape (beta)
   N = Sub (beta_width, one)
@@ -115,13 +111,38 @@ PA_BIT_CONV = OpSchema(
   coefficients = Slice (beta, one, far)
   sums = MatMul (mask_floats, coefficients)
   level_values = Add (sums, beta_0)
-  a = Gather (level_values, level)
+"""
+"""level_values (E+1,): the value of each activation level."""
 
+CONVOLUTION_BODY = """\
   conv = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group> (a, w)
   scale_nchw = Unsqueeze (scale, channel_axes)
   bias_nchw = Unsqueeze (bias, channel_axes)
   scaled = Mul (conv, scale_nchw)
-  Y = Add (scaled, bias_nchw)
+"""
+"""Activations a (B, C, H, W) to scaled (B, O, OH, OW) and bias_nchw, what is still to be added."""
+
+PA_BIT_CONV = OpSchema(
+    name="PABitConv",
+    summary="Convolution of piecewise-approximated weights and activations by AND and popcount.",
+    source="paper eqs. 15-20",
+    inputs=_PARAMETERS,
+    outputs=(Tensor("Y", TensorProto.FLOAT, "(B, O, OH, OW)", "the convolution"),),
+    attributes=CONVOLUTION_ATTRIBUTES,
+    calls=("PAUnpackWeight",),
+    body=f"""
+{WEIGHT_BODY}  sign_float = Cast <to = 1> (sign)
+  sign_nchw = Unsqueeze (sign_float, channel_axes)
+  X_signed = Mul (X, sign_nchw)
+  X_column = Unsqueeze (X_signed, last)
+  v_nchw = Unsqueeze (v, channel_axes)
+  reached = GreaterOrEqual (X_column, v_nchw)
+  reached_int = Cast <to = 7> (reached)
+  level = ReduceSum <keepdims = 0> (reached_int, last)
+
+{LEVEL_VALUES_BODY}  a = Gather (level_values, level)
+
+{CONVOLUTION_BODY}  Y = Add (scaled, bias_nchw)
 """,
 )
 
@@ -131,7 +152,7 @@ PA_BIT_CONV_COUNTS = OpSchema(
     source="paper eq. 19",
     inputs=_PARAMETERS,
     outputs=(Tensor("counts", TensorProto.INT32, "(B, M, N, O, OH, OW)", "popcounts of the plane pairs"),),
-    attributes=_ATTRIBUTES,
+    attributes=CONVOLUTION_ATTRIBUTES,
 )
 
 
@@ -168,9 +189,9 @@ def check_parameters(attributes: dict, inputs: dict[str, np.ndarray], where: str
         if not condition:
             raise OpError(f"{where}: expected {expected}; found {found}")
 
-    missing = [a.name for a in _ATTRIBUTES if a.name not in attributes]
-    need(not missing, f"attributes {', '.join(a.name for a in _ATTRIBUTES)}", f"no {', '.join(missing)}")
-    for attribute in _ATTRIBUTES:
+    missing = [a.name for a in CONVOLUTION_ATTRIBUTES if a.name not in attributes]
+    need(not missing, f"attributes {', '.join(a.name for a in CONVOLUTION_ATTRIBUTES)}", f"no {', '.join(missing)}")
+    for attribute in CONVOLUTION_ATTRIBUTES:
         if attribute.length and attribute.length > 1:
             found = attributes[attribute.name]
             need(len(found) == attribute.length, f"{attribute.length} integers in {attribute.name}", list(found))

@@ -29,11 +29,15 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute; all are required. length 1: an integer; more: a list of as many; None: a list of any length."""
+    """An attribute; all are required. length 1: an integer; more: a list of as many; None: a list of any length.
+
+    strings: it is a list of strings instead of integers.
+    """
 
     name: str
     length: int | None
     meaning: str
+    strings: bool = False
 
 
 @dataclass(frozen=True)
