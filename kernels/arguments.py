@@ -12,6 +12,7 @@ __all__ = [
     "FIELDS",
     "GATHER_RUN",
     "LANES",
+    "LEVEL_RUN",
     "LOW_ZERO",
     "MAX_CODE_WINDOW",
     "MAX_LEVELS",
@@ -29,6 +30,9 @@ PIXEL_CHUNK = 64
 
 GATHER_RUN = 64
 """Pixels that one task of gather.py packs."""
+
+LEVEL_RUN = 64
+"""Positions that one task of compare.py or gather_levels.py covers."""
 
 QUAD = 4
 """Channels whose level codes share a word."""
@@ -51,6 +55,9 @@ FIELDS = {
     "y": "Y (B, O, OH, OW) float32, or counts (B, M, N, O, OH, OW) int32",
     "words": "activation words (B, G, Hp, Wp, CW, N, or D for codes) uint32",
     "sums": "(B, G, Hp, Wp, 2) int32: sums of the codes' digits",
+    "levels": "L (B, H, W, C) uint8, where levels are read",
+    "residual": "R (B, OH, OW, O) float32, 0 for none",
+    "levels_1": "L1 (B, OH, OW, O) uint8, 0 for none", "levels_2": "L2, as levels_1",
     "tap_offsets": "(taps,) int64: bytes from a window's first word to each run of words",
     # constant inputs
     "codes": "W (R, code_bytes) uint8",
@@ -62,6 +69,10 @@ FIELDS = {
     "bias": "(O,) float32",
     "weight_masks": "(weight_codes,) uint8",
     "level_masks": "(E+1,) uint8",
+    # the channel-last finish, in blocks of LANES channels of a group
+    "clip": "(2,) float32: least and largest Y",
+    "thresholds_1": "(blocks, E_1, LANES) float32: endpoints of levels_1", "thresholds_2": "of levels_2",
+    "flips_1": "(blocks, LANES) uint32: the sign bit where sign is -1", "flips_2": "for levels_2",
     # made once by weights.py
     "coding": "(CODING_HEAD + alpha_rows,) float64: q, r, two errors, zero, then p of each row",
     "level_codes": "(E+1,) uint32: digit 0 in bits 0..7, digit 1 in bits 16..23",
@@ -83,6 +94,8 @@ FIELDS = {
     "taps": "runs of words in a window", "run": "words (of N planes) in a run",
     "M": "weight planes", "N": "activation planes", "E": "endpoints", "D": "digits of a level code",
     "v_rows": "1 or C", "sign_rows": "1 or C", "alpha_rows": "1 or O",
+    "E_1": "endpoints of levels_1", "E_2": "endpoints of levels_2",
+    "channel_last": "whether Y is (B, OH, OW, O)", "one_hot": "whether level l sets plane l alone, and level 0 none",
     "R": "bits of a weight code", "code_bytes": "bytes of a row of codes", "weight_codes": "number of weight masks",
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work

@@ -12,7 +12,8 @@ from numba import carray
 
 from paconv.kernels.accumulate import call_accumulate
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
-from paconv.kernels.finish import add_activation_offset, add_window_offset, store_transposed, weighted_counts
+from paconv.kernels.compare import store_channel_last
+from paconv.kernels.finish import add_activation_offset, add_window_offset, store_channel_first, weighted_counts
 from paconv.kernels.memory import pointer, stack_buffer
 from paconv.kernels.tasks import task_range, window_offsets
 from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS
@@ -27,7 +28,7 @@ _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 
 
 def conv(arguments, task):
-    """Writes Y (B, O, OH, OW) float32."""
+    """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
     a = carray(arguments, (len(F),), np.int64)
     pixels, OW, M, N, P = a[F.OH] * a[F.OW], a[F.OW], a[F.M], a[F.N], a[F.tile]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
@@ -71,18 +72,10 @@ def conv(arguments, task):
                         out[p + q], taps_of_block, top, left, a[F.H], a[F.W], a[F.KH], a[F.KW], a[F.DH], a[F.DW]
                     )
             p += P
-        lanes = min(LANES, a[F.OG] - b * LANES)
-        first_channel = batch * a[F.O] + group * a[F.OG] + b * LANES
-        y_at = a[F.y] + (first_channel * pixels + first_pixel) * 4
-        p = 0
-        if lanes == LANES:
-            while p + LANES <= count:
-                store_transposed(out_at + p * _VECTOR, y_at + 4 * p, 4 * pixels)
-                p += LANES
-        y = carray(pointer(y_at), (lanes * pixels,), np.float32)
-        for lane in range(lanes):
-            for q in range(p, count):
-                y[lane * pixels + q] = out[q, lane]
+        if a[F.channel_last]:
+            store_channel_last(a, out_at, batch, group, b, first_pixel, count)
+        else:
+            store_channel_first(a, out_at, batch, group, b, first_pixel, count)
 
 
 def conv_counts(arguments, task):

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from paconv.kernels.arguments import LANES
-from paconv.kernels.memory import popcount
+from paconv.kernels.arguments import LANES, F
+from paconv.kernels.memory import pointer, popcount
 
-__all__ = ["add_activation_offset", "add_window_offset", "store_transposed", "weighted_counts"]
+__all__ = ["add_activation_offset", "add_window_offset", "store_channel_first", "weighted_counts"]
 
 _inline = njit(inline="always", error_model="numpy")
 _i32, _i64, _f32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -72,7 +72,7 @@ def weighted_counts(typingctx, out, base, counts, phi, pairs):
 
 
 @intrinsic
-def store_transposed(typingctx, out, y, stride):
+def _store_transposed(typingctx, out, y, stride):
     """y[lane * stride + p] = out[p, lane] for LANES pixels: out (LANES, LANES) float32, 64-byte aligned; stride: bytes.
 
     Four rounds of shuffles; round s exchanges the off-diagonal blocks of s x s among blocks of 2s x 2s.
@@ -125,3 +125,21 @@ def add_window_offset(out, offset_taps, top, left, H, W, KH, KW, DH, DW):
                 if 0 <= left + kw * DW < W:
                     for lane in range(LANES):
                         out[lane] += offset_taps[kh * KW + kw, lane]
+
+
+@_inline
+def store_channel_first(a, out_at, batch, group, b, first_pixel, count):
+    """Store `count` pixels of lane block b to Y (B, O, OH, OW). out_at: (count, LANES) float32, 64-byte aligned."""
+    lanes, pixels = min(LANES, a[F.OG] - b * LANES), a[F.OH] * a[F.OW]
+    first_channel = batch * a[F.O] + group * a[F.OG] + b * LANES
+    y_at = a[F.y] + (first_channel * pixels + first_pixel) * 4
+    p = 0
+    if lanes == LANES:
+        while p + LANES <= count:
+            _store_transposed(out_at + p * 4 * LANES, y_at + 4 * p, 4 * pixels)
+            p += LANES
+    out = carray(pointer(out_at), (count, LANES), np.float32)
+    y = carray(pointer(y_at), (lanes * pixels,), np.float32)
+    for lane in range(lanes):
+        for q in range(p, count):
+            y[lane * pixels + q] = out[q, lane]

@@ -7,7 +7,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["popcount", "pointer", "stack_buffer"]
+__all__ = ["copy_bytes", "popcount", "pointer", "stack_buffer"]
 
 
 @intrinsic
@@ -34,6 +34,19 @@ def stack_buffer(typingctx, size):
         return builder.ptrtoint(buffer, ir.IntType(64))
 
     return types.int64(size), codegen
+
+
+@intrinsic
+def copy_bytes(typingctx, target, source, size):
+    """memcpy. All int64: two addresses and a number of bytes."""
+
+    def codegen(context, builder, signature, args):
+        target, source, size = args
+        pointers = [builder.inttoptr(address, cgutils.voidptr_t) for address in (target, source)]
+        cgutils.raw_memcpy(builder, *pointers, size, ir.Constant(ir.IntType(64), 1))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
 
 
 @intrinsic

@@ -34,6 +34,10 @@ KERNELS = {
     for k in (
         Kernel("prepare_weights", "paconv.kernels.weights", "prepare_weights"),
         Kernel("gather", "paconv.kernels.gather", "gather"),
+        Kernel("gather_levels", "paconv.kernels.gather_levels", "gather_levels"),
+        Kernel("gather_level_codes", "paconv.kernels.gather_level_codes", "gather_level_codes"),
+        Kernel("compare", "paconv.kernels.compare", "compare"),
+        Kernel("pool_levels", "paconv.kernels.pool_levels", "pool_levels"),
         Kernel("conv", "paconv.kernels.conv", "conv"),
         Kernel("counts", "paconv.kernels.conv", "conv_counts"),
         Kernel("accumulate", "paconv.kernels.accumulate", "make_accumulate", tuple(plane_pairs())),

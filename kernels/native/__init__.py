@@ -19,6 +19,7 @@ from paconv.kernels.arguments import (
     CODING_HEAD,
     GATHER_RUN,
     LANES,
+    LEVEL_RUN,
     LOW_ZERO,
     MAX_CODE_WINDOW,
     PIXEL_CHUNK,
@@ -29,7 +30,7 @@ from paconv.kernels.levels import Level
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import CHOICES, KERNELS
 from paconv.kernels.tiling import code_tile, tiling
-from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION
+from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION, OpSchema
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
 __all__ = ["FOLDER", "SOURCES", "fingerprint", "kernel_symbol", "levels_header", "library_info", "tables_header"]
@@ -113,13 +114,13 @@ def _entry(level: Level) -> str:
 
 
 def tables_header() -> str:
-    """Text of paconv_tables.h. LIBRARY_OPS share their inputs and attributes."""
-    op = LIBRARY_OPS[0]
+    """Text of paconv_tables.h."""
     limits = {
         "LANES": LANES,
         "WORD_BITS": WORD_BITS,
         "PIXEL_CHUNK": PIXEL_CHUNK,
         "GATHER_RUN": GATHER_RUN,
+        "LEVEL_RUN": LEVEL_RUN,
         "QUAD": QUAD,
         "CODING_HEAD": CODING_HEAD,
         "LOW_ZERO": LOW_ZERO,
@@ -130,7 +131,7 @@ def tables_header() -> str:
         "MAX_PAD": MAX_PAD,
     }
     choices = ["CHOICE_" + name.replace("-", "_") for name in CHOICES]
-    inputs, attributes = [t.name for t in op.inputs], [a.name for a in op.attributes]
+    attributes = {a.name: a.length or 0 for op in LIBRARY_OPS for a in op.attributes if not a.strings}
     parts = [
         "/* Generated from paconv/ops and paconv/kernels/arguments.py. */",
         "#pragma once",
@@ -139,14 +140,14 @@ def tables_header() -> str:
         f'#define LIBRARY_INFO "{library_info()}"',
         f"enum {{ LIBRARY_OPSET = {OPSET_VERSION} }};",
         f'#define DOMAIN_NAME "{DOMAIN}"',
-        *(f'#define OP_{o.name} "{o.name}"' for o in LIBRARY_OPS),
         f"enum {{ {', '.join(f'{name} = {value}' for name, value in limits.items())} }};",
-        f"enum {{ {', '.join(f'INPUT_{name}' for name in inputs)}, INPUT_COUNT }};",
-        f"static const char *const INPUT_NAMES[] = {{{_strings(inputs)}}};",
-        f"static const int INPUT_TYPES[] = {{{', '.join(str(int(t.dtype)) for t in op.inputs)}}};",
+        f"enum {{ {', '.join(f'OP_{op.name}' for op in LIBRARY_OPS)}, OP_COUNT }};",
+        "typedef struct { const char *name; int input_count; const char *input_names[16]; int input_types[16];"
+        " int output_count; int output_types[4]; } OpTable;",
+        f"static const OpTable OP_TABLES[OP_COUNT] = {{{', '.join(map(_op_table, LIBRARY_OPS))}}};",
         f"enum {{ {', '.join(f'ATTRIBUTE_{name}' for name in attributes)} }};",
-        f"static const char *const ATTRIBUTE_NAMES[] = {{{_strings(attributes)}}};",
-        f"static const int ATTRIBUTE_LENGTHS[] = {{{', '.join(str(a.length or 0) for a in op.attributes)}}};",
+        f"static const char *const ATTRIBUTE_NAMES[] = {{{_strings(list(attributes))}}};",
+        f"static const int ATTRIBUTE_LENGTHS[] = {{{', '.join(map(str, attributes.values()))}}};",
         f"#define TASKS(T) {' '.join(f'T({k.name})' for k in KERNELS.values() if not k.variants)}",
         f"enum {{ {', '.join(choices)}, CHOICE_COUNT }};",
         f"static const char *const CHOICE_NAMES[] = {{{_strings(list(CHOICES))}}};",
@@ -154,6 +155,13 @@ def tables_header() -> str:
         field_enum(),
     ]
     return "\n".join(parts)
+
+
+def _op_table(op: OpSchema) -> str:
+    """Initializer of an OpTable."""
+    inputs, outputs = (", ".join(str(int(t.dtype)) for t in tensors) for tensors in (op.inputs, op.outputs))
+    names = _strings([t.name for t in op.inputs])
+    return f'{{"{op.name}", {len(op.inputs)}, {{{names}}}, {{{inputs}}}, {len(op.outputs)}, {{{outputs}}}}}'
 
 
 def _strings(names: list[str]) -> str:

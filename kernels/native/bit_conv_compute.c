@@ -2,13 +2,7 @@
 
 #include "bit_conv.h"
 #include "platform.h"
-
-/* Runs tasks 0..total-1, on onnxruntime's threads if there is more than one. */
-static OrtStatus *run_tasks(const OrtKernelContext *context, Task task, int64_t total, int64_t *fields) {
-  if (total > 1) return ORT_CALL(KernelContext_ParallelFor)(context, task, (size_t)total, 0, fields);
-  if (total == 1) task(fields, 0);
-  return NULL;
-}
+#include "tasks.h"
 
 /* Divide the lane blocks so that even a small image gives several tasks; never depends on the number of threads. */
 static void divide(int64_t *f) {
@@ -35,46 +29,54 @@ static void clear_padding(const int64_t *f, int64_t words, int64_t positions) {
     for (int64_t k = 4; k < words; k += 8) memset(packed + k, LOW_ZERO, 4);
 }
 
-OrtStatus *compute_bit_conv(void *handle, OrtKernelContext *context) {
-  const Node *node = handle;
-  int64_t f[F_COUNT], dims[4];
+/* Takes the sizes of the image into f. Its dimensions are (B, C, H, W), or (B, H, W, C) for levels. */
+static OrtStatus *take_image(const Node *node, int64_t *f, const int64_t *dims) {
+  const int levels = node->op->kind == OP_PALevelConv;
+  const char *name = levels ? "L" : "X";
   char text[160];
-  size_t rank;
-  memcpy(f, node->fields, sizeof f);
-
-  const OrtValue *X = NULL;
-  void *x_data = NULL;
-  RETURN_IF_ERROR(ORT_CALL(KernelContext_GetInput)(context, INPUT_X, &X));
-  if (!X) return failure(node, "expected the input X; found none");
-  RETURN_IF_ERROR(read_dims(node, "X", X, dims, 4, &rank));
-  if (rank != 4 || dims[1] != f[F_C])
-    return failure(node, "expected X of shape (B, %lld, H, W); found %s", (long long)f[F_C],
-                   list(text, sizeof text, dims, rank));
-  RETURN_IF_ERROR(ORT_CALL(GetTensorMutableData)(X, &x_data));
-  f[F_B] = dims[0], f[F_H] = dims[2], f[F_W] = dims[3];
+  if (dims[levels ? 3 : 1] != f[F_C])
+    return failure(node, levels ? "expected %s of shape (B, H, W, %lld); found %s" : "expected %s of shape (B, %lld, H, W); found %s",
+                   name, (long long)f[F_C], list(text, sizeof text, dims, 4));
+  f[F_B] = dims[0], f[F_H] = dims[levels ? 1 : 2], f[F_W] = dims[levels ? 2 : 3];
   const int64_t span[2] = {f[F_DH] * (f[F_KH] - 1) + 1, f[F_DW] * (f[F_KW] - 1) + 1};
   f[F_Hp] += f[F_H], f[F_Wp] += f[F_W];
   if (f[F_Hp] < span[0] || f[F_Wp] < span[1])
-    return failure(node, "expected a padded image of at least %lld x %lld (the dilated window); found X %s",
-                   (long long)span[0], (long long)span[1], list(text, sizeof text, dims, rank));
+    return failure(node, "expected a padded image of at least %lld x %lld (the dilated window); found %s %s",
+                   (long long)span[0], (long long)span[1], name, list(text, sizeof text, dims, 4));
   f[F_OH] = (f[F_Hp] - span[0]) / f[F_SH] + 1, f[F_OW] = (f[F_Wp] - span[1]) / f[F_SW] + 1;
+  return NULL;
+}
 
-  const int64_t y_dims[4] = {f[F_B], f[F_O], f[F_OH], f[F_OW]};
-  const int64_t count_dims[6] = {f[F_B], f[F_M], f[F_N], f[F_O], f[F_OH], f[F_OW]};
-  OrtValue *Y = NULL;
-  void *y_data = NULL;
-  RETURN_IF_ERROR(node->op->counts ? ORT_CALL(KernelContext_GetOutput)(context, 0, count_dims, 6, &Y)
-                                   : ORT_CALL(KernelContext_GetOutput)(context, 0, y_dims, 4, &Y));
-  RETURN_IF_ERROR(ORT_CALL(GetTensorMutableData)(Y, &y_data));
-  if (!f[F_B]) return NULL;
+/* The outputs of PALevelConv, and its residual. */
+static OrtStatus *take_channel_last(const Node *node, OrtKernelContext *context, int64_t *f) {
+  const int64_t y_dims[4] = {f[F_B], f[F_OH], f[F_OW], f[F_O]};
+  int64_t dims[4];
+  char found[160], expected[160];
+  void *data = NULL;
+  RETURN_IF_ERROR(read_input(node, context, 1, dims, 4, &data));
+  const int whole = !memcmp(dims, y_dims, sizeof dims);
+  const int single = dims[0] == 1 && dims[1] == 1 && dims[2] == 1 && dims[3] == 1;
+  if (!whole && !(single && *(const float *)data == 0))
+    return failure(node, "expected R of shape %s, or a single 0; found %s", list(expected, sizeof expected, y_dims, 4),
+                   list(found, sizeof found, dims, 4));
+  f[F_residual] = whole ? (int64_t)(intptr_t)data : 0;
+  const int fields[3] = {F_y, F_levels_1, F_levels_2};
+  for (size_t k = 0; k < 3; k++) {
+    RETURN_IF_ERROR(make_output(context, k, y_dims, 4, &data));
+    f[fields[k]] = (int64_t)(intptr_t)data;
+  }
+  return NULL;
+}
 
+/* Gather and convolve, with memory for the packed image. */
+static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t *f) {
   const int64_t word_bytes = f[F_CW] * (f[F_D] ? f[F_D] : f[F_N]) * 4;
-  int64_t positions, words, bytes;
+  int64_t positions, bytes;
   if (__builtin_mul_overflow(f[F_B] * f[F_G], f[F_Hp], &positions) ||
       __builtin_mul_overflow(positions, f[F_Wp], &positions) || __builtin_mul_overflow(positions, word_bytes + 8, &bytes) ||
       __builtin_add_overflow(bytes, f[F_taps] * 8 + 128, &bytes))
-    return failure(node, "expected a padded image that fits memory; found X %s and padding to %lld x %lld",
-                   list(text, sizeof text, dims, rank), (long long)f[F_Hp], (long long)f[F_Wp]);
+    return failure(node, "expected a padded image that fits memory; found %lld x %lld", (long long)f[F_Hp],
+                   (long long)f[F_Wp]);
   void *scratch = aligned_memory((size_t)bytes);
   if (!scratch)
     return failure(node, "not enough memory for %lld bytes of packed activations", (long long)bytes);
@@ -83,18 +85,43 @@ OrtStatus *compute_bit_conv(void *handle, OrtKernelContext *context) {
     const int64_t kh = f[F_DW] == 1 ? tap : tap / f[F_KW], kw = f[F_DW] == 1 ? 0 : tap % f[F_KW];
     tap_offsets[tap] = (kh * f[F_DH] * f[F_Wp] + kw * f[F_DW]) * word_bytes;
   }
-  f[F_x] = (int64_t)(intptr_t)x_data, f[F_y] = (int64_t)(intptr_t)y_data;
+  const int64_t words = positions * word_bytes;
   f[F_tap_offsets] = (int64_t)(intptr_t)scratch;
   f[F_words] = f[F_tap_offsets] + (f[F_taps] * 8 + 63) / 64 * 64;
-  words = positions * word_bytes;
   f[F_sums] = f[F_words] + (words + 63) / 64 * 64;
   divide(f);
-  const Level *level = node->level;
-  const Task task = node->op->counts ? level->counts : f[F_D] ? level->conv_codes : level->conv;
   if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) clear_padding(f, words, positions);
-  f[F_gather_runs] = (f[F_H] * f[F_W] + GATHER_RUN - 1) / GATHER_RUN;
-  OrtStatus *status = run_tasks(context, f[F_D] ? level->gather_codes : level->gather, f[F_B] * f[F_G] * f[F_gather_runs], f);
-  if (!status) status = run_tasks(context, task, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
+
+  const Level *level = node->level;
+  const int kind = node->op->kind;
+  const Task gather = kind == OP_PALevelConv ? (f[F_D] ? level->gather_level_codes : level->gather_levels)
+                                             : (f[F_D] ? level->gather_codes : level->gather);
+  const Task conv = kind == OP_PABitConvCounts ? level->counts : f[F_D] ? level->conv_codes : level->conv;
+  const int64_t run = kind == OP_PALevelConv ? LEVEL_RUN : GATHER_RUN;
+  f[F_gather_runs] = (f[F_H] * f[F_W] + run - 1) / run;
+  OrtStatus *status = run_tasks(context, gather, f[F_B] * f[F_G] * f[F_gather_runs], f);
+  if (!status) status = run_tasks(context, conv, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
   free_aligned(scratch);
   return status;
+}
+
+OrtStatus *compute_bit_conv(void *handle, OrtKernelContext *context) {
+  const Node *node = handle;
+  const int kind = node->op->kind;
+  int64_t f[F_COUNT], dims[4];
+  void *data = NULL;
+  memcpy(f, node->fields, sizeof f);
+  RETURN_IF_ERROR(read_input(node, context, 0, dims, 4, &data));
+  RETURN_IF_ERROR(take_image(node, f, dims));
+  f[kind == OP_PALevelConv ? F_levels : F_x] = (int64_t)(intptr_t)data;
+  if (kind == OP_PALevelConv) {
+    RETURN_IF_ERROR(take_channel_last(node, context, f));
+  } else {
+    const int64_t y_dims[4] = {f[F_B], f[F_O], f[F_OH], f[F_OW]};
+    const int64_t count_dims[6] = {f[F_B], f[F_M], f[F_N], f[F_O], f[F_OH], f[F_OW]};
+    const int counts = kind == OP_PABitConvCounts;
+    RETURN_IF_ERROR(make_output(context, 0, counts ? count_dims : y_dims, counts ? 6 : 4, &data));
+    f[F_y] = (int64_t)(intptr_t)data;
+  }
+  return f[F_B] ? convolve(node, context, f) : NULL;
 }

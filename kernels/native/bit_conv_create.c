@@ -5,17 +5,14 @@
 
 #include "bit_conv.h"
 #include "choice.h"
+#include "endpoints.h"
 
 /* Reads and checks everything that is the same in every call, and prepares the weights. */
 static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;
   char text[256];
-  int64_t version;
   Ints shape, weight_masks, level_masks, strides, pads, dilations;
-  RETURN_IF_ERROR(read_int(node, info, ATTRIBUTE_version, &version)); /* first: the rest may mean something else */
-  if (version < 1 || version > LIBRARY_OPSET)
-    return failure(node, "expected a node of version 1..%d; found %lld; this library is paconv %s, update it", LIBRARY_OPSET,
-                   (long long)version, LIBRARY_VERSION);
+  RETURN_IF_ERROR(check_version(node, info)); /* first: the rest may mean something else */
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_shape, &shape));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_masks, &weight_masks));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_level_masks, &level_masks));
@@ -45,14 +42,15 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
       __builtin_mul_overflow(dilations.values[1], KW, &span))
     return failure(node, "expected sizes that fit 64 bits; found weight_shape %s", list(text, sizeof text, shape.values, 4));
 
-  Constant W, alpha, v, sign, beta, scale, bias;
-  RETURN_IF_ERROR(read_constant(node, info, INPUT_W, &W));
-  RETURN_IF_ERROR(read_constant(node, info, INPUT_alpha, &alpha));
-  RETURN_IF_ERROR(read_constant(node, info, INPUT_v, &v));
-  RETURN_IF_ERROR(read_constant(node, info, INPUT_sign, &sign));
-  RETURN_IF_ERROR(read_constant(node, info, INPUT_beta, &beta));
-  RETURN_IF_ERROR(read_constant(node, info, INPUT_scale, &scale));
-  RETURN_IF_ERROR(read_constant(node, info, INPUT_bias, &bias));
+  const int reads_levels = node->op->kind == OP_PALevelConv;
+  Constant W, alpha, v = {0}, sign = {0}, beta, scale, bias;
+  RETURN_IF_ERROR(read_constant(node, info, "W", &W));
+  RETURN_IF_ERROR(read_constant(node, info, "alpha", &alpha));
+  if (!reads_levels) RETURN_IF_ERROR(read_constant(node, info, "v", &v));
+  if (!reads_levels) RETURN_IF_ERROR(read_constant(node, info, "sign", &sign));
+  RETURN_IF_ERROR(read_constant(node, info, "beta", &beta));
+  RETURN_IF_ERROR(read_constant(node, info, "scale", &scale));
+  RETURN_IF_ERROR(read_constant(node, info, "bias", &bias));
   if (alpha.rank != 2 || (alpha.dims[0] != 1 && alpha.dims[0] != O))
     return failure(node, "expected alpha of shape (1 or %lld, M+1); found %s", (long long)O,
                    list(text, sizeof text, alpha.dims, alpha.rank));
@@ -62,24 +60,17 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
     return failure(node, "expected beta of shape (N+1,), N in 1..%d; found %s", MAX_PLANES,
                    list(text, sizeof text, beta.dims, beta.rank));
   const int64_t M = alpha.dims[1] - 1, N = beta.dims[0] - 1;
-  if (v.rank != 2 || (v.dims[0] != 1 && v.dims[0] != channels) || v.dims[1] < 1 || v.dims[1] > MAX_ENDPOINTS)
-    return failure(node, "expected v of shape (1 or %lld, E), E in 1..%d; found %s", (long long)channels, MAX_ENDPOINTS,
-                   list(text, sizeof text, v.dims, v.rank));
-  if (sign.rank != 1 || (sign.dims[0] != 1 && sign.dims[0] != channels))
-    return failure(node, "expected sign of shape (1,) or (%lld,); found %s", (long long)channels,
-                   list(text, sizeof text, sign.dims, sign.rank));
-  for (int64_t k = 0; k < sign.dims[0]; k++)
-    if (abs(((const int8_t *)sign.data)[k]) != 1)
-      return failure(node, "expected sign +1 or -1; found %d at %lld", ((const int8_t *)sign.data)[k], (long long)k);
+  if (!reads_levels) RETURN_IF_ERROR(check_endpoint_shapes(node, "v", &v, "sign", &sign, channels));
   if (scale.rank != 1 || scale.dims[0] != O || bias.rank != 1 || bias.dims[0] != O)
     return failure(node, "expected scale and bias of shape (%lld,); found rank %zu and %zu, lengths %lld and %lld",
                    (long long)O, scale.rank, bias.rank, (long long)(scale.rank ? scale.dims[0] : 1),
                    (long long)(bias.rank ? bias.dims[0] : 1));
-  RETURN_IF_ERROR(check_endpoints(node, v.data, v.dims[0], v.dims[1]));
   RETURN_IF_ERROR(check_masks(node, "weight_masks", &weight_masks, M));
   RETURN_IF_ERROR(check_masks(node, "level_masks", &level_masks, N));
-  if (level_masks.count != (size_t)v.dims[1] + 1)
-    return failure(node, "expected %lld level_masks (E+1); found %zu", (long long)v.dims[1] + 1, level_masks.count);
+  const int64_t E = (int64_t)level_masks.count - 1;
+  if (reads_levels ? E < 1 || E > MAX_ENDPOINTS : E != v.dims[1])
+    return failure(node, "expected %lld level_masks (E+1); found %zu", reads_levels ? 2LL : (long long)v.dims[1] + 1,
+                   level_masks.count);
   const int64_t code_bytes = (weights + 7) / 8;
   if (W.rank != 2 || W.dims[0] < 1 || W.dims[0] > MAX_PLANES || W.dims[1] != code_bytes)
     return failure(node, "expected W of shape (R, %lld), R in 1..%d; found %s", (long long)code_bytes, MAX_PLANES,
@@ -96,8 +87,8 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   f[F_Hp] = pads.values[0] + pads.values[2], f[F_Wp] = pads.values[1] + pads.values[3]; /* a call adds H and W */
   const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
   f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
-  f[F_M] = M, f[F_N] = N, f[F_E] = v.dims[1], f[F_R] = W.dims[0], f[F_code_bytes] = code_bytes;
-  f[F_v_rows] = v.dims[0], f[F_sign_rows] = sign.dims[0], f[F_alpha_rows] = alpha.dims[0];
+  f[F_M] = M, f[F_N] = N, f[F_E] = E, f[F_R] = W.dims[0], f[F_code_bytes] = code_bytes;
+  f[F_v_rows] = reads_levels ? 0 : v.dims[0], f[F_sign_rows] = reads_levels ? 0 : sign.dims[0], f[F_alpha_rows] = alpha.dims[0];
   f[F_weight_codes] = (int64_t)weight_masks.count;
   f[F_has_beta_0] = ((const float *)beta.data)[0] != 0;
   for (int64_t k = 0; k < alpha.dims[0]; k++)
@@ -108,12 +99,13 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   for (size_t k = 0; k < level_masks.count; k++) level_mask_bytes[k] = (uint8_t)level_masks.values[k];
   const Constant level_mask_constant = {level_mask_bytes, {(int64_t)level_masks.count}, 1};
   const int64_t blocks = f[F_G] * f[F_OB];
-  f[F_v] = keep(node, &v, 4), f[F_sign] = keep(node, &sign, 1), f[F_beta] = keep(node, &beta, 4);
+  if (!reads_levels) f[F_v] = keep(node, &v, 4), f[F_sign] = keep(node, &sign, 1);
+  f[F_beta] = keep(node, &beta, 4);
   f[F_level_masks] = keep(node, &level_mask_constant, 1);
   float *lanes = node_memory(node, blocks, KH * KW + 6, LANES, 1, 4); /* base to offset_taps */
   f[F_coding] = (int64_t)(intptr_t)node_memory(node, CODING_HEAD + alpha.dims[0], 1, 1, 1, 8);
-  f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, v.dims[1] + 1, 1, 1, 1, 4);
-  if (!f[F_v] || !f[F_sign] || !f[F_beta] || !f[F_level_masks] || !lanes || !f[F_coding] || !f[F_level_codes])
+  f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, E + 1, 1, 1, 1, 4);
+  if ((!reads_levels && (!f[F_v] || !f[F_sign])) || !f[F_beta] || !f[F_level_masks] || !lanes || !f[F_coding] || !f[F_level_codes])
     return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
   f[F_base] = (int64_t)(intptr_t)lanes;
   f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + blocks * LANES);
@@ -121,11 +113,13 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   f[F_zero_dots] = (int64_t)(intptr_t)(lanes + 4 * blocks * LANES);
   f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 6 * blocks * LANES);
 
-  char message[256];
+  f[F_one_hot] = E == N;
+  for (int64_t level = 0; level <= E; level++)
+    if (level_mask_bytes[level] != (level ? 1 << (level - 1) : 0)) f[F_one_hot] = 0;
+
   if (!resolve_kernels(M, N))
     return failure(node, "the kernels for M=%lld, N=%lld could not be compiled", (long long)M, (long long)N);
-  node->level = choose_level(message, sizeof message);
-  if (!node->level) return failure(node, "%s", message);
+  RETURN_IF_ERROR(take_level(node));
 
   int64_t once[F_COUNT];
   memcpy(once, f, sizeof once);
@@ -151,17 +145,31 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   return NULL;
 }
 
+/* What a channel-last finish needs. */
+static OrtStatus *fill_finish(Node *node, const OrtKernelInfo *info) {
+  int64_t *f = node->fields;
+  Constant clip;
+  RETURN_IF_ERROR(read_constant(node, info, "clip", &clip));
+  if (clip.rank != 1 || clip.dims[0] != 2)
+    return failure(node, "expected clip of shape (2,); found rank %zu, length %lld", clip.rank,
+                   (long long)(clip.rank ? clip.dims[0] : 1));
+  f[F_clip] = keep(node, &clip, 4);
+  if (!f[F_clip]) return failure(node, "not enough memory for a node");
+  RETURN_IF_ERROR(
+      read_endpoints(node, info, "v1", "sign1", f[F_G], f[F_OG], F_E_1, F_thresholds_1, F_flips_1));
+  RETURN_IF_ERROR(
+      read_endpoints(node, info, "v2", "sign2", f[F_G], f[F_OG], F_E_2, F_thresholds_2, F_flips_2));
+  f[F_channel_last] = 1;
+  return NULL;
+}
+
 OrtStatus *create_bit_conv(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
   (void)api;
   *handle = NULL;
-  Node *node = calloc(1, sizeof *node);
-  if (!node) return ORT_CALL(CreateStatus)(ORT_FAIL, "paconv: not enough memory for a node");
-  node->op = (const Op *)op;
-  char name[128] = "?";
-  size_t size = sizeof name;
-  drop(ORT_CALL(KernelInfo_GetNodeName)(info, name, &size)); /* a longer name stays "?": the message must not fail */
-  snprintf(node->where, sizeof node->where, "%s.%s node '%s'", DOMAIN_NAME, node->op->name, name);
+  Node *node = NULL;
+  RETURN_IF_ERROR(new_node(op, info, &node));
   OrtStatus *status = fill_node(node, info);
+  if (!status && node->op->kind == OP_PALevelConv) status = fill_finish(node, info);
   if (status) {
     destroy(node);
     return status;

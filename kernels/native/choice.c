@@ -56,7 +56,7 @@ void choose_kernel(Node *node, int64_t *once, int64_t window) {
   int64_t *f = node->fields;
   const double quads = (double)((f[F_CG] + QUAD - 1) / QUAD) / (WORD_BITS / QUAD);
   const double planes = active_rates.planes[f[F_M]][f[F_N]] * (double)f[F_CW];
-  const int choice = node->op->counts ? CHOICE_planes : node->op->choice;
+  const int choice = node->op->kind == OP_PABitConvCounts ? CHOICE_planes : node->op->choice;
   int digits = choice == CHOICE_codes_fast ? 1 : 2;
   const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";
   if (choice != CHOICE_planes) {
@@ -72,7 +72,7 @@ void choose_kernel(Node *node, int64_t *once, int64_t window) {
   const double codes = digits ? active_rates.codes[digits] * quads : 0;
   if (choice == CHOICE_planes || (choice == AUTOMATIC && digits && codes >= planes)) digits = 0;
   f[F_D] = digits;
-  if (listener && !node->op->counts)
+  if (listener && node->op->kind != OP_PABitConvCounts)
     listener(node->where, CHOICE_NAMES[!digits ? CHOICE_planes : choice == CHOICE_codes_fast ? choice : CHOICE_codes],
              digits, reason, planes, codes);
 }

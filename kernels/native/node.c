@@ -90,8 +90,10 @@ OrtStatus *read_dims(const Node *node, const char *name, const OrtValue *value, 
   return status;
 }
 
-OrtStatus *read_constant(const Node *node, const OrtKernelInfo *info, int input, Constant *constant) {
-  const char *name = INPUT_NAMES[input];
+OrtStatus *read_constant(const Node *node, const OrtKernelInfo *info, const char *name, Constant *constant) {
+  const OpTable *table = &OP_TABLES[node->op->kind];
+  int input = 0;
+  while (strcmp(table->input_names[input], name)) input++;
   const OrtValue *value = NULL;
   int is_constant = 0;
   RETURN_IF_ERROR(ORT_CALL(KernelInfoGetConstantInput_tensor)(info, (size_t)input, &is_constant, &value));
@@ -104,12 +106,58 @@ OrtStatus *read_constant(const Node *node, const OrtKernelInfo *info, int input,
   OrtStatus *status = ORT_CALL(GetTensorElementType)(type_info, &type);
   ORT_CALL(ReleaseTensorTypeAndShapeInfo)(type_info);
   if (status) return status;
-  if (type != INPUT_TYPES[input])
-    return failure(node, "expected %s of element type %d; found %d", name, INPUT_TYPES[input], type);
+  if (type != table->input_types[input])
+    return failure(node, "expected %s of element type %d; found %d", name, table->input_types[input], type);
   void *data = NULL;
   RETURN_IF_ERROR(ORT_CALL(GetTensorMutableData)(value, &data));
   constant->data = data;
   return NULL;
+}
+
+OrtStatus *read_input(const Node *node, const OrtKernelContext *context, size_t index, int64_t *dims, size_t rank,
+                      void **data) {
+  const char *name = OP_TABLES[node->op->kind].input_names[index];
+  const OrtValue *value = NULL;
+  size_t found;
+  RETURN_IF_ERROR(ORT_CALL(KernelContext_GetInput)(context, index, &value));
+  if (!value) return failure(node, "expected the input %s; found none", name);
+  RETURN_IF_ERROR(read_dims(node, name, value, dims, rank, &found));
+  if (found != rank) return failure(node, "expected %s of rank %zu; found rank %zu", name, rank, found);
+  return ORT_CALL(GetTensorMutableData)(value, data);
+}
+
+OrtStatus *make_output(OrtKernelContext *context, size_t index, const int64_t *dims, size_t rank, void **data) {
+  OrtValue *value = NULL;
+  *data = NULL;
+  RETURN_IF_ERROR(ORT_CALL(KernelContext_GetOutput)(context, index, dims, rank, &value));
+  return value ? ORT_CALL(GetTensorMutableData)(value, data) : NULL;
+}
+
+OrtStatus *new_node(const OrtCustomOp *op, const OrtKernelInfo *info, Node **result) {
+  Node *node = calloc(1, sizeof *node);
+  if (!node) return ORT_CALL(CreateStatus)(ORT_FAIL, "paconv: not enough memory for a node");
+  node->op = (const Op *)op;
+  char name[128] = "?";
+  size_t size = sizeof name;
+  drop(ORT_CALL(KernelInfo_GetNodeName)(info, name, &size)); /* a longer name stays "?": the message must not fail */
+  snprintf(node->where, sizeof node->where, "%s.%s node '%s'", DOMAIN_NAME, OP_TABLES[node->op->kind].name, name);
+  *result = node;
+  return NULL;
+}
+
+OrtStatus *check_version(const Node *node, const OrtKernelInfo *info) {
+  int64_t version;
+  RETURN_IF_ERROR(read_int(node, info, ATTRIBUTE_version, &version));
+  if (version < 1 || version > LIBRARY_OPSET)
+    return failure(node, "expected a node of version 1..%d; found %lld; this library is paconv %s, update it", LIBRARY_OPSET,
+                   (long long)version, LIBRARY_VERSION);
+  return NULL;
+}
+
+OrtStatus *take_level(Node *node) {
+  char message[256];
+  node->level = choose_level(message, sizeof message);
+  return node->level ? NULL : failure(node, "%s", message);
 }
 
 /* A copy of a constant input, owned by the node. Returns its address as a field, 0 if memory is short. */
@@ -129,13 +177,13 @@ OrtStatus *check_masks(const Node *node, const char *name, const Ints *masks, in
   return NULL;
 }
 
-OrtStatus *check_endpoints(const Node *node, const float *v, int64_t rows, int64_t E) {
+OrtStatus *check_endpoints(const Node *node, const char *name, const float *v, int64_t rows, int64_t E) {
   for (int64_t row = 0; row < rows; row++)
     for (int64_t e = 1; e < E; e++) {
       const float before = v[row * E + e - 1], here = v[row * E + e];
       if (!(here >= before || isnan(here)))
-        return failure(node, "expected v ascending in each row, NaN last; found %g before %g in row %lld", before, here,
-                       (long long)row);
+        return failure(node, "expected %s ascending in each row, NaN last; found %g before %g in row %lld", name, before,
+                       here, (long long)row);
     }
   return NULL;
 }

@@ -10,17 +10,15 @@
 
 typedef struct {
   OrtCustomOp ort; /* first: onnxruntime hands this back */
-  const char *name;
-  int output_type;
-  int counts; /* writes the counts instead of Y */
-  int choice; /* the kernel its session asks for, or AUTOMATIC */
+  int kind;        /* OP_PABitConv, ...: its row of OP_TABLES */
+  int choice;      /* the kernel its session asks for, or AUTOMATIC */
 } Op;
 
 typedef struct {
   const Op *op;
   const Level *level;
   int64_t fields[F_COUNT]; /* what is the same in every call */
-  void *owned[10];
+  void *owned[16];
   size_t owned_count;
   char where[192]; /* "paconv.PABitConv node 'layer1.0.conv1'" */
 } Node;
@@ -63,10 +61,28 @@ OrtStatus *read_int(const Node *node, const OrtKernelInfo *info, int attribute, 
 /* Rank and dimensions of a tensor's type; `capacity` bounds the rank. */
 OrtStatus *read_dims(const Node *node, const char *name, const OrtValue *value, int64_t *dims, size_t capacity,
                      size_t *rank);
-OrtStatus *read_constant(const Node *node, const OrtKernelInfo *info, int input, Constant *constant);
+
+/* The constant input `name`, of the type that the op's table says. */
+OrtStatus *read_constant(const Node *node, const OrtKernelInfo *info, const char *name, Constant *constant);
+
+/* The data and dimensions of input `index` of a call, which must be of this rank. */
+OrtStatus *read_input(const Node *node, const OrtKernelContext *context, size_t index, int64_t *dims, size_t rank,
+                      void **data);
+
+/* Output `index` of a call; *data is NULL where no one reads it. */
+OrtStatus *make_output(OrtKernelContext *context, size_t index, const int64_t *dims, size_t rank, void **data);
+
+/* A node with its name filled in; NULL, and a status, if memory is short. */
+OrtStatus *new_node(const OrtCustomOp *op, const OrtKernelInfo *info, Node **node);
+
+/* The attribute `version`; refuses nodes newer than this library. */
+OrtStatus *check_version(const Node *node, const OrtKernelInfo *info);
+
+/* The CPU level whose kernels the node runs. */
+OrtStatus *take_level(Node *node);
 
 /* A copy of a constant input, owned by the node. Returns its address as a field, 0 if memory is short. */
 int64_t keep(Node *node, const Constant *constant, int64_t size);
 
 OrtStatus *check_masks(const Node *node, const char *name, const Ints *masks, int64_t planes);
-OrtStatus *check_endpoints(const Node *node, const float *v, int64_t rows, int64_t E);
+OrtStatus *check_endpoints(const Node *node, const char *name, const float *v, int64_t rows, int64_t E);

@@ -12,31 +12,39 @@
 
 #include "bit_conv.h"
 #include "choice.h"
+#include "level_ops.h"
 #include "platform.h"
 
 const OrtFunction *paconv_ort_api;
 
-static const char *op_name(const OrtCustomOp *op) { return ((const Op *)op)->name; }
+static const char *op_name(const OrtCustomOp *op) { return OP_TABLES[((const Op *)op)->kind].name; }
 static const char *op_provider(const OrtCustomOp *op) { return (void)op, NULL; /* the CPU */ }
-static int op_input_type(const OrtCustomOp *op, size_t k) { return (void)op, INPUT_TYPES[k]; }
-static size_t op_inputs(const OrtCustomOp *op) { return (void)op, INPUT_COUNT; }
-static int op_output_type(const OrtCustomOp *op, size_t k) { return (void)k, ((const Op *)op)->output_type; }
-static size_t op_outputs(const OrtCustomOp *op) { return (void)op, 1; }
+static int op_input_type(const OrtCustomOp *op, size_t k) { return OP_TABLES[((const Op *)op)->kind].input_types[k]; }
+static size_t op_inputs(const OrtCustomOp *op) { return (size_t)OP_TABLES[((const Op *)op)->kind].input_count; }
+static int op_output_type(const OrtCustomOp *op, size_t k) { return OP_TABLES[((const Op *)op)->kind].output_types[k]; }
+static size_t op_outputs(const OrtCustomOp *op) { return (size_t)OP_TABLES[((const Op *)op)->kind].output_count; }
+/* An op of several outputs may leave any out. */
+static int op_optional(const OrtCustomOp *op, size_t k) { return (void)k, op_outputs(op) > 1; }
 static int op_zero(const OrtCustomOp *op, size_t k) { return (void)op, (void)k, 0; }
 static int op_one(const OrtCustomOp *op) { return (void)op, 1; }
 static int op_end_version(const OrtCustomOp *op) { return (void)op, 0x7fffffff; }
 
-#define ORT_OP                                                                                                       \
+#define ORT_OP(op)                                                                                                   \
   {.version = ORT_API_VERSION_USED, .GetName = op_name, .GetExecutionProviderType = op_provider,                     \
    .GetInputType = op_input_type, .GetInputTypeCount = op_inputs, .GetOutputType = op_output_type,                   \
    .GetOutputTypeCount = op_outputs, .KernelDestroy = destroy, .GetInputCharacteristic = op_zero,                    \
-   .GetOutputCharacteristic = op_zero, .GetInputMemoryType = op_zero, .GetVariadicInputMinArity = op_one,            \
+   .GetOutputCharacteristic = op_optional, .GetInputMemoryType = op_zero, .GetVariadicInputMinArity = op_one,        \
    .GetVariadicInputHomogeneity = op_one, .GetVariadicOutputMinArity = op_one, .GetVariadicOutputHomogeneity = op_one, \
-   .CreateKernelV2 = create_bit_conv, .KernelComputeV2 = compute_bit_conv, .InferOutputShape = infer_bit_conv, .GetStartVersion = op_one,       \
-   .GetEndVersion = op_end_version}
+   .CreateKernelV2 = create_##op, .KernelComputeV2 = compute_##op, .InferOutputShape = infer_##op,                   \
+   .GetStartVersion = op_one, .GetEndVersion = op_end_version}
+
+static const OrtCustomOp OPS[OP_COUNT] = {
+    [OP_PABitConv] = ORT_OP(bit_conv), [OP_PABitConvCounts] = ORT_OP(bit_conv), [OP_PALevelConv] = ORT_OP(bit_conv),
+    [OP_PALevels] = ORT_OP(levels),    [OP_PALevelMaxPool] = ORT_OP(max_pool),
+};
 
 /* One set of ops for each choice of a session, AUTOMATIC first. */
-static Op ops[CHOICE_COUNT + 1][2];
+static Op ops[CHOICE_COUNT + 1][OP_COUNT];
 
 static Lock registration = LOCK_INITIALIZER;
 
@@ -55,11 +63,13 @@ static OrtStatus *make_domain(int choice, OrtCustomOpDomain **result) {
   static OrtCustomOpDomain *domains[CHOICE_COUNT + 1];
   OrtCustomOpDomain **domain = &domains[choice + 1];
   if (!*domain) {
-    const Op made[2] = {{ORT_OP, OP_PABitConv, ORT_FLOAT, 0, choice}, {ORT_OP, OP_PABitConvCounts, ORT_INT32, 1, choice}};
-    memcpy(ops[choice + 1], made, sizeof made);
     OrtCustomOpDomain *fresh = NULL;
     RETURN_IF_ERROR(ORT_CALL(CreateCustomOpDomain)(DOMAIN_NAME, &fresh));
-    for (int k = 0; k < 2; k++) RETURN_IF_ERROR(ORT_CALL(CustomOpDomain_Add)(fresh, &ops[choice + 1][k].ort));
+    for (int kind = 0; kind < OP_COUNT; kind++) {
+      const Op made = {OPS[kind], kind, choice};
+      Op *op = memcpy(&ops[choice + 1][kind], &made, sizeof made); /* its members are const to everyone else */
+      RETURN_IF_ERROR(ORT_CALL(CustomOpDomain_Add)(fresh, &op->ort));
+    }
     *domain = fresh;
   }
   *result = *domain;

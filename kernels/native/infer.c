@@ -1,0 +1,50 @@
+#include "infer.h"
+
+int input_shape(OrtShapeInferContext *context, Shape *shape) {
+  OrtTensorInfo *info = NULL; /* belongs to the context */
+  const char *names[4] = {0};
+  size_t rank = 0;
+  OrtStatus *status = ORT_CALL(ShapeInferContext_GetInputTypeShape)(context, 0, &info);
+  if (!status) status = ORT_CALL(GetDimensionsCount)(info, &rank);
+  if (!status && rank == 4) status = ORT_CALL(GetDimensions)(info, shape->dims, 4);
+  if (!status && rank == 4) status = ORT_CALL(GetSymbolicDimensions)(info, names, 4);
+  drop(status);
+  if (status || rank != 4) return 0;
+  for (int k = 0; k < 4; k++) {
+    shape->names[k] = shape->dims[k] < 0 && names[k] ? names[k] : "";
+    if (shape->dims[k] < 0 && (k || !*shape->names[k])) return 0;
+  }
+  return 1;
+}
+
+int attribute_ints(const OrtShapeInferContext *context, const char *name, int64_t *values, size_t count) {
+  const OrtOpAttr *attribute = NULL;
+  size_t needed = 0;
+  OrtStatus *status = ORT_CALL(ShapeInferContext_GetAttribute)(context, name, &attribute);
+  if (!status) status = ORT_CALL(ReadOpAttr)(attribute, ORT_ATTRIBUTE_INTS, values, count * sizeof *values, &needed);
+  const int ok = !status && needed == count * sizeof *values;
+  drop(status);
+  return ok;
+}
+
+int slide(Shape *shape, int first, const int64_t *kernel, const int64_t *strides, const int64_t *pads,
+          const int64_t *dilations) {
+  for (int axis = 0; axis < 2; axis++) {
+    int64_t *size = &shape->dims[first + axis];
+    const int64_t free_span = *size + pads[axis] + pads[axis + 2] - dilations[axis] * (kernel[axis] - 1) - 1;
+    if (free_span < 0 || strides[axis] < 1) return 0;
+    *size = free_span / strides[axis] + 1;
+  }
+  return 1;
+}
+
+OrtStatus *set_output_shape(OrtShapeInferContext *context, size_t index, int type, const Shape *shape) {
+  OrtTensorInfo *info = NULL;
+  RETURN_IF_ERROR(ORT_CALL(CreateTensorTypeAndShapeInfo)(&info));
+  OrtStatus *status = ORT_CALL(SetTensorElementType)(info, type);
+  if (!status) status = ORT_CALL(SetDimensions)(info, shape->dims, 4);
+  if (!status) status = ORT_CALL(SetSymbolicDimensions)(info, (const char **)shape->names, 4);
+  if (!status) status = ORT_CALL(ShapeInferContext_SetOutputTypeShape)(context, index, info);
+  ORT_CALL(ReleaseTensorTypeAndShapeInfo)(info);
+  return status;
+}
