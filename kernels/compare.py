@@ -105,30 +105,32 @@ def store_channel_last(a, out_at, batch, group, b, first_pixel, count):
     E_1, E_2 = a[F.E_1], a[F.E_2]
     thresholds_1, flips_1 = a[F.thresholds_1] + block * E_1 * _VECTOR, a[F.flips_1] + block * _VECTOR
     thresholds_2, flips_2 = a[F.thresholds_2] + block * E_2 * _VECTOR, a[F.flips_2] + block * _VECTOR
-    position = (batch * a[F.OH] * a[F.OW] + first_pixel) * a[F.O] + group * a[F.OG] + b * LANES
+    O, whole = a[F.O], lanes == LANES
+    position = (batch * a[F.OH] * a[F.OW] + first_pixel) * O + group * a[F.OG] + b * LANES
+    R, Y, L_1, L_2, low, high = a[F.residual], a[F.y], a[F.levels_1], a[F.levels_2], clip[0], clip[1]
     for q in range(count):
         values = out_at + q * _VECTOR
         residual = zeros_at
-        if a[F.residual]:
-            residual = a[F.residual] + position * 4
-            if lanes < LANES:  # zeros past the last channel
+        if R:
+            residual = R + position * 4
+            if not whole:  # zeros past the last channel
                 copy_bytes(zeros_at, residual, 4 * lanes)
                 residual = zeros_at
-        _add_and_clip(values, residual, clip[0], clip[1], values)
-        if lanes == LANES:
-            if a[F.y]:
-                copy_bytes(a[F.y] + position * 4, values, _VECTOR)
-            if a[F.levels_1]:
-                _count_levels(values, thresholds_1, flips_1, E_1, a[F.levels_1] + position)
-            if a[F.levels_2]:
-                _count_levels(values, thresholds_2, flips_2, E_2, a[F.levels_2] + position)
+        _add_and_clip(values, residual, low, high, values)
+        if whole:
+            if Y:
+                copy_bytes(Y + position * 4, values, _VECTOR)
+            if L_1:
+                _count_levels(values, thresholds_1, flips_1, E_1, L_1 + position)
+            if L_2:
+                _count_levels(values, thresholds_2, flips_2, E_2, L_2 + position)
         else:
-            if a[F.y]:
-                copy_bytes(a[F.y] + position * 4, values, 4 * lanes)
-            if a[F.levels_1]:
+            if Y:
+                copy_bytes(Y + position * 4, values, 4 * lanes)
+            if L_1:
                 _count_levels(values, thresholds_1, flips_1, E_1, levels_at)
-                copy_bytes(a[F.levels_1] + position, levels_at, lanes)
-            if a[F.levels_2]:
+                copy_bytes(L_1 + position, levels_at, lanes)
+            if L_2:
                 _count_levels(values, thresholds_2, flips_2, E_2, levels_at)
-                copy_bytes(a[F.levels_2] + position, levels_at, lanes)
-        position += a[F.O]
+                copy_bytes(L_2 + position, levels_at, lanes)
+        position += O

@@ -13,10 +13,11 @@ from numba import carray
 from paconv.kernels.accumulate import call_accumulate
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
 from paconv.kernels.compare import store_channel_last
-from paconv.kernels.finish import add_activation_offset, add_window_offset, store_channel_first, weighted_counts
+from paconv.kernels.finish import add_activation_offset, add_window_offset, store_channel_first
 from paconv.kernels.memory import pointer, stack_buffer
 from paconv.kernels.tasks import task_range, window_offsets
 from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS
+from paconv.kernels.weigh import weigh_tile
 
 __all__ = ["conv", "conv_counts"]
 
@@ -30,7 +31,7 @@ _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 def conv(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
     a = carray(arguments, (len(F),), np.int64)
-    pixels, OW, M, N, P = a[F.OH] * a[F.OW], a[F.OW], a[F.M], a[F.N], a[F.tile]
+    OW, M, N, P = a[F.OW], a[F.M], a[F.N], a[F.tile]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
     batch, group = image // a[F.G], image % a[F.G]
     taps, run, CW = a[F.taps], a[F.run], a[F.CW]
@@ -56,22 +57,19 @@ def conv(arguments, task):
         p = 0
         while p < count:
             call_accumulate(a[F.accumulate], words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, counts_at)
-            for q in range(min(P, count - p)):
-                weighted_counts(out_at + (p + q) * _VECTOR, base, counts_at + q * M * N * _VECTOR, phi, M * N)
-                if a[F.has_alpha_0]:
-                    start = offsets[p + q] // 4
-                    add_activation_offset(
-                        out[p + q], offset_alpha[block], word_array, start, tap_offsets, taps, run, beta, N
-                    )
-                if a[F.has_beta_0]:
-                    pixel = first_pixel + p + q
-                    top = pixel // OW * a[F.SH] - a[F.PT]
-                    left = pixel % OW * a[F.SW] - a[F.PL]
-                    taps_of_block = offset_taps[block]
-                    add_window_offset(
-                        out[p + q], taps_of_block, top, left, a[F.H], a[F.W], a[F.KH], a[F.KW], a[F.DH], a[F.DW]
-                    )
+            weigh_tile(out_at + p * _VECTOR, base, counts_at, phi, M * N, min(P, count - p))
             p += P
+        if a[F.has_alpha_0]:
+            for q in range(count):
+                start = offsets[q] // 4
+                add_activation_offset(out[q], offset_alpha[block], word_array, start, tap_offsets, taps, run, beta, N)
+        if a[F.has_beta_0]:
+            for q in range(count):
+                pixel = first_pixel + q
+                top, left = pixel // OW * a[F.SH] - a[F.PT], pixel % OW * a[F.SW] - a[F.PL]
+                add_window_offset(
+                    out[q], offset_taps[block], top, left, a[F.H], a[F.W], a[F.KH], a[F.KW], a[F.DH], a[F.DW]
+                )
         if a[F.channel_last]:
             store_channel_last(a, out_at, batch, group, b, first_pixel, count)
         else:

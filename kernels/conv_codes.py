@@ -51,7 +51,7 @@ def _window_sums(a, sums, window, first_pixel, count):
 def conv_codes(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
     a = carray(arguments, (len(F),), np.int64)
-    pixels, D, P = a[F.OH] * a[F.OW], a[F.D], a[F.tile]
+    D, P = a[F.D], a[F.tile]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
     batch, group = image // a[F.G], image % a[F.G]
     taps, run = a[F.taps], a[F.run]

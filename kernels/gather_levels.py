@@ -3,8 +3,9 @@
     V_j = bit_{j-1}( level_masks[L[b, h, w, c]] )
     words[b, g, h + PT, w + PL, cw, j] bit c  =  V_j[b, h, w, g*CG + 32*cw + c]
 
-One-hot masks (PA): plane j is L == j. Other masks: with l ascending, passing level e toggles the planes in
-level_masks[e] ^ level_masks[e+1], so plane j is the XOR of L > e over the e that toggle it. A level above E counts as E.
+One-hot masks (PA): plane j is L == j. Other masks: with the level ascending, passing e toggles the planes in
+level_masks[e] ^ level_masks[e+1], so plane j is the XOR of L > e over the e that toggle it. A level above E counts
+as E.
 The words of window padding are the shim's to clear.
 """
 

@@ -29,7 +29,13 @@ def task_range(a, task):
 @_inline
 def window_offsets(offsets, a, first_pixel, count, tile, word_bytes):
     """Fill offsets[p] with the bytes from the image's first word to pixel p's window; the last fills up a tile."""
+    row, column = first_pixel // a[F.OW], first_pixel % a[F.OW]
+    down, right = a[F.SH] * a[F.Wp] * word_bytes, a[F.SW] * word_bytes
+    OW = a[F.OW]
+    at = row * down + column * right
     for p in range(count + tile - 1):
-        pixel = first_pixel + min(p, count - 1)
-        row, column = pixel // a[F.OW] * a[F.SH], pixel % a[F.OW] * a[F.SW]
-        offsets[p] = (row * a[F.Wp] + column) * word_bytes
+        offsets[p] = at
+        if p < count - 1:
+            column, at = column + 1, at + right
+            if column == OW:
+                column, at = 0, at + down - OW * right
