@@ -3,6 +3,10 @@
 Canonical form first: no-ops go, so that patterns are adjacent. Then the machine form: PABitConv, and packed weights
 where activations are real. PABitConv's endpoints can differ by channel and direction, so what stands before it folds
 only then; what stands behind it folds last, because endpoints keep decisions exact and an output scale doesn't.
+
+That is the canonical form. Then PABitConvs that are linked are fused into one chain: channel-last, with level indexes
+of a byte between them, and with the residual, the clip and the next comparison in their finish. paconv.passes.canonical
+is the way back.
 """
 
 from __future__ import annotations
@@ -20,10 +24,15 @@ from paconv.errors import ModelError, UsageError
 from paconv.files import replacing
 from paconv.model_io import load_model
 from paconv.passes.base import Pass, Rewrite, Skip
+from paconv.passes.canonical import canonical
+from paconv.passes.channel_last import CHANNEL_LAST
 from paconv.passes.drop_no_ops import DROP_NO_OPS
 from paconv.passes.drop_relu import DROP_RELU
 from paconv.passes.fold_after import FOLD_AFTER
 from paconv.passes.fold_before import FOLD_BEFORE
+from paconv.passes.fuse_clip import FUSE_CLIP
+from paconv.passes.fuse_levels import FUSE_LEVELS
+from paconv.passes.fuse_residual import FUSE_RESIDUAL
 from paconv.passes.graph import ModelGraph, inner_convs
 from paconv.passes.lower_conv import LOWER_CONV
 from paconv.passes.lower_weights import LOWER_WEIGHTS
@@ -32,8 +41,9 @@ from paconv.passes.merge_pad import MERGE_PAD
 from paconv.passes.remove_dead import REMOVE_DEAD
 from paconv.passes.report import ConversionReport, ConvLine
 from paconv.passes.share_constants import SHARE_CONSTANTS
+from paconv.passes.sink_transposes import SINK_TRANSPOSES
 
-__all__ = ["PIPELINE", "OptimizeResult", "check_distinct", "optimize"]
+__all__ = ["FUSION", "PIPELINE", "TIDYING", "OptimizeResult", "check_distinct", "optimize"]
 
 PIPELINE: tuple[tuple[Pass, ...], ...] = (
     (DROP_NO_OPS, MERGE_PAD),
@@ -42,10 +52,21 @@ PIPELINE: tuple[tuple[Pass, ...], ...] = (
     (REMOVE_DEAD,),
     (DROP_RELU, REMOVE_DEAD, FOLD_BEFORE, REMOVE_DEAD),
     (FOLD_AFTER,),
-    (SHARE_CONSTANTS,),
-    (REMOVE_DEAD,),
 )
-"""Groups of passes; a group is repeated until none of its passes rewrites anything, so that chains fold whole."""
+"""To the canonical form, in groups of passes; a group is repeated until none of its passes rewrites anything, so that
+chains fold whole.
+"""
+
+FUSION: tuple[tuple[Pass, ...], ...] = (
+    (CHANNEL_LAST,),
+    (SINK_TRANSPOSES, REMOVE_DEAD),
+    (FUSE_RESIDUAL,),
+    (FUSE_CLIP,),
+    (FUSE_LEVELS,),
+)
+"""From the canonical form to the fused one."""
+
+TIDYING: tuple[tuple[Pass, ...], ...] = ((SHARE_CONSTANTS,), (REMOVE_DEAD,))
 
 
 @dataclass(frozen=True)
@@ -60,14 +81,16 @@ def optimize(
     model: str | os.PathLike | onnx.ModelProto,
     output: str | os.PathLike | None = None,
     *,
+    fuse: bool = True,
     allow_unchanged: bool = False,
     report: str | os.PathLike | None = None,
 ) -> OptimizeResult:
     """Turn an exported model into its packed form: quantized Conv to PABitConv, batch norms and ReLUs folded.
 
     model: an ONNX file or ModelProto (left as it is). output: where to write the result, None for nowhere; it may be
-    the input file. report: where to write the conversion report as JSON. A model that is already optimized comes back
-    as it is.
+    the input file. fuse: link PABitConvs into chains of PALevelConv; without it the result is in canonical form, also
+    where `model` is fused already. report: where to write the conversion report as JSON. A model that is already
+    optimized comes back as it is.
 
     Raises ModelError if the model can't be read, is inconsistent, or has nothing to convert and allow_unchanged is
     false; PaconvError if an output can't be written, which is found before the work. Nothing is left half-written.
@@ -78,7 +101,7 @@ def optimize(
         report_temporary = None if report is None else stack.enter_context(replacing(report))
         where = "model" if isinstance(model, onnx.ModelProto) else str(model)
         source = model if isinstance(model, onnx.ModelProto) else load_model(model)
-        result = _optimize(source, where, allow_unchanged)
+        result = _optimize(source, where, fuse, allow_unchanged)
         if temporary is not None:
             temporary.write_bytes(result.model.SerializeToString())
         if report_temporary is not None:
@@ -93,14 +116,15 @@ def check_distinct(report: str | os.PathLike | None, **others: str | os.PathLike
             raise UsageError(f"{report}: expected a file for the report alone; it is the {what} too")
 
 
-def _optimize(model: onnx.ModelProto, where: str, allow_unchanged: bool) -> OptimizeResult:
-    graph = ModelGraph(model, where)
-    convs = [n for n in graph.nodes if is_op(n, "Conv") or is_paconv_op(n, "PABitConv")]
+def _optimize(model: onnx.ModelProto, where: str, fuse: bool, allow_unchanged: bool) -> OptimizeResult:
+    start = model if fuse else canonical(model, where)
+    graph = ModelGraph(start, where)
+    convs = [n for n in graph.nodes if is_op(n, "Conv") or _is_packed(n)]
     before = {id(n): _form(n) for n in convs}
     counts: Counter[str] = Counter()
     rewrites: list[Rewrite] = []
     skips: dict[str, list[Skip]] = {}
-    for group in PIPELINE:
+    for group in (*PIPELINE, *(FUSION if fuse else ()), *TIDYING):
         while True:
             results = [(p, p.run(graph)) for p in group]
             for p, result in results:
@@ -118,7 +142,7 @@ def _optimize(model: onnx.ModelProto, where: str, allow_unchanged: bool) -> Opti
             raise ModelError(f"{where}: nothing to convert: {_why_nothing(lines)}; --allow-unchanged keeps it as it is")
         counts.clear()
         report.passes = {}
-    report.changed = sum(counts.values()) > 0
+    report.changed = sum(counts.values()) > 0 or start is not model
     optimized = model
     if report.changed:
         optimized = graph.export()
@@ -127,8 +151,12 @@ def _optimize(model: onnx.ModelProto, where: str, allow_unchanged: bool) -> Opti
     return OptimizeResult(optimized, report)
 
 
+def _is_packed(node) -> bool:
+    return is_paconv_op(node, "PABitConv") or is_paconv_op(node, "PALevelConv")
+
+
 def _form(node) -> str:
-    if is_paconv_op(node, "PABitConv"):
+    if _is_packed(node):
         return "bit-conv"
     return "weights-only" if is_paconv_op(producer(node.inputs[1]), "PAUnpackWeight") else "real"
 
@@ -137,7 +165,7 @@ def _line(node, graph: ModelGraph, before: str, rewrites: list[Rewrite], skips: 
     label, form = graph.label(node), _form(node)
 
     def reasons(*passes: Pass) -> list[str]:
-        return [s.reason for p in passes for s in skips[p.name] if s.node == label]
+        return [s.reason for p in passes for s in skips.get(p.name, ()) if s.node == label]
 
     if before != "real":
         reason = "already-converted"
@@ -145,9 +173,10 @@ def _line(node, graph: ModelGraph, before: str, rewrites: list[Rewrite], skips: 
         reason = "converted"
     else:
         reason = reasons(LOWER_CONV, LOWER_WEIGHTS)[0 if form == "weights-only" else -1]
-    folds = {"relu", "bn-before", "affine-before", "bn-after", "affine-after"}
+    folds = {"relu", "bn-before", "affine-before", "bn-after", "affine-after", "residual", "clip"}
     folded = tuple(r.what for r in rewrites if r.node == label and r.what in folds)
-    return ConvLine(label, form, reason, folded, tuple(reasons(FOLD_BEFORE, FOLD_AFTER)))
+    kept = tuple(reasons(FOLD_BEFORE, FOLD_AFTER, FUSE_RESIDUAL, FUSE_CLIP))
+    return ConvLine(label, form, reason, folded, kept, linked=is_paconv_op(node, "PALevelConv"))
 
 
 def _why_nothing(lines: list[ConvLine]) -> str:

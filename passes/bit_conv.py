@@ -9,7 +9,7 @@ from paconv.ops import PA_BIT_CONV
 from paconv.passes.graph import ModelGraph
 from paconv.passes.matching import is_paconv_op, static_value
 
-__all__ = ["bit_convs", "channels_in", "channels_out", "parameter", "set_parameter"]
+__all__ = ["bit_convs", "channels_in", "channels_out", "parameter", "parameter_tensor", "set_parameter"]
 
 _INDEX = {tensor.name: i for i, tensor in enumerate(PA_BIT_CONV.inputs)}
 
@@ -32,9 +32,14 @@ def channels_out(node: gs.Node) -> int:
     return node.attrs["weight_shape"][0]
 
 
+def parameter_tensor(node: gs.Node, name: str) -> gs.Tensor:
+    """The tensor that is input `name` of a PABitConv."""
+    return node.inputs[_INDEX[name]]
+
+
 def parameter(node: gs.Node, name: str) -> np.ndarray:
     """The constant input `name` of a PABitConv."""
-    return static_value(node.inputs[_INDEX[name]])
+    return static_value(parameter_tensor(node, name))
 
 
 def set_parameter(node: gs.Node, graph: ModelGraph, name: str, values: np.ndarray) -> None:

@@ -13,26 +13,11 @@ import onnx_graphsurgeon as gs
 
 from paconv.passes.base import Pass, PassResult, Rewrite
 from paconv.passes.bit_conv import bit_convs, parameter
+from paconv.passes.clip_bounds import clip_bounds
 from paconv.passes.graph import ModelGraph
-from paconv.passes.matching import is_op, is_paconv_op, optional_input, readers, static_value
+from paconv.passes.matching import is_paconv_op, readers, static_value
 
 __all__ = ["DROP_RELU"]
-
-
-def _bounds(node: gs.Node) -> tuple[float, float] | None:
-    """(l, h) of a Relu, or of a Clip with constant bounds."""
-    if is_op(node, "Relu"):
-        return 0.0, np.inf
-    if not is_op(node, "Clip"):
-        return None
-    bounds = []
-    for index, default in ((1, -np.inf), (2, np.inf)):
-        tensor = optional_input(node, index)
-        value = np.float32(default) if tensor is None else static_value(tensor)
-        if value is None or value.size != 1 or np.isnan(value).any():
-            return None
-        bounds.append(float(value.reshape(())))
-    return bounds[0], bounds[1]
 
 
 def _endpoints(node: gs.Node, known: set[int]) -> np.ndarray | None:
@@ -46,7 +31,7 @@ def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
     known = {id(n) for n in bit_convs(graph)}
     for node in graph.nodes:
-        bounds = _bounds(node)
+        bounds = clip_bounds(node)
         if bounds is None or not graph.is_free(node.outputs[0]):
             continue
         consumers = readers(node.outputs[0])

@@ -7,6 +7,8 @@ and functions are the original ones, and of initializers exactly those remain th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
@@ -14,7 +16,7 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from paconv.model_io import check_model
-from paconv.ops import DOMAIN, add_functions
+from paconv.ops import DOMAIN, LIBRARY_OPS, add_functions
 
 __all__ = ["ModelGraph", "inner_convs"]
 
@@ -40,6 +42,7 @@ class ModelGraph:
         self._original_names = _names_used(model.graph) | {i.name for i in model.graph.input}
         self._original_names.update(i.name for i in model.graph.initializer)
         self._taken = set(self._original_names)
+        self._free_sizes = _free_sizes(model.graph)
         self._labels = _unique_labels(self.nodes)
         self._kept = list(self.nodes)  # ids in _labels stay valid while the nodes are referenced
 
@@ -60,12 +63,53 @@ class ModelGraph:
 
     def constant(self, values: np.ndarray, name: str) -> gs.Constant:
         """A new initializer called `name` or, where that is taken, `name`.1, .2, ..."""
+        return gs.Constant(self._new_name(name), np.ascontiguousarray(values))
+
+    def variable(self, name: str, dtype: np.dtype | type, shape: Sequence[int | str | None] | None) -> gs.Variable:
+        """A new tensor called `name` or, where that is taken, `name`.1, .2, ..."""
+        return gs.Variable(self._new_name(name), np.dtype(dtype), None if shape is None else list(shape))
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a tensor of the original model, or one made since, has this name."""
+        return name in self._taken
+
+    def insert_before(self, node: gs.Node, new: gs.Node) -> None:
+        """Put the node `new` right before `node`."""
+        self.nodes.insert(self._position(node), new)
+
+    def insert_after(self, node: gs.Node | None, new: gs.Node) -> None:
+        """Put the node `new` right after `node`, first of all where that is None."""
+        self.nodes.insert(0 if node is None else self._position(node) + 1, new)
+
+    def remove(self, node: gs.Node) -> None:
+        """Take `node` out of the graph, and away from the tensors it reads and makes."""
+        self.nodes.pop(self._position(node))
+        node.inputs.clear()
+        node.outputs.clear()
+
+    def move_before(self, node: gs.Node, other: gs.Node) -> None:
+        """Put `node`, a node of the graph, right before `other`."""
+        self.nodes.pop(self._position(node))
+        self.insert_before(other, node)
+
+    def same_shape(self, a: gs.Tensor, b: gs.Tensor) -> bool:
+        """Whether both shapes are known to be equal: the same sizes, or the same names of free sizes of graph inputs.
+
+        Names that shape inference makes up for what it doesn't know prove nothing.
+        """
+        known = a.shape is not None and b.shape is not None and list(a.shape) == list(b.shape)
+        return known and all(isinstance(n, int) or n in self._free_sizes for n in a.shape)
+
+    def _position(self, node: gs.Node) -> int:
+        return next(k for k, other in enumerate(self.nodes) if other is node)  # == compares nodes by content
+
+    def _new_name(self, name: str) -> str:
         candidate, count = name, 0
         while candidate in self._taken:
             count += 1
             candidate = f"{name}.{count}"
         self._taken.add(candidate)
-        return gs.Constant(candidate, np.ascontiguousarray(values))
+        return candidate
 
     def export(self) -> onnx.ModelProto:
         """The model as it is now, self-contained: with the functions of the paconv ops it uses, without unused parts.
@@ -110,14 +154,13 @@ class ModelGraph:
         return kept
 
     def _value_info(self, used: set[str]) -> list[onnx.ValueInfoProto]:
-        """The original's shapes of tensors that still exist, and inferred ones for what PABitConv computes."""
+        """The original's shapes of tensors that still exist, and inferred ones for what the library's ops compute."""
         listed = [v for v in self._original.graph.value_info if v.name in used]
         known = {v.name for v in listed} | {v.name for v in self._original.graph.output}
-        for node in self.nodes:
-            if node.domain == DOMAIN and node.op == "PABitConv":
-                tensor = node.outputs[0]
-                if tensor.name not in known and tensor.dtype is not None and tensor.shape is not None:
-                    listed.append(OnnxExporter.export_value_info_proto(tensor, do_type_check=True))
+        ops = {op.name for op in LIBRARY_OPS}
+        for tensor in (t for n in self.nodes if n.domain == DOMAIN and n.op in ops for t in n.outputs):
+            if not tensor.is_empty() and tensor.name not in known and None not in (tensor.dtype, tensor.shape):
+                listed.append(OnnxExporter.export_value_info_proto(tensor, do_type_check=True))
         return listed
 
 
@@ -132,6 +175,11 @@ def _copy_field(target, field, value) -> None:
         getattr(target, field.name).CopyFrom(value)
     else:
         setattr(target, field.name, value)
+
+
+def _free_sizes(graph: onnx.GraphProto) -> set[str]:
+    """Names of the free sizes of graph inputs."""
+    return {d.dim_param for i in graph.input for d in i.type.tensor_type.shape.dim if d.dim_param}
 
 
 def _without_overridable(model: onnx.ModelProto) -> onnx.ModelProto:

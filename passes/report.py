@@ -16,7 +16,8 @@ class ConvLine:
     """One convolution. form: 'bit-conv' (PABitConv), 'weights-only' (Conv with packed weights) or 'real' (untouched).
 
     reason: a code of paconv.passes.reasons that says why it has this form. folded: what went into it, of
-    'relu', 'bn-before', 'affine-before', 'bn-after', 'affine-after'. kept: codes of why something beside it stayed.
+    'relu', 'bn-before', 'affine-before', 'bn-after', 'affine-after', 'residual', 'clip'. kept: codes of why something
+    beside it stayed. linked: whether it is fused with its neighbours (PALevelConv instead of PABitConv).
     """
 
     node: str
@@ -24,6 +25,7 @@ class ConvLine:
     reason: str
     folded: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    linked: bool = False
 
     @property
     def converted(self) -> bool:
@@ -48,6 +50,7 @@ class ConversionReport:
         return {
             "convs": len(self.convs),
             "bit_convs": forms["bit-conv"],
+            "linked": sum(line.linked for line in self.convs),
             "weights_only": forms["weights-only"],
             "real": forms["real"],
             "bytes_before": self.bytes_before,
@@ -57,13 +60,14 @@ class ConversionReport:
     def summary(self) -> str:
         """One sentence: what became of the convolutions."""
         totals = self.totals
-        forms = f"{totals['bit_convs']} PABitConv, {totals['weights_only']} weights-only, {totals['real']} real"
+        linked = f" ({totals['linked']} linked)" if totals["linked"] else ""
+        forms = f"{totals['bit_convs']} PABitConv{linked}, {totals['weights_only']} weights-only, {totals['real']} real"
         if not self.changed and totals["convs"] > totals["real"]:
             return f"already optimized: {forms}; nothing to do"
         return f"{totals['convs']} convolutions: {forms}"
 
     def to_json(self) -> str:
-        """JSON: `convs` (node, form, converted, reason, explanation, folded, kept), `passes`, `changed`, `totals`."""
+        """JSON: `convs` (a ConvLine each, with converted and explanation), `passes`, `changed`, `totals`."""
         convs = [
             {**asdict(line), "converted": line.converted, "explanation": explain(line.reason)} for line in self.convs
         ]

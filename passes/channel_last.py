@@ -1,0 +1,104 @@
+"""PABitConvs that are linked become PALevelConvs: channel-last, from level indexes of a byte, made by PALevels.
+
+    PABitConv(X) -> Y   becomes   PALevels(X^T) -> L,   PALevelConv(L, R = 0, clip = none) -> Y^T,   Y = (Y^T)^T
+
+with ^T for the Transposes between channel-first and channel-last (paconv.passes.layout), which the passes behind this
+one move away. Nothing is computed otherwise than before.
+
+Two PABitConvs are linked if tensors that they read or make are the same, or are read or made by the same Add, Relu,
+Clip, MaxPool or Concat of channels, directly or over several of these; and one of them makes what links them: two that
+merely read the same tensor have nothing between them. A PABitConv between real ops stays as it is: it would
+only get two Transposes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from paconv.ops import DOMAIN, OPSET_VERSION
+from paconv.passes.base import Pass, PassResult, Rewrite, Skip
+from paconv.passes.bit_conv import bit_convs, parameter_tensor
+from paconv.passes.elementwise import data_inputs
+from paconv.passes.graph import ModelGraph
+from paconv.passes.layout import channel_last, make_result_channel_last
+from paconv.passes.level_conv import NO_BOUNDS
+from paconv.passes.matching import is_op, static_value
+
+__all__ = ["CHANNEL_LAST"]
+
+
+def _linked(graph: ModelGraph, convs: list[gs.Node]) -> set[int]:
+    """ids of the PABitConvs that are linked with another one."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (above := parent.setdefault(name, name)) != name:
+            name = above
+        return name
+
+    for node in graph.nodes:
+        tensors = [node.inputs[0]] if is_op(node, "MaxPool") else [node.inputs[k] for k in data_inputs(node)]
+        for tensor in (t for t in tensors if static_value(t) is None):
+            parent[root(tensor.name)] = root(node.outputs[0].name)
+
+    makers: dict[str, list[gs.Node]] = {}
+    users: dict[str, list[gs.Node]] = {}
+    for conv in convs:
+        makers.setdefault(root(conv.outputs[0].name), []).append(conv)
+        users.setdefault(root(conv.inputs[0].name), []).append(conv)
+    found = set()
+    for link, made in makers.items():
+        together = {id(conv) for conv in (*made, *users.get(link, []))}
+        if len(together) > 1:
+            found |= together
+    return found
+
+
+def _to_level_conv(conv: gs.Node, graph: ModelGraph) -> None:
+    label, X, Y = graph.label(conv), conv.inputs[0], conv.outputs[0]
+    x = channel_last(X, graph)
+    L = graph.variable(f"{X.name}.levels", np.uint8, x.shape)
+    endpoints = [parameter_tensor(conv, name) for name in ("v", "sign")]
+    levels = gs.Node("PALevels", attrs={"version": OPSET_VERSION}, inputs=[x, *endpoints], outputs=[L])
+    levels.domain = DOMAIN
+    graph.insert_before(conv, levels)
+
+    def constant(name: str, values: np.ndarray) -> gs.Constant:
+        return graph.constant(values, f"{label}.{name}")
+
+    none = [constant("no_v", np.float32([[np.nan]])), constant("no_sign", np.int8([1]))]
+    conv.op = "PALevelConv"
+    conv.inputs = [
+        L,
+        constant("no_residual", np.zeros((1, 1, 1, 1), np.float32)),
+        *(parameter_tensor(conv, name) for name in ("W", "alpha", "beta", "scale", "bias")),
+        constant("clip", NO_BOUNDS),
+        *none,
+        *none,
+    ]
+    conv.attrs["names"] = [Y.name, "", ""]
+    make_result_channel_last(conv, graph)
+    conv.outputs.extend([gs.Variable.empty(), gs.Variable.empty()])
+
+
+def _run(graph: ModelGraph) -> PassResult:
+    result = PassResult()
+    convs = bit_convs(graph)
+    linked = _linked(graph, convs)
+    for conv in convs:
+        label = graph.label(conv)
+        if id(conv) in linked:
+            _to_level_conv(conv, graph)
+            result.rewritten.append(Rewrite("linked", label))
+        else:
+            result.skipped.append(Skip("not-linked", label))
+    return result
+
+
+CHANNEL_LAST = Pass(
+    name="channel-last",
+    requires="everything that folds into PABitConv is folded: its endpoints, scale and bias are final",
+    ensures="no two PABitConvs are linked",
+    run=_run,
+)

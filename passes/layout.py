@@ -1,0 +1,100 @@
+"""Channel-last twins of tensors: their names, and the Transposes from and to channel-first.
+
+The float tensor (B, H, W, C) that stands for the tensor t (B, C, H, W) is called "t.channel_last", or
+"t.channel_last.1", .2, ... where that name is taken. So its name says what it stands for (whatever t itself is called:
+only the last suffix counts), and a Transpose is one of ours if and only if one of its two tensors stands for the other.
+A model's own Transposes stay where they are.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from paconv.passes.graph import ModelGraph
+from paconv.passes.matching import is_op, producer, readers
+
+__all__ = [
+    "TO_CHANNEL_FIRST",
+    "TO_CHANNEL_LAST",
+    "channel_last",
+    "is_to_channel_first",
+    "is_to_channel_last",
+    "make_result_channel_last",
+    "new_channel_last",
+    "permuted",
+    "stands_for",
+    "twin",
+]
+
+TO_CHANNEL_LAST = (0, 2, 3, 1)
+TO_CHANNEL_FIRST = (0, 3, 1, 2)
+
+_NAME = re.compile(r"(.+)\.channel_last(\.\d+)?", re.DOTALL)
+
+
+def stands_for(name: str) -> str | None:
+    """Name of the channel-first tensor that the channel-last tensor `name` stands for; None if it isn't such a name."""
+    found = _NAME.fullmatch(name)
+    return found and found.group(1)
+
+
+def is_to_channel_last(node: gs.Node | None) -> bool:
+    """Whether `node` is one of our Transposes from a tensor to what stands for it."""
+    return _is_transpose(node, TO_CHANNEL_LAST) and stands_for(node.outputs[0].name) == node.inputs[0].name
+
+
+def is_to_channel_first(node: gs.Node | None) -> bool:
+    """Whether `node` is one of our Transposes to a tensor from what stands for it."""
+    return _is_transpose(node, TO_CHANNEL_FIRST) and stands_for(node.inputs[0].name) == node.outputs[0].name
+
+
+def _is_transpose(node: gs.Node | None, perm: tuple[int, ...]) -> bool:
+    return is_op(node, "Transpose") and tuple(node.attrs.get("perm", ())) == perm
+
+
+def permuted(shape: list | None, perm: tuple[int, ...]) -> list | None:
+    """The shape of a tensor of this shape after a Transpose; None where it isn't known."""
+    return None if shape is None else [shape[p] for p in perm]
+
+
+def twin(tensor: gs.Tensor) -> gs.Tensor | None:
+    """The channel-last tensor that stands for `tensor`, if there is one."""
+    if is_to_channel_first(producer(tensor)):
+        return producer(tensor).inputs[0]
+    return next((node.outputs[0] for node, _ in readers(tensor) if is_to_channel_last(node)), None)
+
+
+def new_channel_last(tensor: gs.Tensor, graph: ModelGraph) -> gs.Variable:
+    """A new tensor to stand for `tensor`, with nothing that makes it yet."""
+    return graph.variable(f"{tensor.name}.channel_last", np.float32, permuted(tensor.shape, TO_CHANNEL_LAST))
+
+
+def channel_last(tensor: gs.Tensor, graph: ModelGraph) -> gs.Tensor:
+    """What stands for `tensor` (B, C, H, W): its twin, or the result of a new Transpose right behind its producer."""
+    found = twin(tensor)
+    if found is None:
+        found = new_channel_last(tensor, graph)
+        transpose = gs.Node("Transpose", attrs={"perm": list(TO_CHANNEL_LAST)}, inputs=[tensor], outputs=[found])
+        graph.insert_after(producer(tensor), transpose)
+    return found
+
+
+def make_result_channel_last(node: gs.Node, graph: ModelGraph) -> gs.Tensor:
+    """Let `node` give its first output channel-last, and a Transpose behind it make the former output. The new output.
+
+    A Transpose that made the output channel-last gives way to it.
+    """
+    result = node.outputs[0]
+    forward = next((n for n, _ in readers(result) if is_to_channel_last(n)), None)
+    if forward is None:
+        found = new_channel_last(result, graph)
+    else:
+        found = forward.outputs[0]
+        graph.remove(forward)
+    node.outputs[0] = found
+    back = gs.Node("Transpose", attrs={"perm": list(TO_CHANNEL_FIRST)}, inputs=[found], outputs=[result])
+    graph.insert_after(node, back)
+    return found
