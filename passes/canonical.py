@@ -214,7 +214,7 @@ class _WayBack:
         last = node
         if added:
             result, S = tensor(names[1]), result
-            last = self._append(last, gs.Node("Add", inputs=[S, R], outputs=[result]))
+            last = self._append(last, gs.Node("Add", inputs=[S, R], outputs=[result], domain=""))
         if clipped:
             result, T = tensor(names[2]), result
             last = self._append(last, self._clip(clip, T, result))
@@ -230,12 +230,12 @@ class _WayBack:
 
     def _clip(self, clip: np.ndarray, T: gs.Tensor, result: gs.Tensor) -> gs.Node:
         if clip.tolist() == [0, np.inf]:
-            return gs.Node("Relu", inputs=[T], outputs=[result])
+            return gs.Node("Relu", inputs=[T], outputs=[result], domain="")
         bounds = [
             gs.Variable.empty() if np.isinf(bound) else self.graph.constant(bound, f"{result.name}.{name}")
             for bound, name in zip(clip, ("min", "max"), strict=True)
         ]
-        return gs.Node("Clip", inputs=[T, *bounds], outputs=[result])
+        return gs.Node("Clip", inputs=[T, *bounds], outputs=[result], domain="")
 
     def _pool(self, node: gs.Node) -> None:
         X, v, sign = self._known_levels(node)
@@ -243,7 +243,8 @@ class _WayBack:
         attributes = {key: list(node.attrs[key]) for key in ("kernel_shape", "strides", "pads")}
         if name not in self.pooled:
             pooled = self._make(node, name, P)
-            self.graph.insert_before(node, gs.Node("MaxPool", attrs=attributes, inputs=[X], outputs=[pooled]))
+            pool = gs.Node("MaxPool", attrs=attributes, inputs=[X], outputs=[pooled], domain="")
+            self.graph.insert_before(node, pool)
             self.pooled[name] = (X, attributes, pooled)
         same_X, same_attributes, pooled = self.pooled[name]
         if same_X is not X or same_attributes != attributes:
