@@ -206,27 +206,21 @@ class _WayBack:
         def tensor(name: str) -> gs.Tensor:
             return self._result(node, outputs[0], name, like) if name == final else self._make(node, name, like)
 
-        node.op = "PABitConv"
+        S = tensor(names[0])
+        T = tensor(names[1]) if added else S
+        Y = tensor(names[2]) if clipped else T
+        node.op, node.outputs = "PABitConv", [S]
         del node.attrs["names"]
         node.inputs = [own[t.name] if t.name in own else inputs[t.name] for t in PA_BIT_CONV.inputs]
-        result = tensor(names[0])
-        node.outputs = [result]
-        last = node
-        if added:
-            result, S = tensor(names[1]), result
-            last = self._append(last, gs.Node("Add", inputs=[S, R], outputs=[result], domain=""))
-        if clipped:
-            result, T = tensor(names[2]), result
-            last = self._append(last, self._clip(clip, T, result))
+        behind = [self._clip(clip, T, Y)] if clipped else []
+        behind += [gs.Node("Add", inputs=[S, R], outputs=[T], domain="")] if added else []
+        for new in behind:
+            self.graph.insert_after(node, new)
         if not outputs[0].is_empty():
-            self._stand(outputs[0], result)
+            self._stand(outputs[0], Y)
         for k in (1, 2):
             if not outputs[k].is_empty():
-                self._compare(outputs[k], result, inputs[f"v{k}"], inputs[f"sign{k}"])
-
-    def _append(self, last: gs.Node, new: gs.Node) -> gs.Node:
-        self.graph.insert_after(last, new)
-        return new
+                self._compare(outputs[k], Y, inputs[f"v{k}"], inputs[f"sign{k}"])
 
     def _clip(self, clip: np.ndarray, T: gs.Tensor, result: gs.Tensor) -> gs.Node:
         if clip.tolist() == [0, np.inf]:

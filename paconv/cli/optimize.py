@@ -93,12 +93,12 @@ def print_report(report: ConversionReport) -> None:
     """Print a table with a line per convolution, and an explanation of every reason code in it."""
     console = output_console()
     table = Table(box=None, pad_edge=False)
-    for column in ("convolution", "converted", "form", "linked", "reason", "folded"):
+    for column in ("convolution", "converted", "form", "reason", "linked", "folded"):
         table.add_column(column, no_wrap=True)
     for line in report.convs:
         folded = ", ".join(line.folded) + "".join(f" (kept: {code})" for code in line.kept)
         converted, linked = ("yes" if so else "no" for so in (line.converted, line.linked))
-        table.add_row(escape(line.node), converted, line.form, linked, line.reason, folded)
+        table.add_row(escape(line.node), converted, line.form, line.reason, linked, folded)
     console.print(table)
     codes = {line.reason for line in report.convs} | {code for line in report.convs for code in line.kept}
     for code in sorted(codes - {"converted"}):
