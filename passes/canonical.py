@@ -206,36 +206,30 @@ class _WayBack:
         def tensor(name: str) -> gs.Tensor:
             return self._result(node, outputs[0], name, like) if name == final else self._make(node, name, like)
 
-        node.op = "PABitConv"
+        S = tensor(names[0])
+        T = tensor(names[1]) if added else S
+        Y = tensor(names[2]) if clipped else T
+        node.op, node.outputs = "PABitConv", [S]
         del node.attrs["names"]
         node.inputs = [own[t.name] if t.name in own else inputs[t.name] for t in PA_BIT_CONV.inputs]
-        result = tensor(names[0])
-        node.outputs = [result]
-        last = node
-        if added:
-            result, S = tensor(names[1]), result
-            last = self._append(last, gs.Node("Add", inputs=[S, R], outputs=[result]))
-        if clipped:
-            result, T = tensor(names[2]), result
-            last = self._append(last, self._clip(clip, T, result))
+        behind = [self._clip(clip, T, Y)] if clipped else []
+        behind += [gs.Node("Add", inputs=[S, R], outputs=[T], domain="")] if added else []
+        for new in behind:
+            self.graph.insert_after(node, new)
         if not outputs[0].is_empty():
-            self._stand(outputs[0], result)
+            self._stand(outputs[0], Y)
         for k in (1, 2):
             if not outputs[k].is_empty():
-                self._compare(outputs[k], result, inputs[f"v{k}"], inputs[f"sign{k}"])
-
-    def _append(self, last: gs.Node, new: gs.Node) -> gs.Node:
-        self.graph.insert_after(last, new)
-        return new
+                self._compare(outputs[k], Y, inputs[f"v{k}"], inputs[f"sign{k}"])
 
     def _clip(self, clip: np.ndarray, T: gs.Tensor, result: gs.Tensor) -> gs.Node:
         if clip.tolist() == [0, np.inf]:
-            return gs.Node("Relu", inputs=[T], outputs=[result])
+            return gs.Node("Relu", inputs=[T], outputs=[result], domain="")
         bounds = [
             gs.Variable.empty() if np.isinf(bound) else self.graph.constant(bound, f"{result.name}.{name}")
             for bound, name in zip(clip, ("min", "max"), strict=True)
         ]
-        return gs.Node("Clip", inputs=[T, *bounds], outputs=[result])
+        return gs.Node("Clip", inputs=[T, *bounds], outputs=[result], domain="")
 
     def _pool(self, node: gs.Node) -> None:
         X, v, sign = self._known_levels(node)
@@ -243,7 +237,8 @@ class _WayBack:
         attributes = {key: list(node.attrs[key]) for key in ("kernel_shape", "strides", "pads")}
         if name not in self.pooled:
             pooled = self._make(node, name, P)
-            self.graph.insert_before(node, gs.Node("MaxPool", attrs=attributes, inputs=[X], outputs=[pooled]))
+            pool = gs.Node("MaxPool", attrs=attributes, inputs=[X], outputs=[pooled], domain="")
+            self.graph.insert_before(node, pool)
             self.pooled[name] = (X, attributes, pooled)
         same_X, same_attributes, pooled = self.pooled[name]
         if same_X is not X or same_attributes != attributes:

@@ -60,8 +60,8 @@ def _to_level_conv(conv: gs.Node, graph: ModelGraph) -> None:
     x = channel_last(X, graph)
     L = graph.variable(f"{X.name}.levels", np.uint8, x.shape)
     endpoints = [parameter_tensor(conv, name) for name in ("v", "sign")]
-    levels = gs.Node("PALevels", attrs={"version": OPSET_VERSION}, inputs=[x, *endpoints], outputs=[L])
-    levels.domain = DOMAIN
+    attributes = {"version": OPSET_VERSION}
+    levels = gs.Node("PALevels", attrs=attributes, inputs=[x, *endpoints], outputs=[L], domain=DOMAIN)
     graph.insert_before(conv, levels)
 
     def constant(name: str, values: np.ndarray) -> gs.Constant:

@@ -42,7 +42,7 @@ def _run(graph: ModelGraph) -> PassResult:
     for conv in level_convs(graph):
         label = graph.label(conv)
         try:
-            if _fuse(conv, graph):
+            while _fuse(conv, graph):
                 result.rewritten.append(Rewrite("clip", label))
         except Unsuitable as refusal:
             result.skipped.append(Skip(refusal.reason, label))

@@ -55,6 +55,10 @@ def _is_transpose(node: gs.Node | None, perm: tuple[int, ...]) -> bool:
     return is_op(node, "Transpose") and tuple(node.attrs.get("perm", ())) == perm
 
 
+def _transpose(tensor: gs.Tensor, to: gs.Tensor, perm: tuple[int, ...]) -> gs.Node:
+    return gs.Node("Transpose", attrs={"perm": list(perm)}, inputs=[tensor], outputs=[to], domain="")
+
+
 def permuted(shape: list | None, perm: tuple[int, ...]) -> list | None:
     """The shape of a tensor of this shape after a Transpose; None where it isn't known."""
     return None if shape is None else [shape[p] for p in perm]
@@ -77,8 +81,7 @@ def channel_last(tensor: gs.Tensor, graph: ModelGraph) -> gs.Tensor:
     found = twin(tensor)
     if found is None:
         found = new_channel_last(tensor, graph)
-        transpose = gs.Node("Transpose", attrs={"perm": list(TO_CHANNEL_LAST)}, inputs=[tensor], outputs=[found])
-        graph.insert_after(producer(tensor), transpose)
+        graph.insert_after(producer(tensor), _transpose(tensor, found, TO_CHANNEL_LAST))
     return found
 
 
@@ -95,6 +98,5 @@ def make_result_channel_last(node: gs.Node, graph: ModelGraph) -> gs.Tensor:
         found = forward.outputs[0]
         graph.remove(forward)
     node.outputs[0] = found
-    back = gs.Node("Transpose", attrs={"perm": list(TO_CHANNEL_FIRST)}, inputs=[found], outputs=[result])
-    graph.insert_after(node, back)
+    graph.insert_after(node, _transpose(found, result, TO_CHANNEL_FIRST))
     return found

@@ -39,6 +39,9 @@ REASONS = {
     "finish-is-full": "The convolution has taken in a residual or bounds already, and this one comes behind them.",
     "residual-of-other-shape": "The operand of the addition isn't known to have exactly the result's shape.",
     "bounds-not-constant": "The bounds of the Clip aren't single numbers in initializers.",
+    "pool-read-by-others": "The pooled tensor is read by something besides comparisons too.",
+    "comparison-turned-round": "A comparison behind the pooling has a sign of -1, so levels descend with the value.",
+    "pool-not-plain": "The pooling has dilations, indices, or windows that plain padding can't express.",
     "more-than-2-comparisons": "More than two different comparisons read the result; the others stay PALevels nodes.",
 }
 """Code -> explanation. Codes never change their meaning."""

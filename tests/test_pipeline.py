@@ -48,7 +48,7 @@ def reference(tmp_path):
 
 def test_a_residual_block_is_converted_with_equal_results():
     reference = residual()
-    result = paconv.optimize(reference)
+    result = paconv.optimize(reference, fuse=False)
     assert ops(result.model) == ["Conv", "BatchNormalization", "Relu", "PABitConv", "PABitConv", "Add"]
     lines = {line.node: line for line in result.report.convs}
     assert (lines["stem"].form, lines["stem"].reason) == ("real", "real-weights")
@@ -59,8 +59,36 @@ def test_a_residual_block_is_converted_with_equal_results():
         assert np.array_equal(run(reference, x=x)[0], run(result.model, x=x)[0])
 
 
+def test_linked_convolutions_are_fused_with_what_lies_between_and_the_report_says_so():
+    reference = residual()
+    result = paconv.optimize(reference)
+    assert ops(result.model) == [
+        "Conv", "BatchNormalization", "Relu", "Transpose", "PALevels", "PALevelConv", "PALevelConv", "Add",
+        "Transpose",
+    ]  # fmt: skip
+    assert result.report.summary() == "3 convolutions: 2 PABitConv (2 linked), 0 weights-only, 1 real"
+    lines = {line.node: line for line in result.report.convs}
+    assert (lines["conv2"].form, lines["conv2"].linked, lines["conv2"].folded) == (
+        "bit-conv", True, ("relu", "bn-before", "bn-after"),
+    )  # the image's size is free, so the addition isn't known to be one of equal shapes
+    assert lines["conv2"].kept == ("residual-of-other-shape",)
+    for size in ((5, 6), (9, 4)):
+        x = image(np.random.default_rng(1), 3, 4, *size)
+        assert np.array_equal(run(reference, x=x)[0], run(result.model, x=x)[0])
+
+
+def test_a_fused_model_comes_back_as_it_is_and_without_fusion_in_canonical_form():
+    fused, plain = paconv.optimize(residual()).model, paconv.optimize(residual(), fuse=False).model
+    again = paconv.optimize(fused)
+    assert not again.report.changed and again.model is fused
+    assert "already optimized: 2 PABitConv (2 linked)" in again.report.summary()
+    unfused = paconv.optimize(fused, fuse=False)
+    assert unfused.report.changed and ops(unfused.model) == ops(plain)
+    assert paconv.optimize(unfused.model).model.graph.node == fused.graph.node
+
+
 def test_tensor_names_around_the_converted_convolutions_are_those_of_the_reference():
-    convs = [n for n in paconv.optimize(residual()).model.graph.node if n.op_type == "PABitConv"]
+    convs = [n for n in paconv.optimize(residual(), fuse=False).model.graph.node if n.op_type == "PABitConv"]
     assert [(n.name, n.input[0], n.output[0]) for n in convs] == [("conv1", "sr", "c1"), ("conv2", "c1", "n2")]
 
 
@@ -100,7 +128,7 @@ def test_several_inputs_work():
         f"g (float[b,4,h,w] x, float[b,4,h,w] z) => (float[b,4,i,j] y) {{ {body} }}",
         **pa_constants(np.random.default_rng(5), 4, 4, 3, 3),
     )
-    optimized = paconv.optimize(reference).model
+    optimized = paconv.optimize(reference, fuse=False).model
     x, z = (image(np.random.default_rng(s), 2, 4, 5, 6) for s in (1, 2))
     assert ops(optimized) == ["PABitConv", "PABitConv", "Add"]
     assert np.array_equal(run(reference, x=x, z=z)[0], run(optimized, x=x, z=z)[0])
@@ -124,7 +152,7 @@ def test_optimizing_a_resnet_twice_changes_nothing(N):
 
 def test_the_output_may_replace_the_input(reference):
     paconv.optimize(reference, reference)
-    assert ops(onnx.load(reference)).count("PABitConv") == 2
+    assert ops(onnx.load(reference)).count("PALevelConv") == 2
 
 
 def test_a_model_with_nothing_to_convert_is_refused_and_nothing_is_written(tmp_path):

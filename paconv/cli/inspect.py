@@ -26,7 +26,7 @@ __all__ = ["inspect"]
 @click.option("--measure", is_flag=True, help="First measure this machine's rates (a second) and keep them.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
-    """Show which kernel each PABitConv of MODEL runs on this machine, and why.
+    """Show which kernel each PABitConv and PALevelConv of MODEL runs on this machine, and why.
 
     \b
     The choice is made by rates: those measured here (--measure keeps them in a file for each CPU), or else those that
@@ -44,7 +44,7 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
       paconv inspect pa.onnx
       paconv inspect pa.onnx --measure --format json
     """
-    if not any(node.op_type == "PABitConv" for node in load_model(model).graph.node):
+    if not any(node.op_type in ("PABitConv", "PALevelConv") for node in load_model(model).graph.node):
         raise ModelError(f"{model}: expected a packed model; found no PABitConv (paconv optimize makes them)")
     level = active_level()
     if measure:

@@ -40,6 +40,11 @@ __all__ = ["optimize", "print_report"]
     help="Compare the result with MODEL (as `paconv verify` does); write nothing if they differ.",
 )
 @click.option("--inputs", type=click.Path(path_type=Path), help="Arrays to verify with, one for each input (.npz).")
+@click.option(
+    "--canonical",
+    is_flag=True,
+    help="Leave out the fusion of linked convolutions, or undo it: each stays a PABitConv among standard ops.",
+)
 @click.option("--allow-unchanged", is_flag=True, help="Accept a model with nothing to convert: write it as it is.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
 def optimize(
@@ -48,13 +53,15 @@ def optimize(
     report: Path | None,
     check: bool,
     inputs: Path | None,
+    canonical: bool,
     allow_unchanged: bool,
     quiet: bool,
 ) -> None:
     """Turn the exported MODEL into its packed form.
 
     Quantized convolutions become PABitConv with bit-packed weights; batch norms and ReLUs fold into endpoints, scales
-    and biases; weights-only convolutions get packed weights. An already optimized model comes back as it is.
+    and biases; weights-only convolutions get packed weights. PABitConvs that are linked become a chain of PALevelConv,
+    with one byte an activation between them. An already optimized model comes back as it is.
 
     \b
     Example:
@@ -67,7 +74,9 @@ def optimize(
     with ExitStack() as stack:
         temporary = stack.enter_context(replacing(output))
         report_temporary = stack.enter_context(replacing(report)) if report else None
-        result = run_passes(model, temporary, allow_unchanged=allow_unchanged, report=report_temporary)
+        result = run_passes(
+            model, temporary, fuse=not canonical, allow_unchanged=allow_unchanged, report=report_temporary
+        )
         if check and result.report.changed:
             verdict = _verify(model, temporary, inputs)
     # Printed last: what is written doesn't depend on whether anyone reads this to its end.
@@ -84,11 +93,12 @@ def print_report(report: ConversionReport) -> None:
     """Print a table with a line per convolution, and an explanation of every reason code in it."""
     console = output_console()
     table = Table(box=None, pad_edge=False)
-    for column in ("convolution", "converted", "form", "reason", "folded"):
+    for column in ("convolution", "converted", "form", "reason", "linked", "folded"):
         table.add_column(column, no_wrap=True)
     for line in report.convs:
         folded = ", ".join(line.folded) + "".join(f" (kept: {code})" for code in line.kept)
-        table.add_row(escape(line.node), "yes" if line.converted else "no", line.form, line.reason, folded)
+        converted, linked = ("yes" if so else "no" for so in (line.converted, line.linked))
+        table.add_row(escape(line.node), converted, line.form, line.reason, linked, folded)
     console.print(table)
     codes = {line.reason for line in report.convs} | {code for line in report.convs for code in line.kept}
     for code in sorted(codes - {"converted"}):

@@ -28,7 +28,8 @@ __all__ = ["print_result", "run_verify", "verify"]
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the random samples.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def verify(reference: Path, optimized: Path, inputs: Path | None, batch: int, seed: int, form: str) -> None:
-    """Compare OPTIMIZED with the REFERENCE it was made from: each layer, the graph between them, and end to end.
+    """Compare OPTIMIZED with the REFERENCE it was made from: each layer, the graph between them, the tensors between
+    fused nodes, and end to end.
 
     Exits with 1 and names the first tensor that differs if they don't agree.
 
@@ -78,6 +79,10 @@ def print_result(result: VerifyResult) -> None:
     console.print(
         "graph between the layers: " + ("equal, bit for bit" if result.glue is None else f"[red]{result.glue}")
     )
+    if result.fused:
+        compared = f"{result.fused.levels} of levels and {result.fused.floats} of floats"
+        verdict = "equal, bit for bit" if result.fused.ok else f"[red]{result.fused.difference}"
+        console.print(f"tensors between fused nodes, {compared}: {verdict}")
     if result.end_to_end:
         _print_end_to_end(result.end_to_end, console)
     console.print("[green]verified" if result.ok else f"[red]differs: {result.first_difference}", soft_wrap=True)

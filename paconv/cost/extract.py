@@ -5,6 +5,8 @@
     exported    Conv of PAWeight(W) and PAActivation(x)     BatchNormalization    (x, endpoints v)
     optimized   PABitConv, or Conv of PAUnpackWeight        folded: see below     (X, v, sign)
 
+A fused file (PALevelConv) is read in its canonical form, which is the optimized one.
+
 The same network has the same layers in each form. alpha, beta, v and the output scale of PABitConv are no
 parameters of the paper's accounting. Folded batch norms and bias parameters come from the optimizer's note
 (paconv.cost.folded). A file without a note is read as follows, and says so in `Network.inferred`: a scale
@@ -41,6 +43,7 @@ from paconv.cost.shortcuts import is_shortcut
 from paconv.cost.windows import with_window_placement
 from paconv.errors import ModelError
 from paconv.ops import DOMAIN
+from paconv.passes.canonical import canonical
 
 __all__ = ["network", "parameters"]
 
@@ -56,7 +59,7 @@ def network(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | 
     1. Raises UsageError naming a dimension that stays free, ModelError on shapes that can't be told or
     contradict.
     """
-    model = _inlined(model)
+    model = canonical(_inlined(model))
     inputs = fixed_input_shapes(model, input_shapes)
     shapes = tensor_shapes(model, inputs)
     found = _Extraction(model, shapes).network()
@@ -67,7 +70,7 @@ def parameters(model: onnx.ModelProto) -> Network:
     """The same layers without input and output shapes: enough to count parameters of a model with free
     dimensions.
     """
-    return _Extraction(_inlined(model), None).network()
+    return _Extraction(canonical(_inlined(model)), None).network()
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:

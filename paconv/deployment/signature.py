@@ -15,11 +15,12 @@ import onnxruntime as ort
 
 from paconv.errors import ModelError
 from paconv.model_io import load_model
-from paconv.ops import DOMAIN
+from paconv.ops import DOMAIN, LIBRARY_OPS
 from paconv.runtime.session import ORT_ERRORS, register
 
 __all__ = ["Signature", "TensorSpec", "read_signature"]
 
+_LIBRARY_OPS = {op.name for op in LIBRARY_OPS}
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Signature:
     """Inputs (without those that have an initializer) and outputs of a model.
 
     batches: the first dimension of each of them is free, and no two have different names for it; only then can a
-    server put samples of several requests together. needs_library: it has a PABitConv; without any, the custom-op
-    library is of no use.
+    server put samples of several requests together. needs_library: it has an op of the custom-op library; without
+    any, the library is of no use.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -57,10 +58,10 @@ def read_signature(path: str | os.PathLike) -> Signature:
     """Signature of the ONNX file at `path`.
 
     Raises ModelError if it is no usable model, onnxruntime refuses it, or an input or output is no tensor;
-    PaconvError if it has a PABitConv and the custom-op library can't be had.
+    PaconvError if it needs the custom-op library and that can't be had.
     """
     model = load_model(path)
-    needs_library = any((n.domain, n.op_type) == (DOMAIN, "PABitConv") for n in _nodes(model.graph.node))
+    needs_library = any(n.domain == DOMAIN and n.op_type in _LIBRARY_OPS for n in _nodes(model.graph.node))
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is in the exception
     if needs_library:

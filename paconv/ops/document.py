@@ -41,9 +41,9 @@ _HEAD = f"""# The ops of domain `{DOMAIN}`, version {OPSET_VERSION}
 Written from the schemas in `paconv/ops` by `make docs`; the tests compare the two.
 
 `paconv export` writes `PAWeight` and `PAActivation`; `paconv optimize` turns them into `PABitConv` and
-`PAUnpackWeight`, and chains of `PABitConv` into `PALevels`, `PALevelConv` and `PALevelMaxPool`. Each of these is a
+`PAUnpackWeight`, and linked `PABitConv` nodes to `PALevels`, `PALevelConv` and `PALevelMaxPool`. Each of these is a
 model-local function in the file that uses it, of standard ops of opset 13 or later, so that any onnxruntime runs it.
-The custom-op library has kernels for `PABitConv`, for the ops on levels and for `PABitConvCounts`.
+The custom-op library has kernels for all but the quantizers and `PAUnpackWeight`, and for `PABitConvCounts`.
 """
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 
 from paconv.bits import level_table
 from paconv.reference import activation_levels
@@ -39,12 +40,19 @@ class EndToEnd:
     first_flip: str | None
 
 
-def compare_end_to_end(reference: OpenModel, optimized: OpenModel, layers: list[Layer], feeds: dict) -> EndToEnd:
-    """Run both with onnxruntime's usual optimizations and compare every graph output and every decision."""
+def compare_end_to_end(
+    reference: OpenModel, optimized: OpenModel, served: onnx.ModelProto, layers: list[Layer], feeds: dict
+) -> EndToEnd:
+    """Run both with onnxruntime's usual optimizations and compare every graph output and every decision.
+
+    served: the model whose outputs count; optimized: its canonical form, the same model if it isn't fused.
+    """
     decided = [layer.activation.output[0] for layer in layers]
     expected = run_model(reference.model, feeds, [*reference.outputs, *decided], label=reference.label, plain=False)
     read = [layer.X for layer in layers]
     found = run_model(optimized.model, feeds, [*optimized.outputs, *read], label=optimized.label, plain=False)
+    if served is not optimized.model:
+        found |= run_model(served, feeds, optimized.outputs, label=optimized.label, plain=False)
     outputs = [_difference(name, found[name], expected[name]) for name in reference.outputs]
     flips, decisions, first = 0, 0, None
     for layer in layers:

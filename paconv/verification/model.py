@@ -58,17 +58,24 @@ def run_model(
     label: str,
     plain: bool,
     kernel: str | None = None,
+    library: bool = True,
 ) -> dict[str, np.ndarray]:
     """Run `model` and read the named tensors, whether they are outputs or lie on the way.
 
     plain: node by node as the graph says, without onnxruntime's fusions, so that equal nodes give equal bits. kernel:
-    what PABitConv nodes run with, as for paconv.InferenceSession.
+    what PABitConv nodes run with, as for paconv.InferenceSession. library: with the custom-op library; without it
+    onnxruntime runs the function bodies.
     Raises VerifyError, naming the model by `label`, if onnxruntime refuses or fails to run it.
     """
     wanted = list(dict.fromkeys(tensors))
     computed = {name for node in model.graph.node for name in node.output}
     names = [n for n in wanted if n in computed]
-    values = dict(zip(names, _run(model, feeds, names, label, plain, kernel), strict=True)) if names else {}
+    options = ort.SessionOptions()
+    if library:
+        register(options, kernel)
+    if plain:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    values = dict(zip(names, _run(model, feeds, names, label, options), strict=True)) if names else {}
     constants = {i.name: i for i in model.graph.initializer}
     for name in wanted:
         if name in feeds:
@@ -79,16 +86,13 @@ def run_model(
 
 
 def _run(
-    model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: list[str], label: str, plain: bool, kernel: str | None
+    model: onnx.ModelProto, feeds: dict[str, np.ndarray], names: list[str], label: str, options: ort.SessionOptions
 ) -> list[np.ndarray]:
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     existing = {o.name for o in probe.graph.output}
     probe.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in existing)
-    options = register(ort.SessionOptions(), kernel)
     options.log_severity_level = 4  # failures are raised; what onnxruntime logs would come twice
-    if plain:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return session.run(names, feeds)

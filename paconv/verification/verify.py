@@ -1,4 +1,7 @@
-"""`paconv.verify`: is the optimized model the same function as its reference?"""
+"""`paconv.verify`: is the optimized model the same function as its reference?
+
+A fused model is compared in its canonical form, PABitConv by PABitConv; then the fused graph with that form.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ import onnx
 
 from paconv.errors import VerifyError
 from paconv.model_io import load_model
+from paconv.passes.canonical import canonical, unfuse
 from paconv.verification.end_to_end import EndToEnd, compare_end_to_end
+from paconv.verification.fused import FusedResult, check_fused
 from paconv.verification.glue import check_glue
 from paconv.verification.inputs import make_inputs, read_inputs
 from paconv.verification.layers import LayerResult, check_layer, layers_of
@@ -22,12 +27,14 @@ __all__ = ["VerifyResult", "verify"]
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """layers: one result a PABitConv; glue: what differs in the graph between them, or None; end_to_end: both models
-    as served, or None where a layer differs already and the optimized model doesn't run.
+    """layers: one result a PABitConv; glue: what differs in the graph between them, or None; fused: the tensors between
+    fused nodes, None if the model has none; end_to_end: both models as served. The last two are None, too, where a
+    layer differs already and the optimized model doesn't run.
     """
 
     layers: list[LayerResult]
     glue: str | None
+    fused: FusedResult | None
     end_to_end: EndToEnd | None
 
     @property
@@ -40,7 +47,7 @@ class VerifyResult:
         for layer in self.layers:
             if not layer.ok:
                 return f"layer '{layer.name}': {layer.difference}"
-        return self.glue
+        return self.glue or (self.fused.difference if self.fused else None)
 
     def to_dict(self) -> dict:
         """Plain data for JSON."""
@@ -49,6 +56,7 @@ class VerifyResult:
             "ok": self.ok,
             "first_difference": self.first_difference,
             "layers": [vars(layer) | {"ok": layer.ok} for layer in self.layers],
+            "fused": self.fused and vars(self.fused) | {"ok": self.fused.ok},
             "end_to_end": e and (vars(e) | {"outputs": [vars(o) for o in e.outputs]}),
         }
 
@@ -70,9 +78,10 @@ def verify(
     Raises ModelError if a file can't be read, UsageError for inputs that don't fit, VerifyError if the two models
     aren't comparable at all (other inputs or outputs, a PABitConv without counterpart).
     """
-    pair = [_open(model) for model in (reference, optimized)]
-    _check_interface(*pair)
-    first, second = pair
+    (first_model, first_label), (served, label) = (_read(model) for model in (reference, optimized))
+    unfused = unfuse(served, label)
+    first, second = OpenModel(canonical(first_model, first_label), first_label), OpenModel(unfused.model, label)
+    _check_interface(first, second)
     given = inputs if inputs is None or isinstance(inputs, dict) else read_inputs(inputs)
     feeds = make_inputs(first, given, batch, seed)
     layers = layers_of(first, second)
@@ -90,17 +99,20 @@ def verify(
         progress("end to end", len(layers), len(layers))
     try:
         glue = check_glue(second, layers, feeds, values)
-        return VerifyResult(results, glue, compare_end_to_end(first, second, layers, feeds))
+        fused = check_fused(served, unfused, feeds, label) if unfused.model is not served else None
+        end_to_end = compare_end_to_end(first, second, served, layers, feeds)
+        return VerifyResult(results, glue, fused, end_to_end)
     except VerifyError:
         if all(result.ok for result in results):
             raise
-        return VerifyResult(results, None, None)
+        return VerifyResult(results, None, None, None)
 
 
-def _open(model: str | os.PathLike | onnx.ModelProto) -> OpenModel:
+def _read(model: str | os.PathLike | onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
+    """The model, and what messages call it."""
     if isinstance(model, onnx.ModelProto):
-        return OpenModel(model, model.graph.name or "model")
-    return OpenModel(load_model(model), str(model))
+        return model, model.graph.name or "model"
+    return load_model(model), str(model)
 
 
 def _check_interface(reference: OpenModel, optimized: OpenModel) -> None:

@@ -7,12 +7,15 @@ import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
 
+import paconv
 from paconv.ops import add_functions
 from paconv.passes.base import Pass, PassResult
 from paconv.passes.graph import ModelGraph
 
 V = np.float32([0.25, 0.5, 1.0])
 """Endpoints of an activation, N = 3."""
+V_FROM_ZERO = np.float32([0, 0.5, 1.0])
+"""Endpoints in front of which a Relu decides something and stays."""
 LEVELS = np.float32([0, 0.5, 0.75, 1.25])
 U = np.float32([-1, -0.5, 0.5, 1])
 """Endpoints of a weight, M = 4."""
@@ -50,6 +53,20 @@ def batch_norm(prefix: str, gamma, beta, mean, var) -> dict[str, np.ndarray]:
     return {f"{prefix}_{n}": np.float32(value) for n, value in zip(names, (gamma, beta, mean, var), strict=True)}
 
 
+def pa_conv(label: str, x: str, y: str, attributes: str = "pads = [1, 1, 1, 1]") -> str:
+    """Text of a quantized convolution with the initializers of pa_constants."""
+    return (
+        f"{label}_q = paconv.PAActivation ({x}, v, levels) {label}_w = paconv.PAWeight (W, u, alpha)"
+        f" [{label}] {y} = Conv <{attributes}> ({label}_q, {label}_w) "
+    )
+
+
+def canonical_form(text: str, weight_shape: tuple[int, ...] = (4, 4, 3, 3), **constants) -> onnx.ModelProto:
+    """The canonical form of the graph `text`, with the initializers of pa_constants: what fusing passes start from."""
+    reference = model(text, **(pa_constants(np.random.default_rng(0), *weight_shape) | constants))
+    return paconv.optimize(reference, fuse=False).model
+
+
 def run(model: onnx.ModelProto, **feeds) -> list[np.ndarray]:
     """All outputs in stock onnxruntime, which runs the function bodies."""
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -66,6 +83,17 @@ def apply(passes: Pass | tuple[Pass, ...], model: onnx.ModelProto) -> tuple[onnx
     exported = graph.export()
     onnx.checker.check_model(exported)
     return exported, result
+
+
+def names_of(model: onnx.ModelProto, op: str) -> list[list[str]]:
+    """[node name, *outputs] of every node of this op, in order."""
+    return [[node.name, *node.output] for node in model.graph.node if node.op_type == op]
+
+
+def fused_names(model: onnx.ModelProto, label: str) -> list[str]:
+    """The attribute `names` of a PALevelConv."""
+    node = next(n for n in model.graph.node if n.name == label)
+    return [name.decode() for a in node.attribute if a.name == "names" for name in a.strings]
 
 
 def ops(model: onnx.ModelProto) -> list[str]:

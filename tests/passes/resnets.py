@@ -52,8 +52,8 @@ class _Builder:
         return f'"{name}"'
 
 
-def pa_resnet(depth: int, M: int, N: int | None, seed: int = 0) -> onnx.ModelProto:
-    """PA-ResNet of depth 18, 34 or 50 (v1), 1000 classes, free batch and image size."""
+def pa_resnet(depth: int, M: int, N: int | None, seed: int = 0, size: int | None = None) -> onnx.ModelProto:
+    """PA-ResNet of depth 18, 34 or 50 (v1), 1000 classes, free batch, and free image size without `size`."""
     b = _Builder(M, N, seed)
     expansion = 4 if depth == 50 else 1
     x = b.bn(b.conv("x", "conv1", 3, 64, 7, 2, real=True), "bn1", 64)
@@ -80,4 +80,5 @@ def pa_resnet(depth: int, M: int, N: int | None, seed: int = 0) -> onnx.ModelPro
     x = b.node(f"Flatten({b.node(f'GlobalAveragePool({x})', 'pool')})", "flat")
     b.lines.append(f'y = Gemm <transB = 1> ({x}, "fc.weight", "fc.bias")')
     text = "\n".join(b.lines)
-    return model(f"resnet{depth} (float[batch,3,height,width] x) => (float[batch,1000] y) {{\n{text}\n}}", **b.arrays)
+    image = "height,width" if size is None else f"{size},{size}"
+    return model(f"resnet{depth} (float[batch,3,{image}] x) => (float[batch,1000] y) {{\n{text}\n}}", **b.arrays)

@@ -1,0 +1,80 @@
+"""The fused graph against its canonical form, on the same feeds: every tensor between fused nodes, with ==.
+
+    level tensor L of X, v, sign       L == level(X; v, sign) of the canonical graph's X, transposed
+    channel-last float tensor of t     equal to the canonical graph's t, transposed
+
+PALevelConv does the operations of PABitConv, Add and Relu or Clip in the same order, each rounded to float32: nothing
+may differ by a bit. The canonical form itself is compared with the reference by the other checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from paconv.passes.canonical import Unfused
+from paconv.reference import pa_levels
+from paconv.verification.model import run_model
+
+__all__ = ["FusedResult", "Run", "check_fused"]
+
+Run = Callable[[onnx.ModelProto, dict[str, np.ndarray], list[str], str], dict[str, np.ndarray]]
+"""(model, feeds, tensors to read, what messages call the model) -> the tensors by name."""
+
+
+@dataclass(frozen=True)
+class FusedResult:
+    """levels, floats: numbers of tensors compared; difference: the first tensor that differs, in words, or None."""
+
+    levels: int
+    floats: int
+    difference: str | None
+
+    @property
+    def ok(self) -> bool:
+        return self.difference is None
+
+
+def run_bodies(
+    model: onnx.ModelProto, feeds: dict[str, np.ndarray], tensors: list[str], label: str
+) -> dict[str, np.ndarray]:
+    """Both forms by their function bodies, in stock onnxruntime: the same standard ops on the same numbers."""
+    return run_model(model, feeds, tensors, label=label, plain=True, library=False)
+
+
+def check_fused(
+    fused: onnx.ModelProto, unfused: Unfused, feeds: dict[str, np.ndarray], label: str, run: Run = run_bodies
+) -> FusedResult:
+    """Compare `fused` with its canonical form.
+
+    unfused: paconv.passes.canonical.unfuse(fused). Raises VerifyError, naming the model by `label`, if one of them
+    doesn't run.
+    """
+    order = [name for node in fused.graph.node for name in node.output]
+    names = [name for name in order if name in unfused.channel_last or name in unfused.levels]
+    sources = [unfused.levels[n].of if n in unfused.levels else unfused.channel_last[n] for n in names]
+    found = run(fused, feeds, names, label) if names else {}
+    expected = run(unfused.model, feeds, list(dict.fromkeys(sources)), label) if names else {}
+    difference = None
+    for name, source in zip(names, sources, strict=True):
+        want = expected[source].transpose(0, 2, 3, 1)
+        if name in unfused.levels:
+            want = pa_levels(want, unfused.levels[name].v, unfused.levels[name].sign)
+        difference = _difference(name, found[name], want)
+        if difference:
+            break
+    levels = sum(name in unfused.levels for name in names)
+    return FusedResult(levels, len(names) - levels, difference)
+
+
+def _difference(name: str, found: np.ndarray, expected: np.ndarray) -> str | None:
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return f"tensor '{name}': {found.dtype} {found.shape} instead of {expected.dtype} {expected.shape}"
+    differs = ~((found == expected) | (np.isnan(found) & np.isnan(expected)))
+    if not differs.any():
+        return None
+    at = tuple(int(i) for i in np.argwhere(differs)[0])
+    return f"tensor '{name}': {int(differs.sum())} values differ, first at {at}: {found[at]} instead of {expected[at]}"
