@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from paconv.kernels.arguments import LANES
 from paconv.kernels.memory import popcount
 
-__all__ = ["add_activation_offset", "add_window_offset", "store_transposed", "weighted_counts"]
+__all__ = ["add_activation_offset", "add_window_offset", "store_transposed", "transpose", "weighted_counts"]
 
 _inline = njit(inline="always", error_model="numpy")
 _i32, _i64, _f32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -73,32 +73,50 @@ def weighted_counts(typingctx, out, base, counts, phi, pairs):
 
 @intrinsic
 def store_transposed(typingctx, out, y, stride):
-    """y[lane * stride + p] = out[p, lane] for LANES pixels: out (LANES, LANES) float32, 64-byte aligned; stride: bytes.
-
-    Four rounds of shuffles; round s exchanges the off-diagonal blocks of s x s among blocks of 2s x 2s.
-    """
+    """y[lane * stride + p] = out[p, lane] for LANES pixels: out (LANES, LANES) float32, 64-byte aligned; stride: bytes."""
 
     def codegen(context, builder, signature, args):
         out, y, stride = args
-        size = 4 * LANES
-        rows = [
-            builder.load(_at(builder, builder.add(out, ir.Constant(_i64, size * p)), _floats), align=size)
-            for p in range(LANES)
-        ]
-        for s in (1, 2, 4, 8):
-            upper = ir.Constant(_counts, [LANES + k - s if k & s else k for k in range(LANES)])
-            lower = ir.Constant(_counts, [LANES + k if k & s else k + s for k in range(LANES)])
-            for p in range(LANES):
-                if not p & s:
-                    a, b = rows[p], rows[p | s]
-                    rows[p] = builder.shuffle_vector(a, b, upper)
-                    rows[p | s] = builder.shuffle_vector(a, b, lower)
-        for lane, row in enumerate(rows):
+        rows = _load_rows(builder, out, ir.Constant(_i64, 4 * LANES), 4 * LANES)
+        for lane, row in enumerate(_transposed(builder, rows)):
             target = builder.add(y, builder.mul(stride, ir.Constant(_i64, lane)))
             builder.store(row, _at(builder, target, _floats), align=4)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 3), codegen
+
+
+@intrinsic
+def transpose(typingctx, rows, stride, out):
+    """out[k, p] = rows[p, k], words of 32 bits: LANES rows `stride` bytes apart, 64-byte aligned; out (LANES, LANES)."""
+
+    def codegen(context, builder, signature, args):
+        rows, stride, out = args
+        size = 4 * LANES
+        for k, row in enumerate(_transposed(builder, _load_rows(builder, rows, stride, size))):
+            builder.store(row, _at(builder, builder.add(out, ir.Constant(_i64, size * k)), _floats), align=size)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), codegen
+
+
+def _load_rows(builder, rows, stride, align: int) -> list:
+    addresses = [builder.add(rows, builder.mul(stride, ir.Constant(_i64, p))) for p in range(LANES)]
+    return [builder.load(_at(builder, address, _floats), align=align) for address in addresses]
+
+
+def _transposed(builder, rows: list) -> list:
+    """Four rounds of shuffles; round s exchanges the off-diagonal blocks of s x s among blocks of 2s x 2s."""
+    rows = list(rows)
+    for s in (1, 2, 4, 8):
+        upper = ir.Constant(_counts, [LANES + k - s if k & s else k for k in range(LANES)])
+        lower = ir.Constant(_counts, [LANES + k if k & s else k + s for k in range(LANES)])
+        for p in range(LANES):
+            if not p & s:
+                a, b = rows[p], rows[p | s]
+                rows[p] = builder.shuffle_vector(a, b, upper)
+                rows[p | s] = builder.shuffle_vector(a, b, lower)
+    return rows
 
 
 @_inline

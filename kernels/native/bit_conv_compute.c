@@ -18,6 +18,7 @@ static void divide(int64_t *f) {
   int64_t chunks = (ENOUGH_TASKS + without - 1) / without;
   if (chunks > f[F_OB]) chunks = f[F_OB];
   f[F_blocks_per_task] = (f[F_OB] + chunks - 1) / chunks;
+  if (f[F_D]) f[F_blocks_per_task] = (f[F_blocks_per_task] + 1) / 2 * 2; /* whole tiles of level codes */
   f[F_block_chunks] = (f[F_OB] + f[F_blocks_per_task] - 1) / f[F_blocks_per_task];
 }
 
@@ -28,8 +29,8 @@ static void clear_padding(const int64_t *f, int64_t words, int64_t positions) {
     memset(packed, 0, (size_t)words);
     return;
   }
-  const int high = (int)((const double *)(intptr_t)f[F_coding])[CODING_HEAD - 1];
-  memset((void *)(intptr_t)f[F_sums], 0, (size_t)positions * 8);
+  const int high = (int)((const double *)(intptr_t)f[F_coding])[3];
+  memset((void *)(intptr_t)f[F_sums], 0, (size_t)(positions * f[F_D] * 4));
   memset(packed, high, (size_t)words);
   if (f[F_D] == 2)
     for (int64_t k = 4; k < words; k += 8) memset(packed + k, LOW_ZERO, 4);
