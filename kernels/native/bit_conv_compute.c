@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "bit_conv.h"
-#include "platform.h"
+#include "scratch.h"
 
 /* Runs tasks 0..total-1, on onnxruntime's threads if there is more than one. */
 static OrtStatus *run_tasks(const OrtKernelContext *context, Task task, int64_t total, int64_t *fields) {
@@ -22,18 +22,30 @@ static void divide(int64_t *f) {
   f[F_block_chunks] = (f[F_OB] + f[F_blocks_per_task] - 1) / f[F_blocks_per_task];
 }
 
-/* Fills the packed image with what window padding is made of; the gather then writes the rest. */
-static void clear_padding(const int64_t *f, int64_t words, int64_t positions) {
-  uint8_t *packed = (uint8_t *)(intptr_t)f[F_words];
-  if (!f[F_D]) {
-    memset(packed, 0, (size_t)words);
-    return;
-  }
-  const int high = (int)((const double *)(intptr_t)f[F_coding])[3];
-  memset((void *)(intptr_t)f[F_sums], 0, (size_t)(positions * f[F_D] * 4));
-  memset(packed, high, (size_t)words);
+/* Fills `count` positions of the packed image, from `first` on, with what window padding is made of. */
+static void clear_positions(const int64_t *f, int64_t first, int64_t count) {
+  const int64_t word_bytes = f[F_CW] * (f[F_D] ? f[F_D] : f[F_N]) * 4, bytes = count * word_bytes;
+  uint8_t *words = (uint8_t *)(intptr_t)f[F_words] + first * word_bytes;
+  const int zero = f[F_D] ? (int)((const double *)(intptr_t)f[F_coding])[3] : 0;
+  memset(words, zero, (size_t)bytes);
   if (f[F_D] == 2)
-    for (int64_t k = 4; k < words; k += 8) memset(packed + k, LOW_ZERO, 4);
+    for (int64_t k = 4; k < bytes; k += 8) memset(words + k, LOW_ZERO, 4);
+  if (f[F_D]) memset((int32_t *)(intptr_t)f[F_sums] + first * f[F_D], 0, (size_t)(count * f[F_D] * 4));
+}
+
+/* Clears the packed image's padding; the gather writes the rest. */
+static void clear_padding(const int64_t *f) {
+  const int64_t Hp = f[F_Hp], Wp = f[F_Wp], right = Wp - f[F_PL] - f[F_W];
+  for (int64_t image = 0; image < f[F_B] * f[F_G]; image++)
+    for (int64_t row = 0; row < Hp; row++) {
+      const int64_t first = (image * Hp + row) * Wp;
+      if (row < f[F_PT] || row >= f[F_PT] + f[F_H]) {
+        clear_positions(f, first, Wp);
+      } else {
+        clear_positions(f, first, f[F_PL]);
+        clear_positions(f, first + Wp - right, right);
+      }
+    }
 }
 
 OrtStatus *compute_bit_conv(void *handle, OrtKernelContext *context) {
@@ -76,7 +88,7 @@ OrtStatus *compute_bit_conv(void *handle, OrtKernelContext *context) {
       __builtin_add_overflow(bytes, f[F_taps] * 8 + 128, &bytes))
     return failure(node, "expected a padded image that fits memory; found X %s and padding to %lld x %lld",
                    list(text, sizeof text, dims, rank), (long long)f[F_Hp], (long long)f[F_Wp]);
-  void *scratch = aligned_memory((size_t)bytes);
+  void *scratch = take_scratch((size_t)bytes);
   if (!scratch)
     return failure(node, "not enough memory for %lld bytes of packed activations", (long long)bytes);
   int64_t *tap_offsets = scratch;
@@ -92,10 +104,10 @@ OrtStatus *compute_bit_conv(void *handle, OrtKernelContext *context) {
   divide(f);
   const Level *level = node->level;
   const Task task = node->op->counts ? level->counts : f[F_D] ? level->conv_codes : level->conv;
-  if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) clear_padding(f, words, positions);
+  if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) clear_padding(f);
   f[F_gather_runs] = (f[F_H] * f[F_W] + GATHER_RUN - 1) / GATHER_RUN;
   OrtStatus *status = run_tasks(context, f[F_D] ? level->gather_codes : level->gather, f[F_B] * f[F_G] * f[F_gather_runs], f);
   if (!status) status = run_tasks(context, task, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
-  free_aligned(scratch);
+  give_scratch(scratch);
   return status;
 }
