@@ -1,11 +1,11 @@
-"""Accumulate level codes: integer dot products of one pixel tile, on vectors of LANES output channels.
+"""Accumulate level codes: integer dot products of one tile, pixels x lane blocks, on vectors of LANES output channels.
 
-    D = 1:  dots[p, 0, lane] = sum_t  w_hi . a_hi
-    D = 2:  dots[p, 0, lane] = sum_t  w_hi . a_hi,    dots[p, 1, lane] = sum_t  w_lo . a_hi + w_hi . a_lo
+    codes of 8 bits      dots[b, p, lane] = float32( start[b, lane] + sum_t  weights[b, t, lane] . image[p, t] )
+    codes of 16 bits     dots[b, p, lane] = sum_s  float32( sum_{t in span s}  weights[b, t, lane] . image[p, t] )
 
-where t goes over the window's words and "." is the dot product of a word's QUAD channels, signed weight bytes with
-unsigned activation bytes, exact in int32 (see MAX_CODE_WINDOW). With AVX-512 VNNI a dot product of 16 words is one
-VPDPBUSD; elsewhere bytes are widened to 16 bits and multiplied in pairs (VPMADDWD, SMLAL).
+where t goes over the window's words and "." is the dot product of the channels that share a word, exact in int32 (the
+caller sees to that: kernels/conv_codes.py). A run's first `span` words are a span, the next, and so on. Each activation
+word is broadcast once for all the tile's lane blocks, each weight vector loaded once for all its pixels.
 """
 
 from __future__ import annotations
@@ -16,83 +16,95 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
-from paconv.kernels.tiling import code_tile
+from paconv.kernels.products import PRODUCTS
+from paconv.kernels.tiling import CodeTile
 
-__all__ = ["make_accumulate_codes"]
+__all__ = ["CODES_SIGNATURE", "call_accumulate_codes", "make_accumulate_codes"]
 
-_i32, _i64 = ir.IntType(32), ir.IntType(64)
-_vector = ir.VectorType(_i32, LANES)
-_shorts = ir.VectorType(ir.IntType(16), 2 * LANES)
-_pairs = ir.VectorType(_i32, 2 * LANES)
+CODES_SIGNATURE = types.void(*[types.int64] * 12)
+
+_i32, _i64, _f32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_words, _floats = ir.VectorType(_i32, LANES), ir.VectorType(_f32, LANES)
+_VECTOR = 4 * LANES
 
 
-def make_accumulate_codes(D: int, budget: int, vnni: bool):
-    """The function accumulate(image, pixel_offsets, tap_offsets, taps, run, weights, dots) for D digits.
+def make_accumulate_codes(product: int, tile: CodeTile):
+    """The function accumulate(pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
+    start, dots) for codes of one digit, multiplied by PRODUCTS[product].
 
-    Arguments as in make_accumulate, with words of QUAD channels: image words (..., D) uint32; weights
-    (taps*run, D, LANES) uint32, 64-byte aligned; dots: (P, D, LANES) int32, written. P = code_tile(D, budget).
+    1 <= pixels <= tile.pixels and 1 <= blocks <= tile.blocks: how much of a tile is wanted; pixel_offsets (tile.pixels,)
+    int64 bytes, all of which must be readable places; image, tap_offsets, taps, run as in make_accumulate; weights:
+    (taps*run, LANES) uint32 of the first lane block, those of the next `block_bytes` further; start: (blocks, LANES)
+    int32; dots: (tile.blocks, tile.pixels, LANES) float32, written. Vectors are 64-byte aligned.
     """
+    most_pixels, most_blocks = tile.pixels, tile.blocks
 
-    def accumulate(image, pixel_offsets, tap_offsets, taps, run, weights, dots):
-        _emit(D, budget, vnni, image, pixel_offsets, tap_offsets, taps, run, weights, dots)
+    def accumulate(
+        pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots
+    ):  # fmt: skip
+        _emit(
+            product, most_pixels, most_blocks, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights,
+            block_bytes, start, dots,
+        )  # fmt: skip
 
     return accumulate
 
 
-@intrinsic(prefer_literal=True)
-def _emit(typingctx, D, budget, vnni, image, pixel_offsets, tap_offsets, taps, run, weights, dots):
-    """Emit the microkernel; D, budget and vnni (a bool) are compile-time constants."""
-    literal = isinstance(D, types.IntegerLiteral) and isinstance(budget, types.IntegerLiteral)
-    if not (literal and isinstance(vnni, types.BooleanLiteral)):
-        return None
-    digits, pixels = D.literal_value, code_tile(D.literal_value, budget.literal_value)
-    multiply = _Vnni if vnni.literal_value else _Widened
+@intrinsic
+def call_accumulate_codes(
+    typingctx, address, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots
+):
+    """Call the accumulate function at `address`; all arguments int64."""
 
     def codegen(context, builder, signature, args):
-        _emit_tile(builder, digits, pixels, multiply, *args[3:])
+        kind = ir.FunctionType(ir.VoidType(), [_i64] * 12)
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
         return context.get_dummy_value()
 
-    return types.void(D, budget, vnni, *[types.int64] * 7), codegen
+    return types.void(*[types.int64] * 13), codegen
 
 
-class _Vnni:
-    """Dot products by VPDPBUSD."""
+@intrinsic(prefer_literal=True)
+def _emit(
+    typingctx, product, most_pixels, most_blocks, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights,
+    block_bytes, start, dots,
+):  # fmt: skip
+    """Emit a microkernel for each size of a tile, and the choice among them; the first three are constants."""
+    constants = product, most_pixels, most_blocks
+    if not all(isinstance(t, types.IntegerLiteral) for t in constants):
+        return None
+    tile = CodeTile(most_blocks.literal_value, most_pixels.literal_value)
+    multiply = PRODUCTS[product.literal_value]
 
-    @staticmethod
-    def split(builder, word, signed: bool):
-        return word
+    def codegen(context, builder, signature, args):
+        pixels, blocks, *rest = args[3:]
+        function = builder.function
+        end = function.append_basic_block("end")
+        for b in range(1, tile.blocks + 1):
+            for p in tile.sizes:
+                here, other = function.append_basic_block(f"tile{b}x{p}"), function.append_basic_block("other")
+                wanted = builder.and_(
+                    builder.icmp_signed("<=", blocks, ir.Constant(_i64, b)),
+                    builder.icmp_signed("<=", pixels, ir.Constant(_i64, p)),
+                )
+                builder.cbranch(wanted, here, other)
+                builder.position_at_end(here)
+                _emit_tile(builder, b, p, tile.pixels, multiply, *rest)
+                builder.branch(end)
+                builder.position_at_end(other)
+        builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
 
-    @staticmethod
-    def add(builder, total, activation, weight):
-        kind = ir.FunctionType(_vector, [_vector] * 3)
-        dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
-        return builder.call(dot, [total, activation, weight])
-
-
-class _Widened:
-    """Dot products of 16-bit pairs: the even bytes and the odd bytes of each word."""
-
-    @staticmethod
-    def split(builder, word, signed: bool):
-        eight = ir.Constant(_shorts, [8] * (2 * LANES))
-        odd = builder.bitcast(word, _shorts)
-        shift = builder.ashr if signed else builder.lshr
-        return shift(builder.shl(odd, eight), eight), shift(odd, eight)
-
-    @staticmethod
-    def add(builder, total, activation, weight):
-        even = ir.Constant(_vector, list(range(0, 2 * LANES, 2)))
-        odd = ir.Constant(_vector, list(range(1, 2 * LANES, 2)))
-        for left, right in zip(activation, weight, strict=True):
-            product = builder.mul(builder.sext(left, _pairs), builder.sext(right, _pairs), flags=["nsw"])
-            pair = [builder.shuffle_vector(product, product, mask) for mask in (even, odd)]
-            total = builder.add(total, builder.add(*pair, flags=["nsw"]))
-        return total
+    return types.void(*constants, *[types.int64] * 12), codegen
 
 
-def _emit_tile(builder, digits, pixels, multiply, image, pixel_offsets, tap_offsets, taps, run, weights, dots):
-    """Two loops (taps, words of a run), all accumulators in phi nodes."""
-    zero = ir.Constant(_vector, [0] * LANES)
+def _emit_tile(
+    builder, blocks, pixels, row, multiply, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start,
+    dots,
+):  # fmt: skip
+    """Loops over taps, spans and words, all sums in phi nodes. row: pixels between the blocks of `dots`."""
+    lanes = ir.Constant(_words, [0] * LANES)
 
     def const(value: int) -> ir.Constant:
         return ir.Constant(_i64, value)
@@ -101,60 +113,85 @@ def _emit_tile(builder, digits, pixels, multiply, image, pixel_offsets, tap_offs
         return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
 
     def broadcast(scalar):
-        undefined = ir.Constant(_vector, ir.Undefined)
-        single = builder.insert_element(undefined, scalar, ir.Constant(_i32, 0))
-        return builder.shuffle_vector(single, undefined, zero)
+        undefined = ir.Constant(_words, ir.Undefined)
+        return builder.shuffle_vector(builder.insert_element(undefined, scalar, ir.Constant(_i32, 0)), undefined, lanes)
+
+    def less(left, right):
+        return builder.icmp_signed("<", left, right)
+
+    def add_words(runs, position, end, at_weights, sums):
+        """The words from `position` to `end` (bytes) of the runs; returns (next weights, sums)."""
+
+        def body(position, at_weights, *sums):
+            sums, w, at = list(sums), [], at_weights
+            for _ in range(blocks):
+                w.append(multiply.weights(builder, load_at(at, _words, _VECTOR)))
+                at = builder.add(at, block_bytes)
+            for p, start_of_run in enumerate(runs):
+                word = load_at(builder.add(start_of_run, position), _i32, 4)
+                a = multiply.activations(builder, word, broadcast)
+                for b in range(blocks):
+                    sums[p * blocks + b] = multiply.add(builder, sums[p * blocks + b], a, w[b])
+            position = builder.add(position, const(4))
+            return [position, builder.add(at_weights, const(_VECTOR)), *sums], less(position, end)
+
+        _, at_weights, *sums = _repeat(builder, [position, at_weights, *sums], body)
+        return at_weights, sums
+
+    def as_floats(sums):
+        return [builder.sitofp(value, _floats) for value in sums]
+
+    def runs_of(tap):
+        offset = load_at(builder.add(tap_offsets, builder.mul(tap, const(8))), _i64, 8)
+        return [builder.add(start_of_pixel, offset) for start_of_pixel in starts]
+
+    def whole_window():
+        def tap_body(tap, at_weights, *sums):
+            at_weights, sums = add_words(runs_of(tap), const(0), run_bytes, at_weights, sums)
+            tap = builder.add(tap, const(1))
+            return [tap, at_weights, *sums], less(tap, taps)
+
+        first = [load_at(builder.add(start, const(_VECTOR * b)), _words, _VECTOR) for b in range(blocks)]
+        return as_floats(_repeat(builder, [const(0), weights, *first * pixels], tap_body)[2:])
+
+    def by_spans():
+        def tap_body(tap, at_weights, *totals):
+            runs = runs_of(tap)
+
+            def span_body(position, at_weights, *totals):
+                most = builder.add(position, span_bytes)
+                end = builder.select(less(most, run_bytes), most, run_bytes)
+                at_weights, sums = add_words(runs, position, end, at_weights, [lanes] * len(totals))
+                totals = [builder.fadd(total, value) for total, value in zip(totals, as_floats(sums), strict=True)]
+                return [end, at_weights, *totals], less(end, run_bytes)
+
+            _, at_weights, *totals = _repeat(builder, [const(0), at_weights, *totals], span_body)
+            tap = builder.add(tap, const(1))
+            return [tap, at_weights, *totals], less(tap, taps)
+
+        zero = ir.Constant(_floats, [0.0] * LANES)
+        return _repeat(builder, [const(0), weights, *[zero] * (pixels * blocks)], tap_body)[2:]
 
     starts = [builder.add(image, load_at(builder.add(pixel_offsets, const(8 * p)), _i64, 8)) for p in range(pixels)]
-    before, function = builder.block, builder.function
-    tap_loop, word_loop, tap_end, done = (
-        function.append_basic_block(name) for name in ("tap", "word", "tap.end", "done")
-    )
-    builder.branch(tap_loop)
-
-    def phis(block_before, initial: list) -> list:
-        nodes = [builder.phi(value.type) for value in initial]
-        for node, value in zip(nodes, initial, strict=True):
-            node.add_incoming(value, block_before)
-        return nodes
-
-    builder.position_at_end(tap_loop)
-    tap, tap_weights, *tap_sums = outer = phis(before, [const(0), weights, *[zero] * (pixels * digits)])
-    offset = load_at(builder.add(tap_offsets, builder.mul(tap, const(8))), _i64, 8)
-    runs = [builder.add(start, offset) for start in starts]
-    builder.branch(word_loop)
-
-    builder.position_at_end(word_loop)
-    word, word_weights, *sums = inner = phis(tap_loop, [const(0), tap_weights, *tap_sums])
-    position = builder.mul(word, const(4 * digits))
-    w = [
-        multiply.split(builder, load_at(builder.add(word_weights, const(4 * LANES * d)), _vector, 64), True)
-        for d in range(digits)
-    ]
+    run_bytes, span_bytes = builder.mul(run, const(4)), builder.mul(span, const(4))
+    totals = by_spans() if multiply.spans else whole_window()
     for p in range(pixels):
-        at = builder.add(runs[p], position)
-        a = [
-            multiply.split(builder, broadcast(load_at(builder.add(at, const(4 * d)), _i32, 4)), False)
-            for d in range(digits)
-        ]
-        first = p * digits
-        sums[first] = multiply.add(builder, sums[first], a[0], w[0])
-        if digits == 2:
-            mixed = multiply.add(builder, sums[first + 1], a[0], w[1])
-            sums[first + 1] = multiply.add(builder, mixed, a[1], w[0])
-    next_word = builder.add(word, const(1))
-    next_weights = builder.add(word_weights, const(4 * LANES * digits))
-    for node, value in zip(inner, [next_word, next_weights, *sums], strict=True):
-        node.add_incoming(value, word_loop)
-    builder.cbranch(builder.icmp_signed("<", next_word, run), word_loop, tap_end)
+        for b in range(blocks):
+            address = builder.add(dots, const(_VECTOR * (b * row + p)))
+            builder.store(totals[p * blocks + b], builder.inttoptr(address, _floats.as_pointer()), align=_VECTOR)
 
-    builder.position_at_end(tap_end)
-    next_tap = builder.add(tap, const(1))
-    for node, value in zip(outer, [next_tap, next_weights, *sums], strict=True):
-        node.add_incoming(value, tap_end)
-    builder.cbranch(builder.icmp_signed("<", next_tap, taps), tap_loop, done)
 
+def _repeat(builder, initial: list, body) -> list:
+    """A loop that runs at least once: body(*values) -> (next values, whether to go on). Returns the last values."""
+    before, loop = builder.block, builder.function.append_basic_block("loop")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    nodes = [builder.phi(value.type) for value in initial]
+    values, again = body(*nodes)
+    for node, first, following in zip(nodes, initial, values, strict=True):
+        node.add_incoming(first, before)
+        node.add_incoming(following, builder.block)
+    done = builder.function.append_basic_block("done")
+    builder.cbranch(again, loop, done)
     builder.position_at_end(done)
-    for k, value in enumerate(sums):
-        target = builder.inttoptr(builder.add(dots, const(4 * LANES * k)), _vector.as_pointer())
-        builder.store(value, target, align=64)
+    return values

@@ -14,10 +14,12 @@ __all__ = [
     "LANES",
     "LEVEL_RUN",
     "LOW_ZERO",
+    "MAX_CODE_BITS",
     "MAX_CODE_WINDOW",
     "MAX_LEVELS",
+    "MIN_SPAN",
     "PIXEL_CHUNK",
-    "QUAD",
+    "SPANS",
     "F",
     "field_enum",
 ]
@@ -32,29 +34,37 @@ GATHER_RUN = 64
 """Pixels that one task of gather.py packs."""
 
 LEVEL_RUN = 64
-"""Positions that one task of compare.py or gather_levels.py covers."""
+"""Positions that one task of compare.py, gather_levels.py or gather_level_codes.py covers."""
 
-QUAD = 4
-"""Channels whose level codes share a word."""
-
-CODING_HEAD = 5
+CODING_HEAD = 6
 """Values in `coding` before those of the rows of alpha."""
 
 LOW_ZERO = 128
 """What is added to an activation's low digit, so that it is an unsigned byte."""
 
+MAX_CODE_BITS = 28
+"""Most bits of a product of codes of 16 bits: 14 bits and 14 bits."""
+
+MIN_SPAN = 4
+"""Fewest words of a window that are summed as integers before they are added up as floats, for codes of 16 bits: sums of
+2 * MIN_SPAN such products always fit int32.
+"""
+
+SPANS = 12
+"""Spans that are tried: MIN_SPAN * 2**k words, k < SPANS."""
+
 MAX_LEVELS = 256
 """Most levels of weights or activations."""
 
 MAX_CODE_WINDOW = (2**31 - 1) // (2 * 255 * 127)
-"""Most products in a window whose two mixed dot products certainly fit int32."""
+"""Most products in a window whose two mixed dot products of bytes certainly fit int32."""
 
 FIELDS = {
     # tensors of one call
     "x": "X (B, C, H, W) float32",
     "y": "Y (B, O, OH, OW) float32, or counts (B, M, N, O, OH, OW) int32",
     "words": "activation words (B, G, Hp, Wp, CW, N, or D for codes) uint32",
-    "sums": "(B, G, Hp, Wp, 2) int32: sums of the codes' digits",
+    "sums": "(B, G, Hp, Wp, D) int32: sums of the codes' digits",
     "levels": "L (B, H, W, C) uint8, where levels are read",
     "residual": "R (B, OH, OW, O) float32, 0 for none",
     "levels_1": "L1 (B, OH, OW, O) uint8, 0 for none", "levels_2": "L2, as levels_1",
@@ -73,11 +83,12 @@ FIELDS = {
     "clip": "(2,) float32: least and largest Y",
     "thresholds_1": "(blocks, E_1, LANES) float32: endpoints of levels_1", "thresholds_2": "of levels_2",
     "flips_1": "(blocks, LANES) uint32: the sign bit where sign is -1", "flips_2": "for levels_2",
-    # made once by weights.py
-    "coding": "(CODING_HEAD + alpha_rows,) float64: q, r, two errors, zero, then p of each row",
-    "level_codes": "(E+1,) uint32: digit 0 in bits 0..7, digit 1 in bits 16..23",
-    "correction": "(G*OB, 2, LANES) float32: factors of the sums of digits",
-    "zero_dots": "(G*OB, 2, LANES) int32: the dot products of a window of activation 0",
+    # made once by coding.py, weights.py and code_weights.py
+    "coding": "(CODING_HEAD + alpha_rows,) float64: q, r, error, zero, least and largest code, then p of each row",
+    "level_codes": "(E+1,) uint32: the code of 16 bits, or digit 0 in bits 0..7 and digit 1 in bits 16..23",
+    "correction": "(G*OB, D, LANES) float32: factors of the sums of digits",
+    "start": "(G*OB, D, LANES) int32: what dot products start from, so that those of a window of activation 0 are 0",
+    "span_sums": "(G*OB, SPANS) int64: largest sums of spans",
     "weight_words": "(G*OB, KH*KW*CW, M, or D for codes, LANES) uint32",
     "phi": "(G*OB, M*N, or D for codes, LANES) float32: factors of the counts or dot products",
     "base": "(G*OB, LANES) float32: bias",
@@ -92,7 +103,8 @@ FIELDS = {
     "PT": "top padding", "PL": "left padding", "Hp": "padded rows", "Wp": "padded columns",
     "DH": "vertical dilation", "DW": "horizontal dilation",
     "taps": "runs of words in a window", "run": "words (of N planes) in a run",
-    "M": "weight planes", "N": "activation planes", "E": "endpoints", "D": "digits of a level code",
+    "M": "weight planes", "N": "activation planes", "E": "endpoints",
+    "D": "digits of a level code, 0 for planes", "digit_bits": "8 or 16",
     "v_rows": "1 or C", "sign_rows": "1 or C", "alpha_rows": "1 or O",
     "E_1": "endpoints of levels_1", "E_2": "endpoints of levels_2",
     "channel_last": "whether Y is (B, OH, OW, O)", "one_hot": "whether level l sets plane l alone, and level 0 none",
@@ -100,6 +112,7 @@ FIELDS = {
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work
     "accumulate": "address of the accumulate function", "tile": "pixels of its tile",
+    "tile_blocks": "lane blocks of its tile (codes)", "span": "words of a window summed as integers (codes)",
     "gather_runs": "tasks of gather.py for an image's group",
     "pixel_chunks": "tasks along the output pixels", "block_chunks": "tasks along the lane blocks",
     "blocks_per_task": "lane blocks of one task",

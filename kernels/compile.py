@@ -14,33 +14,42 @@ import numba
 from numba import cfunc, types
 
 from paconv.kernels.accumulate import ACCUMULATE_SIGNATURE
-from paconv.kernels.levels import Level
+from paconv.kernels.accumulate_codes import CODES_SIGNATURE
+from paconv.kernels.formats import FORMATS
+from paconv.kernels.levels import Level, levels_of
+from paconv.kernels.products import PRODUCTS
 from paconv.kernels.registry import KERNELS
+from paconv.kernels.tiling import code_tile
 
-__all__ = ["compile_kernel", "host_registers", "native_object"]
+__all__ = ["compile_kernel", "host_level", "native_object"]
 
 _TASK = types.void(types.voidptr, types.uintp)
 
 
-def host_registers() -> tuple[int, bool]:
-    """(accumulator budget, whether there is AVX-512 VNNI) of the CPU that Numba compiles for; see kernels/levels.py."""
-    features = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    budget = 28 if "+avx512vpopcntdq" in features else 24 if "+avx512f" in features else 6
-    return budget, "+avx512vnni" in features
+def host_level() -> Level:
+    """The highest CPU level that the CPU which Numba compiles for can run."""
+    features = set(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+    levels = levels_of("x86_64" if "+sse2" in features else "aarch64")
+    if levels[0].architecture == "aarch64":
+        return levels[0]
+    return [level for level in levels if features.issuperset(f"+{name}" for name in level.needs)][-1]
 
 
-def compile_kernel(name: str, variant: tuple[int, int], budget: int, vnni: bool, *, cache: bool = False):
+def compile_kernel(name: str, variant: tuple[int, int], level: Level, *, cache: bool = False):
     """Compile a kernel: Numba's cfunc object, whose `.address` is its address in this process.
 
-    variant, budget and vnni matter only to kernels that have variants.
+    variant and level matter only to kernels that have variants.
     """
     kernel = KERNELS[name]
     function = getattr(import_module(kernel.module), kernel.function)
     signature = _TASK
-    if kernel.variants:
-        signature = ACCUMULATE_SIGNATURE
-        codes = name == "accumulate_codes"
-        function = function(variant[0], budget, vnni) if codes else function(*variant, budget)
+    if name == "accumulate":
+        signature, function = ACCUMULATE_SIGNATURE, function(*variant, level.budget)
+    elif name == "accumulate_codes":
+        chosen = next(f for f in FORMATS.values() if f.number == variant[0])
+        names = [product.__name__ for product in PRODUCTS]
+        tile = code_tile(level.budget, chosen.spans)
+        signature, function = CODES_SIGNATURE, function(names.index(level.products[chosen.name]), tile)
     return cfunc(signature, error_model="numpy", boundscheck=False, cache=cache)(function)
 
 

@@ -4,7 +4,7 @@
            + offset_alpha_o * sum_j beta_j |V_j|                                       where alpha_0 is not 0
            + sum over the window's taps inside the image of offset_taps[o, tap]        where beta_0 is not 0
 
-in float32. The first line is four partial sums over k = i*N + j, by k mod 4 (base_o starts the first), added as
+in float32. The first line (kernels/weigh.py) is four partial sums over k = i*N + j, by k mod 4 (base_o starts the first), added as
 (s0 + s1) + (s2 + s3); each product is rounded before it is added (no fused multiply-add). So the result is the same bit
 for bit for any tile, thread count and CPU. Counts are below 2**24: exact as float32.
 
@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 from paconv.kernels.arguments import LANES, F
 from paconv.kernels.memory import pointer, popcount
 
-__all__ = ["add_activation_offset", "add_window_offset", "store_channel_first", "weighted_counts"]
+__all__ = ["add_activation_offset", "add_window_offset", "store_channel_first", "transpose"]
 
 _inline = njit(inline="always", error_model="numpy")
 _i32, _i64, _f32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -35,70 +35,53 @@ def _at(builder, address, kind):
 
 
 @intrinsic
-def weighted_counts(typingctx, out, base, counts, phi, pairs):
-    """out = base + sum_k phi[k] * counts[k]. Addresses: out, base (LANES,) float32; counts (pairs, LANES) int32;
-    phi (pairs, LANES) float32; all 64-byte aligned.
-    """
-
-    def codegen(context, builder, signature, args):
-        out, base, counts, phi, pairs = args
-        size = 4 * LANES
-
-        def term(k):
-            offset = builder.mul(k, ir.Constant(_i64, size))
-            count = builder.load(_at(builder, builder.add(counts, offset), _counts), align=size)
-            factor = builder.load(_at(builder, builder.add(phi, offset), _floats), align=size)
-            return builder.fmul(factor, builder.sitofp(count, _floats))
-
-        zero = ir.Constant(_floats, [0.0] * LANES)
-        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(4)]
-        builder.store(builder.load(_at(builder, base, _floats), align=size), sums[0])
-        fours = builder.lshr(pairs, ir.Constant(_i64, 2))
-        with cgutils.for_range(builder, fours, intp=_i64) as loop:
-            for r, partial in enumerate(sums):
-                k = builder.add(builder.mul(loop.index, ir.Constant(_i64, 4)), ir.Constant(_i64, r))
-                builder.store(builder.fadd(builder.load(partial), term(k)), partial)
-        whole = builder.shl(fours, ir.Constant(_i64, 2))
-        for r, partial in enumerate(sums[:3]):
-            k = builder.add(whole, ir.Constant(_i64, r))
-            with builder.if_then(builder.icmp_signed("<", k, pairs)):
-                builder.store(builder.fadd(builder.load(partial), term(k)), partial)
-        s0, s1, s2, s3 = (builder.load(partial) for partial in sums)
-        total = builder.fadd(builder.fadd(s0, s1), builder.fadd(s2, s3))
-        builder.store(total, _at(builder, out, _floats), align=size)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), codegen
-
-
-@intrinsic
 def _store_transposed(typingctx, out, y, stride):
-    """y[lane * stride + p] = out[p, lane] for LANES pixels: out (LANES, LANES) float32, 64-byte aligned; stride: bytes.
-
-    Four rounds of shuffles; round s exchanges the off-diagonal blocks of s x s among blocks of 2s x 2s.
+    """y[lane * stride + p] = out[p, lane] for LANES pixels: out (LANES, LANES) float32, 64-byte aligned; stride in
+    bytes.
     """
 
     def codegen(context, builder, signature, args):
         out, y, stride = args
-        size = 4 * LANES
-        rows = [
-            builder.load(_at(builder, builder.add(out, ir.Constant(_i64, size * p)), _floats), align=size)
-            for p in range(LANES)
-        ]
-        for s in (1, 2, 4, 8):
-            upper = ir.Constant(_counts, [LANES + k - s if k & s else k for k in range(LANES)])
-            lower = ir.Constant(_counts, [LANES + k if k & s else k + s for k in range(LANES)])
-            for p in range(LANES):
-                if not p & s:
-                    a, b = rows[p], rows[p | s]
-                    rows[p] = builder.shuffle_vector(a, b, upper)
-                    rows[p | s] = builder.shuffle_vector(a, b, lower)
-        for lane, row in enumerate(rows):
+        rows = _load_rows(builder, out, ir.Constant(_i64, 4 * LANES), 4 * LANES)
+        for lane, row in enumerate(_transposed(builder, rows)):
             target = builder.add(y, builder.mul(stride, ir.Constant(_i64, lane)))
             builder.store(row, _at(builder, target, _floats), align=4)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 3), codegen
+
+
+@intrinsic
+def transpose(typingctx, rows, stride, out):
+    """out[k, p] = rows[p, k], words of 32 bits: LANES rows `stride` bytes apart, 64-byte aligned; out (LANES, LANES)."""
+
+    def codegen(context, builder, signature, args):
+        rows, stride, out = args
+        size = 4 * LANES
+        for k, row in enumerate(_transposed(builder, _load_rows(builder, rows, stride, size))):
+            builder.store(row, _at(builder, builder.add(out, ir.Constant(_i64, size * k)), _floats), align=size)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), codegen
+
+
+def _load_rows(builder, rows, stride, align: int) -> list:
+    addresses = [builder.add(rows, builder.mul(stride, ir.Constant(_i64, p))) for p in range(LANES)]
+    return [builder.load(_at(builder, address, _floats), align=align) for address in addresses]
+
+
+def _transposed(builder, rows: list) -> list:
+    """Four rounds of shuffles; round s exchanges the off-diagonal blocks of s x s among blocks of 2s x 2s."""
+    rows = list(rows)
+    for s in (1, 2, 4, 8):
+        upper = ir.Constant(_counts, [LANES + k - s if k & s else k for k in range(LANES)])
+        lower = ir.Constant(_counts, [LANES + k if k & s else k + s for k in range(LANES)])
+        for p in range(LANES):
+            if not p & s:
+                a, b = rows[p], rows[p | s]
+                rows[p] = builder.shuffle_vector(a, b, upper)
+                rows[p | s] = builder.shuffle_vector(a, b, lower)
+    return rows
 
 
 @_inline

@@ -30,9 +30,11 @@ class Level:
     budget: int
 
     @property
-    def vnni(self) -> bool:
-        """Whether byte dot products are one AVX-512 instruction."""
-        return "+avx512vnni" in self.features
+    def products(self) -> dict[str, str]:
+        """How level codes are multiplied: a format of kernels/formats.py -> a class of kernels/products.py."""
+        if "+avx512vnni" in self.features:
+            return {"byte": "VnniBytes", "word": "VnniWords"}
+        return {"byte": "PairBytes", "word": "PairWords" if self.architecture == "x86_64" else "WideningWords"}
 
     @property
     def symbol(self) -> str:

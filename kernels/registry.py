@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
+from paconv.kernels.formats import FORMATS
+from paconv.kernels.levels import Level
 
 __all__ = ["CHOICES", "KERNELS", "Choice", "Kernel", "plane_pairs"]
 
@@ -20,7 +22,7 @@ def plane_pairs() -> list[tuple[int, int]]:
 @dataclass(frozen=True)
 class Kernel:
     """A kernel's name, where its source is, and its `variants`: none for a task; for an accumulate function, which a
-    factory makes, the pairs (M, N) or (D, D) that it is made for.
+    factory makes, the pairs (M, N), or the pairs (format's number, 0) of the formats that some CPU levels have.
     """
 
     name: str
@@ -28,6 +30,14 @@ class Kernel:
     function: str
     variants: tuple[tuple[int, int], ...] = ()
 
+    def variants_at(self, level: Level) -> list[tuple[int, int]]:
+        """Those that a CPU level has."""
+        if self.name != "accumulate_codes":
+            return list(self.variants)
+        return [(FORMATS[name].number, 0) for name in level.products]
+
+
+_FORMATS = tuple((f.number, 0) for f in FORMATS.values())
 
 KERNELS = {
     k.name: k
@@ -45,7 +55,7 @@ KERNELS = {
         Kernel("prepare_codes", "paconv.kernels.code_weights", "prepare_codes"),
         Kernel("gather_codes", "paconv.kernels.gather_codes", "gather_codes"),
         Kernel("conv_codes", "paconv.kernels.conv_codes", "conv_codes"),
-        Kernel("accumulate_codes", "paconv.kernels.accumulate_codes", "make_accumulate_codes", ((1, 1), (2, 2))),
+        Kernel("accumulate_codes", "paconv.kernels.accumulate_codes", "make_accumulate_codes", _FORMATS),
     )
 }
 

@@ -9,7 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MAX_CODE_TILE", "MAX_TILE", "MAX_TILE_COUNTS", "Tiling", "code_tile", "tiling"]
+from paconv.kernels.formats import FORMATS
+from paconv.kernels.levels import Level
+
+__all__ = [
+    "MAX_CODE_BLOCKS",
+    "MAX_CODE_PIXELS",
+    "MAX_TILE",
+    "MAX_TILE_COUNTS",
+    "CodeTile",
+    "Tiling",
+    "code_tile",
+    "tile_number",
+    "tiling",
+]
 
 MAX_TILE = 8
 """Most pixels in a tile."""
@@ -17,9 +30,8 @@ MAX_TILE = 8
 MAX_TILE_COUNTS = 64
 """Most counts P*M*N in a tile: one pixel of M = N = 8."""
 
-
-MAX_CODE_TILE = 16
-"""Most pixels in a tile of level codes."""
+MAX_CODE_PIXELS, MAX_CODE_BLOCKS = 12, 2
+"""Most pixels and lane blocks in a tile of level codes."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,35 @@ def _split(count: int, parts: int) -> list[int]:
     return [count // parts + (k < count % parts) for k in range(parts)]
 
 
-def code_tile(D: int, budget: int) -> int:
-    """Pixels of a tile of level codes of D digits: D accumulators each, beside D weight vectors; a divisor of 16."""
-    fits = max(1, (budget - 2) // D)
-    return max(pixels for pixels in (1, 2, 4, 8, MAX_CODE_TILE) if pixels <= fits and pixels * D <= MAX_CODE_TILE)
+@dataclass(frozen=True)
+class CodeTile:
+    """A tile of level codes: at most `pixels` (even) pixels of at most `blocks` lane blocks, an accumulator each."""
+
+    blocks: int
+    pixels: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of pixels that there is a microkernel for, up to all, smallest first."""
+        return tuple(range(2, self.pixels + 1, 2))
+
+
+def code_tile(budget: int, spans: bool) -> CodeTile:
+    """The tile for a budget of accumulators. With many registers it has two lane blocks, so that an activation serves
+    twice, and, where sums are taken in spans, room for the spans' totals; with few, those go to memory.
+    """
+    blocks = 2 if budget >= 16 else 1
+    accumulators = budget // 2 if spans and blocks == 2 else budget
+    return CodeTile(blocks, min(MAX_CODE_PIXELS, accumulators // (2 * blocks) * 2))
+
+
+def tile_number(kernel: str, variant: tuple[int, int], level: Level) -> int:
+    """How the shim and the kernels are told a tile of the kernel's variant at a CPU level: its pixels, and for level codes
+    256 times its lane blocks; 0 for a task.
+    """
+    if kernel == "accumulate":
+        return tiling(*variant, level.budget).pixels
+    if kernel == "accumulate_codes":
+        tile = code_tile(level.budget, next(f for f in FORMATS.values() if f.number == variant[0]).spans)
+        return 256 * tile.blocks + tile.pixels
+    return 0

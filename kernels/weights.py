@@ -12,15 +12,45 @@ A code without a mask is reported in the error slot; its weight counts as code 0
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
+from numba import carray, njit
 
-from paconv.bits import MAX_PLANES, WORD_BITS
+from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES, F
-from paconv.kernels.memory import pointer, stack_buffer
+from paconv.kernels.memory import pointer, popcount, stack_buffer
+from paconv.kernels.unpack import UNPACKED, unpack_bytes
 
 __all__ = ["prepare_weights"]
 
-_SET_BITS = 8 * MAX_PLANES
+
+@njit(error_model="numpy")
+def _set_bits(arguments, block, lane, o):
+    """Set the bits of output channel o in its lane's words."""
+    a = carray(arguments, (len(F),), np.int64)
+    M, CG, CW, taps = a[F.M], a[F.CG], a[F.CW], a[F.KH] * a[F.KW]
+    codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
+    masks = carray(pointer(a[F.weight_masks]), (a[F.weight_codes],), np.uint8)
+    words = carray(pointer(a[F.weight_words]), (a[F.G] * a[F.OB], taps, CW, M, LANES), np.uint32)
+    unpacked = stack_buffer(UNPACKED)
+    codes_of_eight = carray(pointer(unpacked), (UNPACKED // 8,), np.uint64)
+    code_of = carray(pointer(unpacked), (UNPACKED,), np.uint8)
+    first, window, done = o * CG * taps, CG * taps, 0
+    tap, c = 0, 0
+    while done < window:
+        skip = (first + done) & 7
+        count = min(UNPACKED - skip, window - done)
+        unpack_bytes(codes, (first + done) >> 3, (skip + count + 7) >> 3, codes_of_eight)
+        for k in range(skip, skip + count):
+            code = np.int64(code_of[k])
+            if code >= a[F.weight_codes]:
+                a[F.error] = 1 + first + done + k - skip
+                code = 0
+            mask = np.int64(masks[code])
+            for i in range(M):
+                words[block, tap, c // WORD_BITS, i, lane] |= np.uint32(((mask >> i) & 1) << (c % WORD_BITS))
+            tap += 1
+            if tap == taps:
+                tap, c = 0, c + 1
+        done += count
 
 
 def prepare_weights(arguments, task):
@@ -32,8 +62,6 @@ def prepare_weights(arguments, task):
     first = group * a[F.OG] + first_lane
     lanes = min(LANES, a[F.OG] - first_lane)
 
-    codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
-    masks = carray(pointer(a[F.weight_masks]), (a[F.weight_codes],), np.uint8)
     alpha = carray(pointer(a[F.alpha]), (a[F.alpha_rows], M + 1), np.float32)
     beta = carray(pointer(a[F.beta]), (N + 1,), np.float32)
     scale = carray(pointer(a[F.scale]), (a[F.O],), np.float32)
@@ -44,7 +72,6 @@ def prepare_weights(arguments, task):
     base = carray(pointer(a[F.base]), (blocks, LANES), np.float32)
     offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
     offset_taps = carray(pointer(a[F.offset_taps]), (blocks, KH * KW, LANES), np.float32)
-    set_bits = carray(pointer(stack_buffer(_SET_BITS)), (MAX_PLANES,), np.int64)
 
     for lane in range(lanes):
         o = first + lane
@@ -55,23 +82,12 @@ def prepare_weights(arguments, task):
         for i in range(M):
             for j in range(N):
                 phi[block, i, j, lane] = scale_o * np.float64(alpha[row, i + 1]) * np.float64(beta[j + 1])
+        _set_bits(arguments, block, lane, o)
         for tap in range(KH * KW):
-            for i in range(M):
-                set_bits[i] = 0
-            for c in range(CG):
-                k = (o * CG + c) * KH * KW + tap
-                code = np.int64(0)
-                for r in range(a[F.R]):
-                    code |= ((np.int64(codes[r, k >> 3]) >> (k & 7)) & 1) << r
-                if code >= a[F.weight_codes]:
-                    a[F.error] = 1 + k
-                    code = 0
-                mask = np.int64(masks[code])
-                for i in range(M):
-                    bit = (mask >> i) & 1
-                    set_bits[i] += bit
-                    words[block, tap, c // WORD_BITS, i, lane] |= np.uint32(bit << (c % WORD_BITS))
             tap_sum = np.float64(alpha[row, 0]) * np.float64(CG)
             for i in range(M):
-                tap_sum += np.float64(alpha[row, i + 1]) * np.float64(set_bits[i])
+                ones = np.int64(0)
+                for cw in range(CW):
+                    ones += popcount(words[block, tap, cw, i, lane])
+                tap_sum += np.float64(alpha[row, i + 1]) * np.float64(ones)
             offset_taps[block, tap, lane] = scale_o * np.float64(beta[0]) * tap_sum

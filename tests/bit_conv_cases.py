@@ -181,11 +181,11 @@ def model_of(case: Case, counts: bool = False, **changes) -> onnx.ModelProto:
 def kernel_tolerance(case: Case, expected: BitConvResult, kernel: str = "planes") -> np.ndarray:
     """Bound of a kernel's error, whatever the case. Of its rounding: gamma_{terms+3} * sum of the absolute terms
     (derived in kernels/finish.py). Level codes add, for each of a window's K products, with w and a the largest
-    absolute levels and the scales p <= w/63.5, q <= a/63.5 and r <= 0.5/127 of kernels/coding.py:
+    absolute levels and the scales p and q of kernels/coding.py, at most twice the largest level by its largest code:
 
-        codes       |dw| <= p r/2,  |da| <= q r/2,  |r^2 w_lo a_lo| <= 1/4:   1.3e-4 w a, as much again for the mean's
-                    correction
-        codes-fast  |dw| <= p/2,  |da| <= q/2:                                1/63 w a, as much again for the correction
+        codes       |dw| <= p/2,  |da| <= q/2,  p <= w/1023, q <= a/1023 (words):  1/1023 w a, and half of it again for the
+                    mean's correction. Only the 2e-5 of the largest output, where levels are many, tells more.
+        codes-fast  |dw| <= p/2,  |da| <= q/2,  p <= w/63, q <= a/63 (bytes):      1/63 w a, as much again for the correction
 
     and the rounding of the dot products to float32. kernels/conv_codes.py's 2e-5 of the largest output holds for
     windows that average; this bound needs no luck.
@@ -196,7 +196,7 @@ def kernel_tolerance(case: Case, expected: BitConvResult, kernel: str = "planes"
         return rounding
     K = prod(case.attributes["weight_shape"][1:])
     w, a = (np.abs(case.inputs[name].astype(np.float64)).sum(-1).max() for name in ("alpha", "beta"))
-    share = {"codes": 2.6e-4, "codes-fast": 2 / 63}[kernel] + 8 * FLOAT_EPS
+    share = {"codes": 2 / 1023, "codes-fast": 2 / 63}[kernel] + 8 * FLOAT_EPS
     scale = np.abs(case.inputs["scale"].astype(np.float64))[None, :, None, None]
     return rounding + share * K * w * a * scale
 

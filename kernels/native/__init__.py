@@ -22,14 +22,16 @@ from paconv.kernels.arguments import (
     LEVEL_RUN,
     LOW_ZERO,
     MAX_CODE_WINDOW,
+    MIN_SPAN,
     PIXEL_CHUNK,
-    QUAD,
+    SPANS,
     field_enum,
 )
+from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import Level
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import CHOICES, KERNELS
-from paconv.kernels.tiling import code_tile, tiling
+from paconv.kernels.tiling import tile_number
 from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION, OpSchema
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
@@ -74,12 +76,11 @@ def levels_header(levels: Sequence[Level]) -> str:
 
 
 def _declarations(level: Level) -> list[str]:
-    arguments = ", ".join(["int64_t"] * 7)
     tasks = [f"void {kernel_symbol(level, k.name)}(void *, size_t);" for k in KERNELS.values() if not k.variants]
     accumulates = [
-        f"void {kernel_symbol(level, k.name, variant)}({arguments});"
+        f"void {kernel_symbol(level, k.name, variant)}(void);"
         for k in KERNELS.values()
-        for variant in k.variants
+        for variant in k.variants_at(level)
     ]
     return [*tasks, *accumulates, f"static int runs_{level.symbol}(void) {{ {_support_test(level)} }}"]
 
@@ -103,13 +104,13 @@ def _entry(level: Level) -> str:
             parts.append(f".{kernel.name} = {kernel_symbol(level, kernel.name)}")
     for M, N in KERNELS["accumulate"].variants:
         parts.append(f".accumulate[{M}][{N}] = {kernel_symbol(level, 'accumulate', (M, N))}")
-        parts.append(f".tile[{M}][{N}] = {tiling(M, N, level.budget).pixels}")
+        parts.append(f".tile[{M}][{N}] = {tile_number('accumulate', (M, N), level)}")
         parts.append(f".rates.planes[{M}][{N}] = {rates.planes[M, N]:.6g}")
-    for variant in KERNELS["accumulate_codes"].variants:
-        D = variant[0]
-        parts.append(f".accumulate_codes[{D}] = {kernel_symbol(level, 'accumulate_codes', variant)}")
-        parts.append(f".code_tile[{D}] = {code_tile(D, level.budget)}")
-        parts.append(f".rates.codes[{D}] = {rates.codes[D]:.6g}")
+    for variant in KERNELS["accumulate_codes"].variants_at(level):
+        at = f"[{variant[0]}]"
+        parts.append(f".accumulate_codes{at} = {kernel_symbol(level, 'accumulate_codes', variant)}")
+        parts.append(f".code_tile{at} = {tile_number('accumulate_codes', variant, level)}")
+        parts.append(f".rates.codes{at} = {rates.codes[variant[0]]:.6g}")
     return "{" + ",\n ".join(parts) + "},\n"
 
 
@@ -121,7 +122,8 @@ def tables_header() -> str:
         "PIXEL_CHUNK": PIXEL_CHUNK,
         "GATHER_RUN": GATHER_RUN,
         "LEVEL_RUN": LEVEL_RUN,
-        "QUAD": QUAD,
+        "MIN_SPAN": MIN_SPAN,
+        "SPANS": SPANS,
         "CODING_HEAD": CODING_HEAD,
         "LOW_ZERO": LOW_ZERO,
         "MAX_CODE_WINDOW": MAX_CODE_WINDOW,
@@ -151,6 +153,10 @@ def tables_header() -> str:
         f"#define TASKS(T) {' '.join(f'T({k.name})' for k in KERNELS.values() if not k.variants)}",
         f"enum {{ {', '.join(choices)}, CHOICE_COUNT }};",
         f"static const char *const CHOICE_NAMES[] = {{{_strings(list(CHOICES))}}};",
+        f"enum {{ FORMAT_planes, {', '.join(f'FORMAT_{name} = {f.number}' for name, f in FORMATS.items())}, FORMAT_COUNT }};",
+        "static const char *const FORMAT_NAMES[] = {" + _strings(["planes", *FORMATS]) + "};",
+        f"static const int FORMAT_DIGITS[] = {{0, {', '.join(str(f.D) for f in FORMATS.values())}}};",
+        f"static const int FORMAT_DIGIT_BITS[] = {{0, {', '.join(str(f.digit_bits) for f in FORMATS.values())}}};",
         f"#define EXACT_ERROR {CHOICES['codes'].error!r}",
         field_enum(),
     ]

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "bit_conv.h"
-#include "platform.h"
+#include "scratch.h"
 #include "tasks.h"
 
 /* Divide the lane blocks so that even a small image gives several tasks; never depends on the number of threads. */
@@ -12,21 +12,34 @@ static void divide(int64_t *f) {
   int64_t chunks = (ENOUGH_TASKS + without - 1) / without;
   if (chunks > f[F_OB]) chunks = f[F_OB];
   f[F_blocks_per_task] = (f[F_OB] + chunks - 1) / chunks;
+  if (f[F_D]) f[F_blocks_per_task] = (f[F_blocks_per_task] + 1) / 2 * 2; /* whole tiles of level codes */
   f[F_block_chunks] = (f[F_OB] + f[F_blocks_per_task] - 1) / f[F_blocks_per_task];
 }
 
-/* Fills the packed image with what window padding is made of; the gather then writes the rest. */
-static void clear_padding(const int64_t *f, int64_t words, int64_t positions) {
-  uint8_t *packed = (uint8_t *)(intptr_t)f[F_words];
-  if (!f[F_D]) {
-    memset(packed, 0, (size_t)words);
-    return;
-  }
-  const int high = (int)((const double *)(intptr_t)f[F_coding])[CODING_HEAD - 1];
-  memset((void *)(intptr_t)f[F_sums], 0, (size_t)positions * 8);
-  memset(packed, high, (size_t)words);
+/* Fills `count` positions of the packed image, from `first` on, with what window padding is made of. */
+static void clear_positions(const int64_t *f, int64_t first, int64_t count) {
+  const int64_t word_bytes = f[F_CW] * (f[F_D] ? f[F_D] : f[F_N]) * 4, bytes = count * word_bytes;
+  uint8_t *words = (uint8_t *)(intptr_t)f[F_words] + first * word_bytes;
+  const int zero = f[F_D] ? (int)((const double *)(intptr_t)f[F_coding])[3] : 0;
+  memset(words, zero, (size_t)bytes);
   if (f[F_D] == 2)
-    for (int64_t k = 4; k < words; k += 8) memset(packed + k, LOW_ZERO, 4);
+    for (int64_t k = 4; k < bytes; k += 8) memset(words + k, LOW_ZERO, 4);
+  if (f[F_D]) memset((int32_t *)(intptr_t)f[F_sums] + first * f[F_D], 0, (size_t)(count * f[F_D] * 4));
+}
+
+/* Clears the packed image's padding; the gather writes the rest. */
+static void clear_padding(const int64_t *f) {
+  const int64_t Hp = f[F_Hp], Wp = f[F_Wp], right = Wp - f[F_PL] - f[F_W];
+  for (int64_t image = 0; image < f[F_B] * f[F_G]; image++)
+    for (int64_t row = 0; row < Hp; row++) {
+      const int64_t first = (image * Hp + row) * Wp;
+      if (row < f[F_PT] || row >= f[F_PT] + f[F_H]) {
+        clear_positions(f, first, Wp);
+      } else {
+        clear_positions(f, first, f[F_PL]);
+        clear_positions(f, first + Wp - right, right);
+      }
+    }
 }
 
 /* Takes the sizes of the image into f. Its dimensions are (B, C, H, W), or (B, H, W, C) for levels. */
@@ -77,7 +90,7 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
       __builtin_add_overflow(bytes, f[F_taps] * 8 + 128, &bytes))
     return failure(node, "expected a padded image that fits memory; found %lld x %lld", (long long)f[F_Hp],
                    (long long)f[F_Wp]);
-  void *scratch = aligned_memory((size_t)bytes);
+  void *scratch = take_scratch((size_t)bytes);
   if (!scratch)
     return failure(node, "not enough memory for %lld bytes of packed activations", (long long)bytes);
   int64_t *tap_offsets = scratch;
@@ -90,7 +103,7 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
   f[F_words] = f[F_tap_offsets] + (f[F_taps] * 8 + 63) / 64 * 64;
   f[F_sums] = f[F_words] + (words + 63) / 64 * 64;
   divide(f);
-  if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) clear_padding(f, words, positions);
+  if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) clear_padding(f);
 
   const Level *level = node->level;
   const int kind = node->op->kind;
@@ -101,7 +114,7 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
   f[F_gather_runs] = (f[F_H] * f[F_W] + run - 1) / run;
   OrtStatus *status = run_tasks(context, gather, f[F_B] * f[F_G] * f[F_gather_runs], f);
   if (!status) status = run_tasks(context, conv, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
-  free_aligned(scratch);
+  give_scratch(scratch);
   return status;
 }
 

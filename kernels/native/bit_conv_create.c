@@ -6,6 +6,18 @@
 #include "bit_conv.h"
 #include "choice.h"
 #include "endpoints.h"
+#include "parallel.h"
+
+/* The longest span of words of 16-bit codes whose sums fit int32 in every lane block. */
+static int64_t longest_span(const int64_t *span_sums, int64_t blocks) {
+  int k = 0;
+  for (int longer = 1; longer < SPANS; longer++) {
+    for (int64_t block = 0; block < blocks; block++)
+      if (span_sums[block * SPANS + longer] > INT32_MAX) return (int64_t)MIN_SPAN << k;
+    k = longer;
+  }
+  return (int64_t)MIN_SPAN << k;
+}
 
 /* Reads and checks everything that is the same in every call, and prepares the weights. */
 static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
@@ -102,7 +114,7 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   if (!reads_levels) f[F_v] = keep(node, &v, 4), f[F_sign] = keep(node, &sign, 1);
   f[F_beta] = keep(node, &beta, 4);
   f[F_level_masks] = keep(node, &level_mask_constant, 1);
-  float *lanes = node_memory(node, blocks, KH * KW + 6, LANES, 1, 4); /* base to offset_taps */
+  float *lanes = node_memory(node, blocks, KH * KW + 6, LANES, 1, 4); /* base to offset_taps, two lanes for each digit */
   f[F_coding] = (int64_t)(intptr_t)node_memory(node, CODING_HEAD + alpha.dims[0], 1, 1, 1, 8);
   f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, E + 1, 1, 1, 1, 4);
   if ((!reads_levels && (!f[F_v] || !f[F_sign])) || !f[F_beta] || !f[F_level_masks] || !lanes || !f[F_coding] || !f[F_level_codes])
@@ -110,7 +122,7 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   f[F_base] = (int64_t)(intptr_t)lanes;
   f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + blocks * LANES);
   f[F_correction] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
-  f[F_zero_dots] = (int64_t)(intptr_t)(lanes + 4 * blocks * LANES);
+  f[F_start] = (int64_t)(intptr_t)(lanes + 4 * blocks * LANES);
   f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 6 * blocks * LANES);
 
   f[F_one_hot] = E == N;
@@ -130,15 +142,21 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
 
   const Level *level = node->level;
   const int64_t D = f[F_D];
-  if (D) f[F_CW] = (CG + QUAD - 1) / QUAD, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
-  f[F_accumulate] = (int64_t)(intptr_t)(D ? level->accumulate_codes[D] : level->accumulate[M][N]);
-  f[F_tile] = D ? level->code_tile[D] : level->tile[M][N];
+  if (D) f[F_CW] = (CG * f[F_digit_bits] + 31) / 32, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
+  f[F_accumulate] = (int64_t)(intptr_t)(D ? level->accumulate_codes[node->format] : level->accumulate[M][N]);
+  f[F_tile] = D ? level->code_tile[node->format] % 256 : level->tile[M][N];
+  f[F_tile_blocks] = D ? level->code_tile[node->format] / 256 : 1;
   f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks, KH * KW * f[F_CW], D ? D : M, LANES, 4);
   f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, D ? D : M * N, LANES, 1, 4);
   if (!f[F_weight_words] || !f[F_phi])
     return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
-  once[F_D] = D, once[F_CW] = f[F_CW], once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi];
-  for (int64_t block = 0; block < blocks; block++) (D ? level->prepare_codes : level->prepare_weights)(once, (size_t)block);
+  int64_t *span_sums = calloc((size_t)blocks, SPANS * sizeof *span_sums);
+  if (!span_sums) return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
+  once[F_D] = D, once[F_digit_bits] = f[F_digit_bits], once[F_CW] = f[F_CW], once[F_run] = f[F_run];
+  once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi], once[F_span_sums] = (int64_t)(intptr_t)span_sums;
+  parallel_for(D ? level->prepare_codes : level->prepare_weights, once, (size_t)blocks);
+  f[F_span] = longest_span(span_sums, blocks);
+  free(span_sums);
   if (once[F_error])
     return failure(node, "expected weight codes below %zu (the number of weight_masks); found a larger one at weight %lld",
                    weight_masks.count, (long long)once[F_error] - 1);

@@ -19,10 +19,10 @@ void read_rates_once(const Level *level) {
 
 static const char CHOICE_KEY[] = "paconv.kernel", CHOICE_VARIABLE[] = "PACONV_KERNEL";
 
-/* Told of every node's kernel when it is created: the node's name, the choice with the digits of its codes, why, and
+/* Told of every node's kernel when it is created: the node's name, the choice with the format of its codes, why, and
  * the rates it was chosen by (0 for codes that can't be taken or were not asked for). */
-typedef void (*Listener)(const char *node, const char *choice, int digits, const char *reason, double planes_rate,
-                         double codes_rate);
+typedef void (*Listener)(const char *node, const char *choice, const char *format, const char *reason,
+                         double planes_rate, double codes_rate);
 static Listener listener;
 EXPORT void paconv_set_listener(Listener listen) { listener = listen; }
 
@@ -52,27 +52,38 @@ OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
   return ORT_CALL(CreateStatus)(ORT_INVALID_ARGUMENT, message);
 }
 
+/* Fills `coding` and `level_codes` for a format; returns whether it is exact enough for the node's levels. */
+static int exact(const Node *node, int64_t *once, int format) {
+  once[F_D] = FORMAT_DIGITS[format], once[F_digit_bits] = FORMAT_DIGIT_BITS[format];
+  node->level->prepare_coding(once, 0);
+  return ((const double *)(intptr_t)once[F_coding])[2] <= EXACT_ERROR;
+}
+
 void choose_kernel(Node *node, int64_t *once, int64_t window) {
   int64_t *f = node->fields;
-  const double quads = (double)((f[F_CG] + QUAD - 1) / QUAD) / (WORD_BITS / QUAD);
-  const double planes = active_rates.planes[f[F_M]][f[F_N]] * (double)f[F_CW];
   const int choice = node->op->kind == OP_PABitConvCounts ? CHOICE_planes : node->op->choice;
-  int digits = choice == CHOICE_codes_fast ? 1 : 2;
   const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";
+  const double planes = active_rates.planes[f[F_M]][f[F_N]] * (double)f[F_CW];
+  double codes = 0;
+  int format = FORMAT_planes;
   if (choice != CHOICE_planes) {
-    node->level->prepare_coding(once, 0);
-    const double *coding = (const double *)(intptr_t)f[F_coding];
     if (window > MAX_CODE_WINDOW)
-      digits = 0, reason = "the window is too large for codes";
-    else if (choice != CHOICE_codes_fast && coding[3] <= EXACT_ERROR)
-      digits = 1;
-    else if (choice != CHOICE_codes_fast && !(coding[2] <= EXACT_ERROR))
-      digits = 0, reason = "two-byte codes are not exact enough for these levels";
+      reason = "the window is too large for codes";
+    else if (exact(node, once, FORMAT_byte) || choice == CHOICE_codes_fast)
+      format = FORMAT_byte;
+    else if (exact(node, once, FORMAT_word))
+      format = FORMAT_word;
+    else
+      reason = "codes are not exact enough for these levels";
   }
-  const double codes = digits ? active_rates.codes[digits] * quads : 0;
-  if (choice == CHOICE_planes || (choice == AUTOMATIC && digits && codes >= planes)) digits = 0;
-  f[F_D] = digits;
+  if (format) {
+    const int64_t channels = 32 / FORMAT_DIGIT_BITS[format], words = (f[F_CG] + channels - 1) / channels;
+    codes = active_rates.codes[format] * (double)words / (double)(WORD_BITS / channels);
+    if (choice == AUTOMATIC && codes >= planes) format = FORMAT_planes;
+  }
+  f[F_D] = FORMAT_DIGITS[format], f[F_digit_bits] = FORMAT_DIGIT_BITS[format];
+  node->format = format;
   if (listener && node->op->kind != OP_PABitConvCounts)
-    listener(node->where, CHOICE_NAMES[!digits ? CHOICE_planes : choice == CHOICE_codes_fast ? choice : CHOICE_codes],
-             digits, reason, planes, codes);
+    listener(node->where, CHOICE_NAMES[!format ? CHOICE_planes : choice == CHOICE_codes_fast ? choice : CHOICE_codes],
+             FORMAT_NAMES[format], reason, planes, codes);
 }

@@ -12,6 +12,7 @@ void read_rates_once(const Level *level);
 /* What a session asks for: its configuration, else the environment. A name in CHOICE_NAMES by index, or AUTOMATIC. */
 OrtStatus *session_choice(const OrtSessionOptions *options, int *choice);
 
-/* Sets f[F_D]: 0 for bit planes, else the digits of the level codes. `once` has the constants of prepare_coding. Codes
- * are taken where their sums fit int32 and, if they are to be exact, with as few digits as the estimated error allows. */
+/* Sets the node's format, f[F_D] and f[F_digit_bits], and fills `coding` and `level_codes` if it takes codes. `once` has
+ * the constants of prepare_coding. Codes are taken where their sums fit int32 and, if they are to be exact, in bytes or
+ * else words, as the estimated error allows: the same at every CPU level. */
 void choose_kernel(Node *node, int64_t *once, int64_t window);

@@ -19,11 +19,11 @@ static Task *task_slot(Level *level, const char *name) {
   return NULL;
 }
 
-/* The accumulate function of a variant, M and N or D and D, and its tile; NULL if there can be none. */
+/* The accumulate function of a variant, M and N or a format and 0, and its tile; NULL if there can be none. */
 static Accumulate *accumulate_slot(Level *level, const char *name, int64_t M, int64_t N, int64_t **tile) {
   if (!strcmp(name, "accumulate") && M >= 1 && M <= MAX_PLANES && N >= 1 && N <= MAX_PLANES)
     return *tile = &level->tile[M][N], &level->accumulate[M][N];
-  if (!strcmp(name, "accumulate_codes") && (M == 1 || M == 2) && N == M)
+  if (!strcmp(name, "accumulate_codes") && M > FORMAT_planes && M < FORMAT_COUNT && N == 0)
     return *tile = &level->code_tile[M], &level->accumulate_codes[M];
   return NULL;
 }

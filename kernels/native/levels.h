@@ -7,7 +7,7 @@
 #include "rates.h"
 
 typedef void (*Task)(void *arguments, size_t task);
-typedef void (*Accumulate)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
+typedef void (*Accumulate)(void); /* an address for the convolution tasks, which know its arguments */
 
 typedef struct {
   const char *name;
@@ -17,8 +17,8 @@ typedef struct {
 #undef TASK_FIELD
   Accumulate accumulate[MAX_PLANES + 1][MAX_PLANES + 1]; /* by M and N */
   int64_t tile[MAX_PLANES + 1][MAX_PLANES + 1];          /* pixels of its tile */
-  Accumulate accumulate_codes[3];                        /* by D */
-  int64_t code_tile[3];
+  Accumulate accumulate_codes[FORMAT_COUNT];             /* by format; NULL where the level has none */
+  int64_t code_tile[FORMAT_COUNT];                       /* pixels of its tile + 256 * lane blocks */
   Rates rates;
 } Level;
 

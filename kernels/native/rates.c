@@ -1,4 +1,4 @@
-/* Reading measured rates. A file holds lines "planes M N nanoseconds" and "codes D D nanoseconds"; one that is not
+/* Reading measured rates. A file holds lines "planes M N nanoseconds" and "codes FORMAT 0 nanoseconds"; one that is not
  * complete is not used at all. */
 #include "rates.h"
 
@@ -35,14 +35,16 @@ void read_rates(const char *level, Rates *rates) {
   if (!file) return;
   Rates found;
   memset(&found, 0, sizeof found);
-  int lines = 0, fields;
+  int lines = 0, expected = MAX_PLANES * MAX_PLANES, fields;
   while ((fields = fscanf(file, "%15s %ld %ld %lf", kind, &first, &second, &nanoseconds)) == 4) {
-    if (!(nanoseconds > 0) || first < 1 || second < 1 || first > MAX_PLANES || second > MAX_PLANES) break;
-    double *rate = !strcmp(kind, "planes") ? &found.planes[first][second]
-                   : !strcmp(kind, "codes") && first == second && first <= 2 ? &found.codes[first] : NULL;
+    if (!(nanoseconds > 0) || first < 1 || second < 0 || first > MAX_PLANES || second > MAX_PLANES) break;
+    double *rate = !strcmp(kind, "planes") && second ? &found.planes[first][second]
+                   : !strcmp(kind, "codes") && !second && first < FORMAT_COUNT && rates->codes[first] > 0 ? &found.codes[first]
+                                                                                                         : NULL;
     if (!rate || *rate > 0) break;
     *rate = nanoseconds, lines++;
   }
   fclose(file);
-  if (fields == EOF && lines == MAX_PLANES * MAX_PLANES + 2) *rates = found;
+  for (int format = 0; format < FORMAT_COUNT; format++) expected += rates->codes[format] > 0;
+  if (fields == EOF && lines == expected) *rates = found;
 }

@@ -35,7 +35,7 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
 
     \b
     planes      AND and popcount of bit planes; time grows with M*N
-    codes       integer dot products of level codes, of two bytes (digits) or, for evenly spaced levels, of one;
+    codes       integer dot products of level codes, words of 16 bits or, for evenly spaced levels, bytes;
                 outputs off by at most 2e-5 of the layer's largest
     codes-fast  one-byte level codes; never chosen by itself
 
@@ -58,11 +58,11 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     if style == "json":
         click.echo(json.dumps({"level": level, "rates": source, "nodes": [vars(n) for n in nodes]}, indent=2))
         return
-    columns = ("node", "kernel", "digits", "why", "planes ns", "codes ns")
+    columns = ("node", "kernel", "format", "why", "planes ns", "codes ns")
     table = Table(*columns, title=f"{model.name} at level {level}")
     for n in nodes:
         codes = f"{n.codes_rate:.2f}" if n.codes_rate else "-"
-        table.add_row(n.node, n.kernel, str(n.digits or "-"), n.reason, f"{n.planes_rate:.2f}", codes)
+        table.add_row(n.node, n.kernel, "-" if n.kernel == "planes" else n.format, n.reason, f"{n.planes_rate:.2f}", codes)
     console = output_console()
     console.print(table)
     console.print("ns: of the inner loop, for one pixel, 16 output channels and one window position", soft_wrap=True)

@@ -35,6 +35,6 @@ def store_rates(rates: Rates, level: str | None = None) -> Path:
     except OSError as error:
         raise PaconvError(f"cannot make the cache folder {path.parent}: {error.strerror}; set PACONV_CACHE") from error
     lines = [f"planes {M} {N} {ns:.4g}" for (M, N), ns in rates.planes.items()]
-    lines += [f"codes {D} {D} {ns:.4g}" for D, ns in rates.codes.items()]
+    lines += [f"codes {number} 0 {ns:.4g}" for number, ns in rates.codes.items()]
     write_text(path, "\n".join(lines) + "\n")
     return path

@@ -1,15 +1,20 @@
 """Level codes: their steps are exact, and the whole stays within what kernels/registry.py promises."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paconv
-from paconv.bits import level_table, unpack_codes
-from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, LOW_ZERO, F
+from paconv.bits import level_table, pack_codes, unpack_codes
+from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, LOW_ZERO, MAX_CODE_BITS, MIN_SPAN, SPANS, F
+from paconv.kernels.coding import LOW
+from paconv.kernels.formats import FORMATS
+from paconv.kernels.levels import LEVELS
 from paconv.kernels.registry import CHOICES
-from paconv.kernels.tiling import MAX_CODE_TILE, code_tile
+from paconv.kernels.tiling import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, code_tile
 from paconv.reference import activation_levels, pa_bit_conv
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
@@ -35,24 +40,31 @@ def block(**fields) -> np.ndarray:
     return arguments
 
 
-def coding_of(alpha, beta, weight_masks=None, level_masks=None, level=None):
+def coding_of(alpha, beta, code_format="word", weight_masks=None, level_masks=None, level=None):
     """(coding, level_codes) that prepare_coding makes."""
-    M, N = alpha.shape[1] - 1, len(beta) - 1
+    M, N, made = alpha.shape[1] - 1, len(beta) - 1, FORMATS[code_format]
     weight_masks = np.array([0, *(1 << np.arange(M))] if weight_masks is None else weight_masks, np.uint8)
     level_masks = np.array([0, *(1 << np.arange(N))] if level_masks is None else level_masks, np.uint8)
     coding, codes = np.zeros(CODING_HEAD + len(alpha)), np.zeros(len(level_masks), np.uint32)
     arguments = block(
         M=M, N=N, E=len(level_masks) - 1, alpha_rows=len(alpha), weight_codes=len(weight_masks), alpha=alpha, beta=beta,
-        weight_masks=weight_masks, level_masks=level_masks, coding=coding, level_codes=codes,
+        weight_masks=weight_masks, level_masks=level_masks, coding=coding, level_codes=codes, D=made.D,
+        digit_bits=made.digit_bits,
     )  # fmt: skip
     kernel(level or cpu_levels()[0], "prepare_coding")[0](arguments.ctypes.data, 0)
     return coding, codes
 
 
-def digits(codes, zero):
-    return (codes & 255).astype(np.int64) - int(zero), (codes >> 16).astype(np.int64) - LOW_ZERO
+def digits(codes, code_format, zero):
+    """(high, low) digits of activation codes; low ones are 0 for one digit."""
+    made = FORMATS[code_format]
+    if made.digit_bits == 16:
+        return codes.astype(np.uint16).view(np.int16).astype(np.int64), np.zeros(len(codes), np.int64)
+    low = (codes >> 16).astype(np.int64) - LOW_ZERO
+    return (codes & 255).astype(np.int64) - int(zero), low if made.D == 2 else 0 * low
 
 
+@pytest.mark.parametrize("code_format", FORMATS)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     M=st.integers(1, 8),
@@ -61,99 +73,174 @@ def digits(codes, zero):
     negative=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_activation_codes_give_the_levels_back_within_half_a_step_and_zero_exactly(M, N, rows, negative, seed):
+def test_activation_codes_give_the_levels_back_within_half_a_step_and_zero_exactly(
+    code_format, M, N, rows, negative, seed
+):
     rng = np.random.default_rng(seed)
     alpha, beta = (rng.standard_normal(shape).astype(np.float32) for shape in ((rows, M + 1), N + 1))
     alpha[:, 0] = beta[0] = 0
     beta = beta if negative else np.abs(beta)
-    coding, codes = coding_of(alpha, beta)
-    q, r, error, high_error, zero = coding[:CODING_HEAD]
-    hi, lo = digits(codes, zero)
+    coding, codes = coding_of(alpha, beta, code_format)
+    q, r, error, zero, least, largest = coding[:CODING_HEAD]
+    hi, lo = digits(codes, code_format, zero)
     values = level_table(beta, [0, *(1 << np.arange(N))]).astype(np.float64)
-    assert (np.abs(values - q * (hi + r * lo)) <= q * r * (0.5 + 1e-9)).all()
+    step = q * r if FORMATS[code_format].D == 2 else q
+    assert (np.abs(values - q * (hi + r * lo)) <= step * (0.5 + 1e-9)).all()
     assert hi[0] == lo[0] == 0
-    assert zero == (128 if (beta < 0).any() else 0)
-    assert (codes & 255).max() <= 255 and np.abs(lo).max() <= 127
-    assert 0 <= error and 0 <= high_error
+    assert (hi.min(), hi.max()) == (least, largest) and least <= 0 <= largest
+    bits = FORMATS[code_format].digit_bits
+    assert zero == (LOW_ZERO if bits == 8 and (beta < 0).any() else 0)
+    assert max(-least, largest) < 1 << (MAX_CODE_BITS // 2 if bits == 16 else 8) and np.abs(lo).max() <= LOW
+    assert error >= 0
 
 
-def test_evenly_spaced_levels_need_one_digit():
+def test_evenly_spaced_levels_need_one_byte():
     alpha, beta = np.float32([[0, -0.3, 0.3]]), np.float32([0, *np.arange(1, 8) / 7])
-    coding, _ = coding_of(alpha, beta)
-    assert coding[3] < 1e-6
+    coding, _ = coding_of(alpha, beta, "byte")
+    assert coding[2] < 1e-6
 
 
-def test_every_level_makes_the_same_codes():
+@pytest.mark.parametrize("code_format", FORMATS)
+def test_every_level_makes_the_same_codes(code_format):
     rng = np.random.default_rng(0)
     alpha, beta = rng.standard_normal((5, 9)).astype(np.float32), rng.standard_normal(8).astype(np.float32)
-    made = {coding_of(alpha, beta, level=level)[0].tobytes() for level in cpu_levels()}
+    made = {coding_of(alpha, beta, code_format, level=level)[0].tobytes() for level in cpu_levels()}
     assert len(made) == 1
 
 
-@given(D=st.integers(1, 2), budget=st.integers(1, 40))
-def test_a_tile_of_codes_fits_the_registers(D, budget):
-    pixels = code_tile(D, budget)
-    assert 1 <= pixels <= MAX_CODE_TILE
-    assert pixels == 1 or pixels * D + 2 <= budget
+@pytest.mark.parametrize("M", range(1, 9))
+@pytest.mark.parametrize("N", range(1, 9))
+def test_words_are_exact_enough_for_levels_as_pa_has_them(M, N):
+    case = pa_case(M, N, 10 * M + N)
+    coding, _ = coding_of(case.inputs["alpha"], case.inputs["beta"])
+    assert coding[2] <= CHOICES["codes"].error
 
 
-@pytest.mark.parametrize("level", cpu_levels())
-@pytest.mark.parametrize("D", [1, 2])
-def test_dot_products_are_exact(level, D):
-    rng = np.random.default_rng(D)
-    taps, run_words = 2, 5
-    function, P = kernel(level, "accumulate_codes", D, D)
-    image = rng.integers(0, 2**32, (64, D), dtype=np.uint32)
-    image[:16] = 0xFFFFFFFF  # the largest digits
+@given(budget=st.integers(2, 40), spans=st.booleans())
+def test_a_tile_of_codes_fits_the_registers(budget, spans):
+    tile = code_tile(budget, spans)
+    assert 1 <= tile.blocks <= MAX_CODE_BLOCKS and tile.pixels <= MAX_CODE_PIXELS
+    assert tile.blocks * tile.pixels * (2 if spans and tile.blocks == 2 else 1) <= budget
+    assert tile.sizes[-1] == tile.pixels
+
+
+def code_kernels():
+    return [(level, name) for level in cpu_levels() for name in level_named(level).products]
+
+
+def level_named(name):
+    return next(level for level in LEVELS if level.name == name)
+
+
+@pytest.mark.parametrize(("level", "code_format"), code_kernels())
+def test_dot_products_are_exact_for_every_size_of_a_tile(level, code_format):
+    rng = np.random.default_rng(0)
+    taps, run_words, span, made = 2, 5, 2, FORMATS[code_format]
+    function, tile = kernel(level, "accumulate_codes", made.number, 0)
+    most_blocks, P = divmod(tile, 256)
+    image = rng.integers(0, 2**32, 64, dtype=np.uint32)
+    image[:16] = 0xFFFFFFFF if made.digit_bits == 8 else 0x3FFF3FFF  # the largest digits
     at = rng.integers(0, 40, P)
-    pixel_offsets, tap_offsets = at * 4 * D, np.array([0, 7 * 4 * D])
-    weights = aligned((taps, run_words, D, LANES), np.uint32)
+    pixel_offsets, tap_offsets = at * 4, np.array([0, 7 * 4])
+    weights = aligned((most_blocks, taps, run_words, LANES), np.uint32)
     weights[:] = rng.integers(0, 2**32, weights.shape, dtype=np.uint32)
-    weights[:, :2] = 0x81818181  # -127
-    dots = aligned((P, D, LANES), np.int32)
-    function(
-        image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run_words, weights.ctypes.data,
-        dots.ctypes.data,
-    )  # fmt: skip
-    w = weights.view(np.int8).reshape(taps, run_words, D, LANES, 4).astype(np.int64)
-    a = image.view(np.uint8).reshape(64, D, 4).astype(np.int64)
-    for p in range(P):
-        words = np.stack([a[at[p] + 7 * tap : at[p] + 7 * tap + run_words] for tap in range(taps)])
-        product = np.einsum("tkdlc,tkec->del", w, words)
-        expected = [product[0, 0]] if D == 1 else [product[0, 0], product[1, 0] + product[0, 1]]
-        assert (dots[p] == expected).all()
+    weights[:, :, :2] = 0x81818181 if made.digit_bits == 8 else 0xC001C001  # -127, -(2**14 - 1)
+    if made.digit_bits == 16:
+        image &= 0x3FFF3FFF
+        weights[:, :, 2:] &= 0x3FFF3FFF
+    start, dots = aligned((most_blocks, LANES), np.int32), aligned((most_blocks, P, LANES), np.float32)
+    start[:] = rng.integers(-1000, 1000, start.shape) if made.digit_bits == 8 else 0
+    kinds = (np.int8, np.uint8) if made.digit_bits == 8 else (np.int16, np.int16)
+    w = weights.view(kinds[0]).reshape(most_blocks, taps, run_words, LANES, made.channels).astype(np.int64)
+    a = image.view(kinds[1]).reshape(64, made.channels).astype(np.int64)
+    windows = np.stack([[a[p : p + run_words], a[p + 7 : p + 7 + run_words]] for p in at])
+    products = np.einsum("btklc,ptkc->tkbpl", w, windows)
+    if made.spans:
+        expected = np.zeros((most_blocks, P, LANES), np.float32)
+        for tap, first in product(range(taps), range(0, run_words, span)):
+            expected += products[tap, first : first + span].sum(0).astype(np.float32)
+    else:
+        expected = (products.sum((0, 1)) + start[:, None]).astype(np.float32)
+    for blocks, pixels in product(range(1, most_blocks + 1), range(1, P + 1)):
+        dots[:] = np.nan
+        function(
+            pixels, blocks, image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run_words, span,
+            weights.ctypes.data, weights[0].nbytes, start.ctypes.data, dots.ctypes.data,
+        )  # fmt: skip
+        assert (dots[:blocks, :pixels] == expected[:blocks, :pixels]).all()
 
 
-@pytest.mark.parametrize("D", [1, 2])
-def test_gather_stores_the_digits_of_each_level_and_their_sums(D):
-    rng = np.random.default_rng(D)
-    channels, group, height, width, E = 6, 2, 5, 2 * GATHER_RUN // 5 + 3, 3
-    C, CW, Hp, Wp = channels * group, 2, height + 1, width + 2
+@pytest.mark.parametrize("code_format", FORMATS)
+@pytest.mark.parametrize("channels", [3, 6, 33, 72])
+def test_gather_stores_the_digits_of_each_level_and_their_sums(code_format, channels):
+    rng = np.random.default_rng(channels)
+    made = FORMATS[code_format]
+    D, shared = made.D, made.channels
+    group, height, width, E = 2, 5, 2 * GATHER_RUN // 5 + 3, 3
+    C, CW, Hp, Wp = channels * group, -(-channels // shared), height + 1, width + 2
     X = rng.standard_normal((1, C, height, width)).astype(np.float32)
     v = np.sort(rng.standard_normal((C, E)).astype(np.float32), axis=1)
     X[0, :, 0, :E] = v
     X[0, 0, 0, 0] = np.nan
     sign = rng.choice(np.array([-1, 1], np.int8), C)
-    level_codes = rng.integers(0, 256, (E + 1, 2), dtype=np.uint32)
-    codes, coding = level_codes[:, 0] | level_codes[:, 1] << 16, np.array([1, 1, 0, 0, 128.0])
-    expected = np.zeros((group, Hp, Wp, CW * 4, D), np.uint8)
-    found = level_codes[activation_levels(X, v, sign)[0]].reshape(group, channels, height, width, 2)
-    expected[:, 1:, 1:-1, :channels] = found.transpose(0, 2, 3, 1, 4)[..., :D]
-    expected = expected.reshape(group, Hp, Wp, CW, 4, D).transpose(0, 1, 2, 3, 5, 4)
-    sums = np.zeros((group, Hp, Wp, 2), np.int64)
-    sums[:, 1:, 1:-1] = found.sum(1, dtype=np.int64) - channels * np.array([128, LOW_ZERO])
+    coding = np.array([1, 1, 0, 128.0 if made.digit_bits == 8 else 0, 0, 0])
+    kind = np.uint8 if made.digit_bits == 8 else np.int16
+    digits = rng.integers(0, 256, (E + 1, 2)) if kind == np.uint8 else rng.integers(-(2**14), 2**14, (E + 1, 2))
+    codes = (digits[:, 0] & 0xFFFF).astype(np.uint32)
+    if made.digit_bits == 8:
+        codes |= digits[:, 1].astype(np.uint32) << 16
+    expected = np.zeros((group, Hp, Wp, CW * shared, D), kind)
+    found = digits[activation_levels(X, v, sign)[0]].reshape(group, channels, height, width, 2)[..., :D]
+    expected[:, 1:, 1:-1, :channels] = found.transpose(0, 2, 3, 1, 4)
+    expected = expected.reshape(group, Hp, Wp, CW, shared, D).transpose(0, 1, 2, 3, 5, 4)
+    sums = np.zeros((group, Hp, Wp, D), np.int64)
+    sums[:, 1:, 1:-1] = found.sum(1, dtype=np.int64) - channels * np.array([coding[3], LOW_ZERO])[:D].astype(np.int64)
     for level in cpu_levels():
-        words, found_sums = np.zeros((group, Hp, Wp, CW, D), np.uint32), np.zeros((group, Hp, Wp, 2), np.int32)
+        words, found_sums = np.zeros((group, Hp, Wp, CW, D), np.uint32), np.zeros((group, Hp, Wp, D), np.int32)
         runs = -(-height * width // GATHER_RUN)
         arguments = block(
             x=X, words=words, sums=found_sums, v=v, sign=sign, coding=coding, level_codes=codes, B=1, C=C, H=height,
-            W=width, G=group, CG=channels, CW=CW, PT=1, PL=1, Hp=Hp, Wp=Wp, E=E, D=D, v_rows=C, sign_rows=C,
-            gather_runs=runs,
+            W=width, G=group, CG=channels, CW=CW, PT=1, PL=1, Hp=Hp, Wp=Wp, E=E, D=D, digit_bits=made.digit_bits,
+            v_rows=C, sign_rows=C, gather_runs=runs,
         )  # fmt: skip
         for task in range(group * runs):
             kernel(level, "gather_codes")[0](arguments.ctypes.data, task)
-        assert (words.view(np.uint8).reshape(expected.shape) == expected).all()
+        assert (words.view(kind).reshape(expected.shape) == expected).all()
         assert (found_sums == sums).all()
+
+
+def test_the_sums_of_spans_are_bounded_by_the_weights_that_there_are():
+    """All weights the same level, so a span of n words sums to at most 2 n w a, and does so."""
+    for words in (3, 40):
+        case = pa_case(8, 8, 3, channels=2 * words, out=3, kernel=(1, 1), pads=(0, 0, 0, 0))
+        coding, _ = coding_of(case.inputs["alpha"], case.inputs["beta"])
+        top = int(np.argmax(case.inputs["alpha"][0]))
+        w = round(float(case.inputs["alpha"][0, top]) / coding[CODING_HEAD])
+        codes = np.full((3, 2 * words), top, np.uint8)
+        sums = np.zeros((1, SPANS), np.int64)
+        prepared = prepare(case, codes, coding, sums)
+        assert (prepared == np.int16(w)).all()
+        spans = [min(MIN_SPAN << k, words) for k in range(SPANS)]
+        assert (sums[0] == [2 * n * w * coding[5] for n in spans]).all()
+        assert sums[0, 0] <= 2**31 - 1
+
+
+def prepare(case, codes, coding, sums):
+    """Weights of 1x1 windows that prepare_codes makes of word codes, as (O, C) int16."""
+    O, C = codes.shape
+    CW = -(-C // 2)
+    words = aligned((1, CW, LANES), np.uint32)
+    lanes = {name: aligned((1, 1, LANES), kind) for name, kind in
+             (("phi", np.float32), ("start", np.int32), ("base", np.float32), ("correction", np.float32))}  # fmt: skip
+    alpha, inputs = case.inputs["alpha"][:1], case.inputs
+    arguments = block(
+        M=alpha.shape[1] - 1, D=1, digit_bits=16, CG=C, CW=CW, KH=1, KW=1, G=1, OG=O, OB=1, O=O, R=4, taps=1, run=CW,
+        code_bytes=-(-codes.size // 8), codes=pack_codes(codes, 4), weight_codes=alpha.shape[1], alpha_rows=1,
+        weight_masks=np.array(case.attributes["weight_masks"], np.uint8), alpha=alpha, scale=inputs["scale"],
+        bias=inputs["bias"], coding=coding, weight_words=words, span_sums=sums, **lanes,
+    )  # fmt: skip
+    kernel(cpu_levels()[0], "prepare_codes")[0](arguments.ctypes.data, 0)
+    return words.view(np.int16).reshape(CW, LANES, 2).transpose(1, 0, 2).reshape(LANES, 2 * CW)[:O, :C]
 
 
 @pytest.mark.parametrize("choice", ["codes", "codes-fast"])

@@ -12,6 +12,7 @@ import pytest
 import paconv
 from paconv.errors import PaconvError, UsageError
 from paconv.kernels.arguments import MAX_CODE_WINDOW
+from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import LEVELS
 from paconv.kernels.rates import Rates, rates_of
 from paconv.kernels.registry import CHOICES, KERNELS, plane_pairs
@@ -25,8 +26,13 @@ SHOW = """
 import sys
 from paconv.runtime.inspection import node_kernels
 for node in node_kernels(sys.argv[1]):
-    print(node.kernel, node.digits, node.reason)
+    print(node.kernel, node.format, node.reason)
 """
+
+
+def products():
+    """How this process's CPU level multiplies the formats of level codes that it has."""
+    return next(level for level in LEVELS if level.name == active_level()).products
 
 
 def chosen(case, kernel=None):
@@ -45,8 +51,10 @@ def chosen_elsewhere(folder, case, **environment) -> str:
 def rates_file(folder, planes: float, codes: float):
     """A complete file of rates for this machine in the cache folder `folder`."""
     script = "import sys; from paconv.runtime.rates import store_rates; from paconv.kernels.rates import Rates;"
-    script += "from paconv.kernels.registry import plane_pairs;"
-    script += f"print(store_rates(Rates({{p: {planes} for p in plane_pairs()}}, {{1: {codes}, 2: {codes}}})))"
+    script += "from paconv.kernels.registry import plane_pairs; from paconv.kernels.rates import rates_of;"
+    script += "from paconv.kernels.levels import LEVELS; from paconv.runtime.library import active_level;"
+    script += "L = {level.name: level for level in LEVELS};"
+    script += f"print(store_rates(Rates({{p: {planes} for p in plane_pairs()}}, rates_of(L[active_level()]).codes | {{2: {codes}}})))"
     environment = os.environ | {"PACONV_CACHE": str(folder)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -56,11 +64,11 @@ def rates_file(folder, planes: float, codes: float):
 def test_a_forced_kernel_is_taken(kernel):
     node = chosen(pa_case(4, 5, 0), kernel)
     assert (node.node, node.kernel, node.reason) == ("the_conv", kernel, "forced")
-    assert node.digits == {"planes": 0, "codes": 2, "codes-fast": 1}[kernel]
+    assert node.format == {"planes": "planes", "codes": "word", "codes-fast": "byte"}[kernel]
 
 
 def test_the_kernel_with_the_better_rate_is_chosen(tmp_path):
-    for planes, codes, expected in ((1, 2, "planes 0"), (2, 1, "codes 2")):
+    for planes, codes, expected in ((1, 2, "planes planes"), (2, 1, "codes word")):
         rates_file(tmp_path, planes, codes)
         found = chosen_elsewhere(tmp_path, pa_case(4, 5, 0, channels=32), PACONV_CACHE=str(tmp_path))
         assert found == f"{expected} faster by the rates"
@@ -72,7 +80,7 @@ def test_rates_that_are_not_complete_are_not_used(tmp_path):
     path = rates_file(tmp_path, 9, 1)
     assert chosen_elsewhere(tmp_path, case, PACONV_CACHE=str(tmp_path)).startswith("codes")
     text = open(path).read()
-    for broken in (text[: len(text) // 2], text.replace("planes 1 1 9", "planes 1 1 -9"), text + "codes 1 1 1\n", ""):
+    for broken in (text[: len(text) // 2], text.replace("planes 1 1 9", "planes 1 1 -9"), text + "codes 2 0 1\n", ""):
         with open(path, "w") as file:
             file.write(broken)
         assert chosen_elsewhere(tmp_path, case, PACONV_CACHE=str(tmp_path)) == own
@@ -104,7 +112,7 @@ def test_an_unknown_kernel_is_refused_with_those_there_are(monkeypatch):
 def test_where_codes_cannot_be_exact_or_their_sums_could_overflow_planes_run():
     case = make_case(np.random.default_rng(0), M=8, N=4, weight_coding="binary", level_coding="binary", channels=32)
     node = chosen(case, "codes")
-    assert (node.kernel, node.reason) == ("planes", "two-byte codes are not exact enough for these levels")
+    assert (node.kernel, node.reason) == ("planes", "codes are not exact enough for these levels")
     wide = pa_case(1, 1, 0, channels=MAX_CODE_WINDOW + 1, out=1, kernel=(1, 1), pads=(0, 0, 0, 0), size=(1, 1))
     assert chosen(wide, "codes-fast").reason == "the window is too large for codes"
     assert chosen(wide, "codes-fast").kernel == "planes"
@@ -113,7 +121,8 @@ def test_where_codes_cannot_be_exact_or_their_sums_could_overflow_planes_run():
 def test_the_library_ships_a_rate_for_every_variant_of_every_level():
     for level in LEVELS:
         rates = rates_of(level)
-        assert set(rates.planes) == set(plane_pairs()) and set(rates.codes) == {1, 2}
+        assert set(rates.planes) == set(plane_pairs())
+        assert set(rates.codes) == {FORMATS[name].number for name in level.products}
         assert min(*rates.planes.values(), *rates.codes.values()) > 0
 
 
@@ -121,9 +130,11 @@ def test_measured_rates_are_positive_and_complete():
     told = []
     rates = measure_rates(active_level(), 1e-5, lambda done, total: told.append((done, total)))
     assert isinstance(rates, Rates)
-    assert set(rates.planes) == set(KERNELS["accumulate"].variants) and set(rates.codes) == {1, 2}
+    assert set(rates.planes) == set(KERNELS["accumulate"].variants)
+    assert set(rates.codes) == {FORMATS[name].number for name in products()}
     assert min(*rates.planes.values(), *rates.codes.values()) > 0
-    assert told == [(k, 66) for k in range(66)]
+    total = 64 + len(products())
+    assert told == [(k, total) for k in range(total)]
 
 
 def test_inspect_prints_what_the_library_says(tmp_path):
