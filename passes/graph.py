@@ -159,7 +159,8 @@ class ModelGraph:
         known = {v.name for v in listed} | {v.name for v in self._original.graph.output}
         ops = {op.name for op in LIBRARY_OPS}
         for tensor in (t for n in self.nodes if n.domain == DOMAIN and n.op in ops for t in n.outputs):
-            if not tensor.is_empty() and tensor.name not in known and None not in (tensor.dtype, tensor.shape):
+            unlisted = not tensor.is_empty() and tensor.name not in known
+            if unlisted and tensor.dtype is not None and tensor.shape is not None:
                 listed.append(OnnxExporter.export_value_info_proto(tensor, do_type_check=True))
         return listed
 

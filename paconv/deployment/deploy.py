@@ -2,7 +2,7 @@
 
     FOLDER/NAME/1/model.onnx     the model, with its external data if it had any
     FOLDER/NAME/config.pbtxt     shapes, batching, instances, and where the library is
-    FOLDER/NAME/libpaconv.so     the custom-op library, if the model has a PABitConv
+    FOLDER/NAME/libpaconv.so     the custom-op library, if the model has ops of it
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MODEL, _CONFIG, _LIBRARY = "1/model.onnx", "config.pbtxt", "libpaconv.so"
 @dataclass(frozen=True)
 class Deployment:
     """What was written: the model's folder in the repository, its name, the batch size its configuration allows, and
-    the processor its library is for (None: the model has no PABitConv and needs no library).
+    the processor its library is for (None: the model has none of its ops and needs no library).
     """
 
     folder: Path
@@ -103,6 +103,6 @@ def _checked_name(name: str) -> str:
 def _library_to_ship(library: str | os.PathLike | None) -> Path:
     if library is not None:
         return Path(library)
-    from paconv.runtime.library import library_path  # a model without PABitConv can do without
+    from paconv.runtime.library import library_path  # a model without its ops can do without
 
     return Path(library_path())

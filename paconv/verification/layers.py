@@ -170,10 +170,17 @@ class _Decisions:
     a: Bounded
     distance: np.ndarray
 
+    def within(self, part: float) -> np.ndarray:
+        """Where the endpoint is no further than this part of the bound. A value without rounding has no such excuse,
+        also where it lies exactly on the endpoint.
+        """
+        bound = np.asarray(self.a.error) * part
+        return (self.distance <= bound) & (bound > 0)
+
     @property
     def wrong(self) -> str | None:
         """Where the levels aren't those of the exact value; 2**-29 u is the rounding error of float64."""
-        differs = (self.levels != self.exact) & ~(self.distance <= np.asarray(self.a.error) * 2.0**-29)
+        differs = (self.levels != self.exact) & ~self.within(2.0**-29)
         if not differs.any():
             return None
         at = _first(differs)
@@ -220,7 +227,7 @@ def _check_decisions(layer, levels, reference, values, result: LayerResult) -> s
     if found.wrong:
         return f"decisions: {found.wrong}"
     flipped = table[levels] != A
-    unexplained = flipped & ~(found.distance <= found.a.error)
+    unexplained = flipped & ~found.within(1.0)
     result.decisions, result.flips = levels.size, int(flipped.sum())
     if unexplained.any():
         at = _first(unexplained)

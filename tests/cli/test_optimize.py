@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from paconv.cli.optimize import optimize
 from paconv.errors import UsageError, VerifyError
 from paconv.pipeline import optimize as run_passes
-from tests.passes.graphs import model, ops, pa_constants
+from tests.passes.graphs import model, ops, pa_constants, pa_conv
 
 BODY = (
     'q = paconv.PAActivation(x, v, levels) W_bar = paconv.PAWeight(W, u, alpha) ["layer1.0.conv1"] c = Conv(q, W_bar)'
@@ -60,6 +60,25 @@ def test_long_names_are_not_cut_off_in_a_pipe(tmp_path):
 def test_quiet_prints_only_the_summary(tmp_path):
     result = invoke(save(tmp_path / "m.onnx"), "-o", tmp_path / "pa.onnx", "-q")
     assert result.output == f"{tmp_path / 'pa.onnx'}: 2 convolutions: 1 PABitConv, 0 weights-only, 1 real\n"
+
+
+def test_canonical_leaves_linked_convolutions_apart_and_undoes_the_linking(tmp_path):
+    body = pa_conv("c1", "x", "a", "group = 1") + "r = Relu (a)" + pa_conv("c2", "r", "y", "group = 1")
+    reference, fused, plain = save(tmp_path / "m.onnx", body), tmp_path / "pa.onnx", tmp_path / "plain.onnx"
+    linked = invoke(reference, "-o", fused)
+    assert "2 PABitConv (2 linked)" in linked.output and ops(onnx.load(fused)).count("PALevelConv") == 2
+    lines = {line.split()[0]: line.split()[1:5] for line in linked.output.splitlines() if line}
+    assert lines["c1"] == ["yes", "bit-conv", "converted", "yes"]
+    assert "2 convolutions: 2 PABitConv, 0 weights-only" in invoke(reference, "-o", plain, "--canonical").output
+    assert ops(onnx.load(plain)) == ["PABitConv", "PABitConv"]
+    assert "2 PABitConv, 0" in invoke(fused, "-o", fused, "--canonical").output
+    assert ops(onnx.load(fused)) == ["PABitConv", "PABitConv"]
+
+
+def test_verify_covers_what_is_fused(tmp_path):
+    reference = save(tmp_path / "m.onnx", pa_conv("c1", "x", "a", "group = 1") + pa_conv("c2", "a", "y", "group = 1"), size="5,6")
+    result = invoke(reference, "-o", tmp_path / "pa.onnx", "--verify")
+    assert result.exit_code == 0 and "tensors between fused nodes, 2 of levels" in result.output
 
 
 def test_a_second_run_says_that_there_is_nothing_to_do_and_succeeds(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 import paconv
 from paconv.errors import ModelError, UsageError
 from tests.deployment.triton_schema import parse_config, schema
-from tests.passes.graphs import model, pa_constants
+from tests.passes.graphs import model, ops, pa_constants, pa_conv
 
 BODY = "q = paconv.PAActivation(x, v, levels) W_bar = paconv.PAWeight(W, u, alpha) y = Conv(q, W_bar)"
 
@@ -34,6 +34,19 @@ def pa(tmp_path):
     path = tmp_path / "pa.onnx"
     paconv.optimize(model(f"g (float[b,4,h,w] x) => (float[b,4,oh,ow] y) {{ {BODY} }}", **constants), path)
     return path
+
+
+def test_a_model_of_linked_convolutions_alone_gets_the_library(tmp_path):
+    constants = pa_constants(np.random.default_rng(0), 4, 4, 3, 3)
+    body = pa_conv("c1", "x", "a") + pa_conv("c2", "a", "y")
+    linked = model(f"g (float[b,4,h,w] x) => (float[b,4,h,w] y) {{ {body} }}", **constants)
+    fused = paconv.optimize(linked, tmp_path / "pa.onnx").model
+    assert "PABitConv" not in ops(fused)
+    repository = tmp_path / "repository"
+    deployed = paconv.deploy(tmp_path / "pa.onnx", repository, served_at=str(repository))
+    assert deployed.machine is not None and (deployed.folder / "libpaconv.so").exists()
+    session, _ = backend_session(deployed.folder)
+    assert session.run(None, {"x": np.zeros((1, 4, 5, 5), np.float32)})[0].shape == (1, 4, 5, 5)
 
 
 @pytest.fixture

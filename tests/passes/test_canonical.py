@@ -41,7 +41,8 @@ def signature(graph_model):
         if node.op_type == "PABitConv":
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             constants = [initializer(graph_model, name) for name in node.input[1:]]
-            found.append((node.name, node.input[0], node.output[0], attributes, [c.tolist() for c in constants]))
+            values = [(c.dtype.str, c.shape, c.tobytes()) for c in constants]
+            found.append((node.name, node.input[0], node.output[0], attributes, values))
     return sorted(found, key=lambda each: each[0])
 
 

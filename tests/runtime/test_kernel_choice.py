@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import onnxruntime as ort
 import pytest
+from click.testing import CliRunner
 
 import paconv
+from paconv.cli.main import cli
 from paconv.errors import PaconvError, UsageError
 from paconv.kernels.arguments import MAX_CODE_WINDOW
 from paconv.kernels.formats import FORMATS
@@ -21,6 +23,7 @@ from paconv.runtime.library import active_level
 from paconv.runtime.measure_rates import measure_rates
 from tests.bit_conv_cases import make_case, model_of
 from tests.kernels.test_codes import pa_case
+from tests.passes.graphs import model, ops, pa_constants, pa_conv
 
 SHOW = """
 import sys
@@ -157,3 +160,13 @@ def test_inspect_prints_what_the_library_says(tmp_path):
     for bad in ("bad.onnx", "missing.onnx"):
         done = inspect(tmp_path / bad)
         assert done.returncode == 1 and done.stderr.startswith("paconv: error:") and done.stderr.count("\n") == 1
+
+
+def test_inspect_takes_a_model_of_linked_convolutions_alone(tmp_path):
+    body = pa_conv("c1", "x", "a") + pa_conv("c2", "a", "y")
+    constants = pa_constants(np.random.default_rng(0), 4, 4, 3, 3)
+    linked = model(f"g (float[b,4,h,w] x) => (float[b,4,h,w] y) {{ {body} }}", **constants)
+    fused = paconv.optimize(linked, tmp_path / "pa.onnx").model
+    assert "PABitConv" not in ops(fused)
+    done = CliRunner().invoke(cli, ["inspect", str(tmp_path / "pa.onnx"), "--format", "json"])
+    assert done.exit_code == 0 and json.loads(done.stdout)["level"] == active_level()

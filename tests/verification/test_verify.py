@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import paconv
 from paconv.cli.main import cli
 from paconv.errors import UsageError, VerifyError
-from tests.passes.graphs import batch_norm, model
+from tests.passes.graphs import batch_norm, model, pa_constants, pa_conv
 
 PARAMETERS = ["X", "W", "alpha", "v", "sign", "beta", "scale", "bias"]
 RNG = np.random.default_rng(0)
@@ -136,6 +136,19 @@ def next_float(array):
 def test_an_endpoint_moved_to_the_next_float_is_found_whatever_the_inputs():
     found = paconv.verify(REFERENCE, damaged("conv1", "v", next_float), {"x": np.zeros((1, C, 9, 9), np.float32)})
     assert found.first_difference.startswith("layer 'conv1': decisions beside the endpoints: 1 of")
+
+
+def test_an_endpoint_moved_in_front_of_a_value_exactly_on_it_is_found_without_a_batch_norm():
+    body = pa_conv("c1", "x", "y")
+    reference = model(f"g (float[b,4,5,6] x) => (float[b,4,5,6] y) {{ {body} }}", **pa_constants(RNG, 4, 4, 3, 3))
+    optimized = paconv.optimize(reference).model
+    name = next(n for n in optimized.graph.node if n.name == "c1").input[3]
+    stored = next(i for i in optimized.graph.initializer if i.name == name)
+    v = onnx.numpy_helper.to_array(stored).copy()
+    v[0, 1] = np.nextafter(v[0, 1], np.float32(np.inf))
+    stored.CopyFrom(onnx.numpy_helper.from_array(v, name))
+    found = paconv.verify(reference, optimized, {"x": np.zeros((1, 4, 5, 6), np.float32)})
+    assert found.first_difference.startswith("layer 'c1': decisions beside the endpoints: ")
 
 
 def test_flips_by_the_references_own_rounding_are_counted_and_do_not_fail():
