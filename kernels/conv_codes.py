@@ -3,12 +3,12 @@
     Y[o] = base_o + sum_d phi[o, d] * dots[d] + sum_d correction[o, d] * S_d
 
 S_d are the window's sums of the activations' digits. They cost a few additions a pixel, shared by all output channels,
-and put right the mean of what the dot products leave out: the mean error of the window's weights and, for two digits, the
-mean of the products of low digits. What remains is the spread around those means, which the window averages out.
+and put right the mean of what the dot products leave out: the mean error of the window's weights and, for two digits,
+the mean of the products of low digits. What remains is the spread around those means, which the window averages out.
 
-Dot products are exact integers, over the whole window for digits of 8 bits (MAX_CODE_WINDOW), over spans of it for those
-of 16 bits, which are added up in float32, in order. Spans are the node's own, whatever the tile, and the rest is exact
-integers and float arithmetic in a fixed order: the same bits for any tile, thread count and CPU level.
+Dot products are exact integers, over the whole window for digits of 8 bits (MAX_CODE_WINDOW), over spans of it for
+those of 16 bits, which are added up in float32, in order. Spans are the node's own, whatever the tile, and the rest is
+exact integers and float arithmetic in a fixed order: the same bits for any tile, thread count and CPU level.
 
 Tasks are those of kernels/conv.py, but the pixels are divided evenly among the chunks.
 """
@@ -129,9 +129,9 @@ def _vector(builder, address, offset: int = 0):
 
 @intrinsic
 def _finish(typingctx, out, count, dots, window, base, phi, correction, D):
-    """out[p] = base + phi[0]*dots[p, 0] (+ phi[1]*dots[p, 1]) + correction[0]*window[p, 0] (+ correction[1]*window[p, 1]),
-    each product rounded, added from the left. out (count, LANES); dots (count, D, LANES); window (count, 2); base (LANES,);
-    phi, correction (D, LANES); float32, all but window 64-byte aligned.
+    """out[p] = base + phi[0]*dots[p, 0] (+ phi[1]*dots[p, 1]) + correction[0]*window[p, 0] (+ correction[1]*window[p,
+    1]), each product rounded, added from the left. out (count, LANES); dots (count, D, LANES); window (count, 2); base
+    (LANES,); phi, correction (D, LANES); float32, all but window 64-byte aligned.
     """
 
     def codegen(context, builder, signature, args):

@@ -73,7 +73,9 @@ def weighted_counts(typingctx, out, base, counts, phi, pairs):
 
 @intrinsic
 def store_transposed(typingctx, out, y, stride):
-    """y[lane * stride + p] = out[p, lane] for LANES pixels: out (LANES, LANES) float32, 64-byte aligned; stride: bytes."""
+    """y[lane * stride + p] = out[p, lane] for LANES pixels: out (LANES, LANES) float32, 64-byte aligned; stride:
+    bytes.
+    """
 
     def codegen(context, builder, signature, args):
         out, y, stride = args
@@ -88,7 +90,9 @@ def store_transposed(typingctx, out, y, stride):
 
 @intrinsic
 def transpose(typingctx, rows, stride, out):
-    """out[k, p] = rows[p, k], words of 32 bits: LANES rows `stride` bytes apart, 64-byte aligned; out (LANES, LANES)."""
+    """out[k, p] = rows[p, k], words of 32 bits: LANES rows `stride` bytes apart, 64-byte aligned; out (LANES,
+    LANES).
+    """
 
     def codegen(context, builder, signature, args):
         rows, stride, out = args

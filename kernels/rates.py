@@ -1,8 +1,8 @@
 """How long the accumulate functions take, by which a node's kernel is chosen.
 
 A rate is nanoseconds for one vector of LANES output channels, one pixel and 32 input channels of one window position:
-one word of bit planes, or eight or sixteen words of level codes. A file of rates that were measured on the machine itself
-(`paconv inspect --measure`, paconv/runtime/rates.py) goes before those that the library ships.
+one word of bit planes, or eight or sixteen words of level codes. A file of rates that were measured on the machine
+itself (`paconv inspect --measure`, paconv/runtime/rates.py) goes before those that the library ships.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _SHIPPED = {
     "x86-64-v3": (2.1, {"byte": 6.0, "word": 5.2}),
     "x86-64-v4": (2.03, {"byte": 3.0, "word": 2.5}),
     "x86-64-v4-vpopcntdq": (0.41, {"byte": 1.05, "word": 2.1}),
+    "x86-64-v4-amx": (0.5, {"byte": 0.5, "word": 3.2, "two-bytes": 1.3}),
 }
 """Level -> nanoseconds of one plane pair (the time is proportional to M*N within 10 %), and of codes. Measured at all
 levels on one AMD EPYC of the Zen 4 family; only the ratios matter."""

@@ -164,8 +164,8 @@ def test_dot_products_are_exact_for_every_size_of_a_tile(level, code_format):
     for blocks, pixels in product(range(1, most_blocks + 1), range(1, P + 1)):
         dots[:] = np.nan
         function(
-            pixels, blocks, image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run_words, span,
-            weights.ctypes.data, weights[0].nbytes, start.ctypes.data, dots.ctypes.data,
+            pixels, blocks, image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run_words,
+            span, weights.ctypes.data, weights[0].nbytes, start.ctypes.data, dots.ctypes.data,
         )  # fmt: skip
         assert (dots[:blocks, :pixels] == expected[:blocks, :pixels]).all()
 
