@@ -25,7 +25,6 @@ from paconv.kernels.accumulate_codes import call_accumulate_codes
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
 from paconv.kernels.finish import store_transposed
 from paconv.kernels.memory import pointer, stack_buffer
-from paconv.kernels.tasks import window_offsets
 from paconv.kernels.tiling import MAX_CODE_BLOCKS, MAX_CODE_PIXELS
 
 __all__ = ["conv_codes"]
@@ -51,21 +50,33 @@ def _task_range(a, task):
 
 
 @_inline
-def _window_sums(a, image, window, first_pixel, count):
-    """window[p] = (S_0, S_1) of pixel first_pixel + p; S_1 is 0 for one digit."""
-    D, positions = a[F.D], a[F.Hp] * a[F.Wp]
-    sums = carray(pointer(a[F.sums] + image * positions * D * 4), (positions, D), np.int32)
+def _windows(a, image, word_bytes, offsets, window, first_pixel, count):
+    """Where the windows of pixels first_pixel + p begin, and what their activations add up to.
+
+    offsets[p]: bytes from the image's first word, the last one repeated to fill a tile; window[p] = (S_0, S_1), S_1
+    being 0 for one digit.
+    """
+    D, KH, KW, DH, DW, Wp = a[F.D], a[F.KH], a[F.KW], a[F.DH], a[F.DW], a[F.Wp]
+    positions = a[F.Hp] * Wp
+    sums = carray(pointer(a[F.sums] + image * positions * D * 4), (positions * D,), np.int32)
+    row, column = first_pixel // a[F.OW], first_pixel % a[F.OW]
     for p in range(count):
-        pixel = first_pixel + p
-        start = pixel // a[F.OW] * a[F.SH] * a[F.Wp] + pixel % a[F.OW] * a[F.SW]
+        start = row * a[F.SH] * Wp + column * a[F.SW]
+        offsets[p] = start * word_bytes
         first, second = np.int64(0), np.int64(0)
-        for kh in range(a[F.KH]):
-            for kw in range(a[F.KW]):
-                at = start + kh * a[F.DH] * a[F.Wp] + kw * a[F.DW]
-                first += sums[at, 0]
-                if D == 2:
-                    second += sums[at, 1]
+        for kh in range(KH):
+            at = (start + kh * DH * Wp) * D
+            for kw in range(KW):
+                first += sums[at + kw * DW * D]
+            if D == 2:
+                for kw in range(KW):
+                    second += sums[at + kw * DW * D + 1]
         window[p, 0], window[p, 1] = np.float32(first), np.float32(second)
+        column += 1
+        if column == a[F.OW]:
+            row, column = row + 1, np.int64(0)
+    for p in range(count, count + MAX_CODE_PIXELS - 1):
+        offsets[p] = offsets[count - 1]
 
 
 def conv_codes(arguments, task):
@@ -83,8 +94,7 @@ def conv_codes(arguments, task):
     offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
     out = carray(pointer(out_at), (MAX_CODE_BLOCKS, PIXEL_CHUNK, LANES), np.float32)
     window = carray(pointer(window_at), (PIXEL_CHUNK, 2), np.float32)
-    window_offsets(offsets, a, first_pixel, count, MAX_CODE_PIXELS, word_bytes)
-    _window_sums(a, image, window, first_pixel, count)
+    _windows(a, image, word_bytes, offsets, window, first_pixel, count)
     tiles = (count + P - 1) // P
     b = first_block
     while b < last_block:
