@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
@@ -32,10 +31,10 @@ def make_accumulate_codes(product: int, tile: CodeTile):
     """The function accumulate(pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
     start, dots) for codes of one digit, multiplied by PRODUCTS[product].
 
-    1 <= pixels <= tile.pixels and 1 <= blocks <= tile.blocks: how much of a tile is wanted; pixel_offsets (tile.pixels,)
-    int64 bytes, all of which must be readable places; image, tap_offsets, taps, run as in make_accumulate; weights:
-    (taps*run, LANES) uint32 of the first lane block, those of the next `block_bytes` further; start: (blocks, LANES)
-    int32; dots: (tile.blocks, tile.pixels, LANES) float32, written. Vectors are 64-byte aligned.
+    1 <= pixels <= tile.pixels and 1 <= blocks <= tile.blocks: how much of a tile is wanted; pixel_offsets
+    (tile.pixels,) int64 bytes, all of which must be readable places; image, tap_offsets, taps, run as in
+    make_accumulate; weights: (taps*run, LANES) uint32 of the first lane block, those of the next `block_bytes` further;
+    start: (blocks, LANES) int32; dots: (tile.blocks, tile.pixels, LANES) float32, written. Vectors are 64-byte aligned.
     """
     most_pixels, most_blocks = tile.pixels, tile.blocks
 
@@ -43,8 +42,8 @@ def make_accumulate_codes(product: int, tile: CodeTile):
         pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots
     ):  # fmt: skip
         _emit(
-            product, most_pixels, most_blocks, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights,
-            block_bytes, start, dots,
+            product, most_pixels, most_blocks, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span,
+            weights, block_bytes, start, dots,
         )  # fmt: skip
 
     return accumulate
@@ -52,7 +51,20 @@ def make_accumulate_codes(product: int, tile: CodeTile):
 
 @intrinsic
 def call_accumulate_codes(
-    typingctx, address, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots
+    typingctx,
+    address,
+    pixels,
+    blocks,
+    image,
+    pixel_offsets,
+    tap_offsets,
+    taps,
+    run,
+    span,
+    weights,
+    block_bytes,
+    start,
+    dots,
 ):
     """Call the accumulate function at `address`; all arguments int64."""
 
@@ -66,8 +78,8 @@ def call_accumulate_codes(
 
 @intrinsic(prefer_literal=True)
 def _emit(
-    typingctx, product, most_pixels, most_blocks, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights,
-    block_bytes, start, dots,
+    typingctx, product, most_pixels, most_blocks, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span,
+    weights, block_bytes, start, dots,
 ):  # fmt: skip
     """Emit a microkernel for each size of a tile, and the choice among them; the first three are constants."""
     constants = product, most_pixels, most_blocks
@@ -100,8 +112,8 @@ def _emit(
 
 
 def _emit_tile(
-    builder, blocks, pixels, row, multiply, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start,
-    dots,
+    builder, blocks, pixels, row, multiply, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
+    start, dots,
 ):  # fmt: skip
     """Loops over taps, spans and words, all sums in phi nodes. row: pixels between the blocks of `dots`."""
     lanes = ir.Constant(_words, [0] * LANES)

@@ -46,8 +46,8 @@ MAX_CODE_BITS = 28
 """Most bits of a product of codes of 16 bits: 14 bits and 14 bits."""
 
 MIN_SPAN = 4
-"""Fewest words of a window that are summed as integers before they are added up as floats, for codes of 16 bits: sums of
-2 * MIN_SPAN such products always fit int32.
+"""Fewest words of a window that are summed as integers before they are added up as floats, for codes of 16 bits: sums
+of 2 * MIN_SPAN such products always fit int32.
 """
 
 SPANS = 12

@@ -10,12 +10,12 @@ digit 0 is w_hi, digit 1 (where D = 2) w_lo. With zero = what stands for activat
     base[o]         = bias
     correction[o, 0] = scale q mean dw,  correction[o, 1] = scale (q r mean dw + p q r^2 mean w_lo)
 
-where dw = w - p (w_hi + r w_lo), and means go over the window. Each is computed in float64 and narrowed once. Lanes past
-the last output channel stay zero. A code without a mask is reported in the error slot.
+where dw = w - p (w_hi + r w_lo), and means go over the window. Each is computed in float64 and narrowed once. Lanes
+past the last output channel stay zero. A code without a mask is reported in the error slot.
 
-For digits of 16 bits, span_sums[g, b, k] is the largest magnitude of a sum of products over a span of MIN_SPAN << k words
-(kernels/accumulate_codes.py), whatever the activations: with codes from -l to u, l, u >= 0, and the span's positive weights
-adding up to P, its negative ones to -Q, sums lie within +-max(P u + Q l, Q u + P l).
+For digits of 16 bits, span_sums[g, b, k] is the largest magnitude of a sum of products over a span of MIN_SPAN << k
+words (kernels/accumulate_codes.py), whatever the activations: with codes from -l to u, l, u >= 0, and the span's
+positive weights adding up to P, its negative ones to -Q, sums lie within +-max(P u + Q l, Q u + P l).
 """
 
 from __future__ import annotations

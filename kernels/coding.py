@@ -3,19 +3,19 @@
     activation level  a = q * (a_hi + r * a_lo) + da,   a_hi, a_lo integers     (one q for the node)
     weight value      w = p * (w_hi + r * w_lo) + dw,   w_hi, w_lo integers     (a p for each row of alpha)
 
-with one digit (D = 1, no a_lo, no w_lo) of 8 or 16 bits, or two of 8 bits. Digits of 8 bits: |w_hi|, |w_lo|, |a_lo| <= 127
-and 0 <= a_hi <= 255 (|a_hi| <= 127 where a level is negative). Digits of 16 bits: |w_hi| < 2^i, |a_hi| < 2^j, i + j as
-small as the error allows, from _FEWEST_BITS to MAX_CODE_BITS: the smaller the codes, the more products an int32 holds.
-0 is 0 exactly. A product is w a = p q (w_hi a_hi + r (w_hi a_lo + w_lo a_hi) + r^2 w_lo a_lo) + small.
+with one digit (D = 1, no a_lo, no w_lo) of 8 or 16 bits, or two of 8 bits. Digits of 8 bits: |w_hi|, |w_lo|, |a_lo| <=
+127 and 0 <= a_hi <= 255 (|a_hi| <= 127 where a level is negative). Digits of 16 bits: |w_hi| < 2^i, |a_hi| < 2^j, i + j
+as small as the error allows, from _FEWEST_BITS to MAX_CODE_BITS: the smaller the codes, the more products an int32
+holds. 0 is 0 exactly. A product is w a = p q (w_hi a_hi + r (w_hi a_lo + w_lo a_hi) + r^2 w_lo a_lo) + small.
 
 p and q are searched: with only a few levels there are scales at which all of them lie close to integers. Candidates
 bring the largest level to multiples of a step between half the largest digit and all of it. For D = 1 the one with the
 smallest square error is taken; for D = 2 that with the smallest largest remainder, which sets r = remainder / 127,
 several times smaller than 1/256. The first of equals is taken, so the coding is deterministic.
 
-`coding` holds q, r, the estimated error, what stands for activation 0 in the high digit, the least and the largest a_hi,
-then p of each row of alpha, all float64. The estimate is of the largest error of an output over the largest output, after
-the mean errors are put right (kernels/conv_codes.py). With levels taken as equally frequent,
+`coding` holds q, r, the estimated error, what stands for activation 0 in the high digit, the least and the largest
+a_hi, then p of each row of alpha, all float64. The estimate is of the largest error of an output over the largest
+output, after the mean errors are put right (kernels/conv_codes.py). With levels taken as equally frequent,
 
     (error / MARGIN)^2 = mean dw^2 / mean w^2 + mean da^2 / mean a^2 + (r^2 rms(w_lo) rms(a_lo) p q / (rms(w) rms(a)))^2
 

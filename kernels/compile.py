@@ -15,8 +15,10 @@ from numba import cfunc, types
 
 from paconv.kernels.accumulate import ACCUMULATE_SIGNATURE
 from paconv.kernels.accumulate_codes import CODES_SIGNATURE
+from paconv.kernels.accumulate_tiles import make_accumulate_tiles
 from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import Level, levels_of
+from paconv.kernels.machine import real_names
 from paconv.kernels.products import PRODUCTS
 from paconv.kernels.registry import KERNELS
 from paconv.kernels.tiling import code_tile
@@ -32,7 +34,8 @@ def host_level() -> Level:
     levels = levels_of("x86_64" if "+sse2" in features else "aarch64")
     if levels[0].architecture == "aarch64":
         return levels[0]
-    return [level for level in levels if features.issuperset(f"+{name}" for name in level.needs)][-1]
+    suited = [level for level in levels if features.issuperset(f"+{name}" for name in level.needs)]
+    return [level for level in suited if "amx-int8" not in level.needs][-1]  # it takes the shim to ask for permission
 
 
 def compile_kernel(name: str, variant: tuple[int, int], level: Level, *, cache: bool = False):
@@ -47,9 +50,12 @@ def compile_kernel(name: str, variant: tuple[int, int], level: Level, *, cache: 
         signature, function = ACCUMULATE_SIGNATURE, function(*variant, level.budget)
     elif name == "accumulate_codes":
         chosen = next(f for f in FORMATS.values() if f.number == variant[0])
-        names = [product.__name__ for product in PRODUCTS]
-        tile = code_tile(level.budget, chosen.spans)
-        signature, function = CODES_SIGNATURE, function(names.index(level.products[chosen.name]), tile)
+        signature, product = CODES_SIGNATURE, level.products[chosen.name]
+        if product == "Tiles":
+            function = make_accumulate_tiles(chosen.D, soft=False)
+        else:
+            names = [known.__name__ for known in PRODUCTS]
+            function = function(names.index(product), code_tile(level.budget, chosen.spans))
     return cfunc(signature, error_model="numpy", boundscheck=False, cache=cache)(function)
 
 
@@ -60,7 +66,7 @@ def native_object(compiled: list[tuple[str, object]], level: Level, triple: str)
     )
     module = llvm.parse_assembly("")
     for symbol, kernel in compiled:
-        part = llvm.parse_assembly(kernel._library.get_llvm_str())
+        part = llvm.parse_assembly(real_names(kernel._library.get_llvm_str()))
         for function in part.functions:
             if not function.is_declaration:
                 named = function.name == kernel._wrapper_name

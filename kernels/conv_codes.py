@@ -3,12 +3,12 @@
     Y[o] = base_o + sum_d phi[o, d] * dots[d] + sum_d correction[o, d] * S_d
 
 S_d are the window's sums of the activations' digits. They cost a few additions a pixel, shared by all output channels,
-and put right the mean of what the dot products leave out: the mean error of the window's weights and, for two digits, the
-mean of the products of low digits. What remains is the spread around those means, which the window averages out.
+and put right the mean of what the dot products leave out: the mean error of the window's weights and, for two digits,
+the mean of the products of low digits. What remains is the spread around those means, which the window averages out.
 
-Dot products are exact integers, over the whole window for digits of 8 bits (MAX_CODE_WINDOW), over spans of it for those
-of 16 bits, which are added up in float32, in order. Spans are the node's own, whatever the tile, and the rest is exact
-integers and float arithmetic in a fixed order: the same bits for any tile, thread count and CPU level.
+Dot products are exact integers, over the whole window for digits of 8 bits (MAX_CODE_WINDOW), over spans of it for
+those of 16 bits, which are added up in float32, in order. Spans are the node's own, whatever the tile, and the rest is
+exact integers and float arithmetic in a fixed order: the same bits for any tile, thread count and CPU level.
 
 Tasks are those of kernels/conv.py, but the pixels are divided evenly among the chunks.
 """
@@ -26,7 +26,6 @@ from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
 from paconv.kernels.compare import store_channel_last
 from paconv.kernels.finish import store_channel_first
 from paconv.kernels.memory import pointer, stack_buffer
-from paconv.kernels.tasks import window_offsets
 from paconv.kernels.tiling import MAX_CODE_BLOCKS, MAX_CODE_PIXELS
 
 __all__ = ["conv_codes"]
@@ -52,21 +51,33 @@ def _task_range(a, task):
 
 
 @_inline
-def _window_sums(a, image, window, first_pixel, count):
-    """window[p] = (S_0, S_1) of pixel first_pixel + p; S_1 is 0 for one digit."""
-    D, positions = a[F.D], a[F.Hp] * a[F.Wp]
-    sums = carray(pointer(a[F.sums] + image * positions * D * 4), (positions, D), np.int32)
+def _windows(a, image, word_bytes, offsets, window, first_pixel, count):
+    """Where the windows of pixels first_pixel + p begin, and what their activations add up to.
+
+    offsets[p]: bytes from the image's first word, the last one repeated to fill a tile; window[p] = (S_0, S_1), S_1
+    being 0 for one digit.
+    """
+    D, KH, KW, DH, DW, Wp = a[F.D], a[F.KH], a[F.KW], a[F.DH], a[F.DW], a[F.Wp]
+    positions = a[F.Hp] * Wp
+    sums = carray(pointer(a[F.sums] + image * positions * D * 4), (positions * D,), np.int32)
+    row, column = first_pixel // a[F.OW], first_pixel % a[F.OW]
     for p in range(count):
-        pixel = first_pixel + p
-        start = pixel // a[F.OW] * a[F.SH] * a[F.Wp] + pixel % a[F.OW] * a[F.SW]
+        start = row * a[F.SH] * Wp + column * a[F.SW]
+        offsets[p] = start * word_bytes
         first, second = np.int64(0), np.int64(0)
-        for kh in range(a[F.KH]):
-            for kw in range(a[F.KW]):
-                at = start + kh * a[F.DH] * a[F.Wp] + kw * a[F.DW]
-                first += sums[at, 0]
-                if D == 2:
-                    second += sums[at, 1]
+        for kh in range(KH):
+            at = (start + kh * DH * Wp) * D
+            for kw in range(KW):
+                first += sums[at + kw * DW * D]
+            if D == 2:
+                for kw in range(KW):
+                    second += sums[at + kw * DW * D + 1]
         window[p, 0], window[p, 1] = np.float32(first), np.float32(second)
+        column += 1
+        if column == a[F.OW]:
+            row, column = row + 1, np.int64(0)
+    for p in range(count, count + MAX_CODE_PIXELS - 1):
+        offsets[p] = offsets[count - 1]
 
 
 def conv_codes(arguments, task):
@@ -83,8 +94,7 @@ def conv_codes(arguments, task):
     window_at = stack_buffer(_SUMS_BYTES)
     offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
     window = carray(pointer(window_at), (PIXEL_CHUNK, 2), np.float32)
-    window_offsets(offsets, a, first_pixel, count, MAX_CODE_PIXELS, word_bytes)
-    _window_sums(a, image, window, first_pixel, count)
+    _windows(a, image, word_bytes, offsets, window, first_pixel, count)
     tiles = (count + P - 1) // P
     b = first_block
     while b < last_block:
@@ -121,9 +131,9 @@ def _vector(builder, address, offset: int = 0):
 
 @intrinsic
 def _finish(typingctx, out, count, dots, window, base, phi, correction, D):
-    """out[p] = base + phi[0]*dots[p, 0] (+ phi[1]*dots[p, 1]) + correction[0]*window[p, 0] (+ correction[1]*window[p, 1]),
-    each product rounded, added from the left. out (count, LANES); dots (count, D, LANES); window (count, 2); base (LANES,);
-    phi, correction (D, LANES); float32, all but window 64-byte aligned.
+    """out[p] = base + phi[0]*dots[p, 0] (+ phi[1]*dots[p, 1]) + correction[0]*window[p, 0] (+ correction[1]*window[p,
+    1]), each product rounded, added from the left. out (count, LANES); dots (count, D, LANES); window (count, 2); base
+    (LANES,); phi, correction (D, LANES); float32, all but window 64-byte aligned.
     """
 
     def codegen(context, builder, signature, args):

@@ -53,7 +53,9 @@ def _store_transposed(typingctx, out, y, stride):
 
 @intrinsic
 def transpose(typingctx, rows, stride, out):
-    """out[k, p] = rows[p, k], words of 32 bits: LANES rows `stride` bytes apart, 64-byte aligned; out (LANES, LANES)."""
+    """out[k, p] = rows[p, k], words of 32 bits: LANES rows `stride` bytes apart, 64-byte aligned; out (LANES,
+    LANES).
+    """
 
     def codegen(context, builder, signature, args):
         rows, stride, out = args

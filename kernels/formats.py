@@ -11,8 +11,9 @@ __all__ = ["FORMATS", "Format"]
 
 @dataclass(frozen=True)
 class Format:
-    """D digits of `digit_bits` bits a code; `number` names it among the variants of kernels. exact: whether it may stand for any levels (see kernels/coding.py for when
-    it does); a format that is not serves evenly spaced levels, and whoever asks for "codes-fast".
+    """D digits of `digit_bits` bits a code; `number` names it among the variants of kernels. exact: whether it may
+    stand for any levels (see kernels/coding.py for when it does); a format that is not serves evenly spaced levels, and
+    whoever asks for "codes-fast".
     """
 
     name: str
@@ -37,5 +38,6 @@ FORMATS = {
     for f in (
         Format("byte", 1, 1, 8, exact=False),
         Format("word", 2, 1, 16, exact=True),
+        Format("two-bytes", 3, 2, 8, exact=True),
     )
 }

@@ -1,8 +1,8 @@
 """Gather level codes: compare activations with their endpoints and store the levels' digits, channel-last.
 
     level[b, c, h, w] = #{ e : sign_c * X[b, c, h, w] >= v[c, e] }
-    words[b, g, h + PT, w + PL, cw, d]  =  digit d of level_codes[level[b, c, h, w]] of the channels c that share word cw
-    sums[b, g, h + PT, w + PL, d]       =  sum over the group's channels of digit d, the digit of 0 taken off
+    words[b, g, h + PT, w + PL, cw, d]  =  digit d of level_codes[level[b, c, h, w]] of the channels c that share word
+    cw sums[b, g, h + PT, w + PL, d]       =  sum over the group's channels of digit d, the digit of 0 taken off
 
 A word holds four channels' digits of 8 bits (D = 1 or 2) or two channels' of 16 bits (D = 1), the first lowest. Window
 padding is the shim's to fill: words with the digits of 0, sums with 0. Bits past the last channel are zero; their
@@ -45,7 +45,7 @@ def gather_codes(arguments, task):
     image, first = np.int64(task) // a[F.gather_runs], np.int64(task) % a[F.gather_runs] * GATHER_RUN
     count = min(GATHER_RUN, pixels - first)
     batch, group = image // a[F.G], image % a[F.G]
-    rows, row_bytes = CW * D, CW * D * 4
+    row_bytes = CW * D * 4
     words_at = a[F.words] + image * a[F.Hp] * Wp * row_bytes
     image_sums = carray(pointer(a[F.sums] + image * a[F.Hp] * Wp * D * 4), (a[F.Hp] * Wp, D), np.int32)
     sign = carray(pointer(a[F.sign]), (a[F.sign_rows],), np.int8)
@@ -200,7 +200,9 @@ def _code_channel(typingctx, x, negative, endpoints, codes, E, shift, D, rows):
             builder.store(first, place)
         with cgutils.for_range(builder, E, intp=_i64) as endpoint:
             offset = builder.mul(endpoint.index, ir.Constant(_i64, 4))
-            v = _broadcast(builder, builder.load(_at(builder, builder.add(endpoints, offset), 0, _f32), align=4), _floats)
+            v = _broadcast(
+                builder, builder.load(_at(builder, builder.add(endpoints, offset), 0, _f32), align=4), _floats
+            )
             code = builder.load(_at(builder, builder.add(codes, offset), 4, _i32), align=4)
             code = _broadcast(builder, code, _words)
             for place, value in zip(found, signed, strict=True):

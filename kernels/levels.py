@@ -16,10 +16,11 @@ __all__ = ["LEVELS", "Level", "levels_of"]
 class Level:
     """A CPU level.
 
-    cpu, features: for LLVM. needs: what the CPU must have, in the words of GCC's __builtin_cpu_supports (x86-64) or
-    of Linux's HWCAP_* (aarch64). budget: accumulators of 16 int32 lanes that its vector registers hold beside weights
-    and temporaries: AVX-512 has 32 registers of 16 lanes; elsewhere 16 lanes take several registers (AVX2: 2 of 16,
-    SSE: 4 of 16, NEON: 4 of 32), and popcount without VPOPCNTD needs temporaries.
+    cpu, features: for LLVM. needs: what the CPU must have, in the words of GCC's __builtin_cpu_supports (x86-64,
+    where amx-int8 also means the operating system's permission) or of Linux's HWCAP_* (aarch64). budget: accumulators
+    of 16 int32 lanes that its vector registers hold beside weights and temporaries: AVX-512 has 32 registers of 16
+    lanes; elsewhere 16 lanes take several registers (AVX2: 2 of 16, SSE: 4 of 16, NEON: 4 of 32), and popcount without
+    VPOPCNTD needs temporaries.
     """
 
     name: str
@@ -31,7 +32,11 @@ class Level:
 
     @property
     def products(self) -> dict[str, str]:
-        """How level codes are multiplied: a format of kernels/formats.py -> a class of kernels/products.py."""
+        """How level codes are multiplied: a format of kernels/formats.py -> a class of kernels/products.py, or
+        "Tiles": kernels/accumulate_tiles.py.
+        """
+        if "amx-int8" in self.needs:
+            return {"byte": "Tiles", "word": "VnniWords", "two-bytes": "Tiles"}
         if "+avx512vnni" in self.features:
             return {"byte": "VnniBytes", "word": "VnniWords"}
         return {"byte": "PairBytes", "word": "PairWords" if self.architecture == "x86_64" else "WideningWords"}
@@ -56,6 +61,14 @@ LEVELS = (
         "x86-64-v4",
         "-prefer-256-bit,+avx512vpopcntdq,+avx512bitalg,+avx512vnni",
         (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni"),
+        28,
+    ),
+    Level(
+        "x86-64-v4-amx",
+        "x86_64",
+        "x86-64-v4",
+        "-prefer-256-bit,+avx512vpopcntdq,+avx512bitalg,+avx512vnni,+amx-tile,+amx-int8",
+        (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni", "amx-int8"),
         28,
     ),
     Level("armv8-a", "aarch64", "generic", "+neon", (), 6),

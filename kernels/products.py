@@ -1,16 +1,17 @@
 """How words of level codes are multiplied: 16 words of weights with one word of activations, added to 16 int32.
 
-`spans` says whether the sums must be taken in spans to fit int32. A product has three steps, each given an LLVM builder: `weights` (a vector of words, once for all pixels), `activations`
-(a word and the function that broadcasts it, once for all lane blocks) and `add` (total, activations, weights). All are
-exact modulo 2^32, so what comes out is the same at every CPU level.
+`spans` says whether the sums must be taken in spans to fit int32. A product has three steps, each given an LLVM
+builder: `weights` (a vector of words, once for all pixels), `activations` (a word and the function that broadcasts it,
+once for all lane blocks) and `add` (total, activations, weights). All are exact modulo 2^32, so what comes out is the
+same at every CPU level.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import cgutils
 
 from paconv.kernels.arguments import LANES
+from paconv.kernels.machine import call_instruction
 
 __all__ = ["PRODUCTS"]
 
@@ -34,9 +35,7 @@ class _Vnni:
 
     @classmethod
     def add(cls, builder, total, a, w):
-        kind = ir.FunctionType(_words, [_words] * 3)
-        dot = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.{cls.instruction}.512")
-        return builder.call(dot, [total, a, w])
+        return call_instruction(builder, _words, f"x86.avx512.{cls.instruction}.512", total, a, w)
 
 
 class VnniBytes(_Vnni):

@@ -1,8 +1,8 @@
 """How long the accumulate functions take, by which a node's kernel is chosen.
 
 A rate is nanoseconds for one vector of LANES output channels, one pixel and 32 input channels of one window position:
-one word of bit planes, or eight or sixteen words of level codes. A file of rates that were measured on the machine itself
-(`paconv inspect --measure`, paconv/runtime/rates.py) goes before those that the library ships.
+one word of bit planes, or eight or sixteen words of level codes. A file of rates that were measured on the machine
+itself (`paconv inspect --measure`, paconv/runtime/rates.py) goes before those that the library ships.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ class Rates:
 
 
 _SHIPPED = {
-    "x86-64-v2": (4.6, {"byte": 15.0, "word": 13.0}),
-    "x86-64-v3": (2.1, {"byte": 6.0, "word": 5.2}),
-    "x86-64-v4": (2.03, {"byte": 3.0, "word": 2.5}),
-    "x86-64-v4-vpopcntdq": (0.41, {"byte": 1.05, "word": 2.1}),
+    "x86-64-v2": (3.7, {"byte": 13.4, "word": 10.8}),
+    "x86-64-v3": (1.82, {"byte": 5.5, "word": 4.6}),
+    "x86-64-v4": (0.9, {"byte": 2.6, "word": 2.25}),
+    "x86-64-v4-vpopcntdq": (0.18, {"byte": 0.94, "word": 1.97}),
+    "x86-64-v4-amx": (0.55, {"byte": 0.3, "word": 3.0, "two-bytes": 0.9}),
 }
-"""Level -> nanoseconds of one plane pair (the time is proportional to M*N within 10 %), and of codes. Measured at all
-levels on one AMD EPYC of the Zen 4 family; only the ratios matter."""
+"""Level -> nanoseconds of one plane pair (the time is proportional to M*N within 10 %), and of codes. Only the ratios
+matter. Measured on one AMD EPYC of the Zen 5 family, but for AMX: there, counted from the inner loops' instructions at
+2.7 GHz (16 cycles a tile product, with half as much again for all else; two VPDPWSSD a cycle; 1.5 cycles for AND,
+VPOPCNTD and add).
+"""
 
 _UNMEASURED = 1e6
 """What level codes take at levels that were never measured: these run bit planes."""

@@ -17,8 +17,10 @@ __all__ = [
     "MAX_CODE_PIXELS",
     "MAX_TILE",
     "MAX_TILE_COUNTS",
+    "TILE_ROWS",
     "CodeTile",
     "Tiling",
+    "amx_tile",
     "code_tile",
     "tile_number",
     "tiling",
@@ -30,8 +32,13 @@ MAX_TILE = 8
 MAX_TILE_COUNTS = 64
 """Most counts P*M*N in a tile: one pixel of M = N = 8."""
 
-MAX_CODE_PIXELS, MAX_CODE_BLOCKS = 12, 2
+MAX_CODE_PIXELS, MAX_CODE_BLOCKS = 32, 2
 """Most pixels and lane blocks in a tile of level codes."""
+
+_MOST_VECTOR_PIXELS = 12
+
+TILE_ROWS = 16
+"""Rows of an AMX tile: pixels of activations, or words of weights."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +97,23 @@ def code_tile(budget: int, spans: bool) -> CodeTile:
     """
     blocks = 2 if budget >= 16 else 1
     accumulators = budget // 2 if spans and blocks == 2 else budget
-    return CodeTile(blocks, min(MAX_CODE_PIXELS, accumulators // (2 * blocks) * 2))
+    return CodeTile(blocks, min(_MOST_VECTOR_PIXELS, accumulators // (2 * blocks) * 2))
+
+
+def amx_tile(D: int) -> CodeTile:
+    """The tile on AMX: its eight tile registers hold sums of 2 x 2 tiles for one digit, of 1 x 2 for two."""
+    return CodeTile(2, TILE_ROWS * (3 - D))
 
 
 def tile_number(kernel: str, variant: tuple[int, int], level: Level) -> int:
-    """How the shim and the kernels are told a tile of the kernel's variant at a CPU level: its pixels, and for level codes
-    256 times its lane blocks; 0 for a task.
+    """How the shim and the kernels are told a tile of the kernel's variant at a CPU level: its pixels, and for level
+    codes 256 times its lane blocks; 0 for a task.
     """
     if kernel == "accumulate":
         return tiling(*variant, level.budget).pixels
     if kernel == "accumulate_codes":
-        tile = code_tile(level.budget, next(f for f in FORMATS.values() if f.number == variant[0]).spans)
+        chosen = next(f for f in FORMATS.values() if f.number == variant[0])
+        on_amx = level.products[chosen.name] == "Tiles"
+        tile = amx_tile(chosen.D) if on_amx else code_tile(level.budget, chosen.spans)
         return 256 * tile.blocks + tile.pixels
     return 0

@@ -183,9 +183,11 @@ def kernel_tolerance(case: Case, expected: BitConvResult, kernel: str = "planes"
     (derived in kernels/finish.py). Level codes add, for each of a window's K products, with w and a the largest
     absolute levels and the scales p and q of kernels/coding.py, at most twice the largest level by its largest code:
 
-        codes       |dw| <= p/2,  |da| <= q/2,  p <= w/1023, q <= a/1023 (words):  1/1023 w a, and half of it again for the
+        codes       |dw| <= p/2,  |da| <= q/2,  p <= w/1023, q <= a/1023 (words):  1/1023 w a, and half of it again for
+        the
                     mean's correction. Only the 2e-5 of the largest output, where levels are many, tells more.
-        codes-fast  |dw| <= p/2,  |da| <= q/2,  p <= w/63, q <= a/63 (bytes):      1/63 w a, as much again for the correction
+        codes-fast  |dw| <= p/2,  |da| <= q/2,  p <= w/63, q <= a/63 (bytes):      1/63 w a, as much again for the
+        correction
 
     and the rounding of the dot products to float32. kernels/conv_codes.py's 2e-5 of the largest output holds for
     windows that average; this bound needs no luck.

@@ -31,7 +31,7 @@ from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import Level
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import CHOICES, KERNELS
-from paconv.kernels.tiling import tile_number
+from paconv.kernels.tiling import TILE_ROWS, tile_number
 from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION, OpSchema
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
@@ -89,7 +89,10 @@ def _support_test(level: Level) -> str:
     if not level.needs:
         return "return 1;"
     if level.architecture == "x86_64":
-        tests = " && ".join(f'__builtin_cpu_supports("{feature}")' for feature in level.needs)
+        tests = " && ".join(
+            "amx_int8_permitted()" if feature == "amx-int8" else f'__builtin_cpu_supports("{feature}")'
+            for feature in level.needs
+        )
         return f"__builtin_cpu_init(); return {tests};"
     tests = " && ".join(f"HAS_ARM({feature})" for feature in level.needs)
     return f"return {tests};"
@@ -124,6 +127,7 @@ def tables_header() -> str:
         "LEVEL_RUN": LEVEL_RUN,
         "MIN_SPAN": MIN_SPAN,
         "SPANS": SPANS,
+        "TILE_ROWS": TILE_ROWS,
         "CODING_HEAD": CODING_HEAD,
         "LOW_ZERO": LOW_ZERO,
         "MAX_CODE_WINDOW": MAX_CODE_WINDOW,
@@ -153,7 +157,8 @@ def tables_header() -> str:
         f"#define TASKS(T) {' '.join(f'T({k.name})' for k in KERNELS.values() if not k.variants)}",
         f"enum {{ {', '.join(choices)}, CHOICE_COUNT }};",
         f"static const char *const CHOICE_NAMES[] = {{{_strings(list(CHOICES))}}};",
-        f"enum {{ FORMAT_planes, {', '.join(f'FORMAT_{name} = {f.number}' for name, f in FORMATS.items())}, FORMAT_COUNT }};",
+        f"enum {{ FORMAT_planes, {', '.join(f'{_format_symbol(name)} = {f.number}' for name, f in FORMATS.items())}, "
+        "FORMAT_COUNT };",
         "static const char *const FORMAT_NAMES[] = {" + _strings(["planes", *FORMATS]) + "};",
         f"static const int FORMAT_DIGITS[] = {{0, {', '.join(str(f.D) for f in FORMATS.values())}}};",
         f"static const int FORMAT_DIGIT_BITS[] = {{0, {', '.join(str(f.digit_bits) for f in FORMATS.values())}}};",
@@ -168,6 +173,10 @@ def _op_table(op: OpSchema) -> str:
     inputs, outputs = (", ".join(str(int(t.dtype)) for t in tensors) for tensors in (op.inputs, op.outputs))
     names = _strings([t.name for t in op.inputs])
     return f'{{"{op.name}", {len(op.inputs)}, {{{names}}}, {{{inputs}}}, {len(op.outputs)}, {{{outputs}}}}}'
+
+
+def _format_symbol(name: str) -> str:
+    return "FORMAT_" + name.replace("-", "_")
 
 
 def _strings(names: list[str]) -> str:

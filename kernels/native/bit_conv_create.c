@@ -146,7 +146,7 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   f[F_accumulate] = (int64_t)(intptr_t)(D ? level->accumulate_codes[node->format] : level->accumulate[M][N]);
   f[F_tile] = D ? level->code_tile[node->format] % 256 : level->tile[M][N];
   f[F_tile_blocks] = D ? level->code_tile[node->format] / 256 : 1;
-  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks, KH * KW * f[F_CW], D ? D : M, LANES, 4);
+  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * KH * KW * f[F_CW] + TILE_ROWS, D ? D : M, LANES, 1, 4);
   f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, D ? D : M * N, LANES, 1, 4);
   if (!f[F_weight_words] || !f[F_phi])
     return failure(node, "not enough memory to prepare %lld weights", (long long)weights);

@@ -59,6 +59,11 @@ static int exact(const Node *node, int64_t *once, int format) {
   return ((const double *)(intptr_t)once[F_coding])[2] <= EXACT_ERROR;
 }
 
+static int two_bytes_are_faster(const Node *node) {
+  return node->level->accumulate_codes[FORMAT_two_bytes] &&
+         active_rates.codes[FORMAT_two_bytes] < active_rates.codes[FORMAT_word];
+}
+
 void choose_kernel(Node *node, int64_t *once, int64_t window) {
   int64_t *f = node->fields;
   const int choice = node->op->kind == OP_PABitConvCounts ? CHOICE_planes : node->op->choice;
@@ -71,6 +76,8 @@ void choose_kernel(Node *node, int64_t *once, int64_t window) {
       reason = "the window is too large for codes";
     else if (exact(node, once, FORMAT_byte) || choice == CHOICE_codes_fast)
       format = FORMAT_byte;
+    else if (two_bytes_are_faster(node) && exact(node, once, FORMAT_two_bytes))
+      format = FORMAT_two_bytes;
     else if (exact(node, once, FORMAT_word))
       format = FORMAT_word;
     else

@@ -14,5 +14,5 @@ OrtStatus *session_choice(const OrtSessionOptions *options, int *choice);
 
 /* Sets the node's format, f[F_D] and f[F_digit_bits], and fills `coding` and `level_codes` if it takes codes. `once` has
  * the constants of prepare_coding. Codes are taken where their sums fit int32 and, if they are to be exact, in bytes or
- * else words, as the estimated error allows: the same at every CPU level. */
+ * else words, as the estimated error allows: the same at every CPU level, but for two bytes where AMX multiplies them. */
 void choose_kernel(Node *node, int64_t *once, int64_t window);

@@ -42,9 +42,30 @@ static inline void free_aligned(void *memory) { free(memory); }
 #define HAS_ARM(feature) 1
 #endif
 
-/* The CPU's own name, for telling machines apart; "cpu" where it can't be asked. */
+/* A test of paconv_levels.h: whether the CPU has AMX-INT8 and the operating system lets this process use it. */
 #if defined(__x86_64__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+long syscall(long number, ...);
+#endif
+static inline int amx_int8_permitted(void) {
+  enum { TILE_DATA = 18, ARCH_REQ_XCOMP_PERM = 0x1023, OSXSAVE = 1 << 27, TILE = 1 << 24, INT8 = 1 << 25 };
+  unsigned a, b, c, d, low, high;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE)) return 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & TILE) || !(d & INT8)) return 0;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if (~low & (3u << (TILE_DATA - 1))) return 0;
+#ifdef __linux__
+  if (syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA)) return 0;
+#endif
+  return 1;
+}
+#endif
+
+/* The CPU's own name, for telling machines apart; "cpu" where it can't be asked. */
+#if defined(__x86_64__)
 #include <string.h>
 static inline void cpu_name(char *name, size_t size) {
   unsigned brand[13] = {0};

@@ -62,7 +62,9 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     table = Table(*columns, title=f"{model.name} at level {level}")
     for n in nodes:
         codes = f"{n.codes_rate:.2f}" if n.codes_rate else "-"
-        table.add_row(n.node, n.kernel, "-" if n.kernel == "planes" else n.format, n.reason, f"{n.planes_rate:.2f}", codes)
+        table.add_row(
+            n.node, n.kernel, "-" if n.kernel == "planes" else n.format, n.reason, f"{n.planes_rate:.2f}", codes
+        )
     console = output_console()
     console.print(table)
     console.print("ns: of the inner loop, for one pixel, 16 output channels and one window position", soft_wrap=True)

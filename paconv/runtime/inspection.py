@@ -25,9 +25,9 @@ _lock = threading.Lock()
 class NodeKernel:
     """What a PABitConv node runs.
 
-    node: its name. kernel: a name in CHOICES. format: of the level codes, a name in FORMATS, or "planes". reason: why that kernel.
-    planes_rate, codes_rate: nanoseconds for one pixel, 16 output channels and one window position of all input channels
-    (kernels/rates.py); codes_rate is 0 where codes can't be taken or were not asked for.
+    node: its name. kernel: a name in CHOICES. format: of the level codes, a name in FORMATS, or "planes". reason: why
+    that kernel. planes_rate, codes_rate: nanoseconds for one pixel, 16 output channels and one window position of all
+    input channels (kernels/rates.py); codes_rate is 0 where codes can't be taken or were not asked for.
     """
 
     node: str

@@ -67,7 +67,10 @@ def _codes_rate(level: str, variant: tuple[int, int], seconds: float) -> float:
     function, (blocks, P) = _ACCUMULATE_CODES(address), divmod(tile, 256)
     code_format = next(f for f in FORMATS.values() if f.number == variant[0])
     per_32 = WORD_BITS // code_format.channels
-    image, weights = _memory((P + _LONG * per_32) * code_format.D), _memory(blocks * _LONG * per_32 * LANES * code_format.D)
+    image, weights = (
+        _memory((P + _LONG * per_32) * code_format.D),
+        _memory(blocks * _LONG * per_32 * LANES * code_format.D),
+    )
     start, dots = _memory(blocks * LANES * code_format.D), _memory(blocks * P * LANES * code_format.D)
     pixel_offsets, tap_offsets = np.arange(P, dtype=np.int64) * 4, np.zeros(1, np.int64)
     addresses = image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data

@@ -164,8 +164,8 @@ def test_dot_products_are_exact_for_every_size_of_a_tile(level, code_format):
     for blocks, pixels in product(range(1, most_blocks + 1), range(1, P + 1)):
         dots[:] = np.nan
         function(
-            pixels, blocks, image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run_words, span,
-            weights.ctypes.data, weights[0].nbytes, start.ctypes.data, dots.ctypes.data,
+            pixels, blocks, image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run_words,
+            span, weights.ctypes.data, weights[0].nbytes, start.ctypes.data, dots.ctypes.data,
         )  # fmt: skip
         assert (dots[:blocks, :pixels] == expected[:blocks, :pixels]).all()
 
@@ -271,6 +271,19 @@ def test_exact_codes_are_off_by_at_most_what_they_promise(M, N):
     largest = np.abs(expected.Y - case.inputs["bias"][:, None, None]).max()
     error = np.abs(run(case, "codes") - expected.Y)
     assert (error <= CHOICES["codes"].error * largest + kernel_tolerance(case, expected)).all()
+
+
+@pytest.mark.parametrize(("M", "N"), [(2, 2), (4, 5), (6, 6), (8, 7), (8, 8)])
+def test_fast_codes_are_off_by_less_than_int8_is(M, N):
+    """int8 as it is usual: weights -127..127 and activations 0..255, each scaled by its largest level; sums exact."""
+    case = pa_case(M, N, 0, channels=64, out=48, size=(9, 9))
+    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs).Y
+    rounded = dict(case.inputs)
+    for name, top in (("alpha", 127), ("beta", 255)):
+        scale = np.abs(case.inputs[name]).max() / top
+        rounded[name] = np.rint(case.inputs[name] / scale) * scale
+    int8 = pa_bit_conv(case.X, attributes=case.attributes, inputs=rounded).Y
+    assert np.abs(run(case, "codes-fast") - expected).max() < np.abs(int8 - expected).max()
 
 
 def test_a_window_of_zeros_gives_the_bias_alone():

@@ -18,7 +18,10 @@ from paconv.runtime.library import cpu_levels, library_path, load_library
 from tests.bit_conv_cases import make_case
 
 TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
-ACCUMULATE = {"accumulate": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7), "accumulate_codes": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12)}
+ACCUMULATE = {
+    "accumulate": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7),
+    "accumulate_codes": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12),
+}
 
 
 def kernel(level: str, name: str, M: int = 0, N: int = 0):

@@ -28,25 +28,32 @@ int main(int argc, char **argv) {
   if (fread(memory, 1, (size_t)bytes, job) != (size_t)bytes) return 5;
   for (int k = F_x; k <= F_offset_taps; k++) f[k] = f[k] ? (int64_t)(intptr_t)memory + f[k] - 1 : 0;
 
-  const int64_t D = f[F_D]; /* 0: bit planes; else digits of level codes */
-  void (*accumulate)(void) = D ? find(argv[2], "accumulate_codes", D, D, &f[F_tile])
-                               : find(argv[2], "accumulate", f[F_M], f[F_N], &f[F_tile]);
+  const int64_t D = f[F_D]; /* 0: bit planes; else digits of level codes, which are bytes or words here */
+  void (*accumulate)(void) =
+      D ? find(argv[2], "accumulate_codes", f[F_digit_bits] == 8 ? FORMAT_byte : FORMAT_word, 0, &f[F_tile])
+        : find(argv[2], "accumulate", f[F_M], f[F_N], &f[F_tile]);
   Task coding = (Task)find(argv[2], "prepare_coding", 0, 0, &bytes);
   Task prepare = (Task)find(argv[2], D ? "prepare_codes" : "prepare_weights", 0, 0, &bytes);
   Task gather = (Task)find(argv[2], D ? "gather_codes" : "gather", 0, 0, &bytes);
   Task conv = (Task)find(argv[2], D ? "conv_codes" : "conv", 0, 0, &bytes);
   if (!accumulate || !coding || !prepare || !gather || !conv) return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
   f[F_accumulate] = (int64_t)(intptr_t)accumulate;
+  if (D) f[F_tile_blocks] = f[F_tile] / 256, f[F_tile] %= 256;
   fseek(job, 0, SEEK_END);
   bytes = ftell(job) - start;
   if (D) {
     coding(f, 0);
     uint8_t *words = (uint8_t *)(intptr_t)f[F_words];
-    const int high = (int)((const double *)(intptr_t)f[F_coding])[CODING_HEAD - 1];
+    const int high = (int)((const double *)(intptr_t)f[F_coding])[3];
     for (int64_t k = 0; k < f[F_B] * f[F_G] * f[F_Hp] * f[F_Wp] * f[F_CW] * D * 4; k++)
-      words[k] = k / 4 % D ? LOW_ZERO : high;
+      words[k] = (uint8_t)high;
   }
   for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) prepare(f, (size_t)t);
+  const int64_t *sums = (const int64_t *)(intptr_t)f[F_span_sums];
+  int k = 0, fits = 1;
+  for (; k < SPANS && fits; k++)
+    for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) fits &= sums[t * SPANS + k] <= INT32_MAX;
+  f[F_span] = (int64_t)MIN_SPAN << (k - (fits ? 1 : 2));
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_runs]; t++) gather(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);
   FILE *output = fopen(argv[4], "wb");

@@ -14,78 +14,34 @@ import numpy as np
 import pytest
 
 import paconv
-from paconv.bits import WORD_BITS
 from paconv.kernels import native
-from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, PIXEL_CHUNK, QUAD, F
+from paconv.kernels.arguments import F
 from paconv.kernels.levels import levels_of
 from paconv.kernels.registry import CHOICES
 from paconv.library_build.build import build_library
 from paconv.library_build.targets import find_target
-from paconv.ops.pa_bit_conv import output_shape
 from paconv.runtime.inspection import node_kernels
 from tests.bit_conv_cases import make_case, model_of
+from tests.kernel_arguments import arguments_of
 
 RUN_KERNELS = Path(__file__).with_name("run_kernels.c")
 TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
 MISSING = [tool for tool in TOOLS if not shutil.which(tool)] + ([] if find_spec("numba") else ["Numba"])
 
 
-def job_of(case, D: int = 0) -> tuple[bytes, slice, tuple]:
-    """The job file of a case for run_kernels.c, by planes or by codes of D digits; where its output lies in the memory;
+def job_of(case, code_format: str) -> tuple[bytes, slice, tuple]:
+    """The job file of a case for run_kernels.c, by planes or by codes of a format; where its output lies in the memory;
     the output's shape.
     """
-    a, inputs = case.attributes, case.inputs
-    O, CG, KH, KW = a["weight_shape"]
-    G, M, N = a["group"], inputs["alpha"].shape[1] - 1, inputs["beta"].shape[0] - 1
-    B, C, H, W = case.X.shape
-    shape = output_shape(case.X.shape, a["weight_shape"], a["strides"], a["pads"], a["dilations"])
-    _, _, OH, OW = shape
-    OG, CW = O // G, -(-CG // (QUAD if D else WORD_BITS))
-    digits = D or N
-    OB = -(-OG // LANES)
-    Hp, Wp = H + a["pads"][0] + a["pads"][2], W + a["pads"][1] + a["pads"][3]
-    tap_offsets = [
-        (kh * a["dilations"][0] * Wp + kw * a["dilations"][1]) * CW * digits * 4 for kh in range(KH) for kw in range(KW)
-    ]
-    arrays = {
-        "x": case.X,
-        "y": np.zeros(shape, np.float32),
-        "words": np.zeros((B, G, Hp, Wp, CW, digits), np.uint32),
-        "sums": np.zeros((B, G, Hp, Wp, 2), np.int32),
-        "coding": np.zeros(CODING_HEAD + len(inputs["alpha"])),
-        "level_codes": np.zeros(inputs["v"].shape[1] + 1, np.uint32),
-        "correction": np.zeros((G * OB, 2, LANES), np.float32),
-        "zero_dots": np.zeros((G * OB, 2, LANES), np.int32),
-        "tap_offsets": np.array(tap_offsets, np.int64),
-        "codes": inputs["W"],
-        **{name: inputs[name] for name in ("v", "sign", "alpha", "beta", "scale", "bias")},
-        "weight_masks": np.array(a["weight_masks"], np.uint8),
-        "level_masks": np.array(a["level_masks"], np.uint8),
-        "weight_words": np.zeros((G * OB, KH * KW * CW, D or M, LANES), np.uint32),
-        "phi": np.zeros((G * OB, D or M * N, LANES), np.float32),
-        "base": np.zeros((G * OB, LANES), np.float32),
-        "offset_alpha": np.zeros((G * OB, LANES), np.float32),
-        "offset_taps": np.zeros((G * OB, KH * KW, LANES), np.float32),
-    }
-    sizes = dict(
-        B=B, C=C, H=H, W=W, O=O, OH=OH, OW=OW, G=G, CG=CG, OG=OG, CW=CW, OB=OB, KH=KH, KW=KW, SH=a["strides"][0],
-        SW=a["strides"][1], PT=a["pads"][0], PL=a["pads"][1], Hp=Hp, Wp=Wp, DH=a["dilations"][0], DW=a["dilations"][1],
-        taps=KH * KW, run=CW, M=M, N=N, D=D, E=inputs["v"].shape[1], v_rows=len(inputs["v"]),
-        sign_rows=len(inputs["sign"]),
-        alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]), code_bytes=inputs["W"].shape[1],
-        weight_codes=len(a["weight_masks"]), has_alpha_0=int(inputs["alpha"][:, 0].any()),
-        gather_runs=-(-H * W // GATHER_RUN),
-        has_beta_0=int(inputs["beta"][0] != 0), pixel_chunks=-(-OH * OW // PIXEL_CHUNK), block_chunks=1,
-        blocks_per_task=OB,
-    )  # fmt: skip
+    arrays, numbers = arguments_of(case, code_format)
     fields, memory, where = np.zeros(len(F), np.int64), bytearray(), {}
     for name, array in arrays.items():
         where[name] = slice(len(memory), len(memory) + array.nbytes)
         fields[getattr(F, name)] = len(memory) + 1
         memory += array.tobytes() + bytes(-array.nbytes % 64)
-    for name, value in sizes.items():
+    for name, value in numbers.items():
         fields[getattr(F, name)] = value
-    return fields.tobytes() + bytes(memory), where["y"], shape
+    return fields.tobytes() + bytes(memory), where["y"], arrays["y"].shape
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}")
@@ -105,7 +61,7 @@ def test_a_library_for_aarch64_gives_the_same_bits_under_qemu_at_every_level(tmp
     ]  # fmt: skip
     for case, kernel in product(cases, CHOICES):
         (node,) = node_kernels(model_of(case).SerializeToString(), kernel)
-        job, y, shape = job_of(case, node.digits)
+        job, y, shape = job_of(case, node.format)
         (tmp_path / "job").write_bytes(job)
         session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel=kernel)
         expected = session.run(None, {"X": case.X})[0]

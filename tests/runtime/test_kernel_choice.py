@@ -57,7 +57,8 @@ def rates_file(folder, planes: float, codes: float):
     script += "from paconv.kernels.registry import plane_pairs; from paconv.kernels.rates import rates_of;"
     script += "from paconv.kernels.levels import LEVELS; from paconv.runtime.library import active_level;"
     script += "L = {level.name: level for level in LEVELS};"
-    script += f"print(store_rates(Rates({{p: {planes} for p in plane_pairs()}}, rates_of(L[active_level()]).codes | {{2: {codes}}})))"
+    script += f"codes = rates_of(L[active_level()]).codes | {{2: {codes}}};"
+    script += f"print(store_rates(Rates({{p: {planes} for p in plane_pairs()}}, codes)))"
     environment = os.environ | {"PACONV_CACHE": str(folder)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
