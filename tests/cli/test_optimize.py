@@ -76,7 +76,8 @@ def test_canonical_leaves_linked_convolutions_apart_and_undoes_the_linking(tmp_p
 
 
 def test_verify_covers_what_is_fused(tmp_path):
-    reference = save(tmp_path / "m.onnx", pa_conv("c1", "x", "a", "group = 1") + pa_conv("c2", "a", "y", "group = 1"), size="5,6")
+    body = pa_conv("c1", "x", "a", "group = 1") + pa_conv("c2", "a", "y", "group = 1")
+    reference = save(tmp_path / "m.onnx", body, size="5,6")
     result = invoke(reference, "-o", tmp_path / "pa.onnx", "--verify")
     assert result.exit_code == 0 and "tensors between fused nodes, 2 of levels" in result.output
 
