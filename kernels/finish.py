@@ -4,9 +4,9 @@
            + offset_alpha_o * sum_j beta_j |V_j|                                       where alpha_0 is not 0
            + sum over the window's taps inside the image of offset_taps[o, tap]        where beta_0 is not 0
 
-in float32. The first line (kernels/weigh.py) is four partial sums over k = i*N + j, by k mod 4 (base_o starts the first), added as
-(s0 + s1) + (s2 + s3); each product is rounded before it is added (no fused multiply-add). So the result is the same bit
-for bit for any tile, thread count and CPU. Counts are below 2**24: exact as float32.
+in float32. The first line (kernels/weigh.py) is four partial sums over k = i*N + j, by k mod 4 (base_o starts the
+first), added as (s0 + s1) + (s2 + s3); each product is rounded before it is added (no fused multiply-add). So the
+result is the same bit for bit for any tile, thread count and CPU. Counts are below 2**24: exact as float32.
 
 Error bound: with t terms, |Y - exact| <= gamma_{t+3} * sum of the absolute terms, gamma_k = k*eps/(1 - k*eps),
 eps = 2**-24: one rounding for phi, one for each product, at most t for the additions.
@@ -17,7 +17,6 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import carray, njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES, F

@@ -38,15 +38,15 @@ class FusedResult:
         return self.difference is None
 
 
-def run_bodies(
+def run_kernels(
     model: onnx.ModelProto, feeds: dict[str, np.ndarray], tensors: list[str], label: str
 ) -> dict[str, np.ndarray]:
-    """Both forms by their function bodies, in stock onnxruntime: the same standard ops on the same numbers."""
-    return run_model(model, feeds, tensors, label=label, plain=True, library=False)
+    """With the kernels that serve. Both forms have the same layers, so the same kernels are chosen for them."""
+    return run_model(model, feeds, tensors, label=label, plain=True)
 
 
 def check_fused(
-    fused: onnx.ModelProto, unfused: Unfused, feeds: dict[str, np.ndarray], label: str, run: Run = run_bodies
+    fused: onnx.ModelProto, unfused: Unfused, feeds: dict[str, np.ndarray], label: str, run: Run = run_kernels
 ) -> FusedResult:
     """Compare `fused` with its canonical form.
 

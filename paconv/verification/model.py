@@ -58,21 +58,17 @@ def run_model(
     label: str,
     plain: bool,
     kernel: str | None = None,
-    library: bool = True,
 ) -> dict[str, np.ndarray]:
     """Run `model` and read the named tensors, whether they are outputs or lie on the way.
 
     plain: node by node as the graph says, without onnxruntime's fusions, so that equal nodes give equal bits. kernel:
-    what PABitConv nodes run with, as for paconv.InferenceSession. library: with the custom-op library; without it
-    onnxruntime runs the function bodies.
+    what PABitConv nodes run with, as for paconv.InferenceSession.
     Raises VerifyError, naming the model by `label`, if onnxruntime refuses or fails to run it.
     """
     wanted = list(dict.fromkeys(tensors))
     computed = {name for node in model.graph.node for name in node.output}
     names = [n for n in wanted if n in computed]
-    options = ort.SessionOptions()
-    if library:
-        register(options, kernel)
+    options = register(ort.SessionOptions(), kernel)
     if plain:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     values = dict(zip(names, _run(model, feeds, names, label, options), strict=True)) if names else {}

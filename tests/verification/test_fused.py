@@ -12,7 +12,7 @@ from paconv.cli.main import cli
 from paconv.errors import VerifyError
 from paconv.ops import PA_LEVEL_CONV
 from paconv.passes.canonical import unfuse
-from paconv.verification.fused import check_fused, run_bodies
+from paconv.verification.fused import check_fused, run_kernels
 from tests.passes.graphs import V_FROM_ZERO, model, ops, pa_constants, pa_conv
 from tests.verification.test_verify import REFERENCE as BATCH_NORMS
 
@@ -98,7 +98,7 @@ FLOAT_TENSORS = list(unfuse(FUSED).channel_last)
 @pytest.mark.parametrize("damaged", LEVEL_TENSORS + FLOAT_TENSORS)
 def test_a_kernel_that_computes_one_fused_tensor_wrong_is_found_by_that_tensor(damaged):
     def faulty(model, feeds, tensors, label):
-        values = run_bodies(model, feeds, tensors, label)
+        values = run_kernels(model, feeds, tensors, label)
         if damaged in values:
             array = values[damaged].copy()
             last = (-1,) * 4
@@ -113,7 +113,7 @@ def test_a_kernel_that_computes_one_fused_tensor_wrong_is_found_by_that_tensor(d
 
 def test_of_several_wrong_tensors_the_first_in_the_graph_is_named():
     def faulty(model, feeds, tensors, label):
-        values = run_bodies(model, feeds, tensors, label)
+        values = run_kernels(model, feeds, tensors, label)
         return {k: v + 1 if model is FUSED and k in LEVEL_TENSORS else v for k, v in values.items()}
 
     first = next(name for n in FUSED.graph.node for name in n.output if name in LEVEL_TENSORS)
