@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,8 @@ def layers_table(result: ModelBench) -> Table:
         Column("median", "median\n[ms]", read=milliseconds, csv_key="median_s"),
         Column("macs", "GMAC/s", read=giga, csv_key="macs_per_second"),
         Column("bits", "1e9 bit\noperations/s", read=giga, csv_key="bit_operations_per_second"),
-        Column("limit", "limit\n[GMAC/s]", read=lambda v: "-" if v == "-" else giga(v), csv_key="limit_macs_per_second"),
-        Column("share", "of the\nlimit", read=lambda v: "-" if v == "-" else percent(v), csv_key="share_of_limit"),
+        Column("limit", "limit\n[GMAC/s]", read=_or_dash(giga), csv_key="limit_macs_per_second"),
+        Column("share", "of the\nlimit", read=_or_dash(percent), csv_key="share_of_limit"),
     ]
     rows = [_row(layer) for layer in result.layers]
     total = _totals(result.layers)
@@ -100,6 +100,10 @@ def layers_table(result: ModelBench) -> Table:
         "same run; -: not known for this kernel",
     ]
     return Table("each PABitConv alone", columns, [*rows, *total], totals=len(total), notes=notes)
+
+
+def _or_dash(read: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "-" if value == "-" else read(value)
 
 
 def _row(layer: LayerTime) -> dict[str, Any]:
