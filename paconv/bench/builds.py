@@ -17,6 +17,7 @@ from typing import Any
 import onnx
 
 from paconv.bench.int8 import quantize
+from paconv.bench.measured import SIGNS
 from paconv.bench.recode import recoded
 from paconv.cost import count, network, storage
 from paconv.errors import UsageError
@@ -41,7 +42,8 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True)
 class Build:
     """A packed model. size, accounted: bytes of the file, and of its level indexes and real parameters (paconv cost
-    --storage level-index); optimize_seconds: that `optimize` took, None for a recoded model.
+    --storage level-index); optimize_seconds: that `optimize` took, None for a recoded model; levels: "" for PA's or
+    SIGNS.
     """
 
     network: str
@@ -49,6 +51,7 @@ class Build:
     size: int
     accounted: float
     optimize_seconds: float | None
+    levels: str = ""
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,7 +103,10 @@ def build_network(
 def build_single_binary(
     input_shape: tuple[int, ...], folder: Path, progress: Progress = lambda what: None
 ) -> tuple[str, Path, Build]:
-    """ResNet18 at (1, 1) in the layout of SINGLE_BINARY that is there: its name, the packed file, how it was built."""
+    """ResNet18 with weights and activations of -1 and +1, in the layout of SINGLE_BINARY that is there.
+
+    Returns the network's name, the packed file and how it was built.
+    """
     import torch
 
     from paconv.models import build, names
@@ -113,7 +119,7 @@ def build_single_binary(
     settle_batch_norm(parent, [images])
     model = _optimized(name, parent, images, input_shape, folder)[0]
     path = folder / f"{name}-single.onnx"
-    return name, path, _written(recoded(model, 1, 1), name, (1, 1), path, None)
+    return name, path, _written(recoded(model, 1, 1, signs=True), name, (1, 1), path, None, SIGNS)
 
 
 def _packed(
@@ -156,8 +162,9 @@ def _optimized(
 
 
 def _written(
-    model: onnx.ModelProto, name: str, planes: tuple[int, int], path: Path, optimize_seconds: float | None
-) -> Build:
+    model: onnx.ModelProto, name: str, planes: tuple[int, int], path: Path, optimize_seconds: float | None,
+    levels: str = "",
+) -> Build:  # fmt: skip
     write_bytes(path, model.SerializeToString())
     counted = count(network(load_model(path)), stored=storage("level-index"))
-    return Build(name, planes, path.stat().st_size, counted.totals.level_index_bits / 8, optimize_seconds)
+    return Build(name, planes, path.stat().st_size, counted.totals.level_index_bits / 8, optimize_seconds, levels)

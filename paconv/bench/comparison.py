@@ -70,8 +70,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Comparison:
-    """larq: versions of its packages, or a line that tells why it wasn't run; single_binary: which network's layout
-    (1, 1) was timed in, "" if none was.
+    """larq: versions of its packages, or a line that tells why it wasn't run; single_binary: which network was timed
+    with levels of -1 and +1, "" if none was.
     """
 
     environment: dict[str, Any]
@@ -134,9 +134,8 @@ def compare_all(options: Options, progress: Progress = lambda what, done: None) 
             beside = None
             if peers:
                 single, path, built = build_single_binary(shape, Path(folder), steps.say)
-                if single != name:
-                    beside = single, path
-                    result.builds.append(built)
+                beside = single, path
+                result.builds.append(built)
             steps.start(name, options.network_seconds)
             result.networks.extend(
                 time_network(

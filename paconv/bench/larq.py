@@ -21,7 +21,7 @@ from typing import Any
 from paconv.cost.layers import Layer
 from paconv.errors import PaconvError
 
-__all__ = ["Larq", "LarqRun", "larq_engine"]
+__all__ = ["NETWORKS", "Larq", "LarqRun", "larq_engine"]
 
 _WORKER = Path(__file__).with_name("larq_worker.py")
 
@@ -84,8 +84,9 @@ def larq_engine(python: str) -> Iterator[Larq]:
     """
     try:
         process = subprocess.Popen(
-            [python, "-I", str(_WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+            [python, "-I", str(_WORKER)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
     except OSError as error:
         raise PaconvError(f"{python}: cannot be run: {error.strerror}; give a Python that has Larq") from error
     with process:

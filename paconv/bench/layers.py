@@ -1,8 +1,8 @@
 """Single convolutions: PABitConv, quantization and packing included, against onnxruntime's float and 8-bit ones.
 
 The 3x3 layers are ResNet18's, the 1x1 ones ResNet50's. Levels are as training leaves them: not evenly spaced, with 0
-among the weights' and the lowest of the activations'. With M odd, which training does not make, 0 is none of the
-weights' levels; (1, 1) is -1 and +1 on both sides, as in Bi-Real Net.
+among the weights' and the lowest of the activations'. At (1, 1) they are -1 and +1 on both sides besides (SIGNS), which
+costs more: the offsets of both have to be added.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from paconv.bench.larq import Larq, LarqRun
-from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured
+from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.timing import Timing
 from paconv.cost.host.probe import bit_conv, conv, float_layer, integer_conv
 from paconv.cost.host.timing import Runnable, Timed, take_turns
@@ -32,15 +32,11 @@ _SEED = 0
 
 
 def levels(M: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """alpha (M+1,) and beta (N+1,) float32 as described above, seeded."""
-    if (M, N) == (1, 1):
-        return np.array([-1, 1], np.float32), np.array([-1, 1], np.float32)
+    """alpha (M+1,) and beta (N+1,) float32 as described above, seeded: alpha_0 = beta_0 = 0."""
     rng = np.random.default_rng(_SEED)
-    half = (M + 1) // 2
-    negative, positive = -np.sort(0.2 + rng.random(half))[::-1], np.sort(0.2 + rng.random(half))
-    alpha = np.concatenate([[0], negative, positive] if M % 2 == 0 else [negative, positive])
-    beta = np.concatenate([[0], np.sort(0.2 + rng.random(N))])
-    return alpha.astype(np.float32), beta.astype(np.float32)
+    alpha = (0.2 + rng.random(M)) * (-1.0) ** np.arange(M)
+    beta = np.sort(0.2 + rng.random(N))
+    return np.append(0, alpha).astype(np.float32), np.append(0, beta).astype(np.float32)
 
 
 def time_layer(
@@ -59,12 +55,15 @@ def time_layer(
         cases.append((Timed(integer_conv(layer), count), {"what": INT8, **common}))
         if larq is not None:
             cases.append((LarqRun(larq, larq.layer(layer, count)), {"what": LARQ, **common}))
-        for M, N in planes:
-            model = bit_conv(layer, M, N, *levels(M, N))
+        forms = [((M, N), "", levels(M, N)) for M, N in planes]
+        if (1, 1) in planes:
+            forms.append(((1, 1), SIGNS, (np.array([-1, 1]), np.array([-1, 1]))))
+        for pair, kind, values in forms:
+            model = bit_conv(layer, *pair, *values)
             (chosen,) = node_kernels(model.SerializeToString())
             for kernel in CHOICES:
                 (node,) = node_kernels(model.SerializeToString(), kernel)
-                case = {"what": PA, "planes": (M, N), "kernel": kernel, "ran": ((node.kernel, 1),),
+                case = {"what": PA, "planes": pair, "levels": kind, "kernel": kernel, "ran": ((node.kernel, 1),),
                         "digits": node.digits, "chosen": chosen.kernel == kernel}  # fmt: skip
                 cases.append((Timed(model, count, kernel=kernel), case | common))
     calls = take_turns([session for session, _ in cases], seconds, progress)

@@ -8,20 +8,23 @@ from typing import Any
 
 from paconv.bench.timing import Timing
 
-__all__ = ["FLOAT", "INT8", "LARQ", "PA", "Measured", "find"]
+__all__ = ["FLOAT", "INT8", "LARQ", "PA", "SIGNS", "Measured", "find"]
 
 FLOAT, INT8, LARQ, PA = "float", "int8", "larq", "pa"
 """What computes: onnxruntime in float, onnxruntime's 8-bit integers, Larq Compute Engine, paconv."""
+
+SIGNS = "signs"
+"""Levels -1 and +1 of weights and activations at (1, 1), as in Bi-Real Net. PA's own have 0 among them."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """subject: the layer's shape or the network's name; what: FLOAT, INT8, LARQ or PA.
 
-    Of PA: planes (M, N); kernel: what was asked for, a name in CHOICES or "auto" (the layers list names only); ran:
-    kernel -> number of nodes that ran it; digits: of a layer's level codes; chosen: whether the session would choose
-    this kernel by itself; nodes_best: sum of the best seconds of a network's PABitConv nodes alone. macs: of a call,
-    0 where they weren't counted.
+    Of PA: planes (M, N); levels: "" for PA's or SIGNS; kernel: what was asked for, a name in CHOICES or "auto" (the
+    layers list names only); ran: kernel -> number of nodes that ran it; digits: of a layer's level codes; chosen:
+    whether the session would choose this kernel by itself; nodes_best: sum of the best seconds of a network's PABitConv
+    nodes alone. macs: of a call, 0 where they weren't counted.
     """
 
     subject: str
@@ -30,6 +33,7 @@ class Measured:
     timing: Timing
     macs: int = 0
     planes: tuple[int, int] | None = None
+    levels: str = ""
     kernel: str = ""
     ran: tuple[tuple[str, int], ...] = ()
     digits: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from paconv.bench.builds import NetworkFiles
 from paconv.bench.larq import NETWORKS, Larq, LarqRun
 from paconv.bench.limits import HostLimits
-from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured
+from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.per_layer import packed_layers, time_layers
 from paconv.bench.sessions import fed_with
 from paconv.bench.timing import Timing
@@ -24,6 +25,14 @@ STOCK = "stock"
 """A packed model in onnxruntime without the custom-op library."""
 
 _SEED = 0
+
+
+@dataclass(frozen=True)
+class _Packed:
+    name: str
+    planes: tuple[int, int]
+    levels: str
+    path: Path
 
 
 def time_network(
@@ -44,9 +53,9 @@ def time_network(
     alone as well, for a quarter of the time, on the first thread count.
     """
     image = np.random.default_rng(_SEED).standard_normal((1, *files.input_shape), np.float32)
-    packed: list[tuple[str, tuple[int, int], Path]] = [(files.name, pair, path) for pair, path in files.packed.items()]
+    packed = [_Packed(files.name, pair, "", path) for pair, path in files.packed.items()]
     if single_binary is not None:
-        packed.append((single_binary[0], (1, 1), single_binary[1]))
+        packed.append(_Packed(single_binary[0], (1, 1), SIGNS, single_binary[1]))
     feed = fed_with({"input": image}, files.name)
 
     cases: list[tuple[Runnable, dict]] = []
@@ -55,10 +64,10 @@ def time_network(
         own = common | {"subject": files.name}
         cases.append((Timed(files.real, count, feed=feed, library=False), own | {"what": FLOAT}))
         cases.append((Timed(files.int8, count, feed=feed, library=False), own | {"what": INT8}))
-        for name, pair, path in packed:
-            case = common | {"subject": name, "what": PA, "planes": pair}
+        for p in packed:
+            case = common | {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels}
             for kernel in ("auto", FAST):
-                cases.append((Timed(path, count, feed=feed, kernel=kernel), case | {"kernel": kernel}))
+                cases.append((Timed(p.path, count, feed=feed, kernel=kernel), case | {"kernel": kernel}))
         for name in NETWORKS if larq is not None else ():
             assert larq is not None
             cases.append((LarqRun(larq, larq.network(name, count)), common | {"subject": name, "what": LARQ}))
@@ -72,7 +81,7 @@ def time_network(
     alone = _alone(packed, image.shape, threads[0], (1 - share) * seconds) if nodes else {}
     found = []
     for (_, case), own in zip(cases, calls, strict=True):
-        key = (case["subject"], case.get("planes"))
+        key = (case["subject"], case.get("planes"), case.get("levels"))
         extra = {}
         if case.get("kernel") == "auto" and case["threads"] == threads[0] and key in alone:
             extra["nodes_best"], extra["ran"] = alone[key]
@@ -82,15 +91,15 @@ def time_network(
 
 
 def _alone(
-    packed: Sequence[tuple[str, tuple[int, int], Path]], shape: tuple[int, ...], threads: int, seconds: float
-) -> dict[tuple[str, tuple[int, int]], tuple[float, tuple[tuple[str, int], ...]]]:
-    """(network, planes) -> the sum of its PABitConv nodes' best seconds, and how many ran each kernel."""
+    packed: Sequence[_Packed], shape: tuple[int, ...], threads: int, seconds: float
+) -> dict[tuple[str, tuple[int, int], str], tuple[float, tuple[tuple[str, int], ...]]]:
+    """(network, planes, levels) -> the sum of its PABitConv nodes' best seconds, and how many ran each kernel."""
     found = {}
-    for name, pair, path in packed:
-        model = load_model(path)
+    for p in packed:
+        model = load_model(p.path)
         layers = packed_layers(model, {i.name: shape for i in model.graph.input})
         times = time_layers(layers, threads, seconds / len(packed), HostLimits(""))
         kernels = [t.kernel for t in times]
         ran = tuple((kernel, kernels.count(kernel)) for kernel in dict.fromkeys(kernels))
-        found[name, pair] = sum(t.timing.best for t in times), ran
+        found[p.name, p.planes, p.levels] = sum(t.timing.best for t in times), ran
     return found

@@ -35,7 +35,7 @@ class Counts(click.ParamType):
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--against", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="Another ONNX model to time beside MODEL: its float parent, model.onnx, an int8 one. May be repeated.")
+              help="Another ONNX model to time beside MODEL: its float parent, model.onnx, int8. May be repeated.")
 @click.option("--threads", type=Counts(), default="1", show_default=True,
               help="Threads of onnxruntime's pool; several counts with commas between.")
 @click.option("--per-layer", is_flag=True, help="Time each PABitConv of MODEL alone too.")

@@ -3,9 +3,9 @@
 What disturbs a call only ever makes it longer, so the smallest of many times is the one to keep; and sessions
 that take turns share a slow minute, so that their ratios hold.
 
-Threads don't spin: by default those of a session that has just run keep a core busy for a while, waiting for more work,
-and the session whose turn comes next pays for it (float ResNet18 on two threads of two cores took 25 ms beside a session
-that spins, 13 ms beside one that doesn't). On one thread it makes no difference.
+Threads don't spin: by default those of a session that has just run keep a core busy for a while, waiting for more
+work, and the session whose turn comes next pays for it (float ResNet18 on two threads of two cores took 25 ms beside a
+session that spins, 13 ms beside one that doesn't). On one thread it makes no difference.
 """
 
 from __future__ import annotations
