@@ -139,7 +139,7 @@ def _kernels_table(run: Comparison) -> Table:
     """Every kernel for every layer and (M, N), on the first thread count."""
     threads = run.threads[0]
     kernels = list(dict.fromkeys(m.kernel for m in run.layers if m.kernel))
-    columns = [Column("layer", "layer", left=True), Column("planes", "M, N", left=True)]
+    columns = [Column("layer", "layer", left=True), Column("pair", "M, N", left=True)]
     columns += [Column(kernel, f"{kernel} [ms]", read=milliseconds) for kernel in kernels]
     columns += [
         Column("share", "planes, of the limit", read=percent),
@@ -152,7 +152,7 @@ def _kernels_table(run: Comparison) -> Table:
         real = find(own, what=FLOAT)
         for pair, levels in _pairs(own):
             mine = [m for m in own if (m.planes, m.levels) == (pair, levels)]
-            row: dict[str, Any] = {"layer": subject, "planes": _planes_name(pair, levels)}
+            row: dict[str, Any] = {"layer": subject, "pair": _planes_name(pair, levels)}
             row |= {m.kernel: m.timing.best for m in mine}
             planes, chosen = find(mine, kernel="planes"), find(mine, chosen=True)
             limit = layer_limit(run.limits, "planes", pair, 0, threads)

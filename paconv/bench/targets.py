@@ -57,7 +57,7 @@ class Row:
         if self.reached:
             return "reached"
         off = self.value / self.bound - 1 if self.at_most else 1 - self.value / self.bound
-        return f"missed by {off:.0%}" if off >= 0.005 else f"missed by {off:.1%}"
+        return f"missed by {off:.0%}" if off >= 0.1 else f"missed by {100 * off:.2g}%"
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self) | {"reached": self.reached, "verdict": self.verdict}
@@ -192,7 +192,7 @@ def _whole(run: Comparison, what: str, bound: float, pair: tuple[int, int], kern
 
 def _single_binary(run: Comparison) -> Iterator[Row]:
     name = run.single_binary
-    what = f"single-binary ResNet18 ({name or 'none'}'s layout)"
+    what = f"single-binary ResNet18 (layout of {name})" if name else "single-binary ResNet18"
     own = _network(run, name, what=PA, levels=SIGNS, kernel="auto")
     yield _ratio_row(run, what, ">= 4x float ResNet18", 4.0, own, _network(run, "resnet18", what=FLOAT))
     row = _ratio_row(run, what, ">= 20x Larq's", 20.0, own, _network(run, _LARQ_NETWORK, what=LARQ))
@@ -209,11 +209,8 @@ def _ratio_row(
         return Row(what, target, bound, None, "-", "not in this run", missing=missing)
     value = ratio(own.timing, other.timing)
     text = f"{value:.2f}x ({_ms(own.timing.best)}, {_ms(other.timing.best)})"
-    nodes = own.nodes_best or getattr(
-        find(run.networks, subject=own.subject, planes=own.planes, levels=own.levels, kernel="auto",
-             threads=own.threads), "nodes_best", None)  # fmt: skip
-    why = ""
-    if nodes is not None and own.kernel == "auto":
+    why, nodes = "", own.nodes_best
+    if nodes is not None:
         rest = max(0.0, own.timing.best - nodes)
         why = f"its PABitConv nodes alone take {_ms(nodes)}, all the rest {_ms(rest)}"
         if rest > 0:
@@ -245,7 +242,7 @@ def _two_threads(run: Comparison) -> Row:
         return Row(what, target, bound, None, "-", "not in this run")
     worst, m = min(own, key=lambda g: g[0])
     # t2 / t1 = s + (1 - s) / 2 for a part s that doesn't divide (Amdahl)
-    serial = max(0.0, 2 / worst - 1)
+    serial = min(1.0, max(0.0, 2 / worst - 1))
     why = f"worst: {m.subject} {_pair(m.planes)}, as if {serial:.0%} of its time ran on one thread"
     why += _range("; single layers ", [g for g, one in gains(run.layers, PA) if one.chosen], lambda x: f"{x:.2f}x")
     why += _range("; float networks ", [g for g, _ in gains(run.networks, FLOAT)], lambda x: f"{x:.2f}x")
