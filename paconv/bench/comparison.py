@@ -106,12 +106,14 @@ class Comparison:
 def compare_all(options: Options, progress: Progress = lambda what, done: None) -> Comparison:
     """Run it all; the models are made in a temporary folder.
 
-    Raises UsageError for bad options, PaconvError where the Python named for Larq doesn't have it, and if torch is
-    needed (any network) and isn't there, ModuleNotFoundError.
+    Raises UsageError for bad options, PaconvError where the Python named for Larq doesn't have it, and
+    ModuleNotFoundError if there are networks to build and torch isn't there.
     """
     checked_threads(options.threads)
     if min(options.layer_seconds, options.network_seconds) <= 0:
         raise UsageError("seconds: expected more than 0 for layers and networks")
+    if options.networks:
+        import torch  # noqa: F401  where it isn't there, that is said before the time is spent
     steps = _Steps(options, progress)
     before = environment()
     with _larq(options.larq_python) as larq, TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from paconv.bench.comparison import Comparison
@@ -12,7 +13,7 @@ from paconv.bench.timing import ratio
 from paconv.errors import UsageError
 from paconv.files import replacing
 
-__all__ = ["bars", "plot_comparison"]
+__all__ = ["bars", "check_plot", "plot_comparison"]
 
 _COLOURS = {INT8: "tab:orange", LARQ: "tab:red"}
 _NAMES = {INT8: "int8", LARQ: "Larq, binary"}
@@ -36,15 +37,19 @@ def bars(measured: Sequence[Measured], threads: int) -> dict[str, dict[str, floa
     return found
 
 
+def check_plot() -> None:
+    """Raise UsageError without matplotlib."""
+    if find_spec("matplotlib") is None:
+        raise UsageError("the report needs matplotlib, which isn't installed: pip install 'paconv[plot]'")
+
+
 def plot_comparison(run: Comparison, path: str | os.PathLike) -> None:
     """Draw it to a .png. Raises UsageError without matplotlib."""
-    path = Path(path)
-    try:
-        from matplotlib import colormaps
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("the report needs matplotlib, which isn't installed: pip install 'paconv[plot]'") from error
+    check_plot()
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
+    path = Path(path)
     threads = run.threads[0]
     figure = Figure(figsize=(11, 7), layout="constrained")
     title = f"{run.environment['cpu']}, {threads} thread{'s' if threads > 1 else ''}, batch 1"

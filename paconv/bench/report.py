@@ -13,7 +13,7 @@ from typing import Any
 from paconv.bench.comparison import Comparison
 from paconv.bench.limits import layer_limit
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured, find
-from paconv.bench.plot import plot_comparison
+from paconv.bench.plot import check_plot, plot_comparison
 from paconv.bench.tables import giga, milliseconds, percent, times
 from paconv.bench.targets import targets
 from paconv.bench.timing import ratio
@@ -21,12 +21,21 @@ from paconv.cost.tables import Column, Table, markdown, to_json
 from paconv.errors import PaconvError
 from paconv.files import write_text
 
-__all__ = ["DATA", "PICTURE", "REPORT", "report_text", "write_report"]
+__all__ = ["DATA", "PICTURE", "REPORT", "check_report", "report_text", "write_report"]
 
 REPORT, PICTURE, DATA = "README.md", "speed.png", "comparison.json"
 
 _NAMES = {FLOAT: "float", INT8: "int8", LARQ: "Larq, binary"}
 _KERNEL_NAMES = {"auto": "", "stock": ", stock onnxruntime", "codes-fast": ", fast codes"}
+
+
+def check_report(folder: str | os.PathLike) -> None:
+    """Raise what write_report would raise, before the time is spent: a folder that can't be made, no matplotlib."""
+    check_plot()
+    folder = Path(folder)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise PaconvError(f"cannot make the folder {folder}: {there} is no folder that can be written to")
 
 
 def write_report(run: Comparison, folder: str | os.PathLike) -> None:

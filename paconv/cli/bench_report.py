@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from paconv.bench.comparison import IMAGE_NETWORKS, Options, compare_all
-from paconv.bench.report import DATA, PICTURE, REPORT, write_report
+from paconv.bench.report import DATA, PICTURE, REPORT, check_report, write_report
 from paconv.bench.targets import targets
 from paconv.cli.bench import Counts
 from paconv.cli.console import progress_bar
 from paconv.cost.tables import to_json
-from paconv.errors import PaconvError, UsageError
+from paconv.errors import UsageError
 
 __all__ = ["bench_report"]
 
@@ -68,8 +68,7 @@ def bench_report(
         options = replace(options, layer_seconds=seconds / 5, network_seconds=seconds)
     if not options.layers and not options.networks:
         raise UsageError("--no-layers with --networks none leaves nothing to compare")
-    if folder.exists() and not folder.is_dir():
-        raise PaconvError(f"cannot write to {folder}: it is a file; give a folder")
+    check_report(folder)
     with progress_bar("starting") as update:
         result = compare_all(options, lambda what, done: update(what, int(_STEPS * done), _STEPS))
     write_report(result, folder)

@@ -80,7 +80,7 @@ def test_given_arrays_are_fed(packed, tmp_path):
     [
         ({"shape": (1, 8, 6, 5)}, r"expected an input of float \[1, 8, 5, 5\].*\[1, 8, 6, 5\]"),
         ({"shape": (8, 5, 5)}, "expected an input of float"),
-        ({"kind": TensorProto.UINT8}, r"tensor\(uint8\)"),
+        ({"kind": TensorProto.INT32}, r"tensor\(int32\)"),
         ({"inputs": 2}, "expected the inputs X; found X, other"),
     ],
 )

@@ -6,8 +6,8 @@ import pytest
 
 from paconv.bench import report
 from paconv.bench.plot import bars
-from paconv.bench.report import DATA, PICTURE, REPORT, report_text, write_report
-from paconv.errors import PaconvError
+from paconv.bench.report import DATA, PICTURE, REPORT, check_report, report_text, write_report
+from paconv.errors import PaconvError, UsageError
 from tests.bench.synthetic import comparison, layers
 
 
@@ -77,7 +77,19 @@ def test_a_failure_leaves_the_older_report(tmp_path, monkeypatch):
     assert (tmp_path / REPORT).read_bytes() == before[REPORT]
 
 
-def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
+def test_a_folder_that_cannot_be_made_is_a_clear_error_before_the_run_too(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(PaconvError, match="cannot make the folder"):
-        write_report(comparison(), tmp_path / "file" / "folder")
+    for write in (check_report, lambda folder: write_report(comparison(), folder)):
+        with pytest.raises(PaconvError, match="cannot make the folder"):
+            write(tmp_path / "file" / "folder")
+
+
+def test_a_check_before_the_run_makes_nothing(tmp_path):
+    check_report(tmp_path / "new" / "folder")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_matplotlib_the_check_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("paconv.bench.plot.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'paconv\[plot\]'"):
+        check_report(tmp_path)
