@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from paconv.bench.larq import Larq, LarqRun
+from paconv.bench.limits import coding_of
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.timing import Timing
 from paconv.cost.host.probe import bit_conv, conv, float_layer, integer_conv
@@ -64,7 +65,7 @@ def time_layer(
             for kernel in CHOICES:
                 (node,) = node_kernels(model.SerializeToString(), kernel)
                 case = {"what": PA, "planes": pair, "levels": kind, "kernel": kernel, "ran": ((node.kernel, 1),),
-                        "digits": node.digits, "chosen": chosen.kernel == kernel}  # fmt: skip
+                        "coding": coding_of(node), "chosen": chosen.kernel == kernel}  # fmt: skip
                 cases.append((Timed(model, count, kernel=kernel), case | common))
     calls = take_turns([session for session, _ in cases], seconds, progress)
     return [

@@ -22,7 +22,7 @@ class Measured:
     """subject: the layer's shape or the network's name; what: FLOAT, INT8, LARQ or PA.
 
     Of PA: planes (M, N); levels: "" for PA's or SIGNS; kernel: what was asked for, a name in CHOICES or "auto" (the
-    layers list names only); ran: kernel -> number of nodes that ran it; digits: of a layer's level codes; chosen:
+    layers list names only); ran: kernel -> number of nodes that ran it; coding: of a layer's level codes; chosen:
     whether the session would choose this kernel by itself; nodes_best: sum of the best seconds of a network's PABitConv
     nodes alone. macs: of a call, 0 where they weren't counted.
     """
@@ -36,7 +36,7 @@ class Measured:
     levels: str = ""
     kernel: str = ""
     ran: tuple[tuple[str, int], ...] = ()
-    digits: int = 0
+    coding: str = ""
     chosen: bool = False
     nodes_best: float | None = None
 

@@ -106,6 +106,7 @@ def bench(
     if per_layer and not layers:
         raise ModelError(f"{model}: expected a packed model for a table of layers; found no PABitConv")
 
+    before = environment()
     cases = [(os.fspath(path), count) for path in (model, *against) for count in threads]
     progress("opening", 0)
     sessions = [open_timed(path, feeds, count, kernel) for path, count in cases]
@@ -124,13 +125,13 @@ def bench(
         "spinning": False,
     }
     if not layers:
-        return ModelBench(environment(), options, times)
+        return ModelBench(before, options, times)
     limits = measure_limits(LIMIT_SECONDS, lambda done: progress("this machine's limits", done))
     found: list[LayerTime] = []
     for count in threads:
         what = f"layers, threads {count}"
         found += time_layers(layers, count, seconds, limits, kernel, lambda done, what=what: progress(what, done))
-    return ModelBench(environment(), options, times, found, limits)
+    return ModelBench(before, options, times, found, limits)
 
 
 def checked_threads(threads: Sequence[int]) -> list[int]:

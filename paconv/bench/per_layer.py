@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from paconv.bench.limits import HostLimits, layer_limit
+from paconv.bench.limits import HostLimits, coding_of, layer_limit
 from paconv.bench.timing import Timing
 from paconv.cost.extract import network
 from paconv.cost.graph import GraphView
@@ -37,14 +37,14 @@ class PackedLayer:
 
 @dataclass(frozen=True)
 class LayerTime:
-    """kernel, digits, reason: as paconv.runtime.inspection tells; limit: multiply-accumulates a second that this
-    machine's instructions allow, None where that isn't known.
+    """kernel, reason: as paconv.runtime.inspection tells; coding: of the level codes; limit: multiply-accumulates a
+    second that this machine's instructions allow, None where that isn't known.
     """
 
     layer: Layer
     planes: tuple[int, int]
     kernel: str
-    digits: int
+    coding: str
     reason: str
     threads: int
     timing: Timing
@@ -72,7 +72,7 @@ class LayerTime:
             "M": self.planes[0],
             "N": self.planes[1],
             "kernel": self.kernel,
-            "digits": self.digits,
+            "coding": self.coding,
             "reason": self.reason,
             "threads": self.threads,
             "macs": self.layer.macs,
@@ -113,8 +113,8 @@ def time_layers(
     calls = take_turns(sessions, seconds, progress) if layers else []
     return [
         LayerTime(
-            packed.layer, packed.planes, choice.kernel, choice.digits, choice.reason, threads, Timing.of(own),
-            layer_limit(limits, choice.kernel, packed.planes, choice.digits, threads),
+            packed.layer, packed.planes, choice.kernel, coding_of(choice), choice.reason, threads, Timing.of(own),
+            layer_limit(limits, choice.kernel, packed.planes, coding_of(choice), threads),
         )
         for packed, choice, own in zip(layers, choices, calls, strict=True)
     ]  # fmt: skip

@@ -6,7 +6,7 @@
 
 Per 512 bits, AND + popcount + add are three instructions on two ports, 1.5 cycles, 341 bit pairs a cycle; float has two
 FMA of 16 lanes a cycle. So with M N bit pairs for a multiply-accumulate, bit planes can beat float only where
-M N < 341 / 32 = 10.7, and level codes of two digits, three byte products, by 128 / 3 / 32 = 1.33 at most. What ports a
+M N < 341 / 32 = 10.7, and level codes of two bytes, three byte products, by 128 / 3 / 32 = 1.33 at most. What ports a
 CPU has differs (some run AND and add on four): the measured limit goes before this count.
 """
 
@@ -43,10 +43,10 @@ STEPS = {
 """CPU level -> what computes -> its step, for those whose inner loop is one instruction sequence worth counting."""
 
 
-def macs_per_cycle(level: str, kernel: str, planes: tuple[int, int] = (1, 1), digits: int = 1) -> float | None:
+def macs_per_cycle(level: str, kernel: str, planes: tuple[int, int] = (1, 1), coding: str = "") -> float | None:
     """Multiply-accumulates a cycle of "float" or of a kernel for a layer; None at a level that isn't counted."""
     name = "codes" if kernel.startswith("codes") else kernel
     step = STEPS.get(level, {}).get(name)
     if step is None:
         return None
-    return step.macs_per_cycle() / (1 if kernel == "float" else products(kernel, planes, digits))
+    return step.macs_per_cycle() / (1 if kernel == "float" else products(kernel, planes, coding))

@@ -164,7 +164,7 @@ def _kernels_table(run: Comparison) -> Table:
             row: dict[str, Any] = {"layer": subject, "pair": _planes_name(pair, levels)}
             row |= {m.kernel: m.timing.best for m in mine}
             planes, chosen = find(mine, kernel="planes"), find(mine, chosen=True)
-            limit = layer_limit(run.limits, "planes", pair, 0, threads)
+            limit = layer_limit(run.limits, "planes", pair, "", threads)
             if planes is not None and limit is not None:
                 row["share"] = planes.macs_per_second / limit
             if chosen is not None:

@@ -9,7 +9,6 @@ is 1: the batch.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 
@@ -55,6 +54,8 @@ def peak_bytes() -> int:
         with open("/proc/self/status") as status:
             return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     except (OSError, StopIteration):
+        import resource
+
         unit = 1 if sys.platform == "darwin" else 1024
         return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

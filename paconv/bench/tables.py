@@ -113,7 +113,7 @@ def _row(layer: LayerTime) -> dict[str, Any]:
     return {
         "layer": layer.layer.name, "shape": shape(layer.layer.weight_shape), "output": shape(layer.layer.output_shape),
         "planes": f"{layer.planes[0]}, {layer.planes[1]}",
-        "kernel": layer.kernel if layer.kernel != "codes" else f"codes, {layer.digits} bytes",
+        "kernel": f"{layer.kernel}, {layer.coding}" if layer.coding else layer.kernel,
         "reason": layer.reason, "threads": layer.threads, "best": layer.timing.best, "median": layer.timing.median,
         "macs": layer.macs_per_second, "bits": layer.bit_operations_per_second,
         "limit": "-" if layer.limit is None else layer.limit, "share": "-" if layer.share is None else layer.share,

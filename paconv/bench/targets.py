@@ -97,7 +97,7 @@ def _no_amx(run: Comparison) -> str:
 def _kernel(run: Comparison) -> Iterator[Row]:
     """The inner loop's rate over the limit; beside it the whole node's."""
     for pair, bound in (((1, 1), 0.85), ((2, 2), 0.85), ((3, 3), 0.85), ((4, 5), 0.85), ((8, 7), 0.75)):
-        inner, limit = run.limits.planes.get(pair), layer_limit(run.limits, "planes", pair, 0)
+        inner, limit = run.limits.planes.get(pair), layer_limit(run.limits, "planes", pair, "")
         nodes = [m for m in _on_windows(run, pair, "planes")]
         if inner is None or limit is None:
             value, text = None, "-" if inner is None else f"inner loop {_giga(inner)}"
@@ -143,17 +143,17 @@ def _why_layer(run: Comparison, m: Measured, other: Measured, where: str) -> str
     """What the node's time goes to, and what its instructions would allow."""
     assert m.planes is not None
     kernel, parts = m.ran[0][0], []
-    inner = run.limits.inner_loop(kernel, m.planes, m.digits)
+    inner = run.limits.inner_loop(kernel, m.planes, m.coding)
     if inner is not None:
         alone = m.macs / (inner * m.threads)
         parts.append(
             f"the inner loop takes {min(1.0, alone / m.timing.best):.0%} of the node's time, alone it would be "
             f"{other.timing.best / alone:.2f}x"
         )
-    limit = layer_limit(run.limits, kernel, m.planes, m.digits, m.threads)
+    limit = layer_limit(run.limits, kernel, m.planes, m.coding, m.threads)
     if limit is not None:
         parts.append(f"its instructions allow {limit * other.timing.best / m.macs:.2f}x")
-    counts = [macs_per_cycle(run.limits.level, kernel, m.planes, m.digits), macs_per_cycle(run.limits.level, "float")]
+    counts = [macs_per_cycle(run.limits.level, kernel, m.planes, m.coding), macs_per_cycle(run.limits.level, "float")]
     if other.what == FLOAT and None not in counts:
         parts.append(f"counted from ports {counts[0]:.0f} MAC a cycle, float {counts[1]:.0f}")
     return f"worst: {where} on {kernel}" + (": " + "; ".join(parts) if parts else "")
