@@ -16,7 +16,7 @@ from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured, find
 from paconv.bench.plot import check_plot, plot_comparison
 from paconv.bench.tables import giga, milliseconds, percent, times
 from paconv.bench.targets import targets
-from paconv.bench.timing import ratio
+from paconv.bench.timing import noise_line, ratio
 from paconv.cost.tables import Column, Table, markdown, to_json
 from paconv.errors import PaconvError
 from paconv.files import write_text
@@ -91,6 +91,8 @@ def _environment(run: Comparison) -> list[str]:
         f"threads: {', '.join(map(str, run.threads))}; batch 1",
         f"Larq Compute Engine: {larq}",
     ]
+    if run.layers or run.networks:
+        lines.append(noise_line(m.timing for m in (*run.layers, *run.networks)))
     single = run.limits.single.get("planes")
     if single is not None:
         lines.append(f"AND+POPCNT+ADD in registers, one thread: {single / 1e9:,.0f}e9 bit pairs a second")

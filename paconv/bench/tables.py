@@ -8,6 +8,7 @@ from typing import Any
 
 from paconv.bench.models import ModelBench
 from paconv.bench.per_layer import LayerTime
+from paconv.bench.timing import noise_line
 from paconv.cost.tables import Column, Table, grouped
 
 __all__ = ["environment_line", "giga", "layers_table", "milliseconds", "percent", "sessions_table", "times"]
@@ -69,6 +70,7 @@ def sessions_table(result: ModelBench) -> Table:
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in result.options["inputs"].items())
     notes = [
         "all sessions take turns; ratios are of the best calls; threads don't spin between calls",
+        noise_line(s.timing for s in result.sessions),
         environment_line(result.environment),
     ]
     return Table(f"{first}, input {shapes}, kernel {result.options['kernel']}", columns, rows, notes=notes)

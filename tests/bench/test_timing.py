@@ -2,7 +2,7 @@
 
 import pytest
 
-from paconv.bench.timing import Timing, ratio
+from paconv.bench.timing import Timing, noise, noise_line, ratio
 from paconv.cost.host.timing import best_times, take_turns
 
 
@@ -32,3 +32,10 @@ def test_every_session_has_its_turn_three_times_even_without_time():
     assert all(len(own) >= 3 for own in calls)
     assert told == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert best_times([Clock(2.0)], 0.0) == [2.0]
+
+
+def test_a_busy_machine_is_told_by_medians_far_from_the_best():
+    quiet, busy = [Timing(1.0, 1.05, 9)] * 3, [Timing(1.0, 1.0, 9), Timing(1.0, 2.0, 9), Timing(1.0, 3.0, 9)]
+    assert (noise(quiet), noise(busy), noise([])) == (1.05, 2.0, 1.0)
+    assert noise_line(quiet) == "a median call took 1.05 times as long as the best"
+    assert "the machine was busy" in noise_line(busy)
