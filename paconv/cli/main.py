@@ -15,6 +15,8 @@ from paconv.extras import missing_package
 __all__ = ["cli", "main"]
 
 COMMANDS = {
+    "bench": "paconv.cli.bench:bench",
+    "bench-report": "paconv.cli.bench_report:bench_report",
     "build-library": "paconv.cli.build_library:build_library",
     "cost": "paconv.cli.cost:cost",
     "deploy": "paconv.cli.deploy:deploy",

@@ -17,10 +17,10 @@ from paconv.cost.host.cache import cache_path, load, store
 from paconv.cost.host.cpu import host_identity
 from paconv.cost.host.fit import fit_rates, median_error, seconds
 from paconv.cost.host.model import HostModel
-from paconv.cost.host.probe import addition, bit_conv, float_layer, integer_conv, nothing
+from paconv.cost.host.probe import addition, bit_conv, conv, float_layer, integer_conv, nothing
 from paconv.cost.host.timing import Timed, best_times
 from paconv.cost.host.work import GATHER_UNITS, PLANE_UNITS, bit_work, float_work
-from paconv.cost.layers import CONV, LINEAR, Layer
+from paconv.cost.layers import LINEAR, Layer
 from paconv.errors import UsageError
 
 __all__ = ["calibrated", "fit_planes", "fit_shared", "host_model", "times_alone"]
@@ -29,42 +29,25 @@ Work = Mapping[str, float]
 Measure = Callable[[Sequence[onnx.ModelProto], float], list[float]]
 """(models, seconds to spend) -> best seconds of each, a call's overhead taken off."""
 
-
-def _conv(channels: int, out: int, size: int, kernel: int = 3, stride: int = 1, group: int = 1) -> Layer:
-    pad = kernel // 2
-    small = (size + 2 * pad - kernel) // stride + 1
-    return Layer(
-        f"{channels} to {out}, {kernel}x{kernel}/{stride} at {size}",
-        CONV,
-        (out, channels // group, kernel, kernel),
-        (1, channels, size, size),
-        (1, out, small, small),
-        group=group,
-        strides=(stride, stride),
-        pads=(pad,) * 4,
-        dilations=(1, 1),
-    )
-
-
 _SHARED_PLANES = ((1, 1), (1, 4), (2, 2), (4, 5))
 
 _SHARED = (
-    _conv(256, 16, 56, 1), _conv(64, 16, 56, 1, 2), _conv(512, 16, 14, 1), _conv(1024, 16, 7, 1),
-    _conv(32, 512, 28, 1), _conv(64, 256, 56, 1), _conv(256, 256, 14, 1, 2), _conv(64, 64, 28), _conv(256, 256, 14),
+    conv(256, 16, 56, 1), conv(64, 16, 56, 1, 2), conv(512, 16, 14, 1), conv(1024, 16, 7, 1),
+    conv(32, 512, 28, 1), conv(64, 256, 56, 1), conv(256, 256, 14, 1, 2), conv(64, 64, 28), conv(256, 256, 14),
 )  # fmt: skip
 
-_PLANES = (_conv(64, 64, 28), _conv(256, 128, 14), _conv(512, 128, 7), _conv(64, 512, 14, 1))
+_PLANES = (conv(64, 64, 28), conv(256, 128, 14), conv(512, 128, 7), conv(64, 512, 14, 1))
 
 _FLOAT = (
-    _conv(3, 64, 224, 7, 2), _conv(3, 32, 112), _conv(64, 64, 56), _conv(64, 128, 56, 3, 2), _conv(128, 128, 28),
-    _conv(256, 256, 14), _conv(512, 512, 7), _conv(256, 512, 14, 3, 2), _conv(64, 128, 56, 1, 2),
-    _conv(64, 256, 56, 1), _conv(256, 64, 56, 1), _conv(256, 512, 14, 1, 2), _conv(2048, 512, 7, 1),
-    _conv(128, 128, 28, group=128), _conv(512, 512, 14, group=512),
+    conv(3, 64, 224, 7, 2), conv(3, 32, 112), conv(64, 64, 56), conv(64, 128, 56, 3, 2), conv(128, 128, 28),
+    conv(256, 256, 14), conv(512, 512, 7), conv(256, 512, 14, 3, 2), conv(64, 128, 56, 1, 2),
+    conv(64, 256, 56, 1), conv(256, 64, 56, 1), conv(256, 512, 14, 1, 2), conv(2048, 512, 7, 1),
+    conv(128, 128, 28, group=128), conv(512, 512, 14, group=512),
     Layer("512 to 1000", LINEAR, (1000, 512), (1, 512), (1, 1000)),
     Layer("2048 to 1000", LINEAR, (1000, 2048), (1, 2048), (1, 1000)),
 )  # fmt: skip
 
-_INTEGER = (_conv(64, 64, 56), _conv(128, 128, 28), _conv(256, 256, 14))
+_INTEGER = (conv(64, 64, 56), conv(128, 128, 28), conv(256, 256, 14))
 
 _ADDED = (1, 64, 56, 56)
 

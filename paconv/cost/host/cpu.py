@@ -13,12 +13,18 @@ import paconv
 from paconv.kernels import native
 from paconv.runtime.library import active_level
 
-__all__ = ["cpu_name", "host_identity", "integer_instructions"]
+__all__ = ["cpu_name", "host_identity", "integer_instructions", "vector_instructions"]
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
 _DOT_PRODUCTS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 """Flags of Linux for integer dot-product instructions, on x86 and ARM."""
+
+_VECTORS = (
+    "sse4_2", "avx2", "fma", "avx512f", "avx512bw", "avx512_vpopcntdq", "avx512_bitalg", "avx512_vbmi", "amx_tile",
+    "asimd", "sve",
+)  # fmt: skip
+"""Flags of Linux for the other vector instructions that kernels are made of."""
 
 
 def cpu_name() -> str:
@@ -28,8 +34,12 @@ def cpu_name() -> str:
 
 def integer_instructions() -> list[str]:
     """The integer dot-product instructions that the CPU has, as far as the system tells."""
-    flags = (_cpu().get("flags") or _cpu().get("Features") or "").split()
-    return [name for name in _DOT_PRODUCTS if name in flags]
+    return _having(_DOT_PRODUCTS)
+
+
+def vector_instructions() -> list[str]:
+    """The vector instructions that the CPU has, integer dot products aside, as far as the system tells."""
+    return _having(_VECTORS)
 
 
 def host_identity(threads: int) -> dict[str, str | int]:
@@ -44,6 +54,11 @@ def host_identity(threads: int) -> dict[str, str | int]:
         "kernels": native.fingerprint(),
         "level": active_level(),
     }
+
+
+def _having(names: tuple[str, ...]) -> list[str]:
+    flags = (_cpu().get("flags") or _cpu().get("Features") or "").split()
+    return [name for name in names if name in flags]
 
 
 @cache

@@ -16,9 +16,26 @@ from onnx import TensorProto, helper, numpy_helper
 from paconv import bits, ops
 from paconv.cost.layers import CONV, LINEAR, Layer
 
-__all__ = ["addition", "bit_conv", "float_layer", "integer_conv", "nothing"]
+__all__ = ["addition", "bit_conv", "conv", "float_layer", "integer_conv", "nothing"]
 
 _SEED = 0
+
+
+def conv(channels: int, out: int, size: int, kernel: int = 3, stride: int = 1, group: int = 1) -> Layer:
+    """A square layer of batch 1 with padding that keeps the size, stride aside, and a name that tells it."""
+    pad = kernel // 2
+    small = (size + 2 * pad - kernel) // stride + 1
+    return Layer(
+        f"{channels} to {out}, {kernel}x{kernel}/{stride} at {size}",
+        CONV,
+        (out, channels // group, kernel, kernel),
+        (1, channels, size, size),
+        (1, out, small, small),
+        group=group,
+        strides=(stride, stride),
+        pads=(pad,) * 4,
+        dilations=(1, 1),
+    )
 
 
 def float_layer(layer: Layer) -> onnx.ModelProto:
@@ -36,19 +53,21 @@ def float_layer(layer: Layer) -> onnx.ModelProto:
     return _model(node, layer.input_shape, inputs)
 
 
-def bit_conv(layer: Layer, M: int, N: int) -> onnx.ModelProto:
+def bit_conv(
+    layer: Layer, M: int, N: int, alpha: np.ndarray | None = None, beta: np.ndarray | None = None
+) -> onnx.ModelProto:
     """The convolution as PABitConv with PA's disjoint planes and endpoints a channel, as a folded batch norm leaves
-    them.
+    them. alpha (M+1,), beta (N+1,): the levels, evenly spaced ones if not given.
     """
     rng = np.random.default_rng(_SEED)
     out, channels = layer.weight_shape[0], layer.input_shape[1]
     codes = rng.integers(0, M + 1, layer.weight_shape, dtype=np.uint8)
     inputs = {
         "W": bits.pack_codes(codes, bits.code_bits(M + 1)),
-        "alpha": np.arange(M + 1, dtype=np.float32)[None],
+        "alpha": (np.arange(M + 1) if alpha is None else alpha).astype(np.float32)[None],
         "v": np.sort(rng.standard_normal((channels, N), np.float32), axis=1),
         "sign": np.ones(channels, np.int8),
-        "beta": np.arange(N + 1, dtype=np.float32),
+        "beta": (np.arange(N + 1) if beta is None else beta).astype(np.float32),
         "scale": np.ones(out, np.float32),
         "bias": np.zeros(out, np.float32),
     }

@@ -1,54 +1,88 @@
-"""Timing sessions on a machine that does other things too: the best of many calls, all sessions taken in turn.
+"""Timing sessions on a machine that does other things too: many calls of each, all sessions taken in turn.
 
 What disturbs a call only ever makes it longer, so the smallest of many times is the one to keep; and sessions
 that take turns share a slow minute, so that their ratios hold.
+
+Threads don't spin: by default those of a session that has just run keep a core busy for a while, waiting for more
+work, and the session whose turn comes next pays for it (float ResNet18 on two threads of two cores took 25 ms beside a
+session that spins, 13 ms beside one that doesn't). On one thread it makes no difference.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import helper
-from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from paconv.errors import ModelError
-from paconv.runtime.session import register
+from paconv.runtime.session import ORT_ERRORS, register
 
-__all__ = ["Timed", "best_times"]
+__all__ = ["Runnable", "Timed", "best_times", "take_turns"]
 
 _TURN = 0.002
 """Seconds one session runs before the next has its turn, at least one call."""
 
-_FAILURES = tuple(e for e in vars(failures).values() if isinstance(e, type) and issubclass(e, Exception))
-"""onnxruntime's exceptions have no base class of their own."""
+_ROUNDS = 3
+"""Turns that every session has at least."""
+
+_NUMPY_NAMES = {"float": "float32", "double": "float64"}
+
+
+class Runnable(Protocol):
+    """What can be timed."""
+
+    def call(self) -> float:
+        """Seconds of one call."""
+
+
+Feed = Callable[[Sequence[Any]], Mapping[str, np.ndarray]]
+"""A session's inputs (onnxruntime's NodeArg) -> an array for each of them by name."""
 
 
 class Timed:
     """A session with its input bound to memory, so that a call is the model's work and little else."""
 
-    def __init__(self, model: onnx.ModelProto, threads: int, shapes: Mapping[str, Sequence[int]] | None = None):
-        """shapes: of inputs whose sizes are free. Raises ModelError if onnxruntime can't load or run the model."""
+    def __init__(
+        self,
+        model: onnx.ModelProto | str | os.PathLike,
+        threads: int,
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        *,
+        feed: Feed | None = None,
+        kernel: str | None = None,
+        library: bool = True,
+    ):
+        """Open the model and run it once, to warm up.
+
+        shapes: of inputs whose sizes are free; the inputs are standard normal, unless `feed` makes them. kernel: as
+        for paconv.InferenceSession; library: False for a session without the custom-op library. Raises ModelError if
+        onnxruntime can't load or run the model.
+        """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        rng = np.random.default_rng(0)
+        options.log_severity_level = 4  # failures are raised; what onnxruntime logs would come twice
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if library:
+            register(options, kernel)
+        source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else os.fspath(model)
         try:
-            session = ort.InferenceSession(model.SerializeToString(), register(options), ["CPUExecutionProvider"])
+            session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            given = feed(session.get_inputs()) if feed else _random(session.get_inputs(), shapes or {})
             self._binding = session.io_binding()
-            for given in session.get_inputs():
-                dtype = helper.tensor_dtype_to_np_dtype(_element_type(model, given.name))
-                x = rng.standard_normal((shapes or {}).get(given.name, given.shape)).astype(dtype)
-                self._binding.bind_cpu_input(given.name, x)
+            for name, x in given.items():
+                self._binding.bind_cpu_input(name, x)
             for output in session.get_outputs():
                 self._binding.bind_output(output.name)
             self._session = session
             self.call()
-        except _FAILURES as error:
-            raise ModelError(f"onnxruntime can't run the model: {error}") from error
+        except ORT_ERRORS as error:
+            where = "" if isinstance(model, onnx.ModelProto) else f"{source}: "
+            raise ModelError(f"{where}onnxruntime can't run the model: {error}") from error
 
     def call(self) -> float:
         """Seconds of one call."""
@@ -57,22 +91,39 @@ class Timed:
         return time.perf_counter() - start
 
 
-def best_times(sessions: Sequence[Timed], seconds: float) -> list[float]:
-    """The shortest call of each session, in seconds, from turns that take about `seconds` in all (each has three at
-    least).
+def take_turns(
+    sessions: Sequence[Runnable], seconds: float, progress: Callable[[float], None] = lambda done: None
+) -> list[list[float]]:
+    """Seconds of every call of each session, from turns that take about `seconds` in all (each has three at least).
+
+    progress: told after each round how much of the time is over, 0 to 1.
     """
-    best = [float("inf")] * len(sessions)
+    calls: list[list[float]] = [[] for _ in sessions]
     start, rounds = time.perf_counter(), 0
-    while rounds < 3 or time.perf_counter() - start < seconds:
-        for index, session in enumerate(sessions):
+    while rounds < _ROUNDS or time.perf_counter() - start < seconds:
+        for session, own in zip(sessions, calls, strict=True):
             turn = time.perf_counter()
             while True:
-                best[index] = min(best[index], session.call())
+                own.append(session.call())
                 if time.perf_counter() - turn > _TURN:
                     break
         rounds += 1
-    return best
+        over = (time.perf_counter() - start) / seconds if seconds > 0 else 1.0
+        progress(min(1.0, over, rounds / _ROUNDS))
+    return calls
 
 
-def _element_type(model: onnx.ModelProto, name: str) -> int:
-    return next(i.type.tensor_type.elem_type for i in model.graph.input if i.name == name)
+def best_times(sessions: Sequence[Runnable], seconds: float) -> list[float]:
+    """The shortest call of each session, in seconds, from turns that take about `seconds` in all."""
+    return [min(own) for own in take_turns(sessions, seconds)]
+
+
+def _random(inputs: Sequence[Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {i.name: rng.standard_normal(shapes.get(i.name, i.shape)).astype(_dtype(i.type)) for i in inputs}
+
+
+def _dtype(kind: str) -> np.dtype:
+    """onnxruntime's "tensor(float)" -> numpy's type."""
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    return np.dtype(_NUMPY_NAMES.get(name, name))

@@ -1,0 +1,74 @@
+"""Single convolutions: PABitConv, quantization and packing included, against onnxruntime's float and 8-bit ones.
+
+The 3x3 layers are ResNet18's, the 1x1 ones ResNet50's. Levels are as training leaves them: not evenly spaced, with 0
+among the weights' and the lowest of the activations'. At (1, 1) they are -1 and +1 on both sides besides (SIGNS), which
+costs more: the offsets of both have to be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from paconv.bench.larq import Larq, LarqRun
+from paconv.bench.limits import coding_of
+from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
+from paconv.bench.timing import Timing
+from paconv.cost.host.probe import bit_conv, conv, float_layer, integer_conv
+from paconv.cost.host.timing import Runnable, Timed, take_turns
+from paconv.cost.layers import Layer
+from paconv.kernels.registry import CHOICES
+from paconv.runtime.inspection import node_kernels
+
+__all__ = ["POINTWISE", "WINDOWS", "levels", "time_layer"]
+
+WINDOWS = tuple(conv(channels, channels, size) for channels, size in ((64, 56), (128, 28), (256, 14), (512, 7)))
+"""ResNet18's 3x3 convolutions of stride 1."""
+
+POINTWISE = (conv(256, 64, 56, 1), conv(1024, 256, 14, 1))
+"""Two of ResNet50's 1x1 convolutions."""
+
+_SEED = 0
+
+
+def levels(M: int, N: int) -> tuple[np.ndarray, np.ndarray]:
+    """alpha (M+1,) and beta (N+1,) float32 as described above, seeded: alpha_0 = beta_0 = 0."""
+    rng = np.random.default_rng(_SEED)
+    alpha = (0.2 + rng.random(M)) * (-1.0) ** np.arange(M)
+    beta = np.sort(0.2 + rng.random(N))
+    return np.append(0, alpha).astype(np.float32), np.append(0, beta).astype(np.float32)
+
+
+def time_layer(
+    layer: Layer,
+    planes: Sequence[tuple[int, int]],
+    threads: Sequence[int],
+    seconds: float,
+    larq: Larq | None = None,
+    progress: Callable[[float], None] = lambda done: None,
+) -> list[Measured]:
+    """The layer in every way and at every thread count, all in turns that take about `seconds`."""
+    cases: list[tuple[Runnable, dict]] = []
+    for count in threads:
+        common = {"threads": count}
+        cases.append((Timed(float_layer(layer), count), {"what": FLOAT, **common}))
+        cases.append((Timed(integer_conv(layer), count), {"what": INT8, **common}))
+        if larq is not None:
+            cases.append((LarqRun(larq, larq.layer(layer, count)), {"what": LARQ, **common}))
+        forms = [((M, N), "", levels(M, N)) for M, N in planes]
+        if (1, 1) in planes:
+            forms.append(((1, 1), SIGNS, (np.array([-1, 1]), np.array([-1, 1]))))
+        for pair, kind, values in forms:
+            model = bit_conv(layer, *pair, *values)
+            (chosen,) = node_kernels(model.SerializeToString())
+            for kernel in CHOICES:
+                (node,) = node_kernels(model.SerializeToString(), kernel)
+                case = {"what": PA, "planes": pair, "levels": kind, "kernel": kernel, "ran": ((node.kernel, 1),),
+                        "coding": coding_of(node), "chosen": chosen.kernel == kernel}  # fmt: skip
+                cases.append((Timed(model, count, kernel=kernel), case | common))
+    calls = take_turns([session for session, _ in cases], seconds, progress)
+    return [
+        Measured(subject=layer.name, macs=layer.macs, timing=Timing.of(own), **case)
+        for (_, case), own in zip(cases, calls, strict=True)
+    ]

@@ -1,0 +1,105 @@
+"""What this machine can reach, measured in the same run: the limits that a layer's speed is set beside.
+
+    limit of a kernel     multiply-accumulates a second of its innermost instructions, in registers alone
+    rate of a kernel      the same of the kernel's inner loop, which also loads its operands
+
+A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes of one byte one byte
+product, of two bytes three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from paconv.bits import WORD_BITS
+from paconv.kernels.arguments import LANES
+from paconv.runtime.inspection import NodeKernel
+from paconv.runtime.library import active_level
+from paconv.runtime.measure_rates import measure_rates
+
+__all__ = ["HostLimits", "coding_of", "layer_limit", "measure_limits", "products"]
+
+_MEASURED_BY = {"planes": "paconv.runtime.popcount_limit:and_popcount_limit"}
+"""Kernel -> module:function, (level, seconds) -> multiply-accumulates a second of one product on one thread."""
+
+_CODINGS = {1: "1 byte", 2: "2 bytes"}
+"""Digits of a level code -> what the codes are called here."""
+
+_PRODUCTS = {"1 byte": 1, "2 bytes": 3}
+"""Coding -> byte products for one multiply-accumulate."""
+
+
+@dataclass(frozen=True)
+class HostLimits:
+    """Of one thread, at a CPU level, in multiply-accumulates a second.
+
+    single: kernel ("planes", "codes") -> the limit of one product, without those that aren't known; planes: (M, N) ->
+    the inner loop's rate; codes: coding -> the inner loop's rate.
+    """
+
+    level: str
+    single: dict[str, float] = field(default_factory=dict)
+    planes: dict[tuple[int, int], float] = field(default_factory=dict)
+    codes: dict[str, float] = field(default_factory=dict)
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "level": self.level,
+            "single_product": dict(self.single),
+            "inner_loop_planes": {f"{M}x{N}": rate for (M, N), rate in self.planes.items()},
+            "inner_loop_codes": dict(self.codes),
+        }
+
+    def inner_loop(self, kernel: str, planes: tuple[int, int], coding: str) -> float | None:
+        """The rate of the kernel's inner loop at these planes, or with this coding; None where it isn't known."""
+        return self.planes.get(planes) if kernel == "planes" else self.codes.get(coding)
+
+
+def coding_of(node: NodeKernel) -> str:
+    """What the node's level codes are, "" for bit planes."""
+    return _CODINGS.get(node.digits, "")
+
+
+def products(kernel: str, planes: tuple[int, int], coding: str) -> int:
+    """Bit pairs or byte products that the kernel takes for one multiply-accumulate."""
+    return planes[0] * planes[1] if kernel == "planes" else _PRODUCTS[coding]
+
+
+def layer_limit(
+    limits: HostLimits, kernel: str, planes: tuple[int, int], coding: str, threads: int = 1
+) -> float | None:
+    """Multiply-accumulates a second that a layer can't go beyond on `threads` cores; None where that isn't known.
+
+    kernel: a name in paconv.kernels.registry.CHOICES; planes: the layer's (M, N); coding: of its level codes.
+    """
+    single = limits.single.get("planes" if kernel == "planes" else "codes")
+    return None if single is None else threads * single / products(kernel, planes, coding)
+
+
+def measure_limits(seconds: float, progress: Callable[[float], None] = lambda done: None) -> HostLimits:
+    """Measure in about `seconds`. Kernels that are compiled in this process (PACONV_JIT=1) have no limits."""
+    level = active_level()
+    if level == "jit":
+        return HostLimits(level)
+    single = {kernel: found for kernel in _MEASURED_BY if (found := _single(kernel, level, seconds / 4)) is not None}
+    rates = measure_rates(level, seconds / 2 / 66, lambda done, total: progress(done / total))
+    word = LANES * WORD_BITS * 1e9  # multiply-accumulates that a rate's nanoseconds belong to
+    return HostLimits(
+        level,
+        single,
+        {planes: word / ns for planes, ns in rates.planes.items()},
+        {_CODINGS[digits]: word / ns for digits, ns in rates.codes.items()},
+    )
+
+
+def _single(kernel: str, level: str, seconds: float) -> float | None:
+    """The limit of one product, None where this paconv can't measure it."""
+    module, function = _MEASURED_BY[kernel].split(":")
+    try:
+        measure = getattr(import_module(module), function)
+    except ModuleNotFoundError:
+        return None
+    return measure(level, seconds)

@@ -1,0 +1,141 @@
+"""`paconv bench`: a model against others, at one or more thread counts, all sessions in turns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from paconv.bench.environment import environment
+from paconv.bench.limits import HostLimits, measure_limits
+from paconv.bench.per_layer import LayerTime, packed_layers, time_layers
+from paconv.bench.sessions import open_timed
+from paconv.bench.timing import Timing, ratio
+from paconv.cost.host.timing import take_turns
+from paconv.errors import ModelError, UsageError
+from paconv.kernels.registry import CHOICES
+from paconv.model_io import load_model
+from paconv.verification.inputs import make_inputs, read_inputs
+from paconv.verification.model import OpenModel
+
+__all__ = ["ModelBench", "SessionTime", "bench", "checked_threads"]
+
+LIMIT_SECONDS = 2.0
+"""Spent on what this machine can reach, once a run."""
+
+Progress = Callable[[str, float], None]
+"""Told (what is done, 0 to 1 of it)."""
+
+
+@dataclass(frozen=True)
+class SessionTime:
+    """file: as it was given; size: its bytes."""
+
+    file: str
+    threads: int
+    size: int
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class ModelBench:
+    """sessions: the model's first, then the others', each at every thread count; layers: empty unless asked for."""
+
+    environment: dict[str, Any]
+    options: dict[str, Any]
+    sessions: list[SessionTime]
+    layers: list[LayerTime] = field(default_factory=list)
+    limits: HostLimits | None = None
+
+    def against(self, other: SessionTime) -> float:
+        """How many times as fast as `other` the model is at the same thread count."""
+        own = next(s for s in self.sessions if s.threads == other.threads)  # the model's are the first
+        return ratio(own.timing, other.timing)
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "environment": self.environment,
+            "options": self.options,
+            "sessions": [
+                {
+                    "file": s.file,
+                    "threads": s.threads,
+                    "bytes": s.size,
+                    **s.timing.as_data(),
+                    "model_is_times_as_fast": self.against(s),
+                }
+                for s in self.sessions
+            ],
+            "layers": [layer.as_data() for layer in self.layers],
+            "limits": None if self.limits is None else self.limits.as_data(),
+            "units": "seconds of a call; best and median of all calls; ratios of best",
+        }
+
+
+def bench(
+    model: str | os.PathLike,
+    against: Sequence[str | os.PathLike] = (),
+    *,
+    threads: Sequence[int] = (1,),
+    seconds: float = 10.0,
+    kernel: str | None = None,
+    per_layer: bool = False,
+    inputs: str | os.PathLike | None = None,
+    batch: int = 1,
+    seed: int = 0,
+    progress: Progress = lambda what, done: None,
+) -> ModelBench:
+    """Time `model` and the models of `against`, fed with the same arrays, in turns that take `seconds` in all.
+
+    threads: of onnxruntime's pool, one or more counts; kernel: as for paconv.InferenceSession; per_layer: time each
+    PABitConv of `model` alone too, for `seconds` at each thread count; inputs: an .npz file, otherwise `batch` seeded
+    standard normal samples. Raises UsageError for bad options and inputs that don't fit a model, ModelError for a
+    file that is missing or can't be run.
+    """
+    threads = checked_threads(threads)
+    if seconds <= 0:
+        raise UsageError(f"seconds: expected more than 0; found {seconds}")
+    if batch < 1:
+        raise UsageError(f"batch: expected at least 1; found {batch}")
+    if kernel is not None and kernel != "auto" and kernel not in CHOICES:
+        raise UsageError(f"kernel: expected auto, {', '.join(CHOICES)}; found {kernel!r}")
+    loaded = load_model(model)
+    feeds = make_inputs(OpenModel(loaded, str(model)), read_inputs(inputs) if inputs else None, batch, seed)
+    layers = packed_layers(loaded, {name: x.shape for name, x in feeds.items()}) if per_layer else []
+    if per_layer and not layers:
+        raise ModelError(f"{model}: expected a packed model for a table of layers; found no PABitConv")
+
+    before = environment()
+    cases = [(os.fspath(path), count) for path in (model, *against) for count in threads]
+    progress("opening", 0)
+    sessions = [open_timed(path, feeds, count, kernel) for path, count in cases]
+    calls = take_turns(sessions, seconds, lambda done: progress("models", done))
+    times = [
+        SessionTime(path, count, os.path.getsize(path), Timing.of(own))
+        for (path, count), own in zip(cases, calls, strict=True)
+    ]
+    options = {
+        "threads": threads,
+        "seconds": seconds,
+        "kernel": kernel or "auto",
+        "batch": batch,
+        "seed": None if inputs else seed,
+        "inputs": {name: list(x.shape) for name, x in feeds.items()},
+        "spinning": False,
+    }
+    if not layers:
+        return ModelBench(before, options, times)
+    limits = measure_limits(LIMIT_SECONDS, lambda done: progress("this machine's limits", done))
+    found: list[LayerTime] = []
+    for count in threads:
+        what = f"layers, threads {count}"
+        found += time_layers(layers, count, seconds, limits, kernel, lambda done, what=what: progress(what, done))
+    return ModelBench(before, options, times, found, limits)
+
+
+def checked_threads(threads: Sequence[int]) -> list[int]:
+    """Each count once, in order. Raises UsageError for none, or one below 1."""
+    if not threads or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in threads):
+        raise UsageError(f"threads: expected counts of at least 1, such as 1,2; found {','.join(map(str, threads))!r}")
+    return list(dict.fromkeys(threads))

@@ -1,0 +1,105 @@
+"""A network in all its forms, whole: float, 8-bit and PA at each (M, N), in turns at every thread count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from paconv.bench.builds import NetworkFiles
+from paconv.bench.larq import NETWORKS, Larq, LarqRun
+from paconv.bench.limits import HostLimits
+from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
+from paconv.bench.per_layer import packed_layers, time_layers
+from paconv.bench.sessions import fed_with
+from paconv.bench.timing import Timing
+from paconv.cost.host.timing import Runnable, Timed, take_turns
+from paconv.model_io import load_model
+
+__all__ = ["time_network"]
+
+FAST = "codes-fast"
+STOCK = "stock"
+"""A packed model in onnxruntime without the custom-op library."""
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class _Packed:
+    name: str
+    planes: tuple[int, int]
+    levels: str
+    path: Path
+
+
+def time_network(
+    files: NetworkFiles,
+    threads: Sequence[int],
+    seconds: float,
+    *,
+    single_binary: tuple[str, Path] | None = None,
+    larq: Larq | None = None,
+    stock: bool = False,
+    nodes: bool = False,
+    progress: Callable[[float], None] = lambda done: None,
+) -> list[Measured]:
+    """All forms in turns that take about `seconds`, with a batch of 1.
+
+    single_binary: (name, file) of a network to time beside; larq: the engine whose own networks to time too; stock:
+    time a packed model without the library too, on one thread; nodes: time the PABitConv nodes of each packed model
+    alone as well, for a quarter of the time, on the first thread count.
+    """
+    image = np.random.default_rng(_SEED).standard_normal((1, *files.input_shape), np.float32)
+    packed = [_Packed(files.name, pair, "", path) for pair, path in files.packed.items()]
+    if single_binary is not None:
+        packed.append(_Packed(single_binary[0], (1, 1), SIGNS, single_binary[1]))
+    feed = fed_with({"input": image}, files.name)
+
+    cases: list[tuple[Runnable, dict]] = []
+    for count in threads:
+        common = {"threads": count}
+        own = common | {"subject": files.name}
+        cases.append((Timed(files.real, count, feed=feed, library=False), own | {"what": FLOAT}))
+        cases.append((Timed(files.int8, count, feed=feed, library=False), own | {"what": INT8}))
+        for p in packed:
+            case = common | {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels}
+            for kernel in ("auto", FAST):
+                cases.append((Timed(p.path, count, feed=feed, kernel=kernel), case | {"kernel": kernel}))
+        for name in NETWORKS if larq is not None else ():
+            assert larq is not None
+            cases.append((LarqRun(larq, larq.network(name, count)), common | {"subject": name, "what": LARQ}))
+    if stock and files.packed:
+        pair = max(files.packed, key=lambda pair: pair == (4, 5))
+        case = {"subject": files.name, "what": PA, "planes": pair, "kernel": STOCK, "threads": 1}
+        cases.append((Timed(files.packed[pair], 1, feed=feed, library=False), case))
+
+    share = 0.75 if nodes else 1.0
+    calls = take_turns([session for session, _ in cases], share * seconds, lambda done: progress(share * done))
+    alone = _alone(packed, image.shape, threads[0], (1 - share) * seconds) if nodes else {}
+    found = []
+    for (_, case), own in zip(cases, calls, strict=True):
+        key = (case["subject"], case.get("planes"), case.get("levels"))
+        extra = {}
+        if case.get("kernel") == "auto" and case["threads"] == threads[0] and key in alone:
+            extra["nodes_best"], extra["ran"] = alone[key]
+        found.append(Measured(timing=Timing.of(own), **case, **extra))
+    progress(1.0)
+    return found
+
+
+def _alone(
+    packed: Sequence[_Packed], shape: tuple[int, ...], threads: int, seconds: float
+) -> dict[tuple[str, tuple[int, int], str], tuple[float, tuple[tuple[str, int], ...]]]:
+    """(network, planes, levels) -> the sum of its PABitConv nodes' best seconds, and how many ran each kernel."""
+    found = {}
+    for p in packed:
+        model = load_model(p.path)
+        layers = packed_layers(model, {i.name: shape for i in model.graph.input})
+        times = time_layers(layers, threads, seconds / len(packed), HostLimits(""))
+        kernels = [t.kernel for t in times]
+        ran = tuple((kernel, kernels.count(kernel)) for kernel in dict.fromkeys(kernels))
+        found[p.name, p.planes, p.levels] = sum(t.timing.best for t in times), ran
+    return found

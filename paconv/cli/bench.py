@@ -1,0 +1,82 @@
+"""`paconv bench`: how fast a model is here, against others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from paconv.bench.models import bench as run_bench
+from paconv.bench.tables import layers_table, sessions_table
+from paconv.cli.console import progress_bar
+from paconv.cost.tables import markdown, plain, to_json
+from paconv.kernels.registry import CHOICES
+
+__all__ = ["Counts", "bench"]
+
+_STEPS = 1000
+
+
+class Counts(click.ParamType):
+    """Numbers with commas between: 1,2."""
+
+    name = "counts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        if isinstance(value, list):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"expected counts of at least 1, such as 1,2; found {value!r}", param, ctx)
+        return [int(part) for part in parts]
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--against", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="Another ONNX model to time beside MODEL: its float parent, model.onnx, int8. May be repeated.")
+@click.option("--threads", type=Counts(), default="1", show_default=True,
+              help="Threads of onnxruntime's pool; several counts with commas between.")
+@click.option("--per-layer", is_flag=True, help="Time each PABitConv of MODEL alone too.")
+@click.option("--kernel", type=click.Choice(["auto", *CHOICES]), default="auto", show_default=True,
+              help="What PABitConv runs with; auto: the faster exact one, layer by layer (paconv inspect).")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
+              help="Time for the models, and again for the layers at each thread count.")
+@click.option("--inputs", type=click.Path(path_type=Path), help="Arrays to feed, one for each input (.npz).")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1),
+              help="Random samples, without --inputs.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the random samples.")
+@click.option("--format", "style", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
+def bench(
+    model: Path,
+    against: tuple[Path, ...],
+    threads: list[int],
+    per_layer: bool,
+    kernel: str,
+    seconds: float,
+    inputs: Path | None,
+    batch: int,
+    seed: int,
+    style: str,
+) -> None:
+    """Time MODEL on this machine: best and median of many calls, the models taken in turns.
+
+    Ratios hold on a machine that does other things too, milliseconds less so. The result says what it was measured on.
+
+    \b
+    Example:
+      paconv bench pa.onnx --against float.onnx --threads 1,2
+      paconv bench pa.onnx --per-layer
+      paconv bench pa.onnx --against float.onnx --against int8.onnx --format json
+    """
+    with progress_bar("opening") as update:
+        result = run_bench(
+            model, against, threads=threads, seconds=seconds, kernel=kernel, per_layer=per_layer, inputs=inputs,
+            batch=batch, seed=seed, progress=lambda what, done: update(what, int(_STEPS * done), _STEPS),
+        )  # fmt: skip
+    if style == "json":
+        click.echo(to_json(result.as_data()), nl=False)
+        return
+    tables = [sessions_table(result), *([layers_table(result)] if result.layers else [])]
+    click.echo("\n".join(plain(t) if style == "table" else markdown(t) for t in tables), nl=False)
