@@ -13,8 +13,9 @@ from numba import carray
 from paconv.kernels.accumulate import call_accumulate
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
 from paconv.kernels.compare import store_channel_last
-from paconv.kernels.finish import add_activation_offset, add_window_offset, store_channel_first
+from paconv.kernels.finish import store_channel_first
 from paconv.kernels.memory import pointer, stack_buffer
+from paconv.kernels.offsets import TOTALS_BYTES, add_scaled, add_window_offsets, window_totals
 from paconv.kernels.tasks import task_range, window_offsets
 from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS
 from paconv.kernels.weigh import weigh_tile
@@ -31,25 +32,20 @@ _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 def conv(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
     a = carray(arguments, (len(F),), np.int64)
-    OW, M, N, P = a[F.OW], a[F.M], a[F.N], a[F.tile]
+    M, N, P = a[F.M], a[F.N], a[F.tile]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
     batch, group = image // a[F.G], image % a[F.G]
     taps, run, CW = a[F.taps], a[F.run], a[F.CW]
     word_bytes = CW * N * 4
     words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
-    word_array = carray(pointer(words), (a[F.Hp] * a[F.Wp] * CW * N,), np.uint32)
-    tap_offsets = carray(pointer(a[F.tap_offsets]), (taps,), np.int64)
-    beta = carray(pointer(a[F.beta]), (N + 1,), np.float32)
-    blocks = a[F.G] * a[F.OB]
-    offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
-    offset_taps = carray(pointer(a[F.offset_taps]), (blocks, a[F.KH] * a[F.KW], LANES), np.float32)
     block_bytes = a[F.KH] * a[F.KW] * CW * M * LANES * 4
 
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
     offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
-    out_at = stack_buffer(_OUT_BYTES)
-    out = carray(pointer(out_at), (PIXEL_CHUNK, LANES), np.float32)
+    out_at, totals_at = stack_buffer(_OUT_BYTES), stack_buffer(TOTALS_BYTES)
     window_offsets(offsets, a, first_pixel, count, P, word_bytes)
+    if a[F.has_alpha_0]:
+        window_totals(a, totals_at, words, offsets_at, count)
     for b in range(first_block, last_block):
         block = group * a[F.OB] + b
         weights, base = a[F.weight_words] + block * block_bytes, a[F.base] + block * _VECTOR
@@ -60,16 +56,9 @@ def conv(arguments, task):
             weigh_tile(out_at + p * _VECTOR, base, counts_at, phi, M * N, min(P, count - p))
             p += P
         if a[F.has_alpha_0]:
-            for q in range(count):
-                start = offsets[q] // 4
-                add_activation_offset(out[q], offset_alpha[block], word_array, start, tap_offsets, taps, run, beta, N)
+            add_scaled(out_at, count, a[F.offset_alpha] + block * _VECTOR, totals_at)
         if a[F.has_beta_0]:
-            for q in range(count):
-                pixel = first_pixel + q
-                top, left = pixel // OW * a[F.SH] - a[F.PT], pixel % OW * a[F.SW] - a[F.PL]
-                add_window_offset(
-                    out[q], offset_taps[block], top, left, a[F.H], a[F.W], a[F.KH], a[F.KW], a[F.DH], a[F.DW]
-                )
+            add_window_offsets(a, out_at, block, first_pixel, count)
         if a[F.channel_last]:
             store_channel_last(a, out_at, batch, group, b, first_pixel, count)
         else:

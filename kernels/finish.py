@@ -5,8 +5,9 @@
            + sum over the window's taps inside the image of offset_taps[o, tap]        where beta_0 is not 0
 
 in float32. The first line (kernels/weigh.py) is four partial sums over k = i*N + j, by k mod 4 (base_o starts the
-first), added as (s0 + s1) + (s2 + s3); each product is rounded before it is added (no fused multiply-add). So the
-result is the same bit for bit for any tile, thread count and CPU. Counts are below 2**24: exact as float32.
+first), added as (s0 + s1) + (s2 + s3); each product is rounded before it is added (no fused multiply-add). The other
+two are kernels/offsets.py's. So the result is the same bit for bit for any tile, thread count and CPU. Counts are below
+2**24: exact as float32.
 
 Error bound: with t terms, |Y - exact| <= gamma_{t+3} * sum of the absolute terms, gamma_k = k*eps/(1 - k*eps),
 eps = 2**-24: one rounding for phi, one for each product, at most t for the additions.
@@ -20,9 +21,9 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES, F
-from paconv.kernels.memory import pointer, popcount
+from paconv.kernels.memory import pointer
 
-__all__ = ["add_activation_offset", "add_window_offset", "store_channel_first", "transpose"]
+__all__ = ["store_channel_first", "transpose"]
 
 _inline = njit(inline="always", error_model="numpy")
 _i32, _i64, _f32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -83,32 +84,6 @@ def _transposed(builder, rows: list) -> list:
                 rows[p] = builder.shuffle_vector(a, b, upper)
                 rows[p | s] = builder.shuffle_vector(a, b, lower)
     return rows
-
-
-@_inline
-def add_activation_offset(out, offset_alpha, words, start, tap_offsets, taps, run, beta, N):
-    """alpha_0 * sum_j beta_j |V_j|: `words` is the image as (n,) uint32, `start` the window's first word."""
-    total = np.float32(0)
-    for j in range(N):
-        bits = np.int64(0)
-        for tap in range(taps):
-            first = start + tap_offsets[tap] // 4
-            for t in range(run):
-                bits += popcount(words[first + t * N + j])
-        total += beta[j + 1] * np.float32(bits)
-    for lane in range(LANES):
-        out[lane] += offset_alpha[lane] * total
-
-
-@_inline
-def add_window_offset(out, offset_taps, top, left, H, W, KH, KW, DH, DW):
-    """beta_0 * (weights inside the image): offset_taps (KH*KW, LANES); (top, left) of the window in the image."""
-    for kh in range(KH):
-        if 0 <= top + kh * DH < H:
-            for kw in range(KW):
-                if 0 <= left + kw * DW < W:
-                    for lane in range(LANES):
-                        out[lane] += offset_taps[kh * KW + kw, lane]
 
 
 @_inline

@@ -23,6 +23,7 @@ from paconv.cost import count, network, storage
 from paconv.errors import UsageError
 from paconv.files import write_bytes
 from paconv.model_io import load_model
+from paconv.passes.canonical import canonical
 from paconv.pipeline import optimize
 
 __all__ = ["Build", "NetworkFiles", "build_network", "build_single_binary"]
@@ -119,7 +120,7 @@ def build_single_binary(
     settle_batch_norm(parent, [images])
     model = _optimized(name, parent, images, input_shape, folder)[0]
     path = folder / f"{name}-single.onnx"
-    return name, path, _written(recoded(model, 1, 1, signs=True), name, (1, 1), path, None, SIGNS)
+    return name, path, _written(_recoded(model, 1, 1, signs=True), name, (1, 1), path, None, SIGNS)
 
 
 def _packed(
@@ -139,10 +140,15 @@ def _packed(
         models[M, N], seconds[M, N] = _optimized(name, pa, images, input_shape, folder)
     paths, builds = {}, []
     for M, N in planes:
-        model = models[M, N] if (M, N) in models else recoded(models[trained[0]], M, N)
+        model = models[M, N] if (M, N) in models else _recoded(models[trained[0]], M, N)
         paths[M, N] = folder / f"{name}-pa{M}{N}.onnx"
         builds.append(_written(model, name, (M, N), paths[M, N], seconds.get((M, N))))
     return paths, builds
+
+
+def _recoded(model: onnx.ModelProto, M: int, N: int, signs: bool = False) -> onnx.ModelProto:
+    """A packed model at another (M, N), linked as `optimize` links it."""
+    return optimize(recoded(canonical(model), M, N, signs)).model
 
 
 def _optimized(

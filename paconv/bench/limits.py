@@ -3,8 +3,8 @@
     limit of a kernel     multiply-accumulates a second of its innermost instructions, in registers alone
     rate of a kernel      the same of the kernel's inner loop, which also loads its operands
 
-A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes of one byte one byte
-product, of two bytes three.
+A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes one product of bytes
+or of 16-bit words, or three of bytes (paconv/kernels/formats.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES
+from paconv.kernels.formats import FORMATS
 from paconv.runtime.inspection import NodeKernel
 from paconv.runtime.library import active_level
 from paconv.runtime.measure_rates import measure_rates
@@ -25,11 +26,8 @@ __all__ = ["HostLimits", "coding_of", "layer_limit", "measure_limits", "products
 _MEASURED_BY = {"planes": "paconv.runtime.popcount_limit:and_popcount_limit"}
 """Kernel -> module:function, (level, seconds) -> multiply-accumulates a second of one product on one thread."""
 
-_CODINGS = {1: "1 byte", 2: "2 bytes"}
-"""Digits of a level code -> what the codes are called here."""
-
-_PRODUCTS = {"1 byte": 1, "2 bytes": 3}
-"""Coding -> byte products for one multiply-accumulate."""
+_PRODUCTS = {name: 3 if f.D == 2 else 1 for name, f in FORMATS.items()}
+"""Format of level codes -> products for one multiply-accumulate."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ class HostLimits:
 
 
 def coding_of(node: NodeKernel) -> str:
-    """What the node's level codes are, "" for bit planes."""
-    return _CODINGS.get(node.digits, "")
+    """The format of the node's level codes, "" for bit planes."""
+    return node.format if node.format in FORMATS else ""
 
 
 def products(kernel: str, planes: tuple[int, int], coding: str) -> int:
@@ -91,7 +89,7 @@ def measure_limits(seconds: float, progress: Callable[[float], None] = lambda do
         level,
         single,
         {planes: word / ns for planes, ns in rates.planes.items()},
-        {_CODINGS[digits]: word / ns for digits, ns in rates.codes.items()},
+        {name: word / rates.codes[f.number] for name, f in FORMATS.items() if f.number in rates.codes},
     )
 
 

@@ -16,6 +16,7 @@ from paconv.cost.graph import GraphView
 from paconv.cost.host.timing import Timed, take_turns
 from paconv.cost.layers import Layer
 from paconv.ops import DOMAIN
+from paconv.passes.canonical import canonical
 from paconv.runtime.inspection import node_kernels
 
 __all__ = ["LayerTime", "PackedLayer", "packed_layers", "time_layers"]
@@ -87,8 +88,10 @@ class LayerTime:
 def packed_layers(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]) -> list[PackedLayer]:
     """The PABitConv nodes of a checked model in its order. input_shapes: of every input, batch included.
 
-    The one place that knows how a packed model holds its layers. Raises ModelError on shapes that can't be told.
+    The one place that knows how a packed model holds its layers: linked ones are taken in their canonical form. Raises
+    ModelError on shapes that can't be told.
     """
+    model = canonical(model)
     view = GraphView(model.graph)
     layers = {layer.name: layer for layer in network(model, input_shapes)}
     found = []

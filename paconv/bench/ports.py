@@ -6,8 +6,9 @@
 
 Per 512 bits, AND + popcount + add are three instructions on two ports, 1.5 cycles, 341 bit pairs a cycle; float has two
 FMA of 16 lanes a cycle. So with M N bit pairs for a multiply-accumulate, bit planes can beat float only where
-M N < 341 / 32 = 10.7, and level codes of two bytes, three byte products, by 128 / 3 / 32 = 1.33 at most. What ports a
-CPU has differs (some run AND and add on four): the measured limit goes before this count.
+M N < 341 / 32 = 10.7, and level codes by 64 / 32 = 2 at most as words of 16 bits (two VPDPWSSD of 32 products), by
+128 / 32 = 4 as bytes. What ports a CPU has differs (some run AND and add on four): the measured limit goes before this
+count.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ STEPS = {
     "x86-64-v4-vpopcntdq": {
         "float": Step(("VFMADD231PS",), 16),
         "planes": Step(("VPANDD", "VPOPCNTD", "VPADDD"), 512),
-        "codes": Step(("VPDPBUSD",), 64),
+        "byte": Step(("VPDPBUSD",), 64),
+        "word": Step(("VPDPWSSD",), 32),
     },
     "x86-64-v4": {"float": Step(("VFMADD231PS",), 16)},
-    "x86-64-v3": {"float": Step(("VFMADD231PS",), 8)},
+    "x86-64-v3": {"float": Step(("VFMADD231PS",), 8), "word": Step(("VPMADDWD", "VPADDD"), 16)},
 }
-"""CPU level -> what computes -> its step, for those whose inner loop is one instruction sequence worth counting."""
+"""CPU level -> kernel, or format of level codes -> its step, for those whose inner loop is one instruction sequence worth counting."""
 
 
 def macs_per_cycle(level: str, kernel: str, planes: tuple[int, int] = (1, 1), coding: str = "") -> float | None:
     """Multiply-accumulates a cycle of "float" or of a kernel for a layer; None at a level that isn't counted."""
-    name = "codes" if kernel.startswith("codes") else kernel
-    step = STEPS.get(level, {}).get(name)
+    step = STEPS.get(level, {}).get(coding or kernel)
     if step is None:
         return None
     return step.macs_per_cycle() / (1 if kernel == "float" else products(kernel, planes, coding))

@@ -30,7 +30,7 @@ _CHANGED = ("W", "alpha", "v", "beta")
 
 
 def recoded(model: onnx.ModelProto, M: int, N: int, signs: bool = False) -> onnx.ModelProto:
-    """A copy of a packed model of PA's one-hot planes, every PABitConv of it at (M, N).
+    """A copy of a packed model of PA's one-hot planes, in canonical form, every PABitConv of it at (M, N).
 
     Raises UsageError if M or N isn't 1 to MAX_PLANES, or `signs` is asked for at another (M, N) than (1, 1).
     """

@@ -23,7 +23,7 @@ ENVIRONMENT: dict[str, Any] = {
 
 LIMITS = HostLimits(
     "x86-64-v4-vpopcntdq", {"planes": 1e12}, {(1, 1): 0.9e12, (4, 5): 0.04e12, (2, 2): 0.2e12},
-    {"1 byte": 3e11, "2 bytes": 1e11},
+    {"byte": 3e11, "word": 1e11},
 )  # fmt: skip
 
 
@@ -44,8 +44,8 @@ def layers(float_best: float = 8e-3) -> list[Measured]:
                 made(1e-3, PA, planes=(1, 1), kernel="planes", ran=(("planes", 1),), chosen=True),
                 made(2e-3, PA, planes=(1, 1), levels=SIGNS, kernel="planes", ran=(("planes", 1),), chosen=True),
                 made(8e-3, PA, planes=(4, 5), kernel="planes", ran=(("planes", 1),)),
-                made(4e-3, PA, planes=(4, 5), kernel="codes", ran=(("codes", 1),), coding="2 bytes", chosen=True),
-                made(1e-3, PA, planes=(4, 5), kernel="codes-fast", ran=(("codes-fast", 1),), coding="1 byte"),
+                made(4e-3, PA, planes=(4, 5), kernel="codes", ran=(("codes", 1),), coding="word", chosen=True),
+                made(1e-3, PA, planes=(4, 5), kernel="codes-fast", ran=(("codes-fast", 1),), coding="byte"),
             ]  # fmt: skip
     return found
 

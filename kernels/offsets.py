@@ -1,0 +1,88 @@
+"""Offsets of the general form: what alpha_0 and beta_0 add to an output (kernels/finish.py has the whole sum).
+
+    totals[p]  = sum_j beta_j |V_j|, over the window of pixel p                    one number for all output channels
+    out[p, o] += offset_alpha_o * totals[p]                                        where alpha_0 is not 0
+    out[p, o] += sum over the window's taps inside the image of offset_taps[o, tap]       where beta_0 is not 0
+
+in float32. Most windows lie inside the image with all their taps, so that sum is taken once for each lane block; both
+kinds of windows add their taps in order, starting from 0, and then to out: the same for any tile and thread count.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
+from paconv.kernels.memory import pointer, popcount, stack_buffer
+
+__all__ = ["TOTALS_BYTES", "add_scaled", "add_window_offsets", "window_totals"]
+
+TOTALS_BYTES = 4 * PIXEL_CHUNK
+
+_VECTOR = 4 * LANES
+_inline = njit(inline="always", error_model="numpy")
+
+
+@_inline
+def window_totals(a, totals_at, words, offsets_at, count):
+    """Fill totals (count,) float32. words: address of the image; offsets (count,) int64: bytes to each window."""
+    N, taps, run = a[F.N], a[F.taps], a[F.run]
+    totals = carray(pointer(totals_at), (count,), np.float32)
+    offsets = carray(pointer(offsets_at), (count,), np.int64)
+    tap_offsets = carray(pointer(a[F.tap_offsets]), (taps,), np.int64)
+    beta = carray(pointer(a[F.beta]), (N + 1,), np.float32)
+    for p in range(count):
+        total = np.float32(0)
+        for j in range(N):
+            bits = np.int64(0)
+            for tap in range(taps):
+                run_words = carray(pointer(words + offsets[p] + tap_offsets[tap]), (run * N,), np.uint32)
+                for t in range(run):
+                    bits += popcount(run_words[t * N + j])
+            total += beta[j + 1] * np.float32(bits)
+        totals[p] = total
+
+
+@_inline
+def add_scaled(out_at, count, factors_at, totals_at):
+    """out[p] += factors * totals[p]: out (count, LANES), factors (LANES,), totals (count,) float32."""
+    out = carray(pointer(out_at), (count, LANES), np.float32)
+    factors = carray(pointer(factors_at), (LANES,), np.float32)
+    totals = carray(pointer(totals_at), (count,), np.float32)
+    for p in range(count):
+        for lane in range(LANES):
+            out[p, lane] += factors[lane] * totals[p]
+
+
+@_inline
+def add_window_offsets(a, out_at, block, first_pixel, count):
+    """Add the offsets of the taps inside the image. out: (count, LANES) float32; block: of all groups' lane blocks."""
+    H, W, KH, KW, DH, DW = a[F.H], a[F.W], a[F.KH], a[F.KW], a[F.DH], a[F.DW]
+    out = carray(pointer(out_at), (count, LANES), np.float32)
+    taps = carray(pointer(a[F.offset_taps] + block * KH * KW * _VECTOR), (KH * KW, LANES), np.float32)
+    whole_at, part_at = stack_buffer(_VECTOR), stack_buffer(_VECTOR)
+    whole, part = carray(pointer(whole_at), (LANES,), np.float32), carray(pointer(part_at), (LANES,), np.float32)
+    whole[:] = 0
+    for tap in range(KH * KW):
+        for lane in range(LANES):
+            whole[lane] += taps[tap, lane]
+    row, column = first_pixel // a[F.OW], first_pixel % a[F.OW]
+    for p in range(count):
+        top, left = row * a[F.SH] - a[F.PT], column * a[F.SW] - a[F.PL]
+        if top >= 0 and left >= 0 and top + (KH - 1) * DH < H and left + (KW - 1) * DW < W:
+            for lane in range(LANES):
+                out[p, lane] += whole[lane]
+        else:
+            part[:] = 0
+            for kh in range(KH):
+                if 0 <= top + kh * DH < H:
+                    for kw in range(KW):
+                        if 0 <= left + kw * DW < W:
+                            for lane in range(LANES):
+                                part[lane] += taps[kh * KW + kw, lane]
+            for lane in range(LANES):
+                out[p, lane] += part[lane]
+        column += 1
+        if column == a[F.OW]:
+            row, column = row + 1, 0
