@@ -15,11 +15,21 @@ from paconv.nn import PAConv2d, conversion_report
 
 
 @pytest.mark.parametrize(
-    "name, parameters", [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032)]
+    "name, parameters",
+    [
+        ("resnet18", 11_689_512),
+        ("resnet34", 21_797_672),
+        ("resnet50", 25_557_032),
+        ("bireal18", 11_689_512),
+        ("bireal34", 21_797_672),
+        ("densenet121", 7_978_856),
+        ("mobilenet_v1", 4_231_976),
+    ],
 )
-def test_the_float_resnets_have_the_known_number_of_parameters(name, parameters):
+def test_the_float_classifiers_have_the_published_number_of_parameters_and_classes(name, parameters):
     with torch.device("meta"):
         model = models.build(name)
+        assert model(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
     assert sum(p.numel() for p in model.parameters()) == parameters
 
 
