@@ -7,8 +7,8 @@ shortcuts' own convolutions, which stay real, ever acts on all of them:
     shortcut(x) = x, or bn(conv1x1(mean of 2x2 windows of x)) where the shape changes
 
 There is no activation function but act, in whose place the quantizer of the activations comes. It is a ReLU, since PA's
-levels are those of positive values. A scheme whose activations are +1 and -1 needs the clip to [-1, 1] with which Liu et
-al. train the float network: sign(relu(x)) is constant, but sign(clip(x)) = sign(x).
+levels are those of positive values. A scheme whose activations are +1 and -1 needs the clip to [-1, 1] with which Liu
+et al. train the float network: sign(relu(x)) is constant, but sign(clip(x)) = sign(x).
 
 A block is one convolution, so that the parameters are those of ResNet18 and 34 under other names.
 """

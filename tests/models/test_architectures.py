@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import paconv
 from paconv import models
 from paconv.errors import UsageError
 from paconv.nn import PAConv2d, conversion_report
@@ -107,12 +108,24 @@ def test_a_model_carries_what_builds_it_again():
 
 
 def test_unknown_names_and_arguments_are_refused():
-    with pytest.raises(UsageError, match="no architecture is called 'vgg'; known are digits_resnet, resnet18"):
+    with pytest.raises(UsageError, match="no architecture is called 'vgg'; known are bireal18, bireal34, dense"):
         models.build("vgg")
     with pytest.raises(UsageError, match="architecture resnet18: got an unexpected keyword argument 'depth'"):
         models.build("resnet18", depth=3)
     with pytest.raises(UsageError, match="N=5 needs M"):
         models.digits_resnet(N=5)
+
+
+@pytest.mark.parametrize("name", ["bireal18", "densenet121", "mobilenet_v1", "ssd300"])
+def test_a_checkpoint_of_an_architecture_needs_no_code_of_its_own(tmp_path, name):
+    torch.manual_seed(0)
+    model = models.build(name, num_classes=3, M=4, N=5)
+    paconv.save(model, tmp_path / "model.pt", input_shape=(3, 64, 64))
+    loaded = paconv.load(tmp_path / "model.pt")
+    assert loaded.paconv_architecture == model.paconv_architecture
+    assert loaded.paconv_conversion == model.paconv_conversion
+    state = loaded.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
 def test_another_architecture_can_be_registered(monkeypatch):

@@ -38,9 +38,7 @@ class MultiboxLoss(nn.Module):
         """A scalar. locations (B, P, 4) and confidences (B, P, classes + 1), as SSD gives them; for each image the
         objects' corners (T, 4), relative to the image, and classes (T,) from 1. Raises UsageError as `match` does.
         """
-        matched = [
-            match(b, c, self.priors, self.threshold) for b, c in zip(boxes, labels, strict=True)
-        ]
+        matched = [match(b, c, self.priors, self.threshold) for b, c in zip(boxes, labels, strict=True)]
         target = torch.stack([c for c, _ in matched])
         positive = target != BACKGROUND
         count = int(positive.sum())
@@ -53,6 +51,6 @@ class MultiboxLoss(nn.Module):
 
     def _mined(self, entropy: Tensor, positive: Tensor) -> Tensor:
         """(B, P) bool: the hardest negatives of each image. entropy of a negative is -log p(background)."""
-        ranked = entropy.detach().masked_fill(positive, -torch.inf).argsort(1, descending=True, stable=True)
+        ranked = entropy.detach().masked_fill(positive, -torch.inf).argsort(dim=1, descending=True, stable=True)
         place = torch.empty_like(ranked).scatter_(1, ranked, torch.arange(ranked.shape[1]).expand_as(ranked).to(ranked))
         return (place < self.negatives * positive.sum(1, keepdim=True)) & ~positive
