@@ -1,7 +1,8 @@
-"""The other architectures at their real input size, in full and small ones in fast tests. Slow: `pytest -m slow`."""
+"""The other architectures at their real input size through the command line. Slow: `pytest -m slow`."""
 
 import pytest
 import torch
+from torch import nn
 
 from paconv import models
 from tests.whole_models import goes_through
@@ -9,25 +10,47 @@ from tests.whole_models import goes_through
 QUANTIZED = {"densenet121": 119, "bireal18": 16, "bireal34": 32, "mobilenet_v1": 13, "ssd300": 52}
 """Convolutions but those that stay real: the first, downsamples of Bi-Real Net, depthwise, SSD's extras and heads."""
 
+MACS = {
+    "densenet121": 2_834_161_664,
+    "bireal18": 1_814_073_344,
+    "bireal34": 3_663_761_408,
+    "mobilenet_v1": 568_740_352,  # "569 million mult-adds", Howard et al. 2017, Table 8
+}
+"""Of one 224x224 image. Bi-Real Net's are ResNet18's and 34's (Table 7)."""
+
 FOLDED = {
     "densenet121": {("relu", "bn-before")},
     "bireal18": {("relu", "bn-after")},
     "bireal34": {("relu", "bn-after")},
     "mobilenet_v1": {("relu", "bn-before", "bn-after")},
-    # of a bottleneck: conv1 (behind an addition), conv2, and conv3, which alone has its batch norm behind it; the
-    # first one of a stage and its downsample
-    "ssd300": {("relu", "bn-before"), ("relu", "bn-before", "bn-after"), ("bn-after",), ()},
+    "ssd300": {
+        ("relu", "bn-before"),  # conv2 of a bottleneck
+        ("relu", "bn-before", "bn-after"),  # conv3, whose batch norm stands before an addition
+        *{(), ("bn-after",)},  # conv1 and downsample, where the relu in front is read by others too
+        *{("relu",), ("relu", "bn-after")},  # and where it isn't
+    },
 }
 """What goes into the PABitConvs of each: every batch norm but that of a real convolution."""
 
 
+def endpoint_bytes(model: nn.Module, folded: list[dict], N: int) -> int:
+    """What endpoints of each channel take: N float32 for each input channel of a conv with a batch norm in front."""
+    convs = dict(model.named_modules())
+    return sum(4 * N * convs[c["node"]].in_channels for c in folded if "bn-before" in c["folded"])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("M", "N"), [(4, 5), (4, None)])
+@pytest.mark.parametrize(("M", "N"), [(4, 5), (8, 7), (4, None)])
 @pytest.mark.parametrize("name", list(QUANTIZED))
 def test_an_architecture_goes_through_with_every_eligible_conv_converted(tmp_path, name, M, N):
     torch.manual_seed(0)
     size = 300 if name == "ssd300" else 224
-    outcome = goes_through(tmp_path, models.build(name, M=M, N=N), QUANTIZED[name], size)
+    model = models.build(name, M=M, N=N)
+    outcome = goes_through(tmp_path, model, QUANTIZED[name], size)
+    assert outcome.cost["totals"]["macs"] == MACS.get(name, outcome.cost["totals"]["macs"])
+    stored = outcome.cost["totals"]["bits"] / 8
     if N is not None:
         assert {tuple(conv["folded"]) for conv in outcome.converted} == FOLDED[name]
         assert all(conv["kept"] == [] for conv in outcome.converted)
+        stored += endpoint_bytes(model, outcome.converted, N)
+    assert outcome.size <= 1.05 * stored

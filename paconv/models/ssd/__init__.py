@@ -9,6 +9,7 @@ from paconv.models.ssd.loss import MultiboxLoss
 from paconv.models.ssd.matching import match
 from paconv.models.ssd.network import SSD300, ssd300
 from paconv.models.ssd.nms import non_maximum_suppression
+from paconv.models.ssd.onnx_detections import with_detections
 from paconv.models.ssd.priors import SSD300_MAPS, PriorMap, prior_boxes
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "non_maximum_suppression",
     "prior_boxes",
     "ssd300",
+    "with_detections",
 ]
