@@ -1,15 +1,12 @@
 """Whole ResNets at 224x224 through the command line: save, export, optimize, verify. Slow: `pytest -m slow`."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 import torch
 
 import paconv
 from paconv import models
 from paconv.nn.calibrate import settle_batch_norm
+from tests.whole_models import goes_through, paconv_command
 
 QUANTIZED = {"resnet18": 19, "resnet34": 35, "resnet50": 52}
 """Convolutions but the first one: 1x1 downsamples are quantized too."""
@@ -57,27 +54,9 @@ def make():
 '''
 
 
-def paconv_command(folder, *arguments: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "paconv", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def goes_through(folder, model, quantized: int, M: int, N: int | None, *export_options: str) -> None:
-    settle_batch_norm(model, [torch.randn(4, 3, 224, 224)])
-    paconv.save(model, folder / "model.pt", input_shape=(3, 224, 224))
-    paconv_command(folder, "export", "model.pt", *export_options)
-    paconv_command(folder, "optimize", "model.onnx", "--report", "report.json")
-    report = json.loads((folder / "report.json").read_text())
-    forms = [conv["form"] for conv in report["convs"] if conv["converted"]]
-    assert forms == ["weights-only" if N is None else "bit-conv"] * quantized
-    verdict = json.loads(paconv_command(folder, "verify", "model.onnx", "pa.onnx", "--format", "json"))
-    assert verdict["ok"]
-    assert len(verdict["layers"]) == (0 if N is None else quantized)
-    cost = json.loads(paconv_command(folder, "cost", "pa.onnx", "--storage", "level-index", "--format", "json"))
-    assert (folder / "pa.onnx").stat().st_size <= 1.05 * cost["totals"]["bits"] / 8
+def goes_through_and_stays_small(folder, model, quantized: int, *export_options: str) -> None:
+    outcome = goes_through(folder, model, quantized, 224, *export_options)
+    assert outcome.size <= 1.05 * outcome.cost["totals"]["bits"] / 8
 
 
 @pytest.mark.slow
@@ -85,7 +64,7 @@ def goes_through(folder, model, quantized: int, M: int, N: int | None, *export_o
 @pytest.mark.parametrize("name", list(QUANTIZED))
 def test_a_resnet_goes_through_export_optimize_and_verify_with_every_quantized_conv_converted(tmp_path, name, M, N):
     torch.manual_seed(0)
-    goes_through(tmp_path, models.build(name, M=M, N=N), QUANTIZED[name], M, N)
+    goes_through_and_stays_small(tmp_path, models.build(name, M=M, N=N), QUANTIZED[name])
 
 
 @pytest.mark.slow
@@ -95,7 +74,7 @@ def test_a_handwritten_resnet_with_functional_relu_and_add_goes_the_same_way(tmp
     namespace: dict = {}
     exec(HANDWRITTEN, namespace)
     model = paconv.convert(namespace["make"](), M=4, N=5)
-    goes_through(tmp_path, model, 10, 4, 5, "--model", "handwritten:make")
+    goes_through_and_stays_small(tmp_path, model, 10, "--model", "handwritten:make")
 
 
 @pytest.mark.slow

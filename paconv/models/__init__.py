@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from paconv.models.bireal import bireal18, bireal34
+from paconv.models.densenet import densenet121
 from paconv.models.digits import digits_resnet
+from paconv.models.mobilenet import mobilenet_v1
 from paconv.models.registry import build, names, register
 from paconv.models.resnet import resnet18, resnet34, resnet50
+from paconv.models.ssd import ssd300
 
-__all__ = ["build", "digits_resnet", "names", "register", "resnet18", "resnet34", "resnet50"]
+__all__ = [
+    "bireal18",
+    "bireal34",
+    "build",
+    "densenet121",
+    "digits_resnet",
+    "mobilenet_v1",
+    "names",
+    "register",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "ssd300",
+]

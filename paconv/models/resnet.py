@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paconv.models.approximate import approximated
+from paconv.models.initialize import initialize_convolutions
 from paconv.models.registry import register
 
 __all__ = ["BasicBlock", "Bottleneck", "ResNet", "resnet18", "resnet34", "resnet50"]
@@ -72,9 +73,7 @@ class ResNet(nn.Module):
         self.layer3 = _layer(block, 128 * block.expansion, 256, blocks[2], 2)
         self.layer4 = _layer(block, 256 * block.expansion, 512, blocks[3], 2)
         self.fc = nn.Linear(512 * block.expansion, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialize_convolutions(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 3, H, W) -> (B, num_classes) logits."""

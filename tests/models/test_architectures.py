@@ -9,17 +9,28 @@ import pytest
 import torch
 from torch import nn
 
+import paconv
 from paconv import models
 from paconv.errors import UsageError
 from paconv.nn import PAConv2d, conversion_report
 
 
 @pytest.mark.parametrize(
-    "name, parameters", [("resnet18", 11_689_512), ("resnet34", 21_797_672), ("resnet50", 25_557_032)]
+    "name, parameters",
+    [
+        ("resnet18", 11_689_512),
+        ("resnet34", 21_797_672),
+        ("resnet50", 25_557_032),
+        ("bireal18", 11_689_512),
+        ("bireal34", 21_797_672),
+        ("densenet121", 7_978_856),
+        ("mobilenet_v1", 4_231_976),
+    ],
 )
-def test_the_float_resnets_have_the_known_number_of_parameters(name, parameters):
+def test_the_float_classifiers_have_the_published_number_of_parameters_and_classes(name, parameters):
     with torch.device("meta"):
         model = models.build(name)
+        assert model(torch.empty(2, 3, 224, 224)).shape == (2, 1000)
     assert sum(p.numel() for p in model.parameters()) == parameters
 
 
@@ -97,12 +108,24 @@ def test_a_model_carries_what_builds_it_again():
 
 
 def test_unknown_names_and_arguments_are_refused():
-    with pytest.raises(UsageError, match="no architecture is called 'vgg'; known are digits_resnet, resnet18"):
+    with pytest.raises(UsageError, match="no architecture is called 'vgg'; known are bireal18, bireal34, dense"):
         models.build("vgg")
     with pytest.raises(UsageError, match="architecture resnet18: got an unexpected keyword argument 'depth'"):
         models.build("resnet18", depth=3)
     with pytest.raises(UsageError, match="N=5 needs M"):
         models.digits_resnet(N=5)
+
+
+@pytest.mark.parametrize("name", ["bireal18", "densenet121", "mobilenet_v1", "ssd300"])
+def test_a_checkpoint_of_an_architecture_needs_no_code_of_its_own(tmp_path, name):
+    torch.manual_seed(0)
+    model = models.build(name, num_classes=3, M=4, N=5)
+    paconv.save(model, tmp_path / "model.pt", input_shape=(3, 64, 64))
+    loaded = paconv.load(tmp_path / "model.pt")
+    assert loaded.paconv_architecture == model.paconv_architecture
+    assert loaded.paconv_conversion == model.paconv_conversion
+    state = loaded.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
 def test_another_architecture_can_be_registered(monkeypatch):

@@ -67,6 +67,25 @@ def test_several_activations_with_endpoints_of_their_own_read_one_batch_norm():
     assert [n.input[0] for n in result.graph.node] == ["x", "x"]
 
 
+def test_batch_norm_of_a_concatenation_folds_whatever_else_reads_the_concatenation():
+    body = (
+        "c = Concat <axis = 1> (a, x) n = " + BN.format(x="c", p="n") + "r = Relu(n) " + CONV.format(x="r", y="y")
+        + "m = " + BN.format(x="c", p="m") + "s = Relu(m) z = Concat <axis = 1> (c, s)"
+    )
+    reference = graph(
+        body, "float[b,4,h,w] y, float[b,8,h,w] z", "float[b,2,h,w] a, float[b,2,h,w] x",
+        **batch_norm("n", **FOUR), **batch_norm("m", [2] * 4, [0.5] * 4, [0] * 4, [1] * 4),
+    )
+    result, account = apply(BEFORE, reference)
+    assert account.skipped == []
+    assert sorted(ops(result)) == ["BatchNormalization", "Concat", "Concat", "PABitConv", "Relu"]
+    assert next(n for n in result.graph.node if n.op_type == "PABitConv").input[0] == "c"
+    rng = np.random.default_rng(1)
+    feeds = {"a": image(rng, 2, 2, 5, 6), "x": image(rng, 2, 2, 5, 6)}
+    for expected, found in zip(run(reference, **feeds), run(result, **feeds), strict=True):
+        assert np.array_equal(expected, found)
+
+
 def test_equal_channels_keep_one_row_of_endpoints():
     reference = graph(
         "n = " + BN.format(x="x", p="n") + CONV.format(x="n", y="y"),
@@ -305,3 +324,10 @@ def test_a_dropout_in_training_mode_stays():
     reference = graph("i = Dropout(x, half, on) y = Neg(i)", half=np.float32(0.5), on=np.array(True))
     _, account = apply(DROP_NO_OPS, reference)
     assert account.rewritten == []
+
+
+def test_batch_norm_between_a_convolution_and_a_concatenation_folds_into_the_convolution():
+    body = CONV.format(x="x", y="m") + "n = " + BN.format(x="m", p="n") + "y = Concat <axis = 1> (x, n)"
+    reference = graph(body, "float[b,8,h,w] y", **batch_norm("n", **FOUR))
+    result, _ = folded(AFTER, reference)
+    assert ops(result) == ["PABitConv", "Concat"]

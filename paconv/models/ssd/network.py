@@ -1,0 +1,76 @@
+"""SSD300 with a ResNet50 backbone (the paper's section 4.4; Liu et al. 2016).
+
+    image 3x300x300 --Conv1..Conv5_x--> 38x38x512, 19x19x1024, 10x10x2048 --extras--> 5x5x256, 3x3x256, 1x1x256
+
+and on each of the six maps a 3x3 convolution for locations (4 numbers a box) and one for confidences (classes + 1).
+
+What is approximated: the backbone from its second convolution on. "All the convolutional layers of the head network
+remain in full precision" is read so: locations, confidences, and the extras too, for they are behind the backbone.
+extras="pa" approximates those as well. The paper leaves open how many channels the extras have and what their shortcuts
+are; ours have SSD300's 256 (see ExtraBlock). Conv3_x takes the place of VGG's conv4_3, without its L2 norm, since its
+maps come from a batch norm.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from paconv.errors import UsageError
+from paconv.models.approximate import approximated
+from paconv.models.initialize import initialize_convolutions
+from paconv.models.registry import register
+from paconv.models.ssd.backbone import Backbone
+from paconv.models.ssd.extras import extra_blocks
+from paconv.models.ssd.priors import SSD300_MAPS
+
+__all__ = ["SSD300", "ssd300"]
+
+_HEADS = ("locations", "confidences")
+
+
+class SSD300(nn.Module):
+    """Backbone, extras and heads. num_classes: without the background."""
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.num_classes = num_classes
+        self.backbone = Backbone()
+        self.extras = extra_blocks(self.backbone.channels[-1])
+        channels = (*self.backbone.channels, *(block.conv3.out_channels for block in self.extras))
+        boxes = [each.boxes for each in SSD300_MAPS]
+        self.locations = _heads(channels, [4 * n for n in boxes])
+        self.confidences = _heads(channels, [(num_classes + 1) * n for n in boxes])
+        initialize_convolutions(self)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, 3, 300, 300) -> locations (B, 8732, 4), coded, and confidences (B, 8732, classes + 1), logits with the
+        background first; priors in the order of `prior_boxes`. Training takes batches of 2 at least, since the last
+        map is a single value a channel.
+        """
+        maps = list(self.backbone(x))
+        for block in self.extras:
+            maps.append(block(maps[-1]))
+        return _joined(self.locations, maps, 4), _joined(self.confidences, maps, self.num_classes + 1)
+
+
+@register
+def ssd300(num_classes: int = 20, M: int | None = None, N: int | None = None, extras: str = "real") -> nn.Module:
+    """SSD300 on ResNet50. M=None: float; N=None: approximated weights, full-precision activations.
+
+    num_classes: without the background. extras: "real", or "pa" to approximate the layers behind the backbone too,
+    heads excepted. Raises UsageError for another.
+    """
+    if extras not in ("real", "pa"):
+        raise UsageError(f"extras must be 'real' or 'pa'; found {extras!r}")
+    return approximated(SSD300(num_classes), M, N, keep=_HEADS if extras == "pa" else (*_HEADS, "extras"))
+
+
+def _heads(in_channels: tuple[int, ...], out_channels: list[int]) -> nn.ModuleList:
+    return nn.ModuleList(nn.Conv2d(i, o, 3, 1, 1) for i, o in zip(in_channels, out_channels, strict=True))
+
+
+def _joined(heads: nn.ModuleList, maps: list[Tensor], values: int) -> Tensor:
+    """(B, priors, values): row by row of each map, the boxes of a cell one after the other."""
+    rows = [head(x).permute(0, 2, 3, 1).flatten(1) for head, x in zip(heads, maps, strict=True)]
+    return torch.cat(rows, 1).unflatten(1, (-1, values))
