@@ -42,7 +42,9 @@ STEPS = {
     "x86-64-v4": {"float": Step(("VFMADD231PS",), 16)},
     "x86-64-v3": {"float": Step(("VFMADD231PS",), 8), "word": Step(("VPMADDWD", "VPADDD"), 16)},
 }
-"""CPU level -> kernel, or format of level codes -> its step, for those whose inner loop is one instruction sequence worth counting."""
+"""CPU level -> kernel, or format of level codes -> its step, for those whose inner loop is one instruction sequence
+worth counting.
+"""
 
 
 def macs_per_cycle(level: str, kernel: str, planes: tuple[int, int] = (1, 1), coding: str = "") -> float | None:
