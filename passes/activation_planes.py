@@ -49,7 +49,7 @@ def activation_planes(node: gs.Node | None) -> ActivationPlanes:
 
 def _given_planes(node: gs.Node, levels: np.ndarray) -> tuple[np.ndarray, list[int]] | None:
     inputs = [optional_input(node, index) for index in (3, 4)]
-    if inputs == [None, None]:
+    if all(tensor is None for tensor in inputs):
         return None
     beta, masks = (None if t is None else static_value(t) for t in inputs)
     if beta is None or masks is None:

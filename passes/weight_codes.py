@@ -79,7 +79,7 @@ def _rows(values: np.ndarray, out: int) -> np.ndarray | None:
 def _given_planes(node: gs.Node, levels: np.ndarray, out: int) -> tuple[np.ndarray, np.ndarray] | None:
     """(alpha (1 or O, M+1) float32, masks (1 or O, E+1)) that the node names, None if it names none."""
     inputs = [optional_input(node, index) for index in (3, 4)]
-    if inputs == [None, None]:
+    if all(tensor is None for tensor in inputs):
         return None
     alpha, masks = (None if t is None else static_value(t) for t in inputs)
     if alpha is None or masks is None:
