@@ -84,20 +84,19 @@ def test_a_configuration_of_an_unknown_scheme_is_refused():
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_a_training_step_moves_every_parameter_and_spares_the_quantizers_decay(name):
+def test_a_training_step_reaches_every_parameter_and_spares_the_quantizers_decay(name):
     model = converted(name, PreActivation).train()
-    before = {key: p.detach().clone() for key, p in model.named_parameters()}
     groups = parameter_groups(model, lr=0.01, weight_decay=1e-4)
     quantizers = [m for m in model.modules() if isinstance(m, (ActivationQuantizer, WeightQuantizer))]
     own = {id(p) for quantizer in quantizers for p in quantizer.parameters()}
     assert own == {id(p) for group in groups if not group["weight_decay"] for p in group["params"]}
     optimizer = torch.optim.SGD(groups)
     F.cross_entropy(model(images(4, 3, 8, 8)), torch.tensor([1, 0, 1, 0])).backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all() and parameter.grad.any(), key
     optimizer.step()
     project_(model)
-    for key, parameter in model.named_parameters():
-        assert parameter.isfinite().all()
-        assert not torch.equal(parameter, before[key]), key
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("name", SCHEMES)
