@@ -105,7 +105,7 @@ class SteppedActivation(ActivationQuantizer):
 
     @abstractmethod
     def steps(self) -> Steps:
-        """The step function, of one row. Called without gradients."""
+        """The step function, of one row, on any device. Called without gradients."""
 
     @abstractmethod
     def through(self, x: Tensor, steps: Steps) -> Tensor:
@@ -124,7 +124,7 @@ class SteppedActivation(ActivationQuantizer):
             frozen = (self.frozen_v, self.frozen_levels, self.frozen_beta, self.frozen_masks)
             return call_op("PAActivation", (x, *frozen), x)
         with torch.no_grad():
-            steps = self._present()
+            steps = self._present().beside(x)
             x_bar = steps.of_activations(x)
         return straight_through(x_bar, self.through(x, steps)) if torch.is_grad_enabled() else x_bar
 

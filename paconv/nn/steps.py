@@ -46,6 +46,12 @@ class Steps:
             table = table + self.coefficients[:, plane + 1 : plane + 2].double() * bit
         return table.to(self.coefficients.dtype)
 
+    def beside(self, x: Tensor) -> Steps:
+        """The same on the device of x, and in float64 if x is."""
+        dtype = torch.promote_types(x.dtype, self.coefficients.dtype)
+        endpoints, coefficients = (t.to(x.device, dtype) for t in (self.endpoints, self.coefficients))
+        return Steps(endpoints, coefficients, self.masks.to(x.device))
+
     def of_weights(self, W: Tensor) -> Tensor:
         """Values (O, C/g, KH, KW) of the weights W (O, C/g, KH, KW)."""
         levels = self.levels

@@ -71,15 +71,12 @@ class DoReFaWeight(SteppedWeight):
 class DoReFaActivation(SteppedActivation):
     """Activations of `bits` bits between 0 and 1."""
 
-    endpoints: Tensor
-
     def __init__(self, bits: int):
         super().__init__()
         self.bits = bits
-        self.register_buffer("endpoints", at_least(_endpoints(bits), torch.float32), persistent=False)
 
     def steps(self) -> Steps:
-        return even_steps(self.endpoints, 0.0, 1 / ((1 << self.bits) - 1))
+        return even_steps(at_least(_endpoints(self.bits), torch.float32), 0.0, 1 / ((1 << self.bits) - 1))
 
     def through(self, x: Tensor, steps: Steps) -> Tensor:
         return x * ((x.detach() >= 0) & (x.detach() <= 1))

@@ -49,20 +49,14 @@ class SignWeight(SteppedWeight):
 class SignActivation(SteppedActivation):
     """sign(x). rectified: exact zeros are negative activations. Subclasses give the gradient."""
 
-    endpoint: Tensor
-    coefficients: Tensor
-    plane_masks: Tensor
-
     def __init__(self, rectified: bool = False):
         super().__init__()
         self.rectified = rectified
-        least = torch.finfo(torch.float32).tiny if rectified else 0.0
-        self.register_buffer("endpoint", torch.tensor([[least]]), persistent=False)
-        self.register_buffer("coefficients", torch.tensor([[-1.0, 2.0]]), persistent=False)
-        self.register_buffer("plane_masks", torch.tensor([[0, 1]], dtype=torch.uint8), persistent=False)
 
     def steps(self) -> Steps:
-        return Steps(self.endpoint, self.coefficients, self.plane_masks)
+        least = torch.finfo(torch.float32).tiny if self.rectified else 0.0
+        masks = torch.tensor([[0, 1]], dtype=torch.uint8)
+        return Steps(torch.tensor([[least]]), torch.tensor([[-1.0, 2.0]]), masks)
 
     @abstractmethod
     def slope(self, x: Tensor) -> Tensor:

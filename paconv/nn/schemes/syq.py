@@ -159,17 +159,14 @@ class SYQConv2d(PAConv2d):
 class SYQActivation(SteppedActivation):
     """Activations of `bits` bits, `fraction_bits` of them behind the point."""
 
-    endpoints: Tensor
-
     def __init__(self, bits: int, fraction_bits: int):
         super().__init__()
         self.bits, self.fraction_bits = bits, fraction_bits
         self.step = 2.0**-fraction_bits
-        halves = (torch.arange(1, 1 << bits, dtype=torch.float64)[None] - 0.5) * self.step
-        self.register_buffer("endpoints", at_least(halves, torch.float32), persistent=False)
 
     def steps(self) -> Steps:
-        return even_steps(self.endpoints, 0.0, self.step)
+        halves = (torch.arange(1, 1 << self.bits, dtype=torch.float64)[None] - 0.5) * self.step
+        return even_steps(at_least(halves, torch.float32), 0.0, self.step)
 
     def through(self, x: Tensor, steps: Steps) -> Tensor:
         return x * ((x.detach() >= 0) & (x.detach() <= ((1 << self.bits) - 1) * self.step))

@@ -62,7 +62,7 @@ def test_dorefa_weights_have_the_gradient_of_the_chain_rule():
 @pytest.mark.parametrize("bits", range(1, 9))
 def test_dorefa_activations_decide_as_the_equation_does_on_every_endpoint_and_beside_it(bits):
     quantizer = DoReFaActivation(bits)
-    x = torch.cat([activations().flatten(), beside_endpoints(quantizer.endpoints[0])])
+    x = torch.cat([activations().flatten(), beside_endpoints(quantizer.steps().endpoints[0])])
     n = 2**bits - 1
     expected = np.floor(n * np.clip(x.double().numpy(), 0, 1) + 0.5)
     assert np.array_equal(np.rint(quantizer(x).double().numpy() * n), expected)
@@ -80,7 +80,7 @@ def test_gradients_pass_between_0_and_the_highest_level(quantizer, top):
 @pytest.mark.parametrize("bits, f", [(1, -1), (2, 0), (3, 1), (8, 6), (8, 4)])
 def test_syq_activations_are_fixed_point_numbers(bits, f):
     quantizer = SYQActivation(bits, f)
-    x = torch.cat([activations().flatten() * 4, beside_endpoints(quantizer.endpoints[0])])
+    x = torch.cat([activations().flatten() * 4, beside_endpoints(quantizer.steps().endpoints[0])])
     exact = np.clip(x.double().numpy(), 0, (2**bits - 1) * 2.0**-f)
     assert np.array_equal(quantizer(x).double().numpy(), np.floor(2.0**f * exact + 0.5) * 2.0**-f)
 

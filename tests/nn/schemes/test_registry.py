@@ -12,7 +12,7 @@ from torch.nn import functional as F
 import paconv
 from paconv.cost import SCHEMES as COSTED
 from paconv.errors import CheckpointError, UsageError
-from paconv.models import resnet18, resnet50
+from paconv.models import digits_resnet, resnet18, resnet50
 from paconv.nn import calibrate, conversion_report, convert, freeze_, parameter_groups, project_
 from paconv.nn.convert import convert_from_config
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer
@@ -69,6 +69,22 @@ def test_a_checkpoint_carries_the_scheme(name, tmp_path):
     x = images(2, 3, 8, 8)
     assert torch.equal(loaded(x), model(x))
     assert loaded.paconv_conversion == model.paconv_conversion
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_checkpoint_of_a_ready_made_architecture_needs_no_code(name, tmp_path):
+    model = convert(digits_resnet(), scheme=name).eval()
+    paconv.save(model, tmp_path / "model.pt", (1, 8, 8))
+    x = images(2, 1, 8, 8)
+    assert torch.equal(paconv.load(tmp_path / "model.pt")(x), model(x))
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_network_in_float64_stays_in_float64(name):
+    model = convert(FunctionalResNet().double(), scheme=name)
+    y = model(images(2, 3, 8, 8).double())
+    y.sum().backward()
+    assert y.dtype == torch.float64 and {p.dtype for p in model.parameters()} == {torch.float64}
 
 
 def test_a_configuration_of_pa_without_a_scheme_is_read_as_pa():
