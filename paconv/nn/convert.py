@@ -51,7 +51,8 @@ def convert(
     of a residual block, as far as torch.fx can trace the model (`first`, `last`, `depthwise`, `shortcuts` = the
     scheme's name converts them, "real" keeps them); and what `keep` names: layers or the modules that hold them, *
     and ? allowed. Convolutions that read the same tensor, be it once with and once without a ReLU, share one activation
-    quantizer; it is `rectified` if all of them read what a ReLU left. `input_shape` (C, H, W), without the batch, is
+    quantizer (with and without one each for xnor, bireal and groupnet); it is `rectified` if all of them read what a
+    ReLU left. `input_shape` (C, H, W), without the batch, is
     needed only where torch.fx can't trace the model: then a forward of zeros shows the order of layers and what they
     read. Without it nothing is known of that: no activation quantizer is shared or rectified.
     `paconv.nn.conversion_report` tells what was changed and what was left, and why.
@@ -84,7 +85,8 @@ def convert(
     owners: dict = {}
     for name in layers:
         if name not in spared:
-            owner = owners.setdefault(reading.sources.get(name, ("own", name)), name)
+            apart = made.rectified_apart and name in reading.rectified
+            owner = owners.setdefault((reading.sources.get(name, ("own", name)), apart), name)
             plan[name] = owner if made.N is not None else None
     unrectified = {owner for name, owner in plan.items() if name not in reading.rectified}
     rectified = [name for name, owner in plan.items() if name == owner and owner not in unrectified]

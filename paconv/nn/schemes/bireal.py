@@ -47,6 +47,7 @@ class BiReal(Scheme):
     name: ClassVar[str] = "bireal"
     title: ClassVar[str] = "Bi-Real Net"
     real_shortcuts: ClassVar[bool] = True
+    rectified_apart: ClassVar[bool] = True
 
     M: int = 1
     N: int | None = 1

@@ -77,6 +77,7 @@ class GroupNet(Scheme):
     name: ClassVar[str] = "groupnet"
     title: ClassVar[str] = "Group-Net"
     real_shortcuts: ClassVar[bool] = True
+    rectified_apart: ClassVar[bool] = True
 
     M: int = 5
     N: int | None = 1

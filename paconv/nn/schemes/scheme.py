@@ -25,12 +25,14 @@ class Scheme(ABC):
     """M: weight planes, or bits of a weight; N: activation planes, or bits of an activation, None for full precision.
 
     name: in `paconv.convert(model, scheme=name)`; title: in print; real_shortcuts: whether 1x1 convolutions on the
-    shortcut of a residual block stay real.
+    shortcut of a residual block stay real; rectified_apart: whether a ReLU before the activation quantizer changes what
+    it does, so that convolutions that read one tensor with and without a ReLU can't share it.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     real_shortcuts: ClassVar[bool] = False
+    rectified_apart: ClassVar[bool] = False
 
     M: int
     N: int | None

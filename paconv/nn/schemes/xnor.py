@@ -66,6 +66,7 @@ class XNOR(Scheme):
     name: ClassVar[str] = "xnor"
     title: ClassVar[str] = "XNOR-Net"
     real_shortcuts: ClassVar[bool] = True
+    rectified_apart: ClassVar[bool] = True
 
     M: int = 1
     N: int | None = 1

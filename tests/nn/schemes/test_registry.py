@@ -17,7 +17,7 @@ from paconv.nn import calibrate, conversion_report, convert, freeze_, parameter_
 from paconv.nn.convert import convert_from_config
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer
 from paconv.nn.schemes import SCHEMES, make_scheme
-from tests.nn.networks import FunctionalResNet, PreActivation, Untraceable
+from tests.nn.networks import FunctionalResNet, PreActivation, TwoRelus, Untraceable
 
 
 def images(*shape: int) -> torch.Tensor:
@@ -137,6 +137,17 @@ def test_single_bit_schemes_keep_the_shortcuts_of_residual_blocks_real(name):
     assert kept["conv1"] == "first-layer" and kept["fc"] == "linear"
     everything = convert(resnet18(), scheme=name, shortcuts=name)
     assert "shortcut" not in {layer.code for layer in conversion_report(everything).kept}
+
+
+@pytest.mark.parametrize(
+    "name, owners", [("bireal", {"a": "a", "b": "a", "c": "c"}), ("dorefa", {"a": "a", "b": "a", "c": "a"})]
+)
+def test_signs_of_a_tensor_and_of_what_a_relu_leaves_of_it_are_not_shared(name, owners):
+    model = converted(name, TwoRelus, shortcuts=name)  # c looks like one: a 1x1 convolution beside a
+    plan = model.paconv_conversion["plan"]
+    assert {conv: plan[conv] for conv in "abc"} == owners
+    if name == "bireal":
+        assert model.a.activation.rectified and not model.c.activation.rectified
 
 
 def test_other_1x1_convolutions_are_no_shortcuts():
