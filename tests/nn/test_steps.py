@@ -12,7 +12,6 @@ from paconv.bits import level_table
 from paconv.nn.rounding import above, at_least, at_most, below
 from paconv.nn.steps import Steps, straight_through
 
-
 LARGE = 2.0**99
 
 
