@@ -88,9 +88,12 @@ def mask_bits(masks, planes: int) -> np.ndarray:
 def level_table(coefficients: np.ndarray, masks) -> np.ndarray:
     """Value of every code: coefficients[..., 0] + sum_j coefficients[..., j] * bit_j(mask).
 
-    coefficients: (..., P+1) float32; masks: (L,) ints below 2**P -> (..., L) float32. One-hot masks with a zero
-    offset give exactly the coefficients, as the op's semantics ask (no sum of differences).
+    coefficients: (..., P+1) float32; masks: (..., L) ints below 2**P, leading dimensions broadcast -> (..., L) float32.
+    Summed in float64, the offset first, then the planes in order, and narrowed once. One-hot masks with a zero offset
+    give exactly the coefficients, as the op's semantics ask (no sum of differences).
     """
-    coefficients = np.asarray(coefficients, np.float64)
-    table = coefficients[..., :1] + coefficients[..., 1:] @ mask_bits(masks, coefficients.shape[-1] - 1).T
+    coefficients, masks = np.asarray(coefficients, np.float64), np.asarray(masks, np.int64)
+    table = coefficients[..., :1]
+    for plane in range(coefficients.shape[-1] - 1):
+        table = table + coefficients[..., plane + 1, None] * ((masks >> plane) & 1)
     return table.astype(np.float32)

@@ -11,9 +11,9 @@ from math import prod
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from paconv.bits import MAX_PLANES, one_hot_masks
 from paconv.ops import DOMAIN, OPSET_VERSION
 from paconv.ops.pa_bit_conv import MAX_WINDOW
+from paconv.passes.activation_planes import activation_planes
 from paconv.passes.base import Pass, PassResult, Rewrite, Skip, Unsuitable
 from paconv.passes.conv_geometry import conv_geometry
 from paconv.passes.graph import ModelGraph
@@ -21,26 +21,6 @@ from paconv.passes.matching import is_op, is_paconv_op, optional_input, producer
 from paconv.passes.weight_codes import packed_weight
 
 __all__ = ["LOWER_CONV"]
-
-
-def _activation(node: gs.Node | None) -> tuple[np.ndarray, np.ndarray]:
-    """Endpoints (N,) ascending, NaN last, and levels (N+1,) of a PAActivation node. The count of endpoints reached
-    doesn't depend on their order, so sorting changes nothing.
-    """
-    if not is_paconv_op(node, "PAActivation"):
-        raise Unsuitable("real-activations")
-    v, levels = (static_value(t) for t in node.inputs[1:])
-    if v is None or levels is None:
-        raise Unsuitable("endpoints-not-constant")
-    if v.dtype != np.float32 or levels.dtype != np.float32:
-        raise Unsuitable("not-float32")
-    if v.ndim != 1 or not v.size or levels.shape != (v.size + 1,) or not np.isfinite(levels).all():
-        raise Unsuitable("malformed-activation-levels")
-    if v.size > MAX_PLANES:
-        raise Unsuitable("more-than-8-planes")
-    if levels[0] != 0:
-        raise Unsuitable("level-zero-not-zero")
-    return np.sort(v), levels
 
 
 def _bias(conv: gs.Node, out: int) -> np.ndarray:
@@ -58,7 +38,7 @@ def _lower(conv: gs.Node, graph: ModelGraph) -> None:
     if not is_paconv_op(weight_node, "PAWeight"):
         raise Unsuitable("real-weights")
     activation_node = producer(conv.inputs[0])
-    v, levels = _activation(activation_node)
+    activation = activation_planes(activation_node)
     packed = packed_weight(weight_node)
     if prod(packed.shape[1:]) > MAX_WINDOW:
         raise Unsuitable("window-too-large")
@@ -67,9 +47,9 @@ def _lower(conv: gs.Node, graph: ModelGraph) -> None:
     parameters = {
         "W": packed.W,
         "alpha": packed.alpha,
-        "v": v[None],
+        "v": activation.v[None],
         "sign": np.ones(1, np.int8),
-        "beta": levels,
+        "beta": activation.beta,
         "scale": np.ones(out, np.float32),
         "bias": _bias(conv, out),
     }
@@ -80,7 +60,7 @@ def _lower(conv: gs.Node, graph: ModelGraph) -> None:
     conv.attrs = {
         "weight_shape": packed.shape,
         "weight_masks": packed.masks,
-        "level_masks": one_hot_masks(v.size),
+        "level_masks": activation.masks,
         "strides": geometry.strides,
         "pads": geometry.pads,
         "dilations": geometry.dilations,

@@ -7,6 +7,9 @@
 
 A fused file (PALevelConv) is read in its canonical form, which is the optimized one.
 
+The scheme is the one that the file's metadata names (paconv.scheme_note). A scheme may export a convolution as several:
+Group-Net one a base, SYQ one a pixel of the kernel. They are counted as what they are.
+
 The same network has the same layers in each form. alpha, beta, v and the output scale of PABitConv are no
 parameters of the paper's accounting. Folded batch norms and bias parameters come from the optimizer's note
 (paconv.cost.folded). A file without a note is read as follows, and says so in `Network.inferred`: a scale
@@ -38,12 +41,15 @@ from paconv.cost.layers import (
     Network,
     Planes,
 )
+from paconv.cost.schemes import SCHEMES
 from paconv.cost.shapes import fixed_input_shapes, tensor_shapes
 from paconv.cost.shortcuts import is_shortcut
 from paconv.cost.windows import with_window_placement
 from paconv.errors import ModelError
 from paconv.ops import DOMAIN
 from paconv.passes.canonical import canonical
+from paconv.scheme_note import KEY as SCHEME_KEY
+from paconv.scheme_note import read_scheme
 
 __all__ = ["network", "parameters"]
 
@@ -85,6 +91,7 @@ class _Extraction:
     def __init__(self, model: onnx.ModelProto, shapes: Mapping[str, tuple[int | None, ...]] | None):
         self.view = GraphView(model.graph)
         self.note = read_note(model)
+        self.scheme = _known_scheme(model)
         self.shapes = shapes
         self.convs = {n.output[0] for n in self.view.nodes if op_name(n) in _CONV_OPS}
         self.layers: list[Layer] = []
@@ -147,8 +154,7 @@ class _Extraction:
         activation = self._activation(node.input[0]) if weight.coder is not None else None
         layer = self._with_weight(node, kind, weight, group=attribute(node, "group", 1))
         if weight.coder is not None:
-            N = None if activation is None else self._length(activation.input[1])
-            layer = replace(layer, planes=self._planes(weight.coder, N))
+            layer = replace(layer, planes=self._planes(weight.coder, activation))
         if activation is not None:
             self.consumed.add(activation.output[0])
             direct = activation.output[0] == node.input[0]
@@ -163,7 +169,7 @@ class _Extraction:
         X, W, alpha, v, sign, beta, scale, bias = node.input
         shape = tuple(attribute(node, "weight_shape"))
         planes = Planes(
-            scheme="pa",
+            scheme=self.scheme,
             M=self._dims(alpha)[1] - 1,
             N=self._dims(beta)[0] - 1,
             endpoints=self._dims(v)[1],
@@ -210,14 +216,19 @@ class _Extraction:
             shares_weights=self._owned_before(weight.leaf),
         )
 
-    def _planes(self, coder: onnx.NodeProto, N: int | None) -> Planes:
-        if coder.op_type == "PAWeight":
+    def _planes(self, coder: onnx.NodeProto, activation: onnx.NodeProto | None) -> Planes:
+        if coder.op_type == "PAUnpackWeight":
+            M, levels = self._dims(coder.input[1])[1] - 1, len(attribute(coder, "weight_masks"))
+        elif len(coder.input) > 4:  # its planes are given
+            M, levels = self._dims(coder.input[3])[1] - 1, len(np.unique(self._array(coder.input[4])))
+        else:
             M = self._length(coder.input[1])
             levels = M + 1
-        else:
-            M = self._dims(coder.input[1])[1] - 1
-            levels = len(attribute(coder, "weight_masks"))
-        return Planes("pa", M, N, endpoints=N or 0, weight_levels=levels)
+        if activation is None:
+            return Planes(self.scheme, M, None, endpoints=0, weight_levels=levels)
+        endpoints = self._length(activation.input[1])
+        N = self._length(activation.input[3]) - 1 if len(activation.input) > 4 else endpoints
+        return Planes(self.scheme, M, N, endpoints=endpoints, weight_levels=levels)
 
     def _activation(self, tensor: str) -> onnx.NodeProto | None:
         """The PAActivation node that `tensor` comes from, Identity, Pad and MaxPool looked through."""
@@ -329,6 +340,15 @@ class _Extraction:
             )
         self.layers = [replace(layer, bias=bias.get(layer.name, 0)) for layer in self.layers]
         self.batch_norms = [Layer(name, BATCH_NORM, (size,)) for name, size in channels.items()]
+
+
+def _known_scheme(model: onnx.ModelProto) -> str:
+    name = read_scheme(model)
+    if name not in SCHEMES:
+        raise ModelError(
+            f"metadata {SCHEME_KEY}: expected {', '.join(SCHEMES)}; found {name!r}: update paconv, or export it again"
+        )
+    return name
 
 
 def _nested_ops(node: onnx.NodeProto) -> list[str]:

@@ -1,4 +1,4 @@
-"""The PA scheme in torch: quantizers, the approximated convolution, conversion and calibration."""
+"""Quantization schemes in torch, PA first: quantizers, the quantized convolution, conversion and calibration."""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from paconv.errors import UsageError
 from paconv.nn.gaussian import half_gaussian_quantizer
+from paconv.nn.half_line import centroids, lloyd_max
+from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.quantizers import PAActivation
 
 __all__ = ["Calibration", "calibrate", "settle_batch_norm"]
@@ -35,13 +37,10 @@ Batch = Tensor | tuple[Tensor, ...]
 _SAMPLE = 1 << 18
 """Activations a quantizer is calibrated from; more are subsampled (seeded)."""
 
-_ROUNDS = 1000
-"""Lloyd-Max rounds at most; data usually settle in well under a hundred."""
-
 
 @dataclass(frozen=True)
 class Calibration:
-    """What happened to one PAActivation: `positive` is how many positive inputs it saw in all (0: it keeps
+    """What happened to one activation quantizer: `positive` is how many positive inputs it saw in all (0: it keeps
     the half Gaussian's values, scaled by `unit`), `unit` the scale of its input. A quantizer that never ran
     isn't listed.
     """
@@ -57,17 +56,18 @@ class Calibration:
 
 @torch.no_grad()
 def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, ...]:
-    """Set v, beta and unit of every PAActivation in `model` from data, in place.
+    """Set v, beta and unit of every PAActivation in `model` from data, in place; of other schemes' activation
+    quantizers what they take from data, if anything.
 
     batches: inputs (B, ...) of the model, or tuples of them in the order of forward's arguments, run as one batch;
     a few hundred images are enough. Returns one Calibration per quantizer, in the order they run. The model is in
     eval mode meanwhile. Raises UsageError if there is no batch, or what there is isn't batches.
     """
     inputs = _joined(batches)
-    done: dict[str, Calibration] = {}
+    done: dict[str, Calibration | None] = {}
 
     def hook(name: str):
-        def calibrate_before_forward(quantizer: PAActivation, args: tuple) -> None:
+        def calibrate_before_forward(quantizer: ActivationQuantizer, args: tuple) -> None:
             if name not in done:  # a shared quantizer runs more than once
                 done[name] = _calibrate_one(name, quantizer, args[0])
 
@@ -76,10 +76,10 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, 
     with ExitStack() as stack:
         stack.enter_context(_mode(model, training=False))
         for name, module in model.named_modules():
-            if isinstance(module, PAActivation):
+            if isinstance(module, ActivationQuantizer):
                 stack.enter_context(_removing(module.register_forward_pre_hook(hook(name))))
         model(*inputs)
-    return tuple(done.values())
+    return tuple(found for found in done.values() if found is not None)
 
 
 @torch.no_grad()
@@ -110,41 +110,37 @@ def settle_batch_norm(model: nn.Module, batches: Iterable[Batch]) -> None:
         raise UsageError("settle_batch_norm needs at least one batch; found none")
 
 
-def _calibrate_one(name: str, quantizer: PAActivation, x: Tensor) -> Calibration:
+def _calibrate_one(name: str, quantizer: ActivationQuantizer, x: Tensor) -> Calibration | None:
     x = x.detach().reshape(-1)
     x = x[x.isfinite()].double().cpu()
     positive = x[x > 0]
     scale = positive if positive.numel() else x
     unit = scale.square().mean().sqrt().item() if scale.any() else 1.0
+    if isinstance(quantizer, PAActivation):
+        _calibrate_pa(quantizer, _sample(positive), unit)
+    elif not quantizer.calibrate_(_sample(x)):
+        return None
+    return Calibration(name, positive.numel(), unit)
+
+
+def _calibrate_pa(quantizer: PAActivation, positive: Tensor, unit: float) -> None:
     quantizer.unit.fill_(unit)
     v, beta = (unit * torch.tensor(c, dtype=torch.float64) for c in half_gaussian_quantizer(quantizer.N))
     if not positive.numel():
         quantizer.v.copy_(v)
         quantizer.beta.copy_(beta)
-        return Calibration(name, 0, unit)
-    if positive.numel() > _SAMPLE:
-        chosen = torch.randint(positive.numel(), (_SAMPLE,), generator=torch.Generator().manual_seed(0))
-        x = positive[chosen].sort().values
-    else:
-        x = positive.sort().values
-    sums = torch.cat([x.new_zeros(1), x.cumsum(0)])
-    for _ in range(_ROUNDS):
-        beta = _centroids(v, x, sums)
-        moved = (torch.cat([beta.new_zeros(1), beta[:-1]]) + beta) / 2
-        if torch.equal(moved, v):
-            break
-        v = moved
-    quantizer.v.copy_(v)
+        return
+    x = positive.sort().values
+    quantizer.v.copy_(lloyd_max(x, v))
     quantizer.project_()
-    quantizer.beta.copy_(_centroids(quantizer.v.detach().double().cpu(), x, sums))
-    return Calibration(name, positive.numel(), unit)
+    quantizer.beta.copy_(centroids(quantizer.v.detach().double().cpu(), x))
 
 
-def _centroids(v: Tensor, x: Tensor, sums: Tensor) -> Tensor:
-    """Mean of the ascending x over each piece [v_i, v_{i+1}); the endpoint v_i where a piece is empty."""
-    ends = torch.cat([torch.searchsorted(x, v), torch.tensor([x.numel()])])
-    count = ends.diff()
-    return torch.where(count > 0, sums[ends].diff() / count.clamp(min=1), v)
+def _sample(x: Tensor) -> Tensor:
+    """x (n,), or _SAMPLE of its values where there are more."""
+    if x.numel() <= _SAMPLE:
+        return x
+    return x[torch.randint(x.numel(), (_SAMPLE,), generator=torch.Generator().manual_seed(0))]
 
 
 def _joined(batches: Iterable[Batch]) -> tuple[Tensor, ...]:

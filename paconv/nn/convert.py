@@ -1,68 +1,75 @@
-"""Turn a float CNN into its PA counterpart, weights kept; and the same again from a saved configuration.
+"""Turn a float CNN into its quantized counterpart, weights kept; and the same again from a saved configuration.
 
-The configuration (`model.paconv_conversion`) is plain JSON: the options, `plan` with the name of every
-converted convolution and of the convolution whose PAActivation it uses (its own name, another's when they
-read the same tensor, None for full-precision activations), `rectified` with the names of those whose
-PAActivation reads only what a ReLU left, and `kept` with the layers that stay real.
+The configuration (`model.paconv_conversion`) is plain JSON: the scheme's name and parameters, the other options, `plan`
+with the name of every converted convolution and of the convolution whose activation quantizer it uses (its own name,
+another's when they read the same tensor, None for full-precision activations), `rectified` with the names of those
+whose quantizer reads only what a ReLU left, and `kept` with the layers that stay real.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn.layers import PAConv2d
-from paconv.nn.quantizers import PAActivation, PAWeight, check_planes
+from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.reading import LAYERS, Reading, read
 from paconv.nn.report import conversion_report
+from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_from_config
 
 __all__ = ["convert", "convert_from_config"]
-
-_POLICIES = ("real", "pa")
 
 
 def convert(
     model: nn.Module,
-    M: int = 4,
-    N: int | None = 5,
+    M: int | Default = DEFAULT,
+    N: int | None | Default = DEFAULT,
     *,
+    scheme: str = "pa",
     keep: Iterable[str] | str = (),
     first: str = "real",
     last: str = "real",
     depthwise: str = "real",
-    endpoints: str = "paper",
-    lambda_w: float = 2.0,
-    lambda_a: float | None = None,
-    lambda_delta: float = 1.0,
+    shortcuts: str | None = None,
     input_shape: tuple[int, ...] | None = None,
+    **parameters,
 ) -> nn.Module:
-    """A copy of `model` whose nn.Conv2d are approximated by M weight planes and N activation planes.
+    """A copy of `model` whose nn.Conv2d have M weight planes and N activation planes, by a quantization scheme.
 
-    M: 2, 4, 6 or 8. N: 1..8, or None for full-precision activations. Stay real: linear layers; the first
-    convolution and any other that reads an input of the model; the last layer, where that is a convolution;
-    depthwise convolutions (`first`, `last`, `depthwise` = "pa" converts them); and what `keep` names: layers or the
-    modules that hold them, * and ? allowed. Convolutions that read the same tensor, be it once with and once without
-    a ReLU, share one PAActivation; it is `rectified` if all of them read what a ReLU left. `endpoints`, `lambda_w`:
-    see PAWeight; `lambda_a`, `lambda_delta`: PAActivation. `input_shape` (C, H, W), without the batch, is needed only
-    where torch.fx can't trace the model: then a forward of zeros shows the order of layers and what they read.
-    Without it nothing is known of that: no PAActivation is shared or rectified.
+    scheme: "pa" (the default: M = 2, 4, 6 or 8, default 4, and N = 1..8, default 5, or None for full-precision
+    activations), or another of paconv.nn.schemes.SCHEMES: "xnor", "bwn", "bireal", "abc", "groupnet", "twn", "ttq",
+    "dorefa", "syq", "lqnet", whose files tell their M, N and equations. parameters: the scheme's own; of PA
+    `endpoints` and `lambda_w`, see PAWeight, `lambda_a` and `lambda_delta`, see PAActivation.
+
+    Stay real: linear layers; the first convolution and any other that reads an input of the model; the last layer,
+    where that is a convolution; depthwise convolutions; for xnor, bireal and groupnet 1x1 convolutions on the shortcut
+    of a residual block, as far as torch.fx can trace the model (`first`, `last`, `depthwise`, `shortcuts` = the
+    scheme's name converts them, "real" keeps them); and what `keep` names: layers or the modules that hold them, *
+    and ? allowed. Convolutions that read the same tensor, be it once with and once without a ReLU, share one activation
+    quantizer (with and without one each for xnor, bireal and groupnet); it is `rectified` if all of them read what a
+    ReLU left. `input_shape` (C, H, W), without the batch, is
+    needed only where torch.fx can't trace the model: then a forward of zeros shows the order of layers and what they
+    read. Without it nothing is known of that: no activation quantizer is shared or rectified.
     `paconv.nn.conversion_report` tells what was changed and what was left, and why.
 
-    Raises UsageError for a `model` that is no module, bad options, a `keep` that names nothing, a model already
-    converted, or nothing to convert.
+    Raises UsageError for a `model` that is no module, an unknown scheme, bad options, a `keep` that names nothing, a
+    model already converted, or nothing to convert.
     """
     if not isinstance(model, nn.Module):
         is_class = isinstance(model, type)
         found = f"the class {model.__name__}; call it" if is_class else f"{type(model).__name__} ({model!r})"
         raise UsageError(f"model: expected a torch.nn.Module, found {found}")
-    check_planes(M, N)
-    for option, value in (("first", first), ("last", last), ("depthwise", depthwise)):
-        if value not in _POLICIES:
-            raise UsageError(f"{option} must be 'real' or 'pa'; found {value!r}")
+    made = make_scheme(scheme, M, N, **parameters)
+    shortcuts = ("real" if made.real_shortcuts else scheme) if shortcuts is None else shortcuts
+    policies = {"first": first, "last": last, "depthwise": depthwise, "shortcuts": shortcuts}
+    for option, value in policies.items():
+        if value not in ("real", scheme):
+            raise UsageError(f"{option} must be 'real' or {scheme!r}; found {value!r}")
     keep = _checked_names(keep)
     for name, module in model.named_modules():
         if isinstance(module, PAConv2d):
@@ -73,13 +80,14 @@ def convert(
             raise UsageError(f"keep={pattern!r} names no convolution or linear layer; layers are {_some(layers)}")
 
     reading = read(model, input_shape)
-    spared = _spared(layers, reading, keep, first, last, depthwise)
+    spared = _spared(layers, reading, keep, scheme, policies)
     plan: dict[str, str | None] = {}
     owners: dict = {}
     for name in layers:
         if name not in spared:
-            owner = owners.setdefault(reading.sources.get(name, ("own", name)), name)
-            plan[name] = owner if N is not None else None
+            apart = made.rectified_apart and name in reading.rectified
+            owner = owners.setdefault((reading.sources.get(name, ("own", name)), apart), name)
+            plan[name] = owner if made.N is not None else None
     unrectified = {owner for name, owner in plan.items() if name not in reading.rectified}
     rectified = [name for name, owner in plan.items() if name == owner and owner not in unrectified]
     kept = [{"name": name, "code": code, "reason": reason} for name, (code, reason) in spared.items()]
@@ -89,16 +97,10 @@ def convert(
     return _apply(
         copy.deepcopy(model),
         {
-            "M": M,
-            "N": N,
-            "first": first,
-            "last": last,
-            "depthwise": depthwise,
+            "scheme": scheme,
+            **asdict(made),
+            **policies,
             "keep": keep,
-            "endpoints": endpoints,
-            "lambda_w": lambda_w,
-            "lambda_a": lambda_a,
-            "lambda_delta": lambda_delta,
             "order": reading.how,
             "plan": plan,
             "rectified": rectified,
@@ -115,7 +117,7 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
     `config`.
     """
     try:
-        check_planes(config["M"], config["N"])
+        scheme_from_config(config)
         plan = dict(config["plan"])
         for name, owner in plan.items():
             if (owner is None) != (config["N"] is None) or (owner is not None and plan.get(owner) != owner):
@@ -156,21 +158,15 @@ def _checked_names(keep: Iterable[str] | str) -> list[str]:
 def _apply(model: nn.Module, config: dict) -> nn.Module:
     """Replace, in `model`, what config["plan"] names."""
     modules = dict(model.named_modules())
-    activations: dict[str, PAActivation] = {}
-    replaced: dict[int, PAConv2d] = {}
+    scheme = scheme_from_config(config)
+    activations: dict[str, ActivationQuantizer] = {}
+    replaced: dict[int, nn.Module] = {}
     for name, owner in config["plan"].items():
         conv = modules[name]
         if owner is not None and owner not in activations:
-            quantizer = PAActivation(
-                config["N"],
-                lambda_a=config["lambda_a"],
-                lambda_delta=config["lambda_delta"],
-                rectified=owner in config["rectified"],
-            )
+            quantizer = scheme.activation(rectified=owner in config["rectified"])
             activations[owner] = quantizer.to(conv.weight.device, conv.weight.dtype).train(conv.training)
-        weight_quantizer = PAWeight(config["M"], lambda_w=config["lambda_w"], endpoints=config["endpoints"])
-        activation = None if owner is None else activations[owner]
-        replaced[id(conv)] = PAConv2d.from_conv(conv, weight_quantizer, activation)
+        replaced[id(conv)] = scheme.layer(conv, None if owner is None else activations[owner])
     for parent in modules.values():
         for key, child in parent._modules.items():  # every name of a module that has several
             if id(child) in replaced:
@@ -181,9 +177,10 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
 
 
 def _spared(
-    layers: dict[str, nn.Module], reading: Reading, keep: list[str], first: str, last: str, depthwise: str
+    layers: dict[str, nn.Module], reading: Reading, keep: list[str], scheme: str, policies: dict[str, str]
 ) -> dict[str, tuple[str, str]]:
     """Layers that stay real: name -> (code, reason)."""
+    real = {option for option, value in policies.items() if value == "real"}
     order = (*reading.executed, *reading.unreached)
     first_conv = next((name for name in order if not isinstance(layers[name], nn.Linear)), None)
     outermost = {first_conv, *reading.outermost}
@@ -195,13 +192,15 @@ def _spared(
             spared[name] = reason
         elif any(_names(pattern, name) for pattern in keep):
             spared[name] = "kept-by-name", "named in keep"
-        elif name in outermost and first == "real":
+        elif name in outermost and "first" in real:
             which = "the first convolution" if name == first_conv else "a convolution of an input"
-            spared[name] = "first-layer", f"{which} stays real (first='pa' converts it)"
-        elif name == last_layer and last == "real":
-            spared[name] = "last-layer", "the last layer stays real (last='pa' converts it)"
-        elif depthwise == "real" and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
-            spared[name] = "depthwise", "depthwise convolutions stay real (depthwise='pa' converts them)"
+            spared[name] = "first-layer", f"{which} stays real (first={scheme!r} converts it)"
+        elif name == last_layer and "last" in real:
+            spared[name] = "last-layer", f"the last layer stays real (last={scheme!r} converts it)"
+        elif "depthwise" in real and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
+            spared[name] = "depthwise", f"depthwise convolutions stay real (depthwise={scheme!r} converts them)"
+        elif "shortcuts" in real and name in reading.shortcuts:
+            spared[name] = "shortcut", f"1x1 convolutions on shortcuts stay real (shortcuts={scheme!r} converts them)"
     return spared
 
 

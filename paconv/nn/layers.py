@@ -1,20 +1,21 @@
-"""PAConv2d: approximated weights convolved with approximated activations; and what a model of them needs."""
+"""PAConv2d: quantized weights convolved with quantized activations, of any scheme; and what a model of them needs."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from paconv.nn.quantizers import PAActivation, PAWeight
+from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer
 
 __all__ = ["PAConv2d", "freeze_", "parameter_groups", "project_"]
 
 
 class PAConv2d(nn.Conv2d):
-    """nn.Conv2d whose weight and input pass through the piecewise approximation (eqs. 6-14).
+    """nn.Conv2d whose weight and input pass through quantizers: for PA the piecewise approximation (eqs. 6-14).
 
-    weight_quantizer: PAWeight. activation: PAActivation, which several convolutions that read the same tensor
-    may share, or None for full-precision activations. weight and bias keep nn.Conv2d's shapes and state-dict
-    keys. The input is padded with zeros after its approximation, so that padding sets no plane.
+    weight_quantizer: PAWeight, or another scheme's. activation: PAActivation, or another scheme's, which several
+    convolutions that read the same tensor may share; None for full-precision activations. weight and bias keep
+    nn.Conv2d's shapes and state-dict keys. The input is padded with zeros after its approximation, so that padding
+    sets no plane, in any scheme.
     """
 
     def __init__(
@@ -23,8 +24,8 @@ class PAConv2d(nn.Conv2d):
         out_channels: int,
         kernel_size: int | tuple[int, int],
         *,
-        weight_quantizer: PAWeight,
-        activation: PAActivation | None,
+        weight_quantizer: WeightQuantizer,
+        activation: ActivationQuantizer | None,
         **conv2d,
     ):
         super().__init__(in_channels, out_channels, kernel_size, **conv2d)
@@ -32,7 +33,9 @@ class PAConv2d(nn.Conv2d):
         self.activation = activation
 
     @classmethod
-    def from_conv(cls, conv: nn.Conv2d, weight_quantizer: PAWeight, activation: PAActivation | None) -> PAConv2d:
+    def from_conv(
+        cls, conv: nn.Conv2d, weight_quantizer: WeightQuantizer, activation: ActivationQuantizer | None
+    ) -> PAConv2d:
         """The counterpart of `conv`, which has to be padded with zeros. Takes over its parameters."""
         made = cls(
             conv.in_channels,
@@ -50,6 +53,10 @@ class PAConv2d(nn.Conv2d):
         made.weight, made.bias = conv.weight, conv.bias
         return made.train(conv.training)
 
+    def freeze(self) -> None:
+        """Turn endpoints and levels of the weight into constants."""
+        self.weight_quantizer.freeze(self.weight)
+
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) -> (B, O, OH, OW)."""
         if self.activation is not None:
@@ -62,24 +69,24 @@ def freeze_(model: nn.Module) -> nn.Module:
 
     For export: the decisions of the frozen quantizers are exactly those of the model before.
     """
-    for module in model.modules():
-        if isinstance(module, PAConv2d):
-            module.weight_quantizer.freeze(module.weight)
-        elif isinstance(module, PAActivation):
+    for module in list(model.modules()):
+        if isinstance(module, (PAConv2d, ActivationQuantizer)):
             module.freeze()
     return model
 
 
 def project_(model: nn.Module) -> None:
-    """Make the endpoints of every PAActivation admissible again. Call it after each optimizer step."""
+    """Make the endpoints of every activation quantizer admissible again. Call it after each optimizer step."""
     for module in model.modules():
-        if isinstance(module, PAActivation):
+        if isinstance(module, ActivationQuantizer):
             module.project_()
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
-    """Groups for a torch optimizer: every parameter has weight decay except v and beta of the activations."""
-    quantizers = [m for m in model.modules() if isinstance(m, PAActivation)]
+    """Groups for a torch optimizer: every parameter has weight decay except the quantizers' own: v and beta of PA's
+    activations, scales and endpoints of other schemes.
+    """
+    quantizers = [m for m in model.modules() if isinstance(m, (ActivationQuantizer, WeightQuantizer))]
     own = {id(p) for m in quantizers for p in m.parameters()}
     trained: list[nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
     groups = [

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from paconv.bits import MAX_PLANES
-from paconv.errors import ExportError, UsageError
+from paconv.errors import UsageError
 from paconv.nn.functional import approximate_activations, approximate_weights, weight_levels
 from paconv.nn.gaussian import half_gaussian_quantizer, weight_endpoints
-from paconv.ops.schema import DOMAIN, OPSET_VERSION
+from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer, call_op
 
 __all__ = ["LEAST_GAP", "PAActivation", "PAWeight", "check_planes"]
 
@@ -46,7 +46,7 @@ def _check_positive(**options: float | None) -> None:
             raise UsageError(f"{name} must be a positive number; found {value!r}")
 
 
-class PAWeight(nn.Module):
+class PAWeight(WeightQuantizer):
     """Piecewise approximation of a weight tensor: M endpoints, M+1 levels, recomputed from W at each forward.
 
     M: even, 2..8. lambda_w: the paper's lambda_W times std(W). endpoints: "paper" (Table 1 at M = 8) or
@@ -85,11 +85,7 @@ class PAWeight(nn.Module):
     def forward(self, W: Tensor) -> Tensor:
         """W_bar (...) of W (...)."""
         if torch.onnx.is_in_onnx_export():
-            if self.u is None or self.levels is None:
-                raise ExportError(
-                    "PAWeight is not frozen; export with paconv.export, which freezes a copy of the model"
-                )
-            return _call("PAWeight", (W, self.u, self.levels), W)
+            return call_op("PAWeight", (W, self.u, self.levels), W)
         u, levels = self.endpoints_and_levels(W)
         return approximate_weights(W, u, levels, self._slope(W.detach(), levels))
 
@@ -103,7 +99,7 @@ class PAWeight(nn.Module):
         return f"M={self.M}, lambda_w={self.lambda_w}, endpoints={self.endpoints!r}"
 
 
-class PAActivation(nn.Module):
+class PAActivation(ActivationQuantizer):
     """Piecewise approximation of activations: N trainable endpoints `v` and scaling coefficients `beta`.
 
     N: 1..8. lambda_a: the paper's lambda_A times `unit`; None matches the area of each step. lambda_delta:
@@ -162,11 +158,7 @@ class PAActivation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x_bar (...) of x (...): levels[#{j: v_j <= x}]. NaN has level 0."""
         if torch.onnx.is_in_onnx_export():
-            if self.frozen_levels is None:
-                raise ExportError(
-                    "PAActivation is not frozen; export with paconv.export, which freezes a copy of the model"
-                )
-            return _call("PAActivation", (x, self.v, self.frozen_levels), x)
+            return call_op("PAActivation", (x, self.v, self.frozen_levels), x)
         return approximate_activations(
             x,
             self.v,
@@ -184,7 +176,3 @@ class PAActivation(nn.Module):
 
 def _std(W: Tensor) -> Tensor:
     return W.detach().double().std(unbiased=False)
-
-
-def _call(op: str, inputs: tuple[Tensor, ...], like: Tensor) -> Tensor:
-    return torch.onnx.ops.symbolic(f"{DOMAIN}::{op}", inputs, dtype=like.dtype, shape=like.shape, version=OPSET_VERSION)

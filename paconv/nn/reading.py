@@ -23,6 +23,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from paconv.errors import UsageError
 from paconv.nn.rectified import RectifiedTensors, rectified_nodes
+from paconv.nn.shortcuts import shortcut_nodes
 
 __all__ = ["LAYERS", "Reading", "read"]
 
@@ -39,7 +40,8 @@ class Reading:
     """executed: names of LAYERS in the order they run. unreached: the others, as defined. sources: for the
     layers that read one and the same tensor whenever they run, a key of that tensor. outermost: the layers that
     read an input of the model at least once. rectified: the layers that read what a ReLU left (paconv.nn.rectified)
-    whenever they run. how: "traced", "recorded" or "defined".
+    whenever they run. shortcuts: the 1x1 convolutions on the shortcut of a residual block (paconv.nn.shortcuts), known
+    only where traced. how: "traced", "recorded" or "defined".
     """
 
     executed: tuple[str, ...]
@@ -48,6 +50,7 @@ class Reading:
     outermost: frozenset[str]
     rectified: frozenset[str]
     how: str
+    shortcuts: frozenset[str] = frozenset()
 
 
 class _Run(NamedTuple):
@@ -68,7 +71,9 @@ def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Readin
     Raises UsageError if tracing fails and the model does not take an input of `input_shape`.
     """
     names = [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
-    runs, how = _traced(model), "traced"
+    traced = _traced(model)
+    runs, shortcuts = (None, frozenset()) if traced is None else traced
+    how = "traced"
     if runs is None and input_shape is not None:
         runs, how = _recorded(model, tuple(input_shape)), "recorded"
     if runs is None:
@@ -81,10 +86,10 @@ def read(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Readin
     sources = {name: found.pop() for name, found in keys.items() if len(found) == 1}
     rectified = frozenset(executed) - {run.name for run in runs if not run.rectified}
     outermost = frozenset(run.name for run in runs if run.outermost)
-    return Reading(executed, unreached, sources, outermost, rectified, how)
+    return Reading(executed, unreached, sources, outermost, rectified, how, shortcuts)
 
 
-def _traced(model: nn.Module) -> list[_Run] | None:
+def _traced(model: nn.Module) -> tuple[list[_Run], frozenset[str]] | None:
     model = copy.deepcopy(model)  # tracing leaves stand-ins in whatever the model's code stores on itself
     try:
         graph = fx.Tracer().trace(model)
@@ -100,7 +105,7 @@ def _traced(model: nn.Module) -> list[_Run] | None:
             source = _source(x, modules)
             name = names[id(modules[node.target])]
             runs.append(_Run(name, source.name, source.op == "placeholder", x in rectified))
-    return runs
+    return runs, frozenset(names[id(modules[str(node.target)])] for node in shortcut_nodes(graph, modules))
 
 
 def _source(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from paconv.errors import UsageError
+from paconv.nn.schemes.registry import scheme_class
 
 __all__ = ["ConversionReport", "ConvertedConv", "KeptLayer", "conversion_report"]
 
@@ -20,7 +21,7 @@ _ORDERS = {
 
 @dataclass(frozen=True)
 class ConvertedConv:
-    """A converted convolution. activation: name of the conv whose endpoints it uses, None for no PA."""
+    """A converted convolution. activation: name of the conv whose activation quantizer it uses, None for none."""
 
     name: str
     shape: str
@@ -40,6 +41,7 @@ class KeptLayer:
 class ConversionReport:
     """The outcome of a conversion; `str` gives a line per layer."""
 
+    scheme: str
     M: int
     N: int | None
     order: str
@@ -49,7 +51,9 @@ class ConversionReport:
     def __str__(self) -> str:
         width = max(len(name) for name in (*(c.name for c in self.converted), *(k.name for k in self.kept)))
         planes = f"M={self.M}, N={'full precision' if self.N is None else self.N}"
-        lines = [f"PA conversion ({planes}; {self.order}): {len(self.converted)} converted, {len(self.kept)} kept real"]
+        title = scheme_class(self.scheme).title
+        counts = f"{len(self.converted)} converted, {len(self.kept)} kept real"
+        lines = [f"{title} conversion ({planes}; {self.order}): {counts}"]
         for conv in self.converted:
             shared = "" if conv.activation in (None, conv.name) else f", activation endpoints of {conv.activation}"
             lines.append(f"  converted  {conv.name:<{width}}  {conv.shape}{shared}")
@@ -63,6 +67,7 @@ def conversion_report(model: nn.Module) -> ConversionReport:
     if config is None:
         raise UsageError("this model was not made by paconv.convert, so there is no conversion to report")
     return ConversionReport(
+        scheme=config.get("scheme", "pa"),
         M=config["M"],
         N=config["N"],
         order=_ORDERS[config["order"]],
@@ -73,8 +78,7 @@ def conversion_report(model: nn.Module) -> ConversionReport:
     )
 
 
-def _shape(conv: nn.Module) -> str:
-    assert isinstance(conv, nn.Conv2d)
+def _shape(conv) -> str:
     text = f"{conv.in_channels}->{conv.out_channels}, {'x'.join(map(str, conv.kernel_size))}"
     if set(conv.stride) != {1}:
         text += f", stride {'x'.join(map(str, dict.fromkeys(conv.stride)))}"

@@ -106,13 +106,15 @@ LEVEL_VALUES_BODY = """\
   mask_shifted = Div (mask_column, plane_powers)
   two = Constant <value_ints = [2]> ()
   mask_bits = Mod (mask_shifted, two)
-  mask_floats = Cast <to = 1> (mask_bits)
-  beta_0 = Slice (beta, zero, one)
-  coefficients = Slice (beta, one, far)
-  sums = MatMul (mask_floats, coefficients)
-  level_values = Add (sums, beta_0)
+  mask_doubles = Cast <to = 11> (mask_bits)
+  beta_double = Cast <to = 11> (beta)
+  beta_0 = Slice (beta_double, zero, one)
+  coefficients = Slice (beta_double, one, far)
+  sums = MatMul (mask_doubles, coefficients)
+  level_doubles = Add (sums, beta_0)
+  level_values = Cast <to = 1> (level_doubles)
 """
-"""level_values (E+1,): the value of each activation level."""
+"""level_values (E+1,): the value of each activation level, summed in float64 and narrowed once."""
 
 CONVOLUTION_BODY = """\
   conv = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group> (a, w)

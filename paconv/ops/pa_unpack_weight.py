@@ -3,9 +3,10 @@
 Algebra: weight k of output channel o has the code q_k (bit r in row r of W, see paconv.bits), the code a plane mask
 m = weight_masks[q_k], and the mask a value
 
-    w[o, k] = alpha[o, 0] + sum_{i=1..M} alpha[o, i] * bit_{i-1}(m).
+    w[o, k] = alpha[o, 0] + sum_{i=1..M} alpha[o, i] * bit_{i-1}(m)
 
-PA: masks one-hot, alpha[0] = 0, so w is 0 or exactly one alpha_i, and ceil(log2(M+1)) bits a weight are enough.
+summed in float64 and narrowed once. PA: masks one-hot, alpha[0] = 0, so w is 0 or exactly one alpha_i, and
+ceil(log2(M+1)) bits a weight are enough.
 
 It has no kernel of its own: its inputs are constants, so onnxruntime folds it at load. It is the weight of every
 weights-only convolution, and part of PABitConv's function body.
@@ -68,12 +69,14 @@ PA_UNPACK_WEIGHT = OpSchema(
   mask_column = Unsqueeze (masks, one)
   mask_shifted = Div (mask_column, plane_powers)
   mask_bits = Mod (mask_shifted, two)
-  mask_floats = Cast <to = 1> (mask_bits)
-  mask_rows = Transpose <perm = [1, 0]> (mask_floats)
-  offset = Slice (alpha, zero, one, one)
-  coefficients = Slice (alpha, one, far, one)
+  mask_doubles = Cast <to = 11> (mask_bits)
+  mask_rows = Transpose <perm = [1, 0]> (mask_doubles)
+  alpha_double = Cast <to = 11> (alpha)
+  offset = Slice (alpha_double, zero, one, one)
+  coefficients = Slice (alpha_double, one, far, one)
   sums = MatMul (coefficients, mask_rows)
-  table = Add (sums, offset)
+  table_double = Add (sums, offset)
+  table = Cast <to = 1> (table_double)
 
   out_channels = Slice (shape, zero, one)
   codes_shape = Concat <axis = 0> (out_channels, minus_one)

@@ -21,6 +21,7 @@ from paconv.files import replacing
 from paconv.input_shape import Shape, checked_shapes
 from paconv.model_io import check_model
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
+from paconv.scheme_note import write_scheme
 from paconv.to_onnx.canonical import canonicalize
 from paconv.to_onnx.frozen_copy import frozen_copy
 from paconv.to_onnx.naming import rename
@@ -99,6 +100,8 @@ def _exported(module: nn.Module, shapes: Sequence[Shape], opset: int, dynamic_si
     rename(graph, frozen)
     proto = ir.to_proto(graph)
     _strip(proto)
+    if (conversion := getattr(module, "paconv_conversion", None)) is not None:
+        write_scheme(proto, conversion.get("scheme", "pa"))
     proto.ir_version = IR_VERSIONS[opset]
     proto.producer_name, proto.producer_version = "paconv", paconv.__version__
     add_functions(proto)

@@ -55,7 +55,7 @@ def through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], 
         k = _constant(node, 1 if first else 0, constants)
         left, right = (x.value, k) if first else (k, x.value)
         value = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}[kind](left, right)
-        slope = {"Mul": np.abs(k), "Div": 1 / np.abs(k)}.get(kind, 1.0)
+        slope = np.abs(k) if kind == "Mul" else 1 / np.abs(k) if kind == "Div" else 1.0
         return Bounded(value, slope * x.error + UNIT * np.abs(value))
     raise VerifyError(
         f"node '{node.name}' ({kind}) stands between a quantizer or convolution and what was folded into it"

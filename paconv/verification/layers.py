@@ -8,10 +8,13 @@ Four things are compared, in this order, and the first that differs is named:
                *flips* are counted. level(X) itself must be the level of the exact a (in float64), on the X at hand
                and on every endpoint of every channel and the floats beside it: so for any X.
     counts     |T_i & V_j| of the kernels == the product of the planes                                exactly
-    outputs    |Y - y| <= gamma_{t+8} (|s| sum |w a| + |b|), y the float64 result from the levels of X: t = M N + 1
-               terms rounded in the kernel (kernels/finish.py), scale and bias narrowed once. And the reference's own
-               output against the float64 result from its levels: gamma_{K+1} sum |w a| through what follows it
-               (verification/bounds.py). So a flip never needs a looser bound.
+    outputs    |Y - y| <= gamma_{t+8} (|s| S + |b|), y the float64 result from the levels of X, S the sum of the
+               absolute terms that the kernel adds (kernels/finish.py): the convolution of
+               |alpha_0| + sum_i |alpha_i| T_i with |beta_0| + sum_j |beta_j| V_j, for PA sum |w a|. There are
+               t = M N + 1 terms, with offsets t = M N + N + KH KW + 1, rounded in the kernel; scale and bias are
+               narrowed once. And the reference's own output against the float64 result from its levels:
+               gamma_{K+1} sum |w a| through what follows it (verification/bounds.py). So a flip never needs a
+               looser bound.
 """
 
 from __future__ import annotations
@@ -135,7 +138,7 @@ def check_layer(layer: Layer, reference: OpenModel, values: dict[str, np.ndarray
         _check_weights(layer, codes, values[layer.weight.output[0]])
         or _check_decisions(layer, levels, reference, values, result)
         or _check_counts(layer, X, codes, levels, result)
-        or _check_outputs(layer, X, Y, levels, reference, values, result)
+        or _check_outputs(layer, X, Y, codes, levels, reference, values, result)
     )
     return result
 
@@ -294,7 +297,7 @@ def _check_counts(layer, X, codes, levels, result: LayerResult) -> str | None:
     return None
 
 
-def _check_outputs(layer, X, Y_ref, levels, reference, values, result: LayerResult) -> str | None:
+def _check_outputs(layer, X, Y_ref, codes, levels, reference, values, result: LayerResult) -> str | None:
     model = _one_node(layer, ops.PA_BIT_CONV, 4)
     found, served = (
         run_model(model, {"X": X}, ["out"], label=layer.name, plain=False, kernel=kernel)["out"]
@@ -307,23 +310,25 @@ def _check_outputs(layer, X, Y_ref, levels, reference, values, result: LayerResu
     after = reference.path(layer.conv.output[0], layer.Y)
     K = prod(layer.attributes["weight_shape"][1:])
 
-    def exact(A: np.ndarray) -> tuple[Bounded, np.ndarray]:
-        """(reference's result with its bound, absolute sum of the terms of one output) from activations A."""
+    def exact(A: np.ndarray, terms: np.ndarray | None = None) -> tuple[Bounded, np.ndarray]:
+        """(reference's result with its bound, absolute sum of the terms of one output) from activations A; terms: that
+        sum before the bias where it isn't sum |w a|."""
         conv, absolute = _convolve(layer, A, W_bar)
+        terms = absolute if terms is None else terms
         error = _gamma(K + 1) * absolute
         if len(layer.conv.input) > 2 and layer.conv.input[2]:
             bias = reference.constants[layer.conv.input[2]].astype(np.float64)[None, :, None, None]
-            conv, absolute = conv + bias, absolute + np.abs(bias)
-            error = _gamma(K + 2) * absolute
+            conv, terms = conv + bias, terms + np.abs(bias)
+            error = _gamma(K + 2) * (absolute + np.abs(bias))
         y, ends = Bounded(conv, error), (Bounded(np.zeros_like(conv)), Bounded(np.ones_like(conv)))
         for node, source in after:
             y = through(node, y, reference.constants, source)
             ends = tuple(through(node, end, reference.constants, source) for end in ends)
         slope = np.abs(ends[1].value - ends[0].value)
-        return y, slope * absolute + np.abs(ends[0].value)
+        return y, slope * terms + np.abs(ends[0].value)
 
-    y, absolute = exact(table[levels])
-    bound = _gamma(result.M * result.N + 9) * absolute
+    y, absolute = exact(table[levels], _absolute_terms(layer, codes, levels, W_bar, table))
+    bound = _gamma(_terms(layer) + 8) * absolute
     error = np.abs(found - y.value)
     result.largest_error = float(np.max(error / np.maximum(bound, np.finfo(np.float64).tiny), initial=0))
     wrong = ~(error <= bound)
@@ -352,6 +357,27 @@ def _check_outputs(layer, X, Y_ref, levels, reference, values, result: LayerResu
             f"outputs: the reference itself has {Y_ref[at]} at {at} instead of {own.value[at]} +- {own.error[at]:.3g}"
         )
     return None
+
+
+def _terms(layer: Layer) -> int:
+    """t: the terms that the kernel adds to make one output."""
+    alpha, beta = layer.parameters["alpha"], layer.parameters["beta"]
+    planes = (alpha.shape[1] - 1) * (len(beta) - 1)
+    with_offsets = alpha[:, 0].any() or beta[0] != 0
+    return planes + 1 + (len(beta) - 1 + prod(layer.attributes["weight_shape"][2:]) if with_offsets else 0)
+
+
+def _absolute_terms(layer: Layer, codes, levels, W_bar: np.ndarray, table: np.ndarray) -> np.ndarray | None:
+    """S (B, O, OH, OW): the sum of the absolute values of these terms; None where it is sum |w a|."""
+    alpha, beta = (np.abs(layer.parameters[name]).astype(np.float64) for name in ("alpha", "beta"))
+    weight_masks, level_masks = (layer.attributes[name] for name in ("weight_masks", "level_masks"))
+    bits = mask_bits(weight_masks, alpha.shape[1] - 1)
+    tables = np.broadcast_to(alpha[:, :1] + alpha[:, 1:] @ bits.T, (len(codes), len(weight_masks)))
+    w = np.take_along_axis(tables, codes.reshape(len(codes), -1).astype(np.int64), 1).reshape(codes.shape)
+    a = beta[0] + mask_bits(level_masks, len(beta) - 1) @ beta[1:]
+    if np.array_equal(a, np.abs(table)) and np.array_equal(w, np.abs(W_bar)):
+        return None
+    return _convolve(layer, a[levels], w)[0]
 
 
 def _gamma(k: int) -> float:

@@ -13,6 +13,7 @@ from paconv.cost.folded import KEY, write_note
 from paconv.cost.layers import BATCH_NORM
 from paconv.errors import ModelError
 from paconv.ops import add_functions
+from paconv.scheme_note import write_scheme
 from tests.cost.resnet_graphs import FORMS, resnet_graph
 
 
@@ -361,4 +362,14 @@ def test_endpoints_that_are_computed_are_an_error_that_names_them():
         levels=np.arange(3, dtype=np.float32), u=np.zeros(2, np.float32), w=zeros(4, 4, 1, 1),
     )  # fmt: skip
     with pytest.raises(ModelError, match="expected v, an input of a paconv op, to be a constant"):
+        network(graph)
+
+
+def test_a_file_of_a_scheme_that_is_not_known_is_refused():
+    graph = resnet_graph(18, "exported", 4, 5)
+    assert {planes.scheme for planes in network(graph).planes} == {"pa"}
+    write_scheme(graph, "abc")
+    assert {planes.scheme for planes in network(graph).planes} == {"abc"}
+    write_scheme(graph, "other")
+    with pytest.raises(ModelError, match="metadata paconv.scheme: expected pa, abc, .*; found 'other': update paconv"):
         network(graph)

@@ -100,9 +100,26 @@ def test_a_level_index_takes_log2_of_the_levels(M, bits):
     assert count(planned, stored=storage("level-index")).totals.binary_bits == bits * 45
 
 
-def test_abc_gains_nothing_from_level_indexes_because_its_planes_are_independent():
-    planned = under_scheme(resnet(18), "abc", 5, 5)
-    assert count(planned, stored=storage("level-index")).totals == count(planned).totals
+@pytest.mark.parametrize(("scheme", "bits"), [("abc", 3), ("groupnet", 5), ("dorefa", 5), ("lqnet", 5)])
+def test_level_indexes_save_where_planes_are_nested_but_not_where_they_are_independent(scheme, bits):
+    planned = under_scheme(tiny(), scheme, 5, 1)
+    assert count(planned).totals.binary_bits == 5 * 45
+    assert count(planned, stored=storage("level-index")).totals.binary_bits == bits * 45
+
+
+@pytest.mark.parametrize(
+    ("scheme", "planes"), [("bwn", (1, None, 0, 2)), ("twn", (2, None, 0, 3)), ("ttq", (2, None, 0, 3)),
+                           ("dorefa", (2, 2, 3, 4)), ("lqnet", (2, 2, 3, 4)), ("syq", (1, 8, 255, 2)),
+                           ("groupnet", (5, 1, 1, 32)), ("abc", (5, 5, 5, 6))]
+)  # fmt: skip
+def test_each_scheme_has_its_planes_endpoints_and_levels(scheme, planes):
+    found = under_scheme(tiny(), scheme).layers[1].planes
+    assert (found.M, found.N, found.endpoints, found.weight_levels) == planes
+
+
+def test_weights_only_schemes_refuse_activation_planes():
+    with pytest.raises(UsageError, match="scheme bwn has M=1 and full-precision activations; found M=1, N=1"):
+        under_scheme(resnet(18), "bwn", 1, 1)
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,0 +1,8 @@
+"""The quantization schemes of the paper's comparison, one a file, behind one interface (paconv.nn.schemes.scheme)."""
+
+from __future__ import annotations
+
+from paconv.nn.schemes.registry import DEFAULT, SCHEMES, Default, make_scheme
+from paconv.nn.schemes.scheme import Scheme
+
+__all__ = ["DEFAULT", "SCHEMES", "Default", "Scheme", "make_scheme"]

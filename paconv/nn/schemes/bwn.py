@@ -1,0 +1,53 @@
+"""BWN, Binary-Weight-Networks: weights of one bit, full-precision activations.
+
+    W ~ alpha B,   B = sign(W),   alpha = |W|_1 / n        for each filter W of n weights             (eqs. 4-6)
+    dC/dW_i = dC/dW~_i (1/n + dsign/dW_i alpha),   dsign/dr = 1 for |r| <= 1, else 0                  (sec. 3.1)
+
+The gradient is the printed one: what W_i changes in alpha counts for its own product only.
+
+M. Rastegari, V. Ordonez, J. Redmon, A. Farhadi: XNOR-Net: ImageNet Classification Using Binary Convolutional Neural
+Networks, ECCV 2016.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from paconv.nn.quantizer import ActivationQuantizer
+from paconv.nn.schemes.scheme import Scheme, check_fixed
+from paconv.nn.schemes.sign import SignWeight, filter_means
+from paconv.nn.steps import Steps
+
+__all__ = ["BWN", "BWNWeight"]
+
+
+class BWNWeight(SignWeight):
+    """alpha sign(W) a filter, with the gradient above."""
+
+    def through(self, W: Tensor, steps: Steps) -> Tensor:
+        present = W.detach()
+        alpha = filter_means(present)[..., None, None]
+        return W * (1 / present[0].numel() + alpha * (present.abs() <= 1))
+
+
+@dataclass(frozen=True)
+class BWN(Scheme):
+    """M=1, N=None."""
+
+    name: ClassVar[str] = "bwn"
+    title: ClassVar[str] = "BWN"
+
+    M: int = 1
+    N: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fixed(self.title, self.M, self.N, (1, None))
+
+    def weight_quantizer(self, conv: nn.Conv2d) -> BWNWeight:
+        return BWNWeight()
+
+    def activation(self, rectified: bool) -> ActivationQuantizer:
+        raise AssertionError("BWN has full-precision activations")

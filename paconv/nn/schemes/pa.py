@@ -1,0 +1,48 @@
+"""PA: piecewise approximation with M endpoints a weight tensor and N endpoints an activation (eqs. 6-14 of the paper).
+
+    W_bar = c[#{i: u_i < W}]     c = [alpha_1 .. alpha_z, 0, alpha_{z+1} .. alpha_M], z = M/2        (6, 7)
+    A_bar = b[#{j: v_j <= A}]    b = [0, beta_1 .. beta_N]                                           (10)
+
+The equations of forward and backward are in paconv.nn.functional, the quantizers in paconv.nn.quantizers.
+
+B. Zhu, Z. Al-Ars, W. Pan: Towards Lossless Binary Convolutional Neural Networks Using Piecewise Approximation, 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from paconv.nn.quantizers import PAActivation, PAWeight, check_planes
+from paconv.nn.schemes.scheme import Scheme
+
+__all__ = ["PA"]
+
+
+@dataclass(frozen=True)
+class PA(Scheme):
+    """M: 2, 4, 6 or 8; N: 1..8 or None. endpoints, lambda_w: see PAWeight; lambda_a, lambda_delta: PAActivation."""
+
+    name: ClassVar[str] = "pa"
+    title: ClassVar[str] = "PA"
+
+    M: int = 4
+    N: int | None = 5
+    endpoints: str = "paper"
+    lambda_w: float = 2.0
+    lambda_a: float | None = None
+    lambda_delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_planes(self.M, self.N)
+        PAWeight(self.M, lambda_w=self.lambda_w, endpoints=self.endpoints)
+        PAActivation(1, lambda_a=self.lambda_a, lambda_delta=self.lambda_delta)
+
+    def weight_quantizer(self, conv: nn.Conv2d) -> PAWeight:
+        return PAWeight(self.M, lambda_w=self.lambda_w, endpoints=self.endpoints)
+
+    def activation(self, rectified: bool) -> PAActivation:
+        assert self.N is not None
+        return PAActivation(self.N, lambda_a=self.lambda_a, lambda_delta=self.lambda_delta, rectified=rectified)

@@ -1,0 +1,71 @@
+"""The schemes by name, and making one from what a user, or a checkpoint, says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+
+from paconv.errors import UsageError
+from paconv.nn.schemes.abc_net import ABC
+from paconv.nn.schemes.bireal import BiReal
+from paconv.nn.schemes.bwn import BWN
+from paconv.nn.schemes.dorefa import DoReFa
+from paconv.nn.schemes.group_net import GroupNet
+from paconv.nn.schemes.lq_net import LQ
+from paconv.nn.schemes.pa import PA
+from paconv.nn.schemes.scheme import Scheme
+from paconv.nn.schemes.syq import SYQ
+from paconv.nn.schemes.ttq import TTQ
+from paconv.nn.schemes.twn import TWN
+from paconv.nn.schemes.xnor import XNOR
+
+__all__ = ["DEFAULT", "SCHEMES", "Default", "make_scheme", "scheme_class", "scheme_from_config"]
+
+SCHEMES: dict[str, type[Scheme]] = {
+    kind.name: kind for kind in (PA, XNOR, BWN, BiReal, ABC, GroupNet, TWN, TTQ, DoReFa, SYQ, LQ)
+}
+"""Name -> scheme, as `paconv.convert(model, scheme=name)` takes it."""
+
+
+class Default(Enum):
+    """The type of DEFAULT."""
+
+    DEFAULT = "the scheme's default"
+
+
+DEFAULT = Default.DEFAULT
+"""Stands for a scheme's own M or N, as None is full precision."""
+
+
+def scheme_class(name: object) -> type[Scheme]:
+    """The scheme called `name`. Raises UsageError for an unknown one."""
+    if not isinstance(name, str) or name not in SCHEMES:
+        raise UsageError(f"scheme: expected {', '.join(SCHEMES)}; found {name!r}")
+    return SCHEMES[name]
+
+
+def make_scheme(
+    name: str = "pa", M: int | Default = DEFAULT, N: int | None | Default = DEFAULT, **parameters: object
+) -> Scheme:
+    """The scheme `name` with M, N and its own parameters.
+
+    Raises UsageError for an unknown scheme or parameter, and for a value that has no meaning.
+    """
+    kind = scheme_class(name)
+    known = [field.name for field in fields(kind) if field.name not in ("M", "N")]
+    for parameter in parameters:
+        if parameter not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none but M and N"
+            raise UsageError(f"scheme {name} has no parameter {parameter!r}; {takes}")
+    planes = {key: value for key, value in (("M", M), ("N", N)) if value is not DEFAULT}
+    return kind(**planes, **parameters)  # type: ignore[arg-type]
+
+
+def scheme_from_config(config: Mapping) -> Scheme:
+    """The scheme that `paconv.convert` recorded in `config`; PA where none is named.
+
+    Raises UsageError as make_scheme does, KeyError for a parameter that is missing.
+    """
+    kind = scheme_class(config["scheme"] if "scheme" in config else "pa")
+    return kind(**{field.name: config[field.name] for field in fields(kind)})

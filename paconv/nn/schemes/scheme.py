@@ -1,0 +1,82 @@
+"""What a quantization scheme is to `paconv.convert`: planes, quantizers, and the layers that it spares.
+
+A scheme is a frozen record of its parameters, M and N first, checked when it is made; all of them are JSON values, and
+a checkpoint carries them. Each has a file of its own, which opens with its published equations and their source.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import inf
+from typing import ClassVar
+
+from torch import nn
+
+from paconv.errors import UsageError
+from paconv.nn.layers import PAConv2d
+from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer
+
+__all__ = ["Scheme", "check_fixed", "check_planes_within", "check_positive_number"]
+
+
+@dataclass(frozen=True)
+class Scheme(ABC):
+    """M: weight planes, or bits of a weight; N: activation planes, or bits of an activation, None for full precision.
+
+    name: in `paconv.convert(model, scheme=name)`; title: in print; real_shortcuts: whether 1x1 convolutions on the
+    shortcut of a residual block stay real; rectified_apart: whether a ReLU before the activation quantizer changes what
+    it does, so that convolutions that read one tensor with and without a ReLU can't share it.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    real_shortcuts: ClassVar[bool] = False
+    rectified_apart: ClassVar[bool] = False
+
+    M: int
+    N: int | None
+
+    @abstractmethod
+    def weight_quantizer(self, conv: nn.Conv2d) -> WeightQuantizer:
+        """A quantizer for the weight of `conv`."""
+
+    @abstractmethod
+    def activation(self, rectified: bool) -> ActivationQuantizer:
+        """A quantizer of activations, where N isn't None. rectified: they went through a ReLU, and exact zeros are what
+        it left of negative ones.
+        """
+
+    def layer(self, conv: nn.Conv2d, activation: ActivationQuantizer | None) -> nn.Module:
+        """What takes the place of `conv`, with its parameters."""
+        return PAConv2d.from_conv(conv, self.weight_quantizer_for(conv), activation)
+
+    def weight_quantizer_for(self, conv: nn.Conv2d) -> WeightQuantizer:
+        """A quantizer beside `conv`'s weight (its device and dtype), with parameters that start from it."""
+        quantizer = self.weight_quantizer(conv).to(conv.weight.device, conv.weight.dtype)
+        quantizer.initialize_(conv.weight.detach())
+        return quantizer
+
+
+def check_planes_within(title: str, M: object, N: object, most_M: int, most_N: int, *, full: bool = True) -> None:
+    """Raise UsageError unless M is 1..most_M and N is 1..most_N, or None where `full`."""
+    for name, value, most in (("M", M, most_M), ("N", N, most_N)):
+        if name == "N" and value is None and full:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            or_none = " or None (full precision)" if name == "N" and full else ""
+            raise UsageError(f"{title}: {name} must be 1..{most}{or_none}; found {name}={value!r}")
+
+
+def check_fixed(title: str, M: object, N: object, fixed: tuple[int, int | None]) -> None:
+    """Raise UsageError unless M and N are what the scheme fixes them at."""
+    if isinstance(M, bool) or (M, N) != fixed:
+        full = " (full-precision activations)" if fixed[1] is None else ""
+        raise UsageError(f"{title} has M={fixed[0]}, N={fixed[1]}{full}; found M={M!r}, N={N!r}")
+
+
+def check_positive_number(title: str, **options: object) -> None:
+    """Raise UsageError naming the first option that isn't a positive number."""
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < inf:
+            raise UsageError(f"{title}: {name} must be a positive number; found {value!r}")
