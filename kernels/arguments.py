@@ -17,6 +17,7 @@ __all__ = [
     "MAX_CODE_BITS",
     "MAX_CODE_WINDOW",
     "MAX_LEVELS",
+    "MIN_CODE_WINDOW",
     "MIN_SPAN",
     "PIXEL_CHUNK",
     "SPANS",
@@ -42,12 +43,17 @@ CODING_HEAD = 6
 LOW_ZERO = 128
 """What is added to an activation's low digit, so that it is an unsigned byte."""
 
-MAX_CODE_BITS = 28
-"""Most bits of a product of codes of 16 bits: 14 bits and 14 bits."""
+MAX_CODE_BITS = 29
+"""Most bits of a product of codes of 16 bits: 15 bits and 14 bits."""
 
-MIN_SPAN = 4
+MIN_SPAN = 2
 """Fewest words of a window that are summed as integers before they are added up as floats, for codes of 16 bits: sums
 of 2 * MIN_SPAN such products always fit int32.
+"""
+
+MIN_CODE_WINDOW = 64
+"""Fewest products in a window for codes that aren't the levels exactly: fewer don't average their errors as
+kernels/coding.py's estimate expects.
 """
 
 SPANS = 12

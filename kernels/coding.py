@@ -184,6 +184,6 @@ def prepare_coding(arguments, task):
         _codes_with(arguments, LOW, 255, _FINENESS)
         return
     for bits in range(_FEWEST_BITS, MAX_CODE_BITS + 1):
-        weight_top, activation_top = (1 << (bits // 2)) - 1, (1 << (bits - bits // 2)) - 1
+        weight_top, activation_top = (1 << (bits - bits // 2)) - 1, (1 << (bits // 2)) - 1
         if _codes_with(arguments, weight_top, activation_top, 1) <= _EXACT:
             return

@@ -35,7 +35,7 @@ REASONS = {
     "non-finite-parameters": "The folded scale or offset isn't finite (NaN, infinity, or variance + epsilon <= 0).",
     # a packed convolution, or something behind it, that isn't fused with its neighbours
     "not-linked": "No other PABitConv is linked with it, directly or through Add, Relu, Clip, MaxPool or Concat.",
-    "beside-channel-first": "It also reads a tensor that exists channel-first only, so it stays channel-first.",
+    "beside-channel-first": "It reads more tensors that exist channel-first only, so it stays channel-first.",
     "result-read-by-others": "The convolution's result is read by something else too, so what follows stays a node.",
     "finish-is-full": "The convolution has taken in a residual or bounds already, and this one comes behind them.",
     "residual-of-other-shape": "The operand of the addition isn't known to have exactly the result's shape.",

@@ -20,8 +20,8 @@ MACS = {
 
 FOLDED = {
     "densenet121": {("relu", "bn-before")},
-    "bireal18": {("relu", "bn-after")},
-    "bireal34": {("relu", "bn-after")},
+    "bireal18": {("relu", "bn-after", "residual")},
+    "bireal34": {("relu", "bn-after", "residual")},
     "mobilenet_v1": {("relu", "bn-before", "bn-after")},
     "ssd300": {
         ("relu", "bn-before"),  # conv2 of a bottleneck

@@ -76,6 +76,8 @@ void choose_kernel(Node *node, int64_t *once, int64_t window) {
       reason = "the window is too large for codes";
     else if (exact(node, once, FORMAT_byte) || choice == CHOICE_codes_fast)
       format = FORMAT_byte;
+    else if (window < MIN_CODE_WINDOW)
+      reason = "the window is too small for codes to average their errors";
     else if (two_bytes_are_faster(node) && exact(node, once, FORMAT_two_bytes))
       format = FORMAT_two_bytes;
     else if (exact(node, once, FORMAT_word))

@@ -90,7 +90,7 @@ def test_activation_codes_give_the_levels_back_within_half_a_step_and_zero_exact
     assert (hi.min(), hi.max()) == (least, largest) and least <= 0 <= largest
     bits = FORMATS[code_format].digit_bits
     assert zero == (LOW_ZERO if bits == 8 and (beta < 0).any() else 0)
-    assert max(-least, largest) < 1 << (MAX_CODE_BITS // 2 if bits == 16 else 8) and np.abs(lo).max() <= LOW
+    assert max(-least, largest) < 1 << ((MAX_CODE_BITS + 1) // 2 if bits == 16 else 8) and np.abs(lo).max() <= LOW
     assert error >= 0
 
 

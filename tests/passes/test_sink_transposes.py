@@ -48,10 +48,18 @@ def test_a_chain_sinks_whole_and_a_broadcast_addition_too():
     body = pa_conv("c1", "x", "a") + "p = GlobalAveragePool (a) r = Relu (a) s = Add (r, x) t = Relu (s)"
     body += pa_conv("c2", "t", "e") + "y = Add (e, p)"
     result, account = sunk(body)
-    assert [s.reason for s in account.skipped] == ["beside-channel-first"]  # p exists channel-first only
+    assert account.skipped == []
     assert [n.output[0] for n in result.graph.node if n.op_type in ("Relu", "Add")] == [
-        "r.channel_last", "s.channel_last", "t.channel_last", "y",
+        "r.channel_last", "s.channel_last", "t.channel_last", "y.channel_last",
     ]  # fmt: skip
+
+
+def test_what_exists_channel_first_only_is_transposed_unless_that_makes_more_transposes():
+    linked = pa_conv("c1", "x", "a") + "p = Abs (x) q = Abs (p)" + pa_conv("c2", "a", "c")
+    result, account = sunk(linked + "y = Add (c, p)")
+    assert account.skipped == [] and ops(result)[-2:] == ["Add", "Transpose"]
+    result, account = sunk(linked + "y = Concat <axis = 1> (c, p, q)", "float[b,12,h,w] y")
+    assert [s.reason for s in account.skipped] == ["beside-channel-first"] and ops(result)[-1] == "Concat"
 
 
 def test_graph_outputs_and_other_readers_keep_their_channel_first_tensors():

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import paconv
 from paconv.cli.main import cli
 from paconv.errors import PaconvError, UsageError
-from paconv.kernels.arguments import MAX_CODE_WINDOW
+from paconv.kernels.arguments import MAX_CODE_WINDOW, MIN_CODE_WINDOW
 from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import LEVELS
 from paconv.kernels.rates import Rates, rates_of
@@ -119,6 +119,8 @@ def test_where_codes_cannot_be_exact_or_their_sums_could_overflow_planes_run():
     assert (node.kernel, node.reason) == ("planes", "codes are not exact enough for these levels")
     wide = pa_case(1, 1, 0, channels=MAX_CODE_WINDOW + 1, out=1, kernel=(1, 1), pads=(0, 0, 0, 0), size=(1, 1))
     assert chosen(wide, "codes-fast").reason == "the window is too large for codes"
+    narrow = pa_case(4, 5, 0, channels=MIN_CODE_WINDOW - 1, kernel=(1, 1), pads=(0, 0, 0, 0))
+    assert chosen(narrow, "codes").reason == "the window is too small for codes to average their errors"
     assert chosen(wide, "codes-fast").kernel == "planes"
 
 
