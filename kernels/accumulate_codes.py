@@ -27,13 +27,13 @@ _pairs = ir.VectorType(_i32, 2 * LANES)
 
 
 def make_accumulate_codes(D: int, budget: int, vnni: bool):
-    """The function accumulate(image, pixel_offsets, tap_offsets, taps, run, weights, dots) for D digits.
+    """The function accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, dots) for D digits.
 
     Arguments as in make_accumulate, with words of QUAD channels: image words (..., D) uint32; weights
     (taps*run, D, LANES) uint32, 64-byte aligned; dots: (P, D, LANES) int32, written. P = code_tile(D, budget).
     """
 
-    def accumulate(image, pixel_offsets, tap_offsets, taps, run, weights, dots):
+    def accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, dots):
         _emit(D, budget, vnni, image, pixel_offsets, tap_offsets, taps, run, weights, dots)
 
     return accumulate

@@ -12,6 +12,7 @@ __all__ = [
     "FIELDS",
     "GATHER_RUN",
     "LANES",
+    "LIMIT_RING",
     "LOW_ZERO",
     "MAX_CODE_WINDOW",
     "MAX_LEVELS",
@@ -32,6 +33,9 @@ GATHER_RUN = 64
 
 QUAD = 4
 """Channels whose level codes share a word."""
+
+LIMIT_RING = 16
+"""Activation words that limit.py goes around in: a power of two, and a multiple of LANES."""
 
 CODING_HEAD = 5
 """Values in `coding` before those of the rows of alpha."""

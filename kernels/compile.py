@@ -14,33 +14,37 @@ import numba
 from numba import cfunc, types
 
 from paconv.kernels.accumulate import ACCUMULATE_SIGNATURE
-from paconv.kernels.levels import Level
+from paconv.kernels.levels import Level, levels_of
 from paconv.kernels.registry import KERNELS
 
-__all__ = ["compile_kernel", "host_registers", "native_object"]
+__all__ = ["compile_kernel", "host_level", "native_object"]
 
 _TASK = types.void(types.voidptr, types.uintp)
 
 
-def host_registers() -> tuple[int, bool]:
-    """(accumulator budget, whether there is AVX-512 VNNI) of the CPU that Numba compiles for; see kernels/levels.py."""
-    features = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    budget = 28 if "+avx512vpopcntdq" in features else 24 if "+avx512f" in features else 6
-    return budget, "+avx512vnni" in features
+def host_level() -> Level:
+    """The highest CPU level that the CPU which Numba compiles for can run."""
+    features = set(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+    levels = levels_of("x86_64" if "+sse2" in features else "aarch64")
+    if levels[0].architecture == "aarch64":
+        return levels[0]
+    return [level for level in levels if features.issuperset(f"+{name}" for name in level.needs)][-1]
 
 
-def compile_kernel(name: str, variant: tuple[int, int], budget: int, vnni: bool, *, cache: bool = False):
+def compile_kernel(name: str, variant: tuple[int, int], level: Level, *, cache: bool = False):
     """Compile a kernel: Numba's cfunc object, whose `.address` is its address in this process.
 
-    variant, budget and vnni matter only to kernels that have variants.
+    variant matters only to kernels that have variants; level to those and to kernels made per level.
     """
     kernel = KERNELS[name]
     function = getattr(import_module(kernel.module), kernel.function)
     signature = _TASK
-    if kernel.variants:
-        signature = ACCUMULATE_SIGNATURE
-        codes = name == "accumulate_codes"
-        function = function(variant[0], budget, vnni) if codes else function(*variant, budget)
+    if name == "accumulate":
+        signature, function = ACCUMULATE_SIGNATURE, function(*variant, level)
+    elif name == "accumulate_codes":
+        signature, function = ACCUMULATE_SIGNATURE, function(variant[0], level.budget, level.vnni)
+    elif kernel.per_level:
+        function = function(level)
     return cfunc(signature, error_model="numpy", boundscheck=False, cache=cache)(function)
 
 
@@ -51,7 +55,8 @@ def native_object(compiled: list[tuple[str, object]], level: Level, triple: str)
     )
     module = llvm.parse_assembly("")
     for symbol, kernel in compiled:
-        part = llvm.parse_assembly(kernel._library.get_llvm_str())
+        # Numba keeps a cfunc's body apart from its C entry: a tile's arguments would be copied twice
+        part = llvm.parse_assembly(kernel._library.get_llvm_str().replace("{ noinline }", "{ alwaysinline }"))
         for function in part.functions:
             if not function.is_declaration:
                 named = function.name == kernel._wrapper_name

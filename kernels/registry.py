@@ -20,13 +20,15 @@ def plane_pairs() -> list[tuple[int, int]]:
 @dataclass(frozen=True)
 class Kernel:
     """A kernel's name, where its source is, and its `variants`: none for a task; for an accumulate function, which a
-    factory makes, the pairs (M, N) or (D, D) that it is made for.
+    factory makes, the pairs (M, N) or (D, D) that it is made for. per_level: a task that a factory makes for each CPU
+    level, where the same instructions don't serve all.
     """
 
     name: str
     module: str
     function: str
     variants: tuple[tuple[int, int], ...] = ()
+    per_level: bool = False
 
 
 KERNELS = {
@@ -37,6 +39,7 @@ KERNELS = {
         Kernel("conv", "paconv.kernels.conv", "conv"),
         Kernel("counts", "paconv.kernels.conv", "conv_counts"),
         Kernel("accumulate", "paconv.kernels.accumulate", "make_accumulate", tuple(plane_pairs())),
+        Kernel("limit", "paconv.kernels.limit", "make_limit", per_level=True),
         Kernel("prepare_coding", "paconv.kernels.coding", "prepare_coding"),
         Kernel("prepare_codes", "paconv.kernels.code_weights", "prepare_codes"),
         Kernel("gather_codes", "paconv.kernels.gather_codes", "gather_codes"),

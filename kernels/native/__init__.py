@@ -73,7 +73,7 @@ def levels_header(levels: Sequence[Level]) -> str:
 
 
 def _declarations(level: Level) -> list[str]:
-    arguments = ", ".join(["int64_t"] * 7)
+    arguments = ", ".join(["int64_t"] * 8)
     tasks = [f"void {kernel_symbol(level, k.name)}(void *, size_t);" for k in KERNELS.values() if not k.variants]
     accumulates = [
         f"void {kernel_symbol(level, k.name, variant)}({arguments});"

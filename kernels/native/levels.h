@@ -7,7 +7,7 @@
 #include "rates.h"
 
 typedef void (*Task)(void *arguments, size_t task);
-typedef void (*Accumulate)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
+typedef void (*Accumulate)(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t);
 
 typedef struct {
   const char *name;

@@ -18,7 +18,8 @@ import numba
 
 from paconv.errors import PaconvError
 from paconv.kernels import native
-from paconv.kernels.compile import compile_kernel, host_registers
+from paconv.kernels.compile import compile_kernel, host_level
+from paconv.kernels.levels import Level
 from paconv.kernels.registry import KERNELS
 from paconv.kernels.tiling import code_tile, tiling
 from paconv.library_build.build import link_library
@@ -69,15 +70,15 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     """Compile and install what nodes with (M, N) need. Called by the shim when a node is created; must not raise."""
     try:
         with _lock:
-            registers = host_registers()
+            level = host_level()
             for kernel in KERNELS.values():
                 planes = kernel.name == "accumulate"
                 for variant in [(M, N)] if planes else kernel.variants or [(0, 0)]:
                     key = (kernel.name, *variant)
                     if key in _compiled:
                         continue
-                    _compiled[key] = _compile_cached(folder, kernel.name, variant, registers)
-                    budget = registers[0]
+                    _compiled[key] = _compile_cached(folder, kernel.name, variant, level)
+                    budget = level.budget
                     tile = tiling(M, N, budget).pixels if planes else code_tile(max(variant[0], 1), budget)
                     if not library.paconv_install(kernel.name.encode(), *variant, tile, _compiled[key].address):
                         raise ValueError(f"the shim does not know the kernel {kernel.name}")
@@ -87,11 +88,11 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     return True
 
 
-def _compile_cached(folder: Path, name: str, variant: tuple[int, int], registers: tuple[int, bool]):
+def _compile_cached(folder: Path, name: str, variant: tuple[int, int], level: Level):
     """compile_kernel with Numba's on-disk cache in our folder instead of beside the sources."""
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder / "kernels")
     try:
-        return compile_kernel(name, variant, *registers, cache=True)
+        return compile_kernel(name, variant, level, cache=True)
     finally:
         numba.config.CACHE_DIR = before

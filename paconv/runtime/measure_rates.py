@@ -16,7 +16,7 @@ from paconv.runtime.library import load_library
 
 __all__ = ["measure_rates"]
 
-_ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
+_ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)
 _SHORT, _LONG = 18, 144
 """Words of 32 channels in the two windows that are measured, 3x3 windows of 64 and of 512 channels: the difference is
 free of what a call costs.
@@ -57,6 +57,6 @@ def _rate(level: str, name: str, variant: tuple[int, int], words_per_32: int, se
     while time.perf_counter() < end:
         for size in best:
             start = time.perf_counter()
-            function(*addresses, 1, size * words_per_32, weights, counts)
+            function(P, *addresses, 1, size * words_per_32, weights, counts)
             best[size] = min(best[size], time.perf_counter() - start)
     return max(best[_LONG] - best[_SHORT], 1e-9) * 1e9 / (P * (_LONG - _SHORT))

@@ -112,7 +112,7 @@ def test_dot_products_are_exact(level, D):
     weights[:, :2] = 0x81818181  # -127
     dots = aligned((P, D, LANES), np.int32)
     function(
-        image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run_words, weights.ctypes.data,
+        P, image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run_words, weights.ctypes.data,
         dots.ctypes.data,
     )  # fmt: skip
     w = weights.view(np.int8).reshape(taps, run_words, D, LANES, 4).astype(np.int64)

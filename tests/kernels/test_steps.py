@@ -18,7 +18,7 @@ from paconv.runtime.library import cpu_levels, library_path, load_library
 from tests.bit_conv_cases import make_case
 
 TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
-ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
+ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)
 
 
 def kernel(level: str, name: str, M: int = 0, N: int = 0):
@@ -29,6 +29,13 @@ def kernel(level: str, name: str, M: int = 0, N: int = 0):
     return (ACCUMULATE if KERNELS[name].variants else TASK)(address), tile.value
 
 
+def built_levels() -> list[str]:
+    """The levels of the library, highest first, whether this machine runs them or not."""
+    text = ctypes.create_string_buffer(1024)
+    load_library().paconv_levels(1, text, len(text))
+    return text.value.decode().split()
+
+
 @given(M=st.integers(1, 8), N=st.integers(1, 8), budget=st.integers(1, 40))
 def test_a_tiling_covers_each_plane_pair_once_within_the_budget(M, N, budget):
     plan = tiling(M, N, budget)
@@ -36,32 +43,38 @@ def test_a_tiling_covers_each_plane_pair_once_within_the_budget(M, N, budget):
     assert sorted(pairs) == [(i, j) for i in range(M) for j in range(N)]
     assert 1 <= plan.pixels <= MAX_TILE
     assert plan.pixels * M * N <= MAX_TILE_COUNTS
-    assert all(m * n * plan.pixels <= budget for _, m, _, n in plan.blocks)
+    for _, m, _, n in plan.blocks:
+        weights = m if n * plan.pixels > 1 else 0
+        assert m * n * plan.pixels + weights <= budget or m * n * plan.pixels == 1
 
 
 @pytest.mark.parametrize("level", cpu_levels())
-def test_accumulate_counts_exactly_for_every_number_of_planes(level):
-    rng = np.random.default_rng(0)
-    taps, run = 2, 3
+@pytest.mark.parametrize("taps, run", [(2, 3), (1, 31), (3, 37), (1, 70), (5, 13)])
+def test_accumulate_counts_exactly_for_every_number_of_planes_and_pixels(level, taps, run):
+    rng = np.random.default_rng(run)
     for M, N in plane_pairs():
-        function, P = kernel(level, "accumulate", M, N)
-        words = rng.integers(0, 2**32, (64, N), dtype=np.uint32)
+        function, most = kernel(level, "accumulate", M, N)
+        P = int(rng.integers(1, most + 1))
+        words = rng.integers(0, 2**32, (40 + 7 * taps + run, N), dtype=np.uint32)
+        words[:20] = 0xFFFFFFFF  # with the weights' ones, counters as full as they can be
         at = rng.integers(0, 40, P)
-        pixel_offsets, tap_offsets = at * 4 * N, np.array([0, 7 * 4 * N])
+        pixel_offsets, tap_offsets = at * 4 * N, 7 * 4 * N * np.arange(taps)
         memory = np.zeros(taps * run * M * LANES + 16, np.uint32)
         start = -(memory.ctypes.data // 4) % 16
         weights = memory[start : start + taps * run * M * LANES].reshape(taps, run, M, LANES)
         weights[:] = rng.integers(0, 2**32, weights.shape, dtype=np.uint32)
+        weights[..., :3] = 0xFFFFFFFF
         memory_out = np.full(P * M * N * LANES + 16, -1, np.int32)
         start = -(memory_out.ctypes.data // 4) % 16
         counts = memory_out[start : start + P * M * N * LANES].reshape(P, M, N, LANES)
         function(
-            words.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run, weights.ctypes.data,
+            P, words.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run, weights.ctypes.data,
             counts.ctypes.data,
         )  # fmt: skip
-        windows = np.stack([[words[p : p + run], words[p + 7 : p + 7 + run]] for p in at])  # (P, taps, run, N)
+        windows = np.stack([[words[p + 7 * t : p + 7 * t + run] for t in range(taps)] for p in at])  # (P, taps, run, N)
         both = weights[None, :, :, :, None] & windows[:, :, :, None, :, None]  # (P, taps, run, M, N, LANES)
-        assert (counts == np.unpackbits(both.view(np.uint8), axis=-1).reshape(*both.shape, 32).sum((1, 2, -1))).all()
+        bits_of_bytes = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
+        assert (counts == bits_of_bytes[both.view(np.uint8)].reshape(*both.shape, 4).sum((1, 2, -1))).all()
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -105,9 +118,7 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
 
 
 def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
-    text = ctypes.create_string_buffer(1024)
-    load_library().paconv_levels(1, text, len(text))
-    built = text.value.decode().split()
+    built = built_levels()
     architecture = next(level.architecture for level in LEVELS if level.name == built[0])
     assert built == [level.name for level in LEVELS if level.architecture == architecture][::-1]
     for level in built:
