@@ -10,11 +10,14 @@ from collections import namedtuple
 __all__ = [
     "CODING_HEAD",
     "FIELDS",
+    "FOLD_RUN",
     "GATHER_RUN",
     "LANES",
     "LIMIT_RING",
     "LOW_ZERO",
     "MAX_CODE_WINDOW",
+    "MAX_FOLDED",
+    "MAX_HALO",
     "MAX_LEVELS",
     "PIXEL_CHUNK",
     "QUAD",
@@ -33,6 +36,15 @@ GATHER_RUN = 64
 
 QUAD = 4
 """Channels whose level codes share a word."""
+
+MAX_FOLDED = 16
+"""Most words that a folded window row takes."""
+
+FOLD_RUN = 64
+"""Positions that fold.py takes at once."""
+
+MAX_HALO = 64
+"""Most positions of a folded window row after its first."""
 
 LIMIT_RING = 16
 """Activation words that limit.py goes around in: a power of two, and a multiple of LANES."""
@@ -71,7 +83,7 @@ FIELDS = {
     "level_codes": "(E+1,) uint32: digit 0 in bits 0..7, digit 1 in bits 16..23",
     "correction": "(G*OB, 2, LANES) float32: factors of the sums of digits",
     "zero_dots": "(G*OB, 2, LANES) int32: the dot products of a window of activation 0",
-    "weight_words": "(G*OB, KH*KW*CW, M, or D for codes, LANES) uint32",
+    "weight_words": "(G*OB, taps*run, M, or D for codes, LANES) uint32",
     "phi": "(G*OB, M*N, or D for codes, LANES) float32: factors of the counts or dot products",
     "base": "(G*OB, LANES) float32: bias",
     "offset_alpha": "(G*OB, LANES) float32: scale_o * alpha_0",
@@ -79,11 +91,15 @@ FIELDS = {
     # sizes
     "B": "batch", "C": "input channels", "H": "rows", "W": "columns",
     "O": "output channels", "OH": "output rows", "OW": "output columns",
+    "XH": "rows of X", "XW": "columns of X: H and W, unless fewer are packed",
+    "XSH": "rows of X from one packed row to the next", "XSW": "columns of X, likewise",
     "G": "groups", "CG": "channels of a group", "OG": "output channels of a group",
-    "CW": "words of a group's channels", "OB": "lane blocks of a group's output channels",
+    "CW": "words of a position: of a group's channels, or of a window row where folded",
+    "OB": "lane blocks of a group's output channels",
     "KH": "kernel rows", "KW": "kernel columns", "SH": "vertical stride", "SW": "horizontal stride",
     "PT": "top padding", "PL": "left padding", "Hp": "padded rows", "Wp": "padded columns",
     "DH": "vertical dilation", "DW": "horizontal dilation",
+    "folded": "whether words are folded (kernels/fold.py)",
     "taps": "runs of words in a window", "run": "words (of N planes) in a run",
     "M": "weight planes", "N": "activation planes", "E": "endpoints", "D": "digits of a level code",
     "v_rows": "1 or C", "sign_rows": "1 or C", "alpha_rows": "1 or O",
@@ -91,7 +107,8 @@ FIELDS = {
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work
     "accumulate": "address of the accumulate function", "tile": "pixels of its tile",
-    "gather_runs": "tasks of gather.py for an image's group",
+    "gather_runs": "tasks of gather.py along the pixels of an image's group",
+    "gather_parts": "tasks of gather.py along its channels' words",
     "pixel_chunks": "tasks along the output pixels", "block_chunks": "tasks along the lane blocks",
     "blocks_per_task": "lane blocks of one task",
     "error": "0, or the first error a kernel met: 1 + the index of a weight whose code has no mask",

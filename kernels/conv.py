@@ -1,7 +1,7 @@
 """The convolution tasks: tiles of pixels through accumulate and finish, stored as Y or as counts.
 
-A task is a run of output pixels (flat index oh*OW + ow) times a run of lane blocks of one group of one image. The run is
-divided evenly into tiles of at most P pixels, wherever they lie, each by its own offset. No two tasks write the same
+A task is a run of output pixels (flat index oh*OW + ow) times a run of lane blocks of one group of one image. The run
+is divided evenly into tiles of at most P pixels, wherever they lie, each by its own offset. No two tasks write the same
 output.
 """
 
@@ -40,7 +40,7 @@ def conv(arguments, task):
     blocks = a[F.G] * a[F.OB]
     offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
     offset_taps = carray(pointer(a[F.offset_taps]), (blocks, a[F.KH] * a[F.KW], LANES), np.float32)
-    block_bytes = a[F.KH] * a[F.KW] * CW * M * LANES * 4
+    block_bytes = taps * run * M * LANES * 4
 
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
     offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
@@ -94,7 +94,7 @@ def conv_counts(arguments, task):
     batch, group = image // a[F.G], image % a[F.G]
     word_bytes = a[F.CW] * N * 4
     words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
-    block_bytes = a[F.KH] * a[F.KW] * a[F.CW] * M * LANES * 4
+    block_bytes = a[F.taps] * a[F.run] * M * LANES * 4
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
     offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
     counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)

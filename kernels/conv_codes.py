@@ -76,7 +76,9 @@ def conv_codes(arguments, task):
         phi = a[F.phi] + block * D * _VECTOR
         p = 0
         while p < count:
-            call_accumulate(a[F.accumulate], P, words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, dots_at)
+            call_accumulate(
+                a[F.accumulate], P, words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, dots_at
+            )
             for q in range(p, min(p + P, count)):
                 for d in range(D):
                     for lane in range(LANES):

@@ -28,8 +28,7 @@ _words = ir.VectorType(_i32, LANES)
 
 def make_limit(level: Level):
     """The task limit(memory, rounds): memory holds words (LIMIT_RING,) uint32 and weights (K, LANES) uint32, then room
-    for sums (K, LANES) int32, written; 64-byte aligned. K = limit_sums(level.budget); rounds: turns of the loop, at least
-    1.
+    for sums (K, LANES) int32, written; 64-byte aligned. K = limit_sums(level.budget); rounds >= 1: turns of the loop.
     """
     K, in_bytes = limit_sums(level.budget), level.counts_bytes
 

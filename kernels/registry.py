@@ -36,6 +36,7 @@ KERNELS = {
     for k in (
         Kernel("prepare_weights", "paconv.kernels.weights", "prepare_weights"),
         Kernel("gather", "paconv.kernels.gather", "gather"),
+        Kernel("fold", "paconv.kernels.fold", "fold"),
         Kernel("conv", "paconv.kernels.conv", "conv"),
         Kernel("counts", "paconv.kernels.conv", "conv_counts"),
         Kernel("accumulate", "paconv.kernels.accumulate", "make_accumulate", tuple(plane_pairs())),

@@ -1,8 +1,8 @@
 """How the M x N counts of a pixel tile are divided to stay in vector registers.
 
-A sub-block of m weight planes, n activation planes and P pixels keeps m*n*P accumulators of LANES counts in registers,
-and its m weight vectors, unless each is used but once (n*P = 1). Where that is more than the budget, the tile is taken in
-several sub-blocks, each a pass over the window.
+A sub-block of m weight planes, n activation planes and P pixels keeps m*n*P accumulators of LANES counts in
+registers, and its m weight vectors, unless each is used but once (n*P = 1). Where that is more than the budget, the
+tile is taken in several sub-blocks, each a pass over the window.
 """
 
 from __future__ import annotations

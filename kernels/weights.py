@@ -1,6 +1,7 @@
 """Prepare the weights, once per node: packed codes to weight words, coefficients to lanes.
 
     words[g, b, (kh*KW + kw)*CW + cw, i, lane] bit c  =  T_i[o, 32*cw + c, kh, kw],  o = g*OG + b*LANES + lane
+    words[g, b, kh*CW + t, i, lane] bit r  =  T_i[o, c, kh, kw],  kw*CG + c = 32*t + r      folded (kernels/fold.py)
     phi[o, i, j]        = scale_o * alpha_i * beta_j
     offset_alpha[o]     = scale_o * alpha_0
     offset_taps[o, tap] = scale_o * beta_0 * ( sum_i alpha_i |T_i[o, :, tap]| + alpha_0 * CG )
@@ -39,7 +40,7 @@ def prepare_weights(arguments, task):
     scale = carray(pointer(a[F.scale]), (a[F.O],), np.float32)
     bias = carray(pointer(a[F.bias]), (a[F.O],), np.float32)
     blocks = a[F.G] * a[F.OB]
-    words = carray(pointer(a[F.weight_words]), (blocks, KH * KW, CW, M, LANES), np.uint32)
+    words = carray(pointer(a[F.weight_words]), (blocks, a[F.taps] * a[F.run], M, LANES), np.uint32)
     phi = carray(pointer(a[F.phi]), (blocks, M, N, LANES), np.float32)
     base = carray(pointer(a[F.base]), (blocks, LANES), np.float32)
     offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
@@ -67,10 +68,12 @@ def prepare_weights(arguments, task):
                     a[F.error] = 1 + k
                     code = 0
                 mask = np.int64(masks[code])
+                row_bit = tap % KW * CG + c if a[F.folded] else tap % KW * CW * WORD_BITS + c
+                word = tap // KW * (CW if a[F.folded] else KW * CW) + row_bit // WORD_BITS
                 for i in range(M):
                     bit = (mask >> i) & 1
                     set_bits[i] += bit
-                    words[block, tap, c // WORD_BITS, i, lane] |= np.uint32(bit << (c % WORD_BITS))
+                    words[block, word, i, lane] |= np.uint32(bit << (row_bit % WORD_BITS))
             tap_sum = np.float64(alpha[row, 0]) * np.float64(CG)
             for i in range(M):
                 tap_sum += np.float64(alpha[row, i + 1]) * np.float64(set_bits[i])

@@ -55,7 +55,8 @@ OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
 void choose_kernel(Node *node, int64_t *once, int64_t window) {
   int64_t *f = node->fields;
   const double quads = (double)((f[F_CG] + QUAD - 1) / QUAD) / (WORD_BITS / QUAD);
-  const double planes = active_rates.planes[f[F_M]][f[F_N]] * (double)f[F_CW];
+  const double words = (double)(f[F_taps] * f[F_run]) / (double)(f[F_KH] * f[F_KW]); /* of a window position */
+  const double planes = active_rates.planes[f[F_M]][f[F_N]] * words;
   const int choice = node->op->counts ? CHOICE_planes : node->op->choice;
   int digits = choice == CHOICE_codes_fast ? 1 : 2;
   const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";

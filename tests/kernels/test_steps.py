@@ -94,11 +94,12 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
     masks = np.array(case.attributes["level_masks"], np.uint8)
     CW, Hp, Wp = -(-channels // bits.WORD_BITS), 4, width + 2
     words = np.zeros((group, Hp, Wp, CW, 4), np.uint32)
-    runs = -(-3 * width // GATHER_RUN)
+    runs, parts = -(-3 * width // GATHER_RUN), min(CW, 2)
     fields = dict(
         x=X.ctypes.data, words=words.ctypes.data, v=v.ctypes.data, sign=sign.ctypes.data, level_masks=masks.ctypes.data,
-        B=1, C=X.shape[1], H=3, W=width, G=group, CG=channels, CW=CW, Hp=Hp, Wp=Wp, PT=1, PL=0, N=4, E=v.shape[1],
-        gather_runs=runs, v_rows=len(v), sign_rows=len(sign),
+        B=1, C=X.shape[1], H=3, W=width, XH=3, XW=width,
+        XSH=1, XSW=1, G=group, CG=channels, CW=CW, Hp=Hp, Wp=Wp, PT=1, PL=0, N=4, E=v.shape[1],
+        gather_runs=runs, gather_parts=parts, v_rows=len(v), sign_rows=len(sign),
     )  # fmt: skip
     arguments = np.zeros(len(F), np.int64)
     for name, value in fields.items():
@@ -112,9 +113,35 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
     for level in cpu_levels():
         words[:] = 0  # window padding is the caller's
         words[:, 1:, :width] = 0xDEADBEEF
-        for task in range(group * runs):
+        for task in range(group * parts * runs):
             kernel(level, "gather")[0](arguments.ctypes.data, task)
         assert (words == expected).all()
+
+
+@pytest.mark.parametrize("level", cpu_levels())
+@pytest.mark.parametrize("channels, KW, DW, SW", [(1, 7, 1, 1), (8, 3, 2, 1), (20, 3, 1, 2), (33, 4, 3, 1)])
+def test_fold_puts_a_window_rows_channels_side_by_side(level, channels, KW, DW, SW):
+    rng = np.random.default_rng(channels)
+    own, CW, Hp, Wp, N = -(-channels // 32), -(-KW * channels // 32), 2, 150, 3
+    OW = (Wp - DW * (KW - 1) - 1) // SW + 1
+    planes = rng.integers(0, 2, (Hp, Wp, N, channels), dtype=np.uint8)
+    padded = np.zeros((Hp, Wp, N, own * 32), np.uint8)
+    padded[..., :channels] = planes
+    words = rng.integers(0, 2**32, (Hp, Wp, CW, N), dtype=np.uint32)  # what is not folded yet may be anything
+    words[:, :, :own] = np.packbits(padded, axis=-1, bitorder="little").view(np.uint32).transpose(0, 1, 3, 2)
+    arguments = np.zeros(len(F), np.int64)
+    for name, value in dict(
+        words=words.ctypes.data, CG=channels, CW=CW, N=N, Wp=Wp, OW=OW, KW=KW, DW=DW, SW=SW
+    ).items():
+        arguments[getattr(F, name)] = value
+    for row in range(Hp):
+        kernel(level, "fold")[0](arguments.ctypes.data, row)
+    for column in range(0, OW * SW, SW):
+        window = planes[:, column : column + KW * DW : DW].transpose(0, 2, 1, 3).reshape(Hp, N, KW * channels)
+        folded = np.ascontiguousarray(words[:, column].transpose(0, 2, 1))
+        found = np.unpackbits(folded.view(np.uint8), axis=-1, bitorder="little")
+        assert (found[..., : KW * channels] == window).all()
+        assert not found[..., KW * channels :].any()
 
 
 def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
