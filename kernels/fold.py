@@ -23,8 +23,7 @@ from numba.extending import intrinsic
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import FOLD_RUN, LANES, MAX_FOLDED, MAX_HALO, F
-from paconv.kernels.loops import repeat
-from paconv.kernels.memory import stack_buffer
+from paconv.kernels.memory import copy_words, stack_buffer
 from paconv.kernels.popcount import broadcast
 
 __all__ = ["fold"]
@@ -35,26 +34,6 @@ _FOLDED = 4 * FOLD_RUN
 _FOLDED_BYTES = MAX_FOLDED * _FOLDED
 _OWN = 4 * (FOLD_RUN + MAX_HALO)
 _OWN_BYTES = MAX_FOLDED * _OWN
-
-
-@intrinsic
-def _copy(typingctx, target, target_step, source, source_step, count):
-    """count >= 1 words from address to address, each step (bytes) by step. All int64."""
-
-    def codegen(context, builder, signature, args):
-        target, target_step, source, source_step, count = args
-
-        def body(target, source, left):
-            word = builder.load(builder.inttoptr(source, _i32.as_pointer()), align=4)
-            builder.store(word, builder.inttoptr(target, _i32.as_pointer()), align=4)
-            left = builder.sub(left, ir.Constant(_i64, 1))
-            again = builder.icmp_signed(">", left, ir.Constant(_i64, 0))
-            return [builder.add(target, target_step), builder.add(source, source_step), left], again
-
-        repeat(builder, [target, source, count], body)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), codegen
 
 
 @intrinsic
@@ -106,7 +85,7 @@ def fold(arguments, task):
         for j in range(N):
             words = row + first * step + j * 4
             for k in range(words_of_position):
-                _copy(own + k * _OWN, 4, words + k * N * 4, step, needed)
+                copy_words(own + k * _OWN, 4, words + k * N * 4, step, needed)
             for t in range(CW):
                 _clear(folded + t * _FOLDED)
             for kw in range(KW):
@@ -118,5 +97,5 @@ def fold(arguments, task):
                     if shift and t + 1 < CW:
                         _merge(folded + (t + 1) * _FOLDED, words_of_tap, shift - WORD_BITS)
             for t in range(CW):
-                _copy(words + t * N * 4, SW * step, folded + t * _FOLDED, SW * 4, here)
+                copy_words(words + t * N * 4, SW * step, folded + t * _FOLDED, SW * 4, here)
         window += here

@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.memory import pointer, stack_buffer
+from paconv.kernels.memory import copy_words, pointer, stack_buffer
 
 __all__ = ["gather"]
 
@@ -62,7 +62,7 @@ def gather(arguments, task):
             channel = a[F.x] + (batch * a[F.C] + c) * a[F.XH] * a[F.XW] * 4
             x = channel + first * 4
             if a[F.XSH] > 1 or a[F.XSW] > 1:
-                _copy_apart(a, run, channel, first, count)
+                _copy_apart(a, run_at, channel, first, count)
                 x = run_at
             elif count < GATHER_RUN:
                 tail = carray(pointer(x), (count,), np.float32)
@@ -82,19 +82,13 @@ def gather(arguments, task):
 
 
 @_inline
-def _copy_apart(a, run, channel, first, count):
-    """run[p] = the channel's value that is packed at pixel first + p of H x W."""
-    values = carray(pointer(channel), (a[F.XH] * a[F.XW],), np.float32)
+def _copy_apart(a, run_at, channel, first, count):
+    """run[p] = the channel's value that is packed at pixel first + p of H x W; addresses of float32."""
     row, column, p = first // a[F.W], first % a[F.W], 0
     while p < count:
         length = min(a[F.W] - column, count - p)
-        at = row * a[F.XSH] * a[F.XW] + column * a[F.XSW]
-        if a[F.XSW] == 2:  # a constant, so that the loop becomes loads and shuffles
-            for q in range(length):
-                run[p + q] = values[at + 2 * q]
-        else:
-            for q in range(length):
-                run[p + q] = values[at + a[F.XSW] * q]
+        source = channel + (row * a[F.XSH] * a[F.XW] + column * a[F.XSW]) * 4
+        copy_words(run_at + 4 * p, 4, source, 4 * a[F.XSW], length)
         row, column, p = row + 1, 0, p + length
 
 
