@@ -4,6 +4,7 @@ The way of the data, one file a step (arrays are word-aligned memory; M, N plane
 
     weights.py     packed codes (R, bytes)      -> weight words (G*OB, KH*KW*CW, M, LANES) uint32, scales     once
     gather.py      X (B, C, H, W) float32       -> activation words (B, G, Hp, Wp, CW, N) uint32              each call
+    fold.py        a window row's words without gaps, where channels are few                            each call
     accumulate.py  words of one pixel tile      -> counts (P, M, N, LANES) int32: AND + popcount              each tile
     finish.py      counts                       -> outputs (P, LANES) float32: scales, bias, offsets          each tile
     conv.py        the task that ties accumulate and finish together and stores Y or the counts

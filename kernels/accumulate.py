@@ -3,152 +3,199 @@
     counts[p, i, j, lane] = sum over the window's words t of popcount(weights[t, i, lane] & image[p, t, j])
 
 The microkernel is emitted as LLVM vector instructions: one weight vector holds word t of plane i for LANES output
-channels, one activation word is broadcast to all lanes. LLVM lowers `ctpop` to VPOPCNTD, vpshufb or cnt.
+channels, one activation word is broadcast to all lanes, and the counts of a sub-block of planes and pixels stay in
+registers over the window's words. kernels/popcount.py says how bits are counted at a CPU level: counts of words are
+int32 and stay to the end; counts of bytes are added to `counts` before they can overflow.
 
 There is one function for each (M, N), divided by kernels/tiling.py for the registers of the CPU level it is made for;
-the convolution tasks call it by address.
+the convolution tasks call it by address. It has a microkernel for each number of pixels up to the tile's.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
-from paconv.kernels.tiling import tiling
+from paconv.kernels.levels import Level
+from paconv.kernels.loops import repeat, when
+from paconv.kernels.popcount import MAX_BYTE_WORDS, add_bits, as_words, broadcast, counter_type
+from paconv.kernels.tiling import Tiling, tiling
 
 __all__ = ["ACCUMULATE_SIGNATURE", "call_accumulate", "make_accumulate"]
 
-ACCUMULATE_SIGNATURE = types.void(*[types.int64] * 7)
+ACCUMULATE_SIGNATURE = types.void(*[types.int64] * 8)
+
+_VECTOR = 4 * LANES
+_i32, _i64 = ir.IntType(32), ir.IntType(64)
+_words = ir.VectorType(_i32, LANES)
 
 
-def make_accumulate(M: int, N: int, budget: int):
-    """The function accumulate(image, pixel_offsets, tap_offsets, taps, run, weights, counts) for M, N.
+def make_accumulate(M: int, N: int, level: Level):
+    """The function accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts) for M, N.
 
-    image: address of the activation words; pixel_offsets: (P,) int64 bytes; tap_offsets: (taps,) int64 bytes;
-    run: words in a tap's run; weights: (taps*run, M, LANES) uint32, 64-byte aligned;
-    counts: (P, M, N, LANES) int32, 64-byte aligned, written. P = tiling(M, N, budget).pixels.
+    1 <= pixels <= tiling(M, N, level.budget).pixels; image: address of the activation words; pixel_offsets: (pixels,)
+    int64 bytes; tap_offsets: (taps,) int64 bytes; run: words in a tap's run; weights: (taps*run, M, LANES) uint32,
+    64-byte aligned; counts: (pixels, M, N, LANES) int32, 64-byte aligned, written.
     """
+    budget, in_bytes = level.budget, level.counts_bytes
 
-    def accumulate(image, pixel_offsets, tap_offsets, taps, run, weights, counts):
-        _emit(M, N, budget, image, pixel_offsets, tap_offsets, taps, run, weights, counts)
+    def accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
+        _emit(M, N, budget, in_bytes, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts)
 
     return accumulate
 
 
 @intrinsic
-def call_accumulate(typingctx, address, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
+def call_accumulate(typingctx, address, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
     """Call the accumulate function at `address`; all arguments int64."""
 
     def codegen(context, builder, signature, args):
-        i64 = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [i64] * 7)
+        kind = ir.FunctionType(ir.VoidType(), [_i64] * 8)
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 8), codegen
+    return types.void(*[types.int64] * 9), codegen
 
 
 @intrinsic(prefer_literal=True)
-def _emit(typingctx, M, N, budget, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
-    """Emit the microkernel; M, N and budget are compile-time constants."""
-    if not all(isinstance(t, types.IntegerLiteral) for t in (M, N, budget)):
+def _emit(
+    typingctx, M, N, budget, in_bytes, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts
+):  # fmt: skip
+    """Emit the microkernels; M, N, budget and in_bytes (a bool) are compile-time constants."""
+    literal = all(isinstance(t, types.IntegerLiteral) for t in (M, N, budget))
+    if not (literal and isinstance(in_bytes, types.BooleanLiteral)):
         return None
     planes = M.literal_value, N.literal_value
-    plan = tiling(*planes, budget.literal_value)
+    plan, kind = tiling(*planes, budget.literal_value), counter_type(in_bytes.literal_value)
 
     def codegen(context, builder, signature, args):
-        for block in plan.blocks:
-            _emit_block(builder, planes, block, plan.pixels, *args[3:])
+        emit_tiles(builder, planes, plan, kind, *args[4:])
         return context.get_dummy_value()
 
-    return types.void(M, N, budget, *[types.int64] * 7), codegen
+    return types.void(M, N, budget, in_bytes, *[types.int64] * 8), codegen
 
 
-def _emit_block(builder, planes, block, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
-    """One sub-block's pass over the window: two loops (taps, words of a run), all accumulators in phi nodes."""
-    M, N = planes
-    i0, m, j0, n = block
-    i32, i64 = ir.IntType(32), ir.IntType(64)
-    vector = ir.VectorType(i32, LANES)
-    zero = ir.Constant(vector, [0] * LANES)
-    lanes = ir.Constant(vector, [0] * LANES)
-    ctpop = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), f"llvm.ctpop.v{LANES}i32")
-
-    def const(value: int) -> ir.Constant:
-        return ir.Constant(i64, value)
-
-    def load_at(address, kind, align: int):
-        return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
-
-    def broadcast(scalar):
-        undefined = ir.Constant(vector, ir.Undefined)
-        single = builder.insert_element(undefined, scalar, ir.Constant(i32, 0))
-        return builder.shuffle_vector(single, undefined, lanes)
-
-    starts = [builder.add(image, load_at(builder.add(pixel_offsets, const(8 * p)), i64, 8)) for p in range(pixels)]
-    before = builder.block
+def emit_tiles(builder, planes: tuple[int, int], plan: Tiling, kind: ir.VectorType, pixels, *rest) -> None:
+    """The tile of each number of pixels, and the choice among them."""
     function = builder.function
-    tap_loop = function.append_basic_block("tap")
-    word_loop = function.append_basic_block("word")
-    tap_end = function.append_basic_block("tap.end")
-    done = function.append_basic_block("done")
-    builder.branch(tap_loop)
+    end = function.append_basic_block("end")
+    tiles = builder.switch(pixels, end)
+    for count in range(1, plan.pixels + 1):
+        tile = function.append_basic_block(f"pixels.{count}")
+        tiles.add_case(ir.Constant(_i64, count), tile)
+        builder.position_at_end(tile)
+        for block in plan.blocks:
+            _SubBlock(builder, planes, block, count, kind, *rest).emit()
+        builder.branch(end)
+    builder.position_at_end(end)
 
-    def phis(count: int, initial) -> list:
-        nodes = [builder.phi(initial.type) for _ in range(count)]
-        for node in nodes:
-            node.add_incoming(initial, before)
-        return nodes
 
-    builder.position_at_end(tap_loop)
-    (tap,), (tap_weights,) = phis(1, const(0)), phis(1, weights)
-    tap_counts = phis(pixels * m * n, zero)
-    offset = load_at(builder.add(tap_offsets, builder.mul(tap, const(8))), i64, 8)
-    runs = [builder.add(start, offset) for start in starts]
-    builder.branch(word_loop)
+class _SubBlock:
+    """One sub-block's pass over the window: planes i0..i0+m of the weights, j0..j0+n of the activations, P pixels."""
 
-    builder.position_at_end(word_loop)
-    word = builder.phi(i64)
-    word.add_incoming(const(0), tap_loop)
-    word_weights = builder.phi(i64)
-    word_weights.add_incoming(tap_weights, tap_loop)
-    word_counts = [builder.phi(vector) for _ in tap_counts]
-    for inner, outer in zip(word_counts, tap_counts, strict=True):
-        inner.add_incoming(outer, tap_loop)
-    position = builder.mul(word, const(4 * N))
-    w = [load_at(builder.add(word_weights, const(4 * LANES * (i0 + i))), vector, 4 * LANES) for i in range(m)]
-    sums = []
-    for p in range(pixels):
-        words = builder.add(runs[p], position)
-        for j in range(n):
-            a = broadcast(load_at(builder.add(words, const(4 * (j0 + j))), i32, 4))
-            for i in range(m):
-                both = builder.and_(w[i], a)
-                sums.append(builder.add(word_counts[len(sums)], builder.call(ctpop, [both])))
-    next_word = builder.add(word, const(1))
-    next_weights = builder.add(word_weights, const(4 * LANES * M))
-    word.add_incoming(next_word, word_loop)
-    word_weights.add_incoming(next_weights, word_loop)
-    for node, value in zip(word_counts, sums, strict=True):
-        node.add_incoming(value, word_loop)
-    builder.cbranch(builder.icmp_signed("<", next_word, run), word_loop, tap_end)
+    def __init__(
+        self, builder, planes, block, pixels: int, kind, image, pixel_offsets, tap_offsets, taps, run, weights, counts
+    ) -> None:  # fmt: skip
+        self.builder, (self.M, self.N), self.kind = builder, planes, kind
+        self.i0, self.m, self.j0, self.n = block
+        self.pixels, self.tap_offsets, self.taps, self.weights, self.counts = pixels, tap_offsets, taps, weights, counts
+        self.run_bytes = builder.mul(run, self.const(4 * self.N))
+        self.starts = [
+            builder.add(image, self.load(pixel_offsets, 8 * p, _i64, 8)) for p in range(pixels)
+        ]  # of the pixels' windows
 
-    builder.position_at_end(tap_end)
-    next_tap = builder.add(tap, const(1))
-    tap.add_incoming(next_tap, tap_end)
-    tap_weights.add_incoming(next_weights, tap_end)
-    for node, value in zip(tap_counts, sums, strict=True):
-        node.add_incoming(value, tap_end)
-    builder.cbranch(builder.icmp_signed("<", next_tap, taps), tap_loop, done)
+    def emit(self) -> None:
+        if self.kind.element.width == 8:
+            self.by_bytes()
+        else:
+            self.by_words()
 
-    builder.position_at_end(done)
-    values = iter(sums)
-    for p in range(pixels):
-        for j in range(n):
-            for i in range(m):
-                slot = ((p * M + i0 + i) * N + j0 + j) * 4 * LANES
-                target = builder.inttoptr(builder.add(counts, const(slot)), vector.as_pointer())
-                builder.store(next(values), target, align=4 * LANES)
+    def by_words(self) -> None:
+        """All the window in int32, stored at the end."""
+
+        def tap_body(tap, at_weights, *sums):
+            at_weights, sums = self.add_words(self.runs_of(tap), self.const(0), self.run_bytes, at_weights, sums)
+            tap = self.builder.add(tap, self.const(1))
+            return [tap, at_weights, *sums], self.less(tap, self.taps)
+
+        _, _, *sums = repeat(self.builder, [self.const(0), self.weights, *self.zeros()], tap_body)
+        for target, value in zip(self.targets(), sums, strict=True):
+            self.builder.store(value, target, align=_VECTOR)
+
+    def by_bytes(self) -> None:
+        """Stretches of words within a tap, as many as bytes can count; then the bytes are added to the counts."""
+        builder, full = self.builder, self.const(4 * self.N * MAX_BYTE_WORDS)
+        for target in self.targets():
+            builder.store(ir.Constant(_words, [0] * LANES), target, align=_VECTOR)
+
+        def empty(room, *sums):
+            for target, value in zip(self.targets(), sums, strict=True):
+                total = builder.add(builder.load(target, align=_VECTOR), as_words(builder, value))
+                builder.store(total, target, align=_VECTOR)
+            return [full, *self.zeros()]
+
+        def stretch(tap, position, room, at_weights, *sums):
+            most = builder.add(position, room)
+            end = builder.select(self.less(most, self.run_bytes), most, self.run_bytes)
+            at_weights, sums = self.add_words(self.runs_of(tap), position, end, at_weights, sums)
+            room = builder.sub(room, builder.sub(end, position))
+            run_ends = builder.icmp_signed("==", end, self.run_bytes)
+            tap = builder.add(tap, builder.zext(run_ends, _i64))
+            again = self.less(tap, self.taps)
+            is_full = builder.icmp_signed("==", room, self.const(0))
+            room, *sums = when(builder, builder.or_(is_full, builder.not_(again)), [room, *sums], empty)
+            return [tap, builder.select(run_ends, self.const(0), end), room, at_weights, *sums], again
+
+        repeat(builder, [self.const(0), self.const(0), full, self.weights, *self.zeros()], stretch)
+
+    def add_words(self, runs: list, position, end, at_weights, sums) -> tuple:
+        """The words from `position` to `end` (bytes) of the runs; returns (next weights, sums)."""
+        builder = self.builder
+
+        def body(position, at_weights, *sums):
+            w = [self.load(at_weights, _VECTOR * (self.i0 + i), _words, _VECTOR) for i in range(self.m)]
+            added, sums = [], iter(sums)
+            for run in runs:
+                at = builder.add(run, position)
+                for j in range(self.n):
+                    a = broadcast(builder, self.load(at, 4 * (self.j0 + j), _i32, 4))
+                    added += [add_bits(builder, next(sums), builder.and_(w[i], a)) for i in range(self.m)]
+            position = builder.add(position, self.const(4 * self.N))
+            return [position, builder.add(at_weights, self.const(_VECTOR * self.M)), *added], self.less(position, end)
+
+        _, at_weights, *sums = repeat(builder, [position, at_weights, *sums], body)
+        return at_weights, sums
+
+    def runs_of(self, tap) -> list:
+        """Where the tap's run begins in each pixel's window."""
+        builder = self.builder
+        address = builder.add(self.tap_offsets, builder.mul(tap, self.const(8)))
+        offset = self.load(address, 0, _i64, 8)
+        return [builder.add(start, offset) for start in self.starts]
+
+    def targets(self) -> list:
+        """Where the counts go, in the order of the sums: pixels, then j, then i."""
+        slots = [
+            ((p * self.M + self.i0 + i) * self.N + self.j0 + j) * _VECTOR
+            for p in range(self.pixels)
+            for j in range(self.n)
+            for i in range(self.m)
+        ]
+        at = [self.builder.add(self.counts, self.const(slot)) for slot in slots]
+        return [self.builder.inttoptr(address, _words.as_pointer()) for address in at]
+
+    def zeros(self) -> list:
+        return [ir.Constant(self.kind, [0] * self.kind.count)] * (self.pixels * self.m * self.n)
+
+    def load(self, address, offset: int, kind, align: int):
+        place = self.builder.add(address, self.const(offset))
+        return self.builder.load(self.builder.inttoptr(place, kind.as_pointer()), align=align)
+
+    def less(self, left, right):
+        return self.builder.icmp_signed("<", left, right)
+
+    @staticmethod
+    def const(value: int) -> ir.Constant:
+        return ir.Constant(_i64, value)

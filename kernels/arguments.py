@@ -10,12 +10,16 @@ from collections import namedtuple
 __all__ = [
     "CODING_HEAD",
     "FIELDS",
+    "FOLD_RUN",
     "GATHER_RUN",
     "LANES",
     "LEVEL_RUN",
+    "LIMIT_RING",
     "LOW_ZERO",
     "MAX_CODE_BITS",
     "MAX_CODE_WINDOW",
+    "MAX_FOLDED",
+    "MAX_HALO",
     "MAX_LEVELS",
     "MIN_CODE_WINDOW",
     "MIN_SPAN",
@@ -36,6 +40,18 @@ GATHER_RUN = 64
 
 LEVEL_RUN = 64
 """Positions that one task of compare.py, gather_levels.py or gather_level_codes.py covers."""
+
+MAX_FOLDED = 16
+"""Most words that a folded window row takes."""
+
+FOLD_RUN = 64
+"""Positions that fold.py takes at once."""
+
+MAX_HALO = 64
+"""Most positions of a folded window row after its first."""
+
+LIMIT_RING = 16
+"""Activation words that limit.py goes around in: a power of two, and a multiple of LANES."""
 
 CODING_HEAD = 6
 """Values in `coding` before those of the rows of alpha."""
@@ -95,7 +111,7 @@ FIELDS = {
     "correction": "(G*OB, D, LANES) float32: factors of the sums of digits",
     "start": "(G*OB, D, LANES) int32: what dot products start from, so that those of a window of activation 0 are 0",
     "span_sums": "(G*OB, SPANS) int64: largest sums of spans",
-    "weight_words": "(G*OB, KH*KW*CW, M, or D for codes, LANES) uint32",
+    "weight_words": "(G*OB, taps*run, M, or D for codes, LANES) uint32",
     "phi": "(G*OB, M*N, or D for codes, LANES) float32: factors of the counts or dot products",
     "base": "(G*OB, LANES) float32: bias",
     "offset_alpha": "(G*OB, LANES) float32: scale_o * alpha_0",
@@ -103,11 +119,15 @@ FIELDS = {
     # sizes
     "B": "batch", "C": "input channels", "H": "rows", "W": "columns",
     "O": "output channels", "OH": "output rows", "OW": "output columns",
+    "XH": "rows of X", "XW": "columns of X: H and W, unless fewer are packed",
+    "XSH": "rows of X from one packed row to the next", "XSW": "columns of X, likewise",
     "G": "groups", "CG": "channels of a group", "OG": "output channels of a group",
-    "CW": "words of a group's channels", "OB": "lane blocks of a group's output channels",
+    "CW": "words of a position: of a group's channels, or of a window row where folded",
+    "OB": "lane blocks of a group's output channels",
     "KH": "kernel rows", "KW": "kernel columns", "SH": "vertical stride", "SW": "horizontal stride",
     "PT": "top padding", "PL": "left padding", "Hp": "padded rows", "Wp": "padded columns",
     "DH": "vertical dilation", "DW": "horizontal dilation",
+    "folded": "whether words are folded (kernels/fold.py)",
     "taps": "runs of words in a window", "run": "words (of N planes) in a run",
     "M": "weight planes", "N": "activation planes", "E": "endpoints",
     "D": "digits of a level code, 0 for planes", "digit_bits": "8 or 16",
@@ -119,7 +139,8 @@ FIELDS = {
     # division of the work
     "accumulate": "address of the accumulate function", "tile": "pixels of its tile",
     "tile_blocks": "lane blocks of its tile (codes)", "span": "words of a window summed as integers (codes)",
-    "gather_runs": "tasks of gather.py for an image's group",
+    "gather_runs": "tasks of the gathers along the pixels of an image's group",
+    "gather_parts": "tasks of the gathers along its channels' words",
     "pixel_chunks": "tasks along the output pixels", "block_chunks": "tasks along the lane blocks",
     "blocks_per_task": "lane blocks of one task",
     "error": "0, or the first error a kernel met: 1 + the index of a weight whose code has no mask",

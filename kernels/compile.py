@@ -41,13 +41,13 @@ def host_level() -> Level:
 def compile_kernel(name: str, variant: tuple[int, int], level: Level, *, cache: bool = False):
     """Compile a kernel: Numba's cfunc object, whose `.address` is its address in this process.
 
-    variant and level matter only to kernels that have variants.
+    variant matters only to kernels that have variants; level to those and to kernels made per level.
     """
     kernel = KERNELS[name]
     function = getattr(import_module(kernel.module), kernel.function)
     signature = _TASK
     if name == "accumulate":
-        signature, function = ACCUMULATE_SIGNATURE, function(*variant, level.budget)
+        signature, function = ACCUMULATE_SIGNATURE, function(*variant, level)
     elif name == "accumulate_codes":
         chosen = next(f for f in FORMATS.values() if f.number == variant[0])
         signature, product = CODES_SIGNATURE, level.products[chosen.name]
@@ -55,7 +55,9 @@ def compile_kernel(name: str, variant: tuple[int, int], level: Level, *, cache: 
             function = make_accumulate_tiles(chosen.D, soft=False)
         else:
             names = [known.__name__ for known in PRODUCTS]
-            function = function(names.index(product), code_tile(level.budget, chosen.spans))
+            function = function(names.index(product), code_tile(level.code_budget, chosen.spans))
+    elif kernel.per_level:
+        function = function(level)
     return cfunc(signature, error_model="numpy", boundscheck=False, cache=cache)(function)
 
 
@@ -66,7 +68,9 @@ def native_object(compiled: list[tuple[str, object]], level: Level, triple: str)
     )
     module = llvm.parse_assembly("")
     for symbol, kernel in compiled:
-        part = llvm.parse_assembly(real_names(kernel._library.get_llvm_str()))
+        # Numba keeps a cfunc's body apart from its C entry: a tile's arguments would be copied twice
+        text = real_names(kernel._library.get_llvm_str())
+        part = llvm.parse_assembly(text.replace("{ noinline }", "{ alwaysinline }"))
         for function in part.functions:
             if not function.is_declaration:
                 named = function.name == kernel._wrapper_name

@@ -1,8 +1,8 @@
 """The convolution tasks: tiles of pixels through accumulate and finish, stored as Y or as counts.
 
-A task is a run of output pixels (flat index oh*OW + ow) times a run of lane blocks of one group of one image. A tile
-takes P pixels of the run wherever they lie, each by its own offset; the last tile repeats the run's last pixel and
-stores only the real ones, so any OH and OW work without a remainder kernel. No two tasks write the same output.
+A task is a run of output pixels (flat index oh*OW + ow) times a run of lane blocks of one group of one image. The run
+is divided evenly into tiles of at most P pixels, wherever they lie, each by its own offset. No two tasks write the same
+output.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from paconv.kernels.finish import store_channel_first
 from paconv.kernels.memory import pointer, stack_buffer
 from paconv.kernels.offsets import TOTALS_BYTES, add_scaled, add_window_offsets, window_totals
 from paconv.kernels.tasks import task_range, window_offsets
-from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS
+from paconv.kernels.tiling import MAX_TILE_COUNTS
 from paconv.kernels.weigh import weigh_tile
 
 __all__ = ["conv", "conv_counts"]
 
-_OFFSETS = PIXEL_CHUNK + MAX_TILE
-_OFFSETS_BYTES = 8 * _OFFSETS
+_OFFSETS_BYTES = 8 * PIXEL_CHUNK
 _COUNTS_BYTES = 4 * LANES * MAX_TILE_COUNTS
 _VECTOR = 4 * LANES
 _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
@@ -38,23 +37,25 @@ def conv(arguments, task):
     taps, run, CW = a[F.taps], a[F.run], a[F.CW]
     word_bytes = CW * N * 4
     words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
-    block_bytes = a[F.KH] * a[F.KW] * CW * M * LANES * 4
+    block_bytes = taps * run * M * LANES * 4
 
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
-    offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
+    offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
     out_at, totals_at = stack_buffer(_OUT_BYTES), stack_buffer(TOTALS_BYTES)
-    window_offsets(offsets, a, first_pixel, count, P, word_bytes)
+    window_offsets(offsets, a, first_pixel, count, 1, word_bytes)
     if a[F.has_alpha_0]:
         window_totals(a, totals_at, words, offsets_at, count)
+    tiles = (count + P - 1) // P
     for b in range(first_block, last_block):
         block = group * a[F.OB] + b
         weights, base = a[F.weight_words] + block * block_bytes, a[F.base] + block * _VECTOR
         phi = a[F.phi] + block * M * N * _VECTOR
-        p = 0
-        while p < count:
-            call_accumulate(a[F.accumulate], words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, counts_at)
-            weigh_tile(out_at + p * _VECTOR, base, counts_at, phi, M * N, min(P, count - p))
-            p += P
+        for tile in range(tiles):
+            p, end = tile * count // tiles, (tile + 1) * count // tiles
+            call_accumulate(
+                a[F.accumulate], end - p, words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, counts_at
+            )
+            weigh_tile(out_at + p * _VECTOR, base, counts_at, phi, M * N, end - p)
         if a[F.has_alpha_0]:
             add_scaled(out_at, count, a[F.offset_alpha] + block * _VECTOR, totals_at)
         if a[F.has_beta_0]:
@@ -73,23 +74,24 @@ def conv_counts(arguments, task):
     batch, group = image // a[F.G], image % a[F.G]
     word_bytes = a[F.CW] * N * 4
     words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
-    block_bytes = a[F.KH] * a[F.KW] * a[F.CW] * M * LANES * 4
+    block_bytes = a[F.taps] * a[F.run] * M * LANES * 4
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
-    offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
+    offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
     counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
-    window_offsets(offsets, a, first_pixel, count, P, word_bytes)
+    window_offsets(offsets, a, first_pixel, count, 1, word_bytes)
+    tiles = (count + P - 1) // P
     for b in range(first_block, last_block):
         weights = a[F.weight_words] + (group * a[F.OB] + b) * block_bytes
         first_channel = group * a[F.OG] + b * LANES
-        p = 0
-        while p < count:
+        for tile in range(tiles):
+            p, end = tile * count // tiles, (tile + 1) * count // tiles
             call_accumulate(
-                a[F.accumulate], words, offsets_at + 8 * p, a[F.tap_offsets], a[F.taps], a[F.run], weights, counts_at
-            )
+                a[F.accumulate], end - p, words, offsets_at + 8 * p, a[F.tap_offsets], a[F.taps], a[F.run], weights,
+                counts_at,
+            )  # fmt: skip
             for k in range(M * N):
                 for lane in range(min(LANES, a[F.OG] - b * LANES)):
                     at = ((batch * M * N + k) * a[F.O] + first_channel + lane) * pixels + first_pixel + p
                     y = carray(pointer(a[F.y] + at * 4), (P,), np.int32)
-                    for q in range(min(P, count - p)):
+                    for q in range(end - p):
                         y[q] = counts[q, k, lane]
-            p += P

@@ -6,35 +6,40 @@
 Endpoints ascend, so passing endpoint e moves the level from e to e+1 and toggles exactly the planes in
 level_masks[e] ^ level_masks[e+1]: each comparison is XORed into those planes, whatever the masks are (one-hot,
 binary, thermometer). Every comparison with NaN is false. The words of window padding are the shim's to clear.
+Where CW is larger than a group's channels need, the rest of a position's words is for kernels/fold.py.
+
+H x W is the packed image: all of X, or every XSH-th row and XSW-th column where a 1x1 convolution reads no others.
 
 A channel's pixels are taken in runs of RUN, whatever rows they lie in, as vectors of LANES; the last run of an image is
-copied to a buffer first, so that no vector reads past the image.
+copied to a buffer first, so that no vector reads past the image, and so is a run of pixels that don't lie side by side.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.memory import pointer, stack_buffer
+from paconv.kernels.memory import copy_words, pointer, stack_buffer
 
 __all__ = ["gather"]
 
+_inline = njit(inline="always", error_model="numpy")
 _PLANES_BYTES = 4 * GATHER_RUN * MAX_PLANES
 _RUN_BYTES = 4 * GATHER_RUN
 
 
 def gather(arguments, task):
-    """Task (b*G + g)*gather_runs + run packs one run of pixels of one group, all its channels."""
+    """Task ((b*G + g)*gather_parts + part)*gather_runs + run packs a run of pixels of one group, part of its words."""
     a = carray(arguments, (len(F),), np.int64)
     W, CG, CW, N, E = a[F.W], a[F.CG], a[F.CW], a[F.N], a[F.E]
     pixels = a[F.H] * W
-    image, first = np.int64(task) // a[F.gather_runs], np.int64(task) % a[F.gather_runs] * GATHER_RUN
+    first, rest = np.int64(task) % a[F.gather_runs] * GATHER_RUN, np.int64(task) // a[F.gather_runs]
+    image, part = rest // a[F.gather_parts], rest % a[F.gather_parts]
     count = min(GATHER_RUN, pixels - first)
     batch, group = image // a[F.G], image % a[F.G]
     words = carray(pointer(a[F.words] + image * a[F.Hp] * a[F.Wp] * CW * N * 4), (a[F.Hp], a[F.Wp], CW, N), np.uint32)
@@ -43,7 +48,8 @@ def gather(arguments, task):
     planes_at, run_at = stack_buffer(_PLANES_BYTES), stack_buffer(_RUN_BYTES)
     planes = carray(pointer(planes_at), (MAX_PLANES, GATHER_RUN), np.uint32)
     run = carray(pointer(run_at), (GATHER_RUN,), np.float32)
-    for cw in range(CW):
+    own = (CG + WORD_BITS - 1) // WORD_BITS
+    for cw in range(part * own // a[F.gather_parts], (part + 1) * own // a[F.gather_parts]):
         channels = min(WORD_BITS, CG - cw * WORD_BITS)
         # At level 0 a channel sets the planes of level_masks[0]: for most schemes none.
         start = np.uint32((np.int64(1) << channels) - 1)
@@ -53,8 +59,12 @@ def gather(arguments, task):
                 planes[j, p] = word
         for bit in range(channels):
             c = group * CG + cw * WORD_BITS + bit
-            x = a[F.x] + ((batch * a[F.C] + c) * pixels + first) * 4
-            if count < GATHER_RUN:
+            channel = a[F.x] + (batch * a[F.C] + c) * a[F.XH] * a[F.XW] * 4
+            x = channel + first * 4
+            if a[F.XSH] > 1 or a[F.XSW] > 1:
+                _copy_apart(a, run_at, channel, first, count)
+                x = run_at
+            elif count < GATHER_RUN:
                 tail = carray(pointer(x), (count,), np.float32)
                 for p in range(count):
                     run[p] = tail[p]
@@ -69,6 +79,17 @@ def gather(arguments, task):
             column += 1
             if column == W:
                 row, column = row + 1, 0
+
+
+@_inline
+def _copy_apart(a, run_at, channel, first, count):
+    """run[p] = the channel's value that is packed at pixel first + p of H x W; addresses of float32."""
+    row, column, p = first // a[F.W], first % a[F.W], 0
+    while p < count:
+        length = min(a[F.W] - column, count - p)
+        source = channel + (row * a[F.XSH] * a[F.XW] + column * a[F.XSW]) * 4
+        copy_words(run_at + 4 * p, 4, source, 4 * a[F.XSW], length)
+        row, column, p = row + 1, 0, p + length
 
 
 @intrinsic

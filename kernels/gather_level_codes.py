@@ -4,7 +4,8 @@
     sums[b, g, h + PT, w + PL, d]       =  sum over the group's channels of digit d, the digit of 0 taken off
 
 in the formats of kernels/gather_codes.py. The table is small and levels ascend, so a code is chosen by E comparisons of
-CHUNK channels at once. A level above E counts as E. Window padding is the shim's to fill.
+CHUNK channels at once. A level above E counts as E. Window padding is the shim's to fill; H x W, XSH and XSW are
+as in kernels/gather.py.
 """
 
 from __future__ import annotations
@@ -94,8 +95,9 @@ def gather_level_codes(arguments, task):
     levels_at, digits_at, low_at = stack_buffer(_CHUNK), stack_buffer(_DIGITS_BYTES), stack_buffer(_CHUNK)
     zero, low_zero = np.int32(np.int64(coding[3]) * CG), np.int32(LOW_ZERO * CG)
     row, column = first // W, first % W
-    for position in range(first, last):
-        source = a[F.levels] + (batch * a[F.H] * W + position) * a[F.C] + group * CG
+    for _ in range(first, last):
+        source_row = batch * a[F.XH] + row * a[F.XSH]
+        source = a[F.levels] + (source_row * a[F.XW] + column * a[F.XSW]) * a[F.C] + group * CG
         place = (row + a[F.PT]) * a[F.Wp] + column + a[F.PL]
         target = a[F.words] + (image * positions + place) * word_bytes
         high, low = -zero, -low_zero

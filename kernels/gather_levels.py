@@ -6,7 +6,8 @@
 One-hot masks (PA): plane j is L == j. Other masks: with the level ascending, passing e toggles the planes in
 level_masks[e] ^ level_masks[e+1], so plane j is the XOR of L > e over the e that toggle it. A level above E counts
 as E.
-The words of window padding are the shim's to clear.
+The words of window padding are the shim's to clear. H x W, XSH and XSW are as in kernels/gather.py, and where words are
+folded, what follows a position's own is for kernels/fold.py.
 """
 
 from __future__ import annotations
@@ -53,11 +54,13 @@ def gather_levels(arguments, task):
     words = carray(pointer(a[F.words] + image * a[F.Hp] * a[F.Wp] * CW * N * 4), (a[F.Hp] * a[F.Wp], CW, N), np.uint32)
     masks = carray(pointer(a[F.level_masks]), (E + 1,), np.uint8)
     tail_at = stack_buffer(WORD_BITS)
+    own = (CG + WORD_BITS - 1) // WORD_BITS
     row, column = first // W, first % W
-    for position in range(first, last):
-        levels = a[F.levels] + (batch * a[F.H] * W + position) * a[F.C] + group * CG
+    for _ in range(first, last):
+        source_row = batch * a[F.XH] + row * a[F.XSH]
+        levels = a[F.levels] + (source_row * a[F.XW] + column * a[F.XSW]) * a[F.C] + group * CG
         target = (row + a[F.PT]) * a[F.Wp] + column + a[F.PL]
-        for cw in range(CW):
+        for cw in range(own):
             channels = min(WORD_BITS, CG - cw * WORD_BITS)
             source = levels + cw * WORD_BITS
             if channels < WORD_BITS:

@@ -17,10 +17,11 @@ class Level:
     """A CPU level.
 
     cpu, features: for LLVM. needs: what the CPU must have, in the words of GCC's __builtin_cpu_supports (x86-64,
-    where amx-int8 also means the operating system's permission) or of Linux's HWCAP_* (aarch64). budget: accumulators
-    of 16 int32 lanes that its vector registers hold beside weights and temporaries: AVX-512 has 32 registers of 16
-    lanes; elsewhere 16 lanes take several registers (AVX2: 2 of 16, SSE: 4 of 16, NEON: 4 of 32), and popcount without
-    VPOPCNTD needs temporaries.
+    where amx-int8 also means the operating system's permission) or of Linux's HWCAP_* (aarch64). budget: vectors of
+    16 words, accumulators and weights, that its registers hold beside temporaries: AVX-512 has 32 registers of 16
+    words; elsewhere 16 words take several registers (AVX2: 2 of 16, SSE: 4 of 16, NEON: 4 of 32), and popcount without
+    VPOPCNTD or cnt needs constants and temporaries. As many as no inner loop spills with
+    (tests/kernels/test_registers.py). code_budget: accumulators alone, of level codes.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Level:
     features: str
     needs: tuple[str, ...]
     budget: int
+    code_budget: int
 
     @property
     def products(self) -> dict[str, str]:
@@ -42,6 +44,11 @@ class Level:
         return {"byte": "PairBytes", "word": "PairWords" if self.architecture == "x86_64" else "WideningWords"}
 
     @property
+    def counts_bytes(self) -> bool:
+        """Whether bits are counted a byte at a time (kernels/popcount.py), for want of VPOPCNTD."""
+        return "+avx512vpopcntdq" not in self.features
+
+    @property
     def symbol(self) -> str:
         """The name as part of a C identifier."""
         return re.sub(r"\W", "_", self.name)
@@ -52,15 +59,16 @@ _V3 = ("avx2", "bmi", "bmi2", "fma")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 
 LEVELS = (
-    Level("x86-64-v2", "x86_64", "x86-64-v2", "", ("sse4.2", "popcnt"), 3),
-    Level("x86-64-v3", "x86_64", "x86-64-v3", "", _V3, 6),
-    Level("x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", _V4, 24),
+    Level("x86-64-v2", "x86_64", "x86-64-v2", "", ("sse4.2", "popcnt"), 2, 3),
+    Level("x86-64-v3", "x86_64", "x86-64-v3", "", _V3, 5, 6),
+    Level("x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", _V4, 26, 24),
     Level(
         "x86-64-v4-vpopcntdq",
         "x86_64",
         "x86-64-v4",
         "-prefer-256-bit,+avx512vpopcntdq,+avx512bitalg,+avx512vnni",
         (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni"),
+        30,
         28,
     ),
     Level(
@@ -69,10 +77,11 @@ LEVELS = (
         "x86-64-v4",
         "-prefer-256-bit,+avx512vpopcntdq,+avx512bitalg,+avx512vnni,+amx-tile,+amx-int8",
         (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni", "amx-int8"),
+        30,
         28,
     ),
-    Level("armv8-a", "aarch64", "generic", "+neon", (), 6),
-    Level("armv8.2-a-dotprod", "aarch64", "generic", "+v8.2a,+neon,+dotprod", ("ASIMDDP",), 6),
+    Level("armv8-a", "aarch64", "generic", "+neon", (), 4, 6),
+    Level("armv8.2-a-dotprod", "aarch64", "generic", "+v8.2a,+neon,+dotprod", ("ASIMDDP",), 4, 6),
 )
 
 

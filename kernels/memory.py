@@ -7,7 +7,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["copy_bytes", "popcount", "pointer", "stack_buffer"]
+from paconv.kernels.loops import repeat
+
+__all__ = ["copy_bytes", "copy_words", "popcount", "pointer", "stack_buffer"]
 
 
 @intrinsic
@@ -47,6 +49,27 @@ def copy_bytes(typingctx, target, source, size):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def copy_words(typingctx, target, target_step, source, source_step, count):
+    """Copy count >= 1 words of 32 bits from address to address, each step (bytes) by step. All int64."""
+
+    def codegen(context, builder, signature, args):
+        target, target_step, source, source_step, count = args
+        i32, i64 = ir.IntType(32), ir.IntType(64)
+
+        def body(target, source, left):
+            word = builder.load(builder.inttoptr(source, i32.as_pointer()), align=4)
+            builder.store(word, builder.inttoptr(target, i32.as_pointer()), align=4)
+            left = builder.sub(left, ir.Constant(i64, 1))
+            again = builder.icmp_signed(">", left, ir.Constant(i64, 0))
+            return [builder.add(target, target_step), builder.add(source, source_step), left], again
+
+        repeat(builder, [target, source, count], body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), codegen
 
 
 @intrinsic

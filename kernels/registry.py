@@ -23,12 +23,14 @@ def plane_pairs() -> list[tuple[int, int]]:
 class Kernel:
     """A kernel's name, where its source is, and its `variants`: none for a task; for an accumulate function, which a
     factory makes, the pairs (M, N), or the pairs (format's number, 0) of the formats that some CPU levels have.
+    per_level: a task that a factory makes for each CPU level, where the same instructions don't serve all.
     """
 
     name: str
     module: str
     function: str
     variants: tuple[tuple[int, int], ...] = ()
+    per_level: bool = False
 
     def variants_at(self, level: Level) -> list[tuple[int, int]]:
         """Those that a CPU level has."""
@@ -48,9 +50,11 @@ KERNELS = {
         Kernel("gather_level_codes", "paconv.kernels.gather_level_codes", "gather_level_codes"),
         Kernel("compare", "paconv.kernels.compare", "compare"),
         Kernel("pool_levels", "paconv.kernels.pool_levels", "pool_levels"),
+        Kernel("fold", "paconv.kernels.fold", "fold"),
         Kernel("conv", "paconv.kernels.conv", "conv"),
         Kernel("counts", "paconv.kernels.conv", "conv_counts"),
         Kernel("accumulate", "paconv.kernels.accumulate", "make_accumulate", tuple(plane_pairs())),
+        Kernel("limit", "paconv.kernels.limit", "make_limit", per_level=True),
         Kernel("prepare_coding", "paconv.kernels.coding", "prepare_coding"),
         Kernel("prepare_codes", "paconv.kernels.code_weights", "prepare_codes"),
         Kernel("gather_codes", "paconv.kernels.gather_codes", "gather_codes"),

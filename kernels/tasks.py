@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from paconv.kernels.arguments import PIXEL_CHUNK, F
+from paconv.kernels.arguments import LANES, F
 
 __all__ = ["task_range", "window_offsets"]
 
@@ -15,13 +15,15 @@ _inline = njit(inline="always", error_model="numpy")
 def task_range(a, task):
     """Task number -> (image b*G + g, first pixel, pixels, first lane block, end of lane blocks).
 
-    Pixel chunks vary fastest, so that neighbouring tasks share their weights.
+    Pixel chunks vary fastest, so that neighbouring tasks share their weights. They are even, but for whole LANES.
     """
     chunk = task % a[F.pixel_chunks]
     rest = task // a[F.pixel_chunks]
     part = rest % a[F.block_chunks]
-    first_pixel = chunk * PIXEL_CHUNK
-    count = min(PIXEL_CHUNK, a[F.OH] * a[F.OW] - first_pixel)
+    pixels = a[F.OH] * a[F.OW]
+    vectors = (pixels + LANES - 1) // LANES
+    first_pixel = chunk * vectors // a[F.pixel_chunks] * LANES
+    count = min((chunk + 1) * vectors // a[F.pixel_chunks] * LANES, pixels) - first_pixel
     first_block = part * a[F.blocks_per_task]
     return rest // a[F.block_chunks], first_pixel, count, first_block, min(first_block + a[F.blocks_per_task], a[F.OB])
 

@@ -1,8 +1,8 @@
 """How the M x N counts of a pixel tile are divided to stay in vector registers.
 
-A sub-block of m weight planes, n activation planes and P pixels keeps m*n*P accumulators of LANES int32 in registers
-beside its m weight vectors. Where M*N is more than the budget, the tile is taken in several sub-blocks, each a pass
-over the window.
+A sub-block of m weight planes, n activation planes and P pixels keeps m*n*P accumulators of LANES counts in
+registers, and its m weight vectors, unless each is used but once (n*P = 1). Where that is more than the budget, the
+tile is taken in several sub-blocks, each a pass over the window.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "Tiling",
     "amx_tile",
     "code_tile",
+    "limit_sums",
     "tile_number",
     "tiling",
 ]
@@ -52,19 +53,23 @@ class Tiling:
 def tiling(M: int, N: int, budget: int) -> Tiling:
     """Split M x N planes into as few equal sub-blocks as fit the budget, and take as many pixels as then still fit.
 
-    budget: accumulators of LANES int32 that fit in registers (kernels/levels.py has it for each CPU level).
+    budget: vectors of LANES that fit in registers (kernels/levels.py has it for each CPU level).
     """
     best = min(
         (
             (rows, columns)
             for rows in range(1, M + 1)
             for columns in range(1, N + 1)
-            if -(-M // rows) * -(-N // columns) <= budget
+            if _registers(-(-M // rows), -(-N // columns), 1) <= budget
         ),
         key=lambda parts: (parts[0] * parts[1], parts[0]),
     )
     row_sizes, column_sizes = _split(M, best[0]), _split(N, best[1])
-    pixels = max(1, min(MAX_TILE, budget // (row_sizes[0] * column_sizes[0]), MAX_TILE_COUNTS // (M * N)))
+    pixels = max(
+        P
+        for P in range(1, min(MAX_TILE, MAX_TILE_COUNTS // (M * N)) + 1)
+        if P == 1 or _registers(row_sizes[0], column_sizes[0], P) <= budget
+    )
     blocks = tuple(
         (sum(row_sizes[:a]), m, sum(column_sizes[:b]), n)
         for a, m in enumerate(row_sizes)
@@ -73,9 +78,19 @@ def tiling(M: int, N: int, budget: int) -> Tiling:
     return Tiling(pixels, blocks)
 
 
+def _registers(m: int, n: int, pixels: int) -> int:
+    """Vectors that a sub-block keeps in registers."""
+    return m * n * pixels + (m if n * pixels > 1 else 0)
+
+
 def _split(count: int, parts: int) -> list[int]:
     """`count` in `parts` nearly equal sizes, the larger first."""
     return [count // parts + (k < count % parts) for k in range(parts)]
+
+
+def limit_sums(budget: int) -> int:
+    """Sums that kernels/limit.py keeps in registers, beside as many weight vectors."""
+    return max(1, budget // 2)
 
 
 @dataclass(frozen=True)
@@ -114,6 +129,6 @@ def tile_number(kernel: str, variant: tuple[int, int], level: Level) -> int:
     if kernel == "accumulate_codes":
         chosen = next(f for f in FORMATS.values() if f.number == variant[0])
         on_amx = level.products[chosen.name] == "Tiles"
-        tile = amx_tile(chosen.D) if on_amx else code_tile(level.budget, chosen.spans)
+        tile = amx_tile(chosen.D) if on_amx else code_tile(level.code_budget, chosen.spans)
         return 256 * tile.blocks + tile.pixels
     return 0

@@ -1,6 +1,7 @@
 """Prepare the weights, once per node: packed codes to weight words, coefficients to lanes.
 
     words[g, b, (kh*KW + kw)*CW + cw, i, lane] bit c  =  T_i[o, 32*cw + c, kh, kw],  o = g*OG + b*LANES + lane
+    words[g, b, kh*CW + t, i, lane] bit r  =  T_i[o, c, kh, kw],  kw*CG + c = 32*t + r      folded (kernels/fold.py)
     phi[o, i, j]        = scale_o * alpha_i * beta_j
     offset_alpha[o]     = scale_o * alpha_0
     offset_taps[o, tap] = scale_o * beta_0 * ( sum_i alpha_i |T_i[o, :, tap]| + alpha_0 * CG )
@@ -22,14 +23,37 @@ from paconv.kernels.unpack import UNPACKED, unpack_bytes
 __all__ = ["prepare_weights"]
 
 
+@njit(inline="always", error_model="numpy")
+def _layout(a):
+    """(bits from one window position to the next within a row, words of a row)."""
+    return (a[F.CG], a[F.CW]) if a[F.folded] else (a[F.CW] * WORD_BITS, a[F.KW] * a[F.CW])
+
+
+@njit(error_model="numpy")
+def _ones(arguments, block, lane, plane, tap):
+    """Weights of a lane that set the plane at a window position."""
+    a = carray(arguments, (len(F),), np.int64)
+    words = carray(pointer(a[F.weight_words]), (a[F.G] * a[F.OB], a[F.taps] * a[F.run], a[F.M], LANES), np.uint32)
+    step, row_words = _layout(a)
+    bit = tap % a[F.KW] * step
+    end, ones = bit + a[F.CG], np.int64(0)
+    while bit < end:
+        shift, count = bit % WORD_BITS, min(WORD_BITS - bit % WORD_BITS, end - bit)
+        mask = np.uint32(((np.int64(1) << count) - 1) << shift)
+        ones += popcount(words[block, tap // a[F.KW] * row_words + bit // WORD_BITS, plane, lane] & mask)
+        bit += count
+    return ones
+
+
 @njit(error_model="numpy")
 def _set_bits(arguments, block, lane, o):
     """Set the bits of output channel o in its lane's words."""
     a = carray(arguments, (len(F),), np.int64)
-    M, CG, CW, taps = a[F.M], a[F.CG], a[F.CW], a[F.KH] * a[F.KW]
+    M, CG, KW, taps = a[F.M], a[F.CG], a[F.KW], a[F.KH] * a[F.KW]
+    step, row_words = _layout(a)
     codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
     masks = carray(pointer(a[F.weight_masks]), (a[F.weight_codes],), np.uint8)
-    words = carray(pointer(a[F.weight_words]), (a[F.G] * a[F.OB], taps, CW, M, LANES), np.uint32)
+    words = carray(pointer(a[F.weight_words]), (a[F.G] * a[F.OB], a[F.taps] * a[F.run], M, LANES), np.uint32)
     unpacked = stack_buffer(UNPACKED)
     codes_of_eight = carray(pointer(unpacked), (UNPACKED // 8,), np.uint64)
     code_of = carray(pointer(unpacked), (UNPACKED,), np.uint8)
@@ -45,8 +69,10 @@ def _set_bits(arguments, block, lane, o):
                 a[F.error] = 1 + first + done + k - skip
                 code = 0
             mask = np.int64(masks[code])
+            bit = tap % KW * step + c
+            word, shift = tap // KW * row_words + bit // WORD_BITS, bit % WORD_BITS
             for i in range(M):
-                words[block, tap, c // WORD_BITS, i, lane] |= np.uint32(((mask >> i) & 1) << (c % WORD_BITS))
+                words[block, word, i, lane] |= np.uint32(((mask >> i) & 1) << shift)
             tap += 1
             if tap == taps:
                 tap, c = 0, c + 1
@@ -56,7 +82,7 @@ def _set_bits(arguments, block, lane, o):
 def prepare_weights(arguments, task):
     """Task g*OB + b prepares lane block b of group g. Expects weight_words, phi, ... zeroed."""
     a = carray(arguments, (len(F),), np.int64)
-    M, N, CG, CW, KH, KW = a[F.M], a[F.N], a[F.CG], a[F.CW], a[F.KH], a[F.KW]
+    M, N, CG, KH, KW = a[F.M], a[F.N], a[F.CG], a[F.KH], a[F.KW]
     block = np.int64(task)
     group, first_lane = block // a[F.OB], (block % a[F.OB]) * LANES
     first = group * a[F.OG] + first_lane
@@ -67,7 +93,6 @@ def prepare_weights(arguments, task):
     scale = carray(pointer(a[F.scale]), (a[F.O],), np.float32)
     bias = carray(pointer(a[F.bias]), (a[F.O],), np.float32)
     blocks = a[F.G] * a[F.OB]
-    words = carray(pointer(a[F.weight_words]), (blocks, KH * KW, CW, M, LANES), np.uint32)
     phi = carray(pointer(a[F.phi]), (blocks, M, N, LANES), np.float32)
     base = carray(pointer(a[F.base]), (blocks, LANES), np.float32)
     offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
@@ -86,8 +111,6 @@ def prepare_weights(arguments, task):
         for tap in range(KH * KW):
             tap_sum = np.float64(alpha[row, 0]) * np.float64(CG)
             for i in range(M):
-                ones = np.int64(0)
-                for cw in range(CW):
-                    ones += popcount(words[block, tap, cw, i, lane])
+                ones = _ones(arguments, block, lane, i, tap)
                 tap_sum += np.float64(alpha[row, i + 1]) * np.float64(ones)
             offset_taps[block, tap, lane] = scale_o * np.float64(beta[0]) * tap_sum

@@ -4,9 +4,16 @@
 #include "scratch.h"
 #include "tasks.h"
 
-/* Divide the lane blocks so that even a small image gives several tasks; never depends on the number of threads. */
+/* Divide lane blocks, and the words to gather, so that even a small image gives several tasks; never depends on the
+ * number of threads. Gathers from levels take whole positions. */
 static void divide(int64_t *f) {
   enum { ENOUGH_TASKS = 8 };
+  const int64_t own = (f[F_CG] + WORD_BITS - 1) / WORD_BITS;
+  const int64_t run = f[F_levels] ? LEVEL_RUN : GATHER_RUN;
+  f[F_gather_runs] = (f[F_H] * f[F_W] + run - 1) / run;
+  const int64_t runs = f[F_B] * f[F_G] * f[F_gather_runs];
+  f[F_gather_parts] = runs && !f[F_D] && !f[F_levels] ? (ENOUGH_TASKS + runs - 1) / runs : 1;
+  if (f[F_gather_parts] > own) f[F_gather_parts] = own;
   f[F_pixel_chunks] = (f[F_OH] * f[F_OW] + PIXEL_CHUNK - 1) / PIXEL_CHUNK;
   const int64_t without = f[F_B] * f[F_G] * f[F_pixel_chunks];
   int64_t chunks = (ENOUGH_TASKS + without - 1) / without;
@@ -14,6 +21,14 @@ static void divide(int64_t *f) {
   f[F_blocks_per_task] = (f[F_OB] + chunks - 1) / chunks;
   if (f[F_D]) f[F_blocks_per_task] = (f[F_blocks_per_task] + 1) / 2 * 2; /* whole tiles of level codes */
   f[F_block_chunks] = (f[F_OB] + f[F_blocks_per_task] - 1) / f[F_blocks_per_task];
+}
+
+/* A 1x1 convolution with strides reads few positions: pack those alone, a smaller image with strides of 1. */
+static void take_what_is_read(int64_t *f) {
+  f[F_XH] = f[F_H], f[F_XW] = f[F_W], f[F_XSH] = f[F_XSW] = 1;
+  if ((f[F_D] && !f[F_levels]) || f[F_KH] != 1 || f[F_KW] != 1 || f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) return;
+  f[F_XSH] = f[F_SH], f[F_XSW] = f[F_SW], f[F_SH] = f[F_SW] = 1;
+  f[F_H] = f[F_Hp] = f[F_OH], f[F_W] = f[F_Wp] = f[F_OW];
 }
 
 /* Fills `count` positions of the packed image, from `first` on, with what window padding is made of. */
@@ -57,6 +72,7 @@ static OrtStatus *take_image(const Node *node, int64_t *f, const int64_t *dims) 
     return failure(node, "expected a padded image of at least %lld x %lld (the dilated window); found %s %s",
                    (long long)span[0], (long long)span[1], name, list(text, sizeof text, dims, 4));
   f[F_OH] = (f[F_Hp] - span[0]) / f[F_SH] + 1, f[F_OW] = (f[F_Wp] - span[1]) / f[F_SW] + 1;
+  take_what_is_read(f);
   return NULL;
 }
 
@@ -95,7 +111,8 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
     return failure(node, "not enough memory for %lld bytes of packed activations", (long long)bytes);
   int64_t *tap_offsets = scratch;
   for (int64_t tap = 0; tap < f[F_taps]; tap++) {
-    const int64_t kh = f[F_DW] == 1 ? tap : tap / f[F_KW], kw = f[F_DW] == 1 ? 0 : tap % f[F_KW];
+    const int rows = f[F_taps] == f[F_KH]; /* a tap is a window row */
+    const int64_t kh = rows ? tap : tap / f[F_KW], kw = rows ? 0 : tap % f[F_KW];
     tap_offsets[tap] = (kh * f[F_DH] * f[F_Wp] + kw * f[F_DW]) * word_bytes;
   }
   const int64_t words = positions * word_bytes;
@@ -110,9 +127,8 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
   const Task gather = kind == OP_PALevelConv ? (f[F_D] ? level->gather_level_codes : level->gather_levels)
                                              : (f[F_D] ? level->gather_codes : level->gather);
   const Task conv = kind == OP_PABitConvCounts ? level->counts : f[F_D] ? level->conv_codes : level->conv;
-  const int64_t run = kind == OP_PALevelConv ? LEVEL_RUN : GATHER_RUN;
-  f[F_gather_runs] = (f[F_H] * f[F_W] + run - 1) / run;
-  OrtStatus *status = run_tasks(context, gather, f[F_B] * f[F_G] * f[F_gather_runs], f);
+  OrtStatus *status = run_tasks(context, gather, f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs], f);
+  if (!status && f[F_folded]) status = run_tasks(context, level->fold, f[F_B] * f[F_G] * f[F_Hp], f);
   if (!status) status = run_tasks(context, conv, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
   give_scratch(scratch);
   return status;

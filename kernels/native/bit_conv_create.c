@@ -19,6 +19,18 @@ static int64_t longest_span(const int64_t *span_sums, int64_t blocks) {
   return (int64_t)MIN_SPAN << k;
 }
 
+/* How bit planes lie in words. Few channels are folded where the words that saves, in every window, lane block and weight
+ * plane, outweigh moving a row's words: one move takes about as long as counting three. */
+static void lay_out_planes(int64_t *f) {
+  const int64_t own = (f[F_CG] + WORD_BITS - 1) / WORD_BITS, row = (f[F_KW] * f[F_CG] + WORD_BITS - 1) / WORD_BITS;
+  const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
+  const int64_t saved = f[F_KH] * (f[F_KW] * own - row) * f[F_OB] * f[F_M];
+  f[F_folded] = row <= MAX_FOLDED && (f[F_KW] - 1) * f[F_DW] <= MAX_HALO && saved >= 3 * (own + row);
+  f[F_CW] = f[F_folded] ? row : own;
+  f[F_taps] = f[F_folded] || wide ? f[F_KH] : f[F_KH] * f[F_KW];
+  f[F_run] = f[F_folded] ? row : wide ? f[F_KW] * own : own;
+}
+
 /* Reads and checks everything that is the same in every call, and prepares the weights. */
 static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;
@@ -92,16 +104,15 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
                    (long long)W.dims[0], weight_masks.count);
 
   f[F_C] = channels, f[F_O] = O, f[F_CG] = CG, f[F_OG] = O / f[F_G], f[F_KH] = KH, f[F_KW] = KW;
-  f[F_CW] = (CG + WORD_BITS - 1) / WORD_BITS, f[F_OB] = (f[F_OG] + LANES - 1) / LANES;
+  f[F_OB] = (f[F_OG] + LANES - 1) / LANES;
   f[F_SH] = strides.values[0], f[F_SW] = strides.values[1];
   f[F_DH] = dilations.values[0], f[F_DW] = dilations.values[1];
   f[F_PT] = pads.values[0], f[F_PL] = pads.values[1];
   f[F_Hp] = pads.values[0] + pads.values[2], f[F_Wp] = pads.values[1] + pads.values[3]; /* a call adds H and W */
-  const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
-  f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
   f[F_M] = M, f[F_N] = N, f[F_E] = E, f[F_R] = W.dims[0], f[F_code_bytes] = code_bytes;
   f[F_v_rows] = reads_levels ? 0 : v.dims[0], f[F_sign_rows] = reads_levels ? 0 : sign.dims[0], f[F_alpha_rows] = alpha.dims[0];
   f[F_weight_codes] = (int64_t)weight_masks.count;
+  lay_out_planes(f);
   f[F_has_beta_0] = ((const float *)beta.data)[0] != 0;
   for (int64_t k = 0; k < alpha.dims[0]; k++)
     if (((const float *)alpha.data)[k * (M + 1)] != 0) f[F_has_alpha_0] = 1;
@@ -142,17 +153,22 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
 
   const Level *level = node->level;
   const int64_t D = f[F_D];
-  if (D) f[F_CW] = (CG * f[F_digit_bits] + 31) / 32, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
+  if (D) {
+    const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
+    f[F_folded] = 0, f[F_CW] = (CG * f[F_digit_bits] + 31) / 32;
+    f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
+  }
   f[F_accumulate] = (int64_t)(intptr_t)(D ? level->accumulate_codes[node->format] : level->accumulate[M][N]);
   f[F_tile] = D ? level->code_tile[node->format] % 256 : level->tile[M][N];
   f[F_tile_blocks] = D ? level->code_tile[node->format] / 256 : 1;
-  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * KH * KW * f[F_CW] + TILE_ROWS, D ? D : M, LANES, 1, 4);
+  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * f[F_taps] * f[F_run] + TILE_ROWS, D ? D : M, LANES, 1, 4);
   f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, D ? D : M * N, LANES, 1, 4);
   if (!f[F_weight_words] || !f[F_phi])
     return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
   int64_t *span_sums = calloc((size_t)blocks, SPANS * sizeof *span_sums);
   if (!span_sums) return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
-  once[F_D] = D, once[F_digit_bits] = f[F_digit_bits], once[F_CW] = f[F_CW], once[F_run] = f[F_run];
+  once[F_D] = D, once[F_digit_bits] = f[F_digit_bits], once[F_CW] = f[F_CW];
+  once[F_folded] = f[F_folded], once[F_taps] = f[F_taps], once[F_run] = f[F_run];
   once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi], once[F_span_sums] = (int64_t)(intptr_t)span_sums;
   parallel_for(D ? level->prepare_codes : level->prepare_weights, once, (size_t)blocks);
   f[F_span] = longest_span(span_sums, blocks);

@@ -67,8 +67,9 @@ static int two_bytes_are_faster(const Node *node) {
 void choose_kernel(Node *node, int64_t *once, int64_t window) {
   int64_t *f = node->fields;
   const int choice = node->op->kind == OP_PABitConvCounts ? CHOICE_planes : node->op->choice;
+  const double words = (double)(f[F_taps] * f[F_run]) / (double)(f[F_KH] * f[F_KW]); /* of a window position */
   const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";
-  const double planes = active_rates.planes[f[F_M]][f[F_N]] * (double)f[F_CW];
+  const double planes = active_rates.planes[f[F_M]][f[F_N]] * words;
   double codes = 0;
   int format = FORMAT_planes;
   if (choice != CHOICE_planes) {
@@ -86,8 +87,8 @@ void choose_kernel(Node *node, int64_t *once, int64_t window) {
       reason = "codes are not exact enough for these levels";
   }
   if (format) {
-    const int64_t channels = 32 / FORMAT_DIGIT_BITS[format], words = (f[F_CG] + channels - 1) / channels;
-    codes = active_rates.codes[format] * (double)words / (double)(WORD_BITS / channels);
+    const int64_t channels = 32 / FORMAT_DIGIT_BITS[format], code_words = (f[F_CG] + channels - 1) / channels;
+    codes = active_rates.codes[format] * (double)code_words / (double)(WORD_BITS / channels);
     if (choice == AUTOMATIC && codes >= planes) format = FORMAT_planes;
   }
   f[F_D] = FORMAT_DIGITS[format], f[F_digit_bits] = FORMAT_DIGIT_BITS[format];

@@ -28,13 +28,15 @@ def emit(target_name: str, folder: Path) -> None:
     llvm.initialize_all_asmprinters()
     target = find_target(target_name)
     levels = levels_of(target.architecture)
-    tasks = {name: compile_kernel(name, (0, 0), levels[0]) for name, k in KERNELS.items() if not k.variants}
+    shared = [name for name, kernel in KERNELS.items() if not kernel.variants and not kernel.per_level]
+    tasks = {name: compile_kernel(name, (0, 0), levels[0]) for name in shared}
     for level in levels:
         compiled = [(kernel_symbol(level, name), kernel) for name, kernel in tasks.items()]
         compiled += [
             (kernel_symbol(level, name, variant), compile_kernel(name, variant, level))
             for name, kernel in KERNELS.items()
-            for variant in kernel.variants_at(level)
+            if name not in tasks
+            for variant in kernel.variants_at(level) or [(0, 0)]
         ]
         (folder / f"{level.name}.o").write_bytes(native_object(compiled, level, target.triple))
         print(level.name, flush=True)

@@ -19,7 +19,7 @@ from paconv.runtime.library import load_library
 
 __all__ = ["measure_rates"]
 
-_ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
+_ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)
 _ACCUMULATE_CODES = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12)
 _SHORT, _LONG = 18, 144
 """Words of 32 channels in the two windows that are measured, 3x3 windows of 64 and of 512 channels: the difference is
@@ -57,7 +57,7 @@ def _planes_rate(level: str, variant: tuple[int, int], seconds: float) -> float:
     addresses = image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data
 
     def call(words: int) -> None:
-        function(*addresses, 1, words, weights.ctypes.data, counts.ctypes.data)
+        function(P, *addresses, 1, words, weights.ctypes.data, counts.ctypes.data)
 
     return _nanoseconds(call, 1, seconds) / P
 

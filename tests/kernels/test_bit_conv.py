@@ -45,6 +45,28 @@ def test_a_large_image_of_many_pixel_chunks_agrees():
     agrees(make_case(np.random.default_rng(3), M=2, N=2, channels=4, out=4, size=(70, 131), strides=(2, 1)))
 
 
+@pytest.mark.parametrize("channels", [3, 8, 16, 20, 43])
+@pytest.mark.parametrize("kernel, dilations", [((3, 3), (1, 1)), ((2, 5), (1, 2)), ((1, 4), (1, 3))])
+def test_few_channels_in_folded_words_agree(channels, kernel, dilations):
+    case = make_case(
+        np.random.default_rng(channels), M=5, N=3, channels=channels, group=2, out=5, size=(6, 17), strides=(1, 2),
+        kernel=kernel, dilations=dilations, pads=(1, 0, 0, 3), batch=2, offsets=True,
+    )  # fmt: skip
+    agrees(case)
+
+
+@pytest.mark.parametrize("strides", [(2, 2), (1, 3), (3, 1)])
+@pytest.mark.parametrize("pads", [(0, 0, 0, 0), (1, 0, 0, 1)])
+def test_a_1x1_convolution_with_strides_agrees(strides, pads):
+    sizes = dict(kernel=(1, 1), strides=strides, pads=pads, size=(19, 43), channels=35, group=2, batch=2)
+    agrees(make_case(np.random.default_rng(6), M=2, N=2, out=3, offsets=True, **sizes))
+
+
+@pytest.mark.parametrize("channels", [32 * 11, 32 * 37])
+def test_windows_of_more_words_than_a_byte_counts_agree(channels):
+    agrees(make_case(np.random.default_rng(7), M=1, N=2, channels=channels, out=2, size=(3, 4), special=True))
+
+
 def test_an_empty_batch_gives_an_empty_output():
     case = make_case(np.random.default_rng(4), batch=0)
     assert run(case).shape == (0, 8, 6, 6)

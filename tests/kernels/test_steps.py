@@ -19,7 +19,7 @@ from tests.bit_conv_cases import make_case
 
 TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 ACCUMULATE = {
-    "accumulate": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7),
+    "accumulate": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8),
     "accumulate_codes": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12),
 }
 
@@ -32,6 +32,13 @@ def kernel(level: str, name: str, M: int = 0, N: int = 0):
     return ACCUMULATE.get(name, TASK)(address), tile.value
 
 
+def built_levels() -> list[str]:
+    """The levels of the library, highest first, whether this machine runs them or not."""
+    text = ctypes.create_string_buffer(1024)
+    load_library().paconv_levels(1, text, len(text))
+    return text.value.decode().split()
+
+
 @given(M=st.integers(1, 8), N=st.integers(1, 8), budget=st.integers(1, 40))
 def test_a_tiling_covers_each_plane_pair_once_within_the_budget(M, N, budget):
     plan = tiling(M, N, budget)
@@ -39,32 +46,38 @@ def test_a_tiling_covers_each_plane_pair_once_within_the_budget(M, N, budget):
     assert sorted(pairs) == [(i, j) for i in range(M) for j in range(N)]
     assert 1 <= plan.pixels <= MAX_TILE
     assert plan.pixels * M * N <= MAX_TILE_COUNTS
-    assert all(m * n * plan.pixels <= budget for _, m, _, n in plan.blocks)
+    for _, m, _, n in plan.blocks:
+        weights = m if n * plan.pixels > 1 else 0
+        assert m * n * plan.pixels + weights <= budget or m * n * plan.pixels == 1
 
 
 @pytest.mark.parametrize("level", cpu_levels())
-def test_accumulate_counts_exactly_for_every_number_of_planes(level):
-    rng = np.random.default_rng(0)
-    taps, run = 2, 3
+@pytest.mark.parametrize("taps, run", [(2, 3), (1, 31), (3, 37), (1, 70), (5, 13)])
+def test_accumulate_counts_exactly_for_every_number_of_planes_and_pixels(level, taps, run):
+    rng = np.random.default_rng(run)
     for M, N in plane_pairs():
-        function, P = kernel(level, "accumulate", M, N)
-        words = rng.integers(0, 2**32, (64, N), dtype=np.uint32)
+        function, most = kernel(level, "accumulate", M, N)
+        P = int(rng.integers(1, most + 1))
+        words = rng.integers(0, 2**32, (40 + 7 * taps + run, N), dtype=np.uint32)
+        words[:20] = 0xFFFFFFFF  # with the weights' ones, counters as full as they can be
         at = rng.integers(0, 40, P)
-        pixel_offsets, tap_offsets = at * 4 * N, np.array([0, 7 * 4 * N])
+        pixel_offsets, tap_offsets = at * 4 * N, 7 * 4 * N * np.arange(taps)
         memory = np.zeros(taps * run * M * LANES + 16, np.uint32)
         start = -(memory.ctypes.data // 4) % 16
         weights = memory[start : start + taps * run * M * LANES].reshape(taps, run, M, LANES)
         weights[:] = rng.integers(0, 2**32, weights.shape, dtype=np.uint32)
+        weights[..., :3] = 0xFFFFFFFF
         memory_out = np.full(P * M * N * LANES + 16, -1, np.int32)
         start = -(memory_out.ctypes.data // 4) % 16
         counts = memory_out[start : start + P * M * N * LANES].reshape(P, M, N, LANES)
         function(
-            words.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run, weights.ctypes.data,
+            P, words.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run, weights.ctypes.data,
             counts.ctypes.data,
         )  # fmt: skip
-        windows = np.stack([[words[p : p + run], words[p + 7 : p + 7 + run]] for p in at])  # (P, taps, run, N)
+        windows = np.stack([[words[p + 7 * t : p + 7 * t + run] for t in range(taps)] for p in at])  # (P, taps, run, N)
         both = weights[None, :, :, :, None] & windows[:, :, :, None, :, None]  # (P, taps, run, M, N, LANES)
-        assert (counts == np.unpackbits(both.view(np.uint8), axis=-1).reshape(*both.shape, 32).sum((1, 2, -1))).all()
+        bits_of_bytes = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
+        assert (counts == bits_of_bytes[both.view(np.uint8)].reshape(*both.shape, 4).sum((1, 2, -1))).all()
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -84,11 +97,12 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
     masks = np.array(case.attributes["level_masks"], np.uint8)
     CW, Hp, Wp = -(-channels // bits.WORD_BITS), 4, width + 2
     words = np.zeros((group, Hp, Wp, CW, 4), np.uint32)
-    runs = -(-3 * width // GATHER_RUN)
+    runs, parts = -(-3 * width // GATHER_RUN), min(CW, 2)
     fields = dict(
         x=X.ctypes.data, words=words.ctypes.data, v=v.ctypes.data, sign=sign.ctypes.data, level_masks=masks.ctypes.data,
-        B=1, C=X.shape[1], H=3, W=width, G=group, CG=channels, CW=CW, Hp=Hp, Wp=Wp, PT=1, PL=0, N=4, E=v.shape[1],
-        gather_runs=runs, v_rows=len(v), sign_rows=len(sign),
+        B=1, C=X.shape[1], H=3, W=width, XH=3, XW=width,
+        XSH=1, XSW=1, G=group, CG=channels, CW=CW, Hp=Hp, Wp=Wp, PT=1, PL=0, N=4, E=v.shape[1],
+        gather_runs=runs, gather_parts=parts, v_rows=len(v), sign_rows=len(sign),
     )  # fmt: skip
     arguments = np.zeros(len(F), np.int64)
     for name, value in fields.items():
@@ -102,15 +116,39 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
     for level in cpu_levels():
         words[:] = 0  # window padding is the caller's
         words[:, 1:, :width] = 0xDEADBEEF
-        for task in range(group * runs):
+        for task in range(group * parts * runs):
             kernel(level, "gather")[0](arguments.ctypes.data, task)
         assert (words == expected).all()
 
 
+@pytest.mark.parametrize("level", cpu_levels())
+@pytest.mark.parametrize("channels, KW, DW, SW", [(1, 7, 1, 1), (8, 3, 2, 1), (20, 3, 1, 2), (33, 4, 3, 1)])
+def test_fold_puts_a_window_rows_channels_side_by_side(level, channels, KW, DW, SW):
+    rng = np.random.default_rng(channels)
+    own, CW, Hp, Wp, N = -(-channels // 32), -(-KW * channels // 32), 2, 150, 3
+    OW = (Wp - DW * (KW - 1) - 1) // SW + 1
+    planes = rng.integers(0, 2, (Hp, Wp, N, channels), dtype=np.uint8)
+    padded = np.zeros((Hp, Wp, N, own * 32), np.uint8)
+    padded[..., :channels] = planes
+    words = rng.integers(0, 2**32, (Hp, Wp, CW, N), dtype=np.uint32)  # what is not folded yet may be anything
+    words[:, :, :own] = np.packbits(padded, axis=-1, bitorder="little").view(np.uint32).transpose(0, 1, 3, 2)
+    arguments = np.zeros(len(F), np.int64)
+    for name, value in dict(
+        words=words.ctypes.data, CG=channels, CW=CW, N=N, Wp=Wp, OW=OW, KW=KW, DW=DW, SW=SW
+    ).items():
+        arguments[getattr(F, name)] = value
+    for row in range(Hp):
+        kernel(level, "fold")[0](arguments.ctypes.data, row)
+    for column in range(0, OW * SW, SW):
+        window = planes[:, column : column + KW * DW : DW].transpose(0, 2, 1, 3).reshape(Hp, N, KW * channels)
+        folded = np.ascontiguousarray(words[:, column].transpose(0, 2, 1))
+        found = np.unpackbits(folded.view(np.uint8), axis=-1, bitorder="little")
+        assert (found[..., : KW * channels] == window).all()
+        assert not found[..., KW * channels :].any()
+
+
 def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
-    text = ctypes.create_string_buffer(1024)
-    load_library().paconv_levels(1, text, len(text))
-    built = text.value.decode().split()
+    built = built_levels()
     architecture = next(level.architecture for level in LEVELS if level.name == built[0])
     assert built == [level.name for level in LEVELS if level.architecture == architecture][::-1]
     for level in built:

@@ -35,8 +35,9 @@ int main(int argc, char **argv) {
   Task coding = (Task)find(argv[2], "prepare_coding", 0, 0, &bytes);
   Task prepare = (Task)find(argv[2], D ? "prepare_codes" : "prepare_weights", 0, 0, &bytes);
   Task gather = (Task)find(argv[2], D ? "gather_codes" : "gather", 0, 0, &bytes);
+  Task fold = (Task)find(argv[2], "fold", 0, 0, &bytes);
   Task conv = (Task)find(argv[2], D ? "conv_codes" : "conv", 0, 0, &bytes);
-  if (!accumulate || !coding || !prepare || !gather || !conv) return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
+  if (!accumulate || !coding || !prepare || !gather || !fold || !conv) return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
   f[F_accumulate] = (int64_t)(intptr_t)accumulate;
   if (D) f[F_tile_blocks] = f[F_tile] / 256, f[F_tile] %= 256;
   fseek(job, 0, SEEK_END);
@@ -55,6 +56,7 @@ int main(int argc, char **argv) {
     for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) fits &= sums[t * SPANS + k] <= INT32_MAX;
   f[F_span] = (int64_t)MIN_SPAN << (k - (fits ? 1 : 2));
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_runs]; t++) gather(f, (size_t)t);
+  for (int64_t t = 0; f[F_folded] && t < f[F_B] * f[F_G] * f[F_Hp]; t++) fold(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);
   FILE *output = fopen(argv[4], "wb");
   return !output || fwrite(memory, 1, (size_t)bytes, output) != (size_t)bytes || fclose(output) || f[F_error];

@@ -1,4 +1,5 @@
-"""A library for another architecture: built here, and its kernels run under qemu, bit for bit as on this machine.
+"""A library for another architecture: built here, its instructions read, and its kernels run under qemu, bit for bit as
+on this machine.
 
 Debian: gcc-aarch64-linux-gnu and qemu-user.
 """
@@ -17,16 +18,19 @@ import paconv
 from paconv.kernels import native
 from paconv.kernels.arguments import F
 from paconv.kernels.levels import levels_of
-from paconv.kernels.registry import CHOICES
+from paconv.kernels.native import kernel_symbol
+from paconv.kernels.registry import CHOICES, plane_pairs
 from paconv.library_build.build import build_library
 from paconv.library_build.targets import find_target
 from paconv.runtime.inspection import node_kernels
+from tests.assembly import disassemble, inner_loops, vector_spills
 from tests.bit_conv_cases import make_case, model_of
 from tests.kernel_arguments import arguments_of
 
 RUN_KERNELS = Path(__file__).with_name("run_kernels.c")
 TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
-MISSING = [tool for tool in TOOLS if not shutil.which(tool)] + ([] if find_spec("numba") else ["Numba"])
+OBJDUMP = "aarch64-linux-gnu-objdump"
+MISSING = [tool for tool in (*TOOLS, OBJDUMP) if not shutil.which(tool)] + ([] if find_spec("numba") else ["Numba"])
 
 
 def job_of(case, code_format: str) -> tuple[bytes, slice, tuple]:
@@ -44,10 +48,15 @@ def job_of(case, code_format: str) -> tuple[bytes, slice, tuple]:
     return fields.tobytes() + bytes(memory), where["y"], arrays["y"].shape
 
 
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("aarch64") / "libpaconv.so"
+    build_library(find_target("aarch64-linux"), output)
+    return output
+
+
 @pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}")
-def test_a_library_for_aarch64_gives_the_same_bits_under_qemu_at_every_level(tmp_path):
-    target = find_target("aarch64-linux")
-    build_library(target, tmp_path / "libpaconv.so")
+def test_a_library_for_aarch64_gives_the_same_bits_under_qemu_at_every_level(library, tmp_path):
     (tmp_path / "paconv_tables.h").write_text(native.tables_header())
     source = str(tmp_path / "run_kernels")
     program = [TOOLS[0], "-O1", f"-I{tmp_path}", str(RUN_KERNELS), "-o", source, "-ldl"]
@@ -58,6 +67,8 @@ def test_a_library_for_aarch64_gives_the_same_bits_under_qemu_at_every_level(tmp
                   pads=(1, 0, 2, 1), offsets=True, special=True),
         make_case(rng, M=1, N=1, channels=64, out=16),
         make_case(rng, M=8, N=7, channels=16, out=33, kernel=(1, 1), pads=(0, 0, 0, 0), strides=(2, 2)),
+        make_case(rng, M=2, N=2, channels=20, out=17, dilations=(1, 2), offsets=True),  # folded
+        make_case(rng, M=2, N=3, channels=160, out=16),  # more words than byte counters hold
     ]  # fmt: skip
     for case, kernel in product(cases, CHOICES):
         (node,) = node_kernels(model_of(case).SerializeToString(), kernel)
@@ -66,9 +77,20 @@ def test_a_library_for_aarch64_gives_the_same_bits_under_qemu_at_every_level(tmp
         session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel=kernel)
         expected = session.run(None, {"X": case.X})[0]
         for level in levels_of("aarch64"):
-            library = str(tmp_path / "libpaconv.so")
-            command = [TOOLS[1], "-L", "/usr/aarch64-linux-gnu", source, library, level.name, "job", "out"]
+            command = [TOOLS[1], "-L", "/usr/aarch64-linux-gnu", source, str(library), level.name, "job", "out"]
             subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
             memory = (tmp_path / "out").read_bytes()
             assert len(memory[y]) == 4 * prod(shape)
             assert memory[y] == expected.tobytes()
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}")
+def test_counts_for_aarch64_stay_in_registers_as_bytes(library):
+    functions = disassemble(library, "paconv_armv8", OBJDUMP)
+    for level, variant in product(levels_of("aarch64"), plane_pairs()):
+        loops = inner_loops(functions[kernel_symbol(level, "accumulate", variant)])
+        counting = [loop for loop in loops if any(i.name == "cnt" for i in loop)]
+        assert counting
+        for loop in counting:
+            assert not vector_spills(loop), (level.name, variant)
+            assert not [i for i in loop if i.name.startswith(("uaddl", "uadal", "addv"))]  # sums of bytes wait

@@ -1,0 +1,101 @@
+"""Fold: where a group has few channels, the words of a whole window row, bit by bit without gaps.
+
+Unfolded, each position has ceil(CG/32) words, and a window row KW times as many, mostly padding where CG is small.
+Folded, the position where a window row begins holds all of its bits, in CW = ceil(KW*CG/32) words:
+
+    words[h, w, :, j] bit kw*CG + c  =  own[h, w + kw*DW, :, j] bit c,    c < CG, kw < KW
+
+so a window is KH runs of CW words, whatever DW. Each bit of the window is there once: |V_j| can still be counted. The
+weights lie the same way (kernels/weights.py). Whether a node folds is the shim's decision (bit_conv_create.c).
+
+Rows are folded in place: the gathers write a position's own words where its folded words begin, and going from left to
+right, a position is overwritten when no later one needs it. Positions where no window begins stay as they are. A row is
+taken in stretches of FOLD_RUN positions, one plane at a time, so that shifts are vectors along the row; what lies past
+its end is never a window's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic
+
+from paconv.bits import WORD_BITS
+from paconv.kernels.arguments import FOLD_RUN, LANES, MAX_FOLDED, MAX_HALO, F
+from paconv.kernels.memory import copy_words, stack_buffer
+from paconv.kernels.popcount import broadcast
+
+__all__ = ["fold"]
+
+_i32, _i64 = ir.IntType(32), ir.IntType(64)
+_words = ir.VectorType(_i32, LANES)
+_FOLDED = 4 * FOLD_RUN
+_FOLDED_BYTES = MAX_FOLDED * _FOLDED
+_OWN = 4 * (FOLD_RUN + MAX_HALO)
+_OWN_BYTES = MAX_FOLDED * _OWN
+
+
+@intrinsic
+def _merge(typingctx, target, source, shift):
+    """target[p] |= source[p] << shift, or >> -shift, for FOLD_RUN words; |shift| < 32. Addresses; target is aligned."""
+
+    def codegen(context, builder, signature, args):
+        target, source, shift = args
+        zero = ir.Constant(_i64, 0)
+        left = builder.select(builder.icmp_signed(">", shift, zero), shift, zero)
+        right = builder.sub(left, shift)
+        up, down = (broadcast(builder, builder.trunc(value, _i32)) for value in (left, right))
+        for k in range(FOLD_RUN // LANES):
+            offset = ir.Constant(_i64, 4 * LANES * k)
+            from_, to = (builder.inttoptr(builder.add(at, offset), _words.as_pointer()) for at in (source, target))
+            moved = builder.lshr(builder.shl(builder.load(from_, align=4), up), down)
+            builder.store(builder.or_(builder.load(to, align=4 * LANES), moved), to, align=4 * LANES)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), codegen
+
+
+@intrinsic
+def _clear(typingctx, target):
+    """FOLD_RUN zero words at an aligned address."""
+
+    def codegen(context, builder, signature, args):
+        for k in range(FOLD_RUN // LANES):
+            to = builder.inttoptr(builder.add(args[0], ir.Constant(_i64, 4 * LANES * k)), _words.as_pointer())
+            builder.store(ir.Constant(_words, [0] * LANES), to, align=4 * LANES)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def fold(arguments, task):
+    """Task (b*G + g)*Hp + row folds one row of a group's image. Expects (KW - 1)*DW <= MAX_HALO, CW <= MAX_FOLDED."""
+    a = carray(arguments, (len(F),), np.int64)
+    CG, CW, N, Wp, KW, DW, SW = a[F.CG], a[F.CW], a[F.N], a[F.Wp], a[F.KW], a[F.DW], a[F.SW]
+    words_of_position, step = (CG + WORD_BITS - 1) // WORD_BITS, CW * N * 4
+    row = a[F.words] + np.int64(task) * Wp * step
+    own, folded = stack_buffer(_OWN_BYTES), stack_buffer(_FOLDED_BYTES)
+    windows = a[F.OW]
+    window = 0
+    while window < windows:
+        first = window * SW
+        here = min(windows - window, (FOLD_RUN - 1) // SW + 1)
+        needed = min(FOLD_RUN + (KW - 1) * DW, Wp - first)
+        for j in range(N):
+            words = row + first * step + j * 4
+            for k in range(words_of_position):
+                copy_words(own + k * _OWN, 4, words + k * N * 4, step, needed)
+            for t in range(CW):
+                _clear(folded + t * _FOLDED)
+            for kw in range(KW):
+                for k in range(words_of_position):
+                    bit = kw * CG + k * WORD_BITS
+                    t, shift = bit // WORD_BITS, bit % WORD_BITS
+                    words_of_tap = own + k * _OWN + kw * DW * 4
+                    _merge(folded + t * _FOLDED, words_of_tap, shift)
+                    if shift and t + 1 < CW:
+                        _merge(folded + (t + 1) * _FOLDED, words_of_tap, shift - WORD_BITS)
+            for t in range(CW):
+                copy_words(words + t * N * 4, SW * step, folded + t * _FOLDED, SW * 4, here)
+        window += here

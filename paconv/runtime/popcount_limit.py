@@ -1,0 +1,42 @@
+"""The limit of bit planes on this machine: how fast it can AND, count and add bits, with nothing else to do."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+
+import numpy as np
+
+from paconv.bits import WORD_BITS
+from paconv.errors import UsageError
+from paconv.kernels.arguments import LANES, LIMIT_RING
+from paconv.kernels.levels import LEVELS
+from paconv.kernels.tiling import limit_sums
+from paconv.runtime.library import cpu_levels, load_library
+
+__all__ = ["and_popcount_limit"]
+
+_TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
+_ROUNDS = 20000
+"""Turns of the loop in one call: some 50 us, of which the call itself is 2 %, and short enough to go undisturbed."""
+
+
+def and_popcount_limit(level: str, seconds: float = 0.02) -> float:
+    """Products of one weight bit and one activation bit, counted, a second: the best of the calls that fit `seconds`.
+
+    level: a CPU level that this machine runs. A convolution of M and N planes can't do more than 1/(M*N) of this in
+    multiply-accumulates a second, on one thread. Raises UsageError for another level, PaconvError without a library.
+    """
+    runs = cpu_levels()
+    if level not in runs:
+        raise UsageError(f"unknown CPU level {level!r}: expected one that this machine runs: {', '.join(runs)}")
+    K = limit_sums(next(each.budget for each in LEVELS if each.name == level))
+    limit = _TASK(load_library().paconv_kernel(level.encode(), b"limit", 0, 0, ctypes.byref(ctypes.c_int64())))
+    words = np.zeros(LIMIT_RING + 2 * K * LANES + LANES, np.uint32)
+    memory = -(-words.ctypes.data // 64) * 64
+    best, end = float("inf"), time.perf_counter() + seconds
+    while best == float("inf") or time.perf_counter() < end:
+        start = time.perf_counter()
+        limit(memory, _ROUNDS)
+        best = min(best, time.perf_counter() - start)
+    return _ROUNDS * K * LANES * WORD_BITS / best

@@ -1,0 +1,46 @@
+"""The measured limit of AND + popcount: what it counts is right, and the answer is a rate."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from paconv.errors import UsageError
+from paconv.kernels.arguments import LANES, LIMIT_RING
+from paconv.kernels.levels import LEVELS
+from paconv.kernels.tiling import limit_sums
+from paconv.runtime.library import cpu_levels
+from paconv.runtime.popcount_limit import and_popcount_limit
+from tests.kernels.test_codes import aligned
+from tests.kernels.test_steps import kernel
+
+
+@pytest.mark.parametrize("level", cpu_levels())
+def test_the_loop_counts_every_bit_it_claims_to_count(level):
+    found = next(each for each in LEVELS if each.name == level)
+    K, rounds = limit_sums(found.budget), 2 * LIMIT_RING + 5
+    memory, rng = aligned((LIMIT_RING + 2 * K * LANES,), np.uint32), np.random.default_rng(0)
+    memory[:] = rng.integers(0, 2**32, len(memory), dtype=np.uint32)
+    words, weights = memory[:LIMIT_RING].copy(), memory[LIMIT_RING:][: K * LANES].copy()
+    kernel(level, "limit")[0](memory.ctypes.data, ctypes.c_size_t(rounds))
+    taken = [words[t % LIMIT_RING] for t in range(rounds)]
+    expected = sum(bits_of(weights & word).astype(np.int64) for word in taken)
+    found_sums = memory[LIMIT_RING + K * LANES :]
+    if found.counts_bytes:  # each byte counts its own, modulo 256
+        assert (found_sums.view(np.uint8).reshape(-1, 4).sum(1, dtype=np.int64) % 256 == expected % 256).all()
+    else:
+        assert (found_sums == expected).all()
+
+
+def bits_of(words):
+    return np.unpackbits(words.view(np.uint8)).reshape(-1, 32).sum(1)
+
+
+@pytest.mark.parametrize("level", cpu_levels())
+def test_the_limit_is_a_rate_of_at_least_a_bit_a_nanosecond(level):
+    assert 1e9 < and_popcount_limit(level, seconds=0.001) < 1e14
+
+
+def test_a_level_that_this_machine_does_not_run_is_refused_with_those_it_runs():
+    with pytest.raises(UsageError, match=f"unknown CPU level 'pentium': expected .*{cpu_levels()[0]}"):
+        and_popcount_limit("pentium")
