@@ -46,16 +46,19 @@ def conv(arguments, task):
     if a[F.has_alpha_0]:
         window_totals(a, totals_at, words, offsets_at, count)
     tiles = (count + P - 1) // P
+    least, larger = count // tiles, count % tiles  # pixels of a tile; tiles with one more
     for b in range(first_block, last_block):
         block = group * a[F.OB] + b
         weights, base = a[F.weight_words] + block * block_bytes, a[F.base] + block * _VECTOR
         phi = a[F.phi] + block * M * N * _VECTOR
+        p = 0
         for tile in range(tiles):
-            p, end = tile * count // tiles, (tile + 1) * count // tiles
+            taken = least + 1 if tile < larger else least
             call_accumulate(
-                a[F.accumulate], end - p, words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, counts_at
+                a[F.accumulate], taken, words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, counts_at
             )
-            weigh_tile(out_at + p * _VECTOR, base, counts_at, phi, M * N, end - p)
+            weigh_tile(out_at + p * _VECTOR, base, counts_at, phi, M * N, taken)
+            p += taken
         if a[F.has_alpha_0]:
             add_scaled(out_at, count, a[F.offset_alpha] + block * _VECTOR, totals_at)
         if a[F.has_beta_0]:
@@ -80,18 +83,21 @@ def conv_counts(arguments, task):
     counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
     window_offsets(offsets, a, first_pixel, count, 1, word_bytes)
     tiles = (count + P - 1) // P
+    least, larger = count // tiles, count % tiles  # pixels of a tile; tiles with one more
     for b in range(first_block, last_block):
         weights = a[F.weight_words] + (group * a[F.OB] + b) * block_bytes
         first_channel = group * a[F.OG] + b * LANES
+        p = 0
         for tile in range(tiles):
-            p, end = tile * count // tiles, (tile + 1) * count // tiles
+            taken = least + 1 if tile < larger else least
             call_accumulate(
-                a[F.accumulate], end - p, words, offsets_at + 8 * p, a[F.tap_offsets], a[F.taps], a[F.run], weights,
+                a[F.accumulate], taken, words, offsets_at + 8 * p, a[F.tap_offsets], a[F.taps], a[F.run], weights,
                 counts_at,
             )  # fmt: skip
             for k in range(M * N):
                 for lane in range(min(LANES, a[F.OG] - b * LANES)):
                     at = ((batch * M * N + k) * a[F.O] + first_channel + lane) * pixels + first_pixel + p
                     y = carray(pointer(a[F.y] + at * 4), (P,), np.int32)
-                    for q in range(end - p):
+                    for q in range(taken):
                         y[q] = counts[q, k, lane]
+            p += taken
