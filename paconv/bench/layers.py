@@ -15,29 +15,19 @@ from paconv.bench.larq import Larq, LarqRun
 from paconv.bench.limits import coding_of
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.timing import Timing
-from paconv.cost.host.probe import bit_conv, conv, float_layer, integer_conv
+from paconv.cost.host.probe import bit_conv, conv, float_layer, integer_conv, levels
 from paconv.cost.host.timing import Runnable, Timed, take_turns
 from paconv.cost.layers import Layer
 from paconv.kernels.registry import CHOICES
 from paconv.runtime.inspection import node_kernels
 
-__all__ = ["POINTWISE", "WINDOWS", "levels", "time_layer"]
+__all__ = ["POINTWISE", "WINDOWS", "time_layer"]
 
 WINDOWS = tuple(conv(channels, channels, size) for channels, size in ((64, 56), (128, 28), (256, 14), (512, 7)))
 """ResNet18's 3x3 convolutions of stride 1."""
 
 POINTWISE = (conv(256, 64, 56, 1), conv(1024, 256, 14, 1))
 """Two of ResNet50's 1x1 convolutions."""
-
-_SEED = 0
-
-
-def levels(M: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """alpha (M+1,) and beta (N+1,) float32 as described above, seeded: alpha_0 = beta_0 = 0."""
-    rng = np.random.default_rng(_SEED)
-    alpha = (0.2 + rng.random(M)) * (-1.0) ** np.arange(M)
-    beta = np.sort(0.2 + rng.random(N))
-    return np.append(0, alpha).astype(np.float32), np.append(0, beta).astype(np.float32)
 
 
 def time_layer(

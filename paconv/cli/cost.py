@@ -13,7 +13,8 @@ import click
 from paconv.cli.delays import delay_options, given_delays
 from paconv.cli.host import HostOptions, host_options, model_for, whole_model
 from paconv.cost import count, rule, storage, under_scheme
-from paconv.cost.host.comparison import compare, comparison_data, comparison_table, measured_alone
+from paconv.cost.host.calibrate import measured_alone
+from paconv.cost.host.comparison import compare, comparison_data, comparison_table
 from paconv.cost.host.kernels import planes_of
 from paconv.cost.host.report import host_data, host_table
 from paconv.cost.latency_report import latency_data, latency_table

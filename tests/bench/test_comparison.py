@@ -6,7 +6,6 @@ import pytest
 
 from paconv.bench import comparison
 from paconv.bench.comparison import Options, compare_all
-from paconv.bench.layers import levels
 from paconv.bench.measured import FLOAT, INT8, PA, SIGNS
 from paconv.bench.report import report_text
 from paconv.cost.host.probe import conv
@@ -67,16 +66,6 @@ def test_progress_goes_from_nothing_to_all(result, told):
 def test_the_result_is_plain_data_and_makes_a_report(result):
     json.dumps(result.as_data())
     assert "Larq Compute Engine: not installed" in report_text(result)
-
-
-def test_levels_are_not_evenly_spaced_and_have_zero_among_them():
-    for M, N in ((2, 2), (4, 5), (8, 7)):
-        alpha, beta = levels(M, N)
-        assert (alpha.shape, beta.shape, alpha[0], beta[0]) == ((M + 1,), (N + 1,), 0, 0)
-        for values in (alpha, beta):
-            steps = sorted(values)
-            gaps = [b - a for a, b in zip(steps, steps[1:], strict=False)]
-            assert min(gaps) > 0 and max(gaps) > 1.01 * min(gaps)
 
 
 def test_bad_options_are_refused():

@@ -2,7 +2,8 @@
 
 First what doesn't depend on M and N, from a few pairs together: convolutions with wide inputs and few outputs show
 the gather, 1x1 convolutions with many outputs the finish, 3x3 convolutions the AND + popcount. Then, for each
-(M, N) that is asked for, its own rates of `word` and `output`, with the gather's taken as known.
+(M, N) that is asked for, its own rates of `word` and `output`, with the gather's taken as known. Level codes take one
+fit for every (M, N). A probe runs the kernel that it is for, whichever onnxruntime's session would choose.
 """
 
 from __future__ import annotations
@@ -11,23 +12,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
-import onnx
-
 from paconv.cost.host.cache import cache_path, load, store
 from paconv.cost.host.cpu import host_identity
 from paconv.cost.host.fit import fit_rates, median_error, seconds
 from paconv.cost.host.model import HostModel
-from paconv.cost.host.probe import addition, bit_conv, conv, float_layer, integer_conv, nothing
+from paconv.cost.host.probe import Probe, addition, bit_conv, conv, float_layer, integer_conv, nothing
 from paconv.cost.host.timing import Timed, best_times
-from paconv.cost.host.work import GATHER_UNITS, PLANE_UNITS, bit_work, float_work
+from paconv.cost.host.work import GATHER_UNITS, PLANE_UNITS, bit_work, code_work, float_work
 from paconv.cost.layers import LINEAR, Layer
 from paconv.errors import UsageError
 
-__all__ = ["calibrated", "fit_planes", "fit_shared", "host_model", "times_alone"]
+__all__ = ["Measure", "calibrated", "fit_planes", "fit_shared", "host_model", "measured_alone", "times_alone"]
 
 Work = Mapping[str, float]
-Measure = Callable[[Sequence[onnx.ModelProto], float], list[float]]
-"""(models, seconds to spend) -> best seconds of each, a call's overhead taken off."""
+Measure = Callable[[Sequence[Probe], float], list[float]]
+"""(probes, seconds to spend) -> best seconds of each, a call's overhead taken off."""
 
 _SHARED_PLANES = ((1, 1), (1, 4), (2, 2), (4, 5))
 
@@ -37,6 +36,9 @@ _SHARED = (
 )  # fmt: skip
 
 _PLANES = (conv(64, 64, 28), conv(256, 128, 14), conv(512, 128, 7), conv(64, 512, 14, 1))
+
+_CODES = ((4, 2), (4, 8))
+"""Two pairs tell comparing from the rest of the gather; at both, one-byte codes aren't exact for the probes' levels."""
 
 _FLOAT = (
     conv(3, 64, 224, 7, 2), conv(3, 32, 112), conv(64, 64, 56), conv(64, 128, 56, 3, 2), conv(128, 128, 28),
@@ -51,7 +53,7 @@ _INTEGER = (conv(64, 64, 56), conv(128, 128, 28), conv(256, 256, 14))
 
 _ADDED = (1, 64, 56, 56)
 
-_SHARED_SECONDS, _PLANES_SECONDS, _OTHER_SECONDS = 8.0, 0.4, 6.0
+_SHARED_SECONDS, _PLANES_SECONDS, _CODES_SECONDS, _OTHER_SECONDS = 8.0, 0.4, 6.0, 6.0
 
 
 def host_model(
@@ -70,14 +72,17 @@ def host_model(
     identity = host_identity(threads)
     path = cache_path(identity)
     known = None if refresh else load(path)
-
-    def measure(models: Sequence[onnx.ModelProto], budget: float) -> list[float]:
-        return times_alone([Timed(model, threads) for model in models], budget, threads)
-
-    found = calibrated(identity, planes, measure, known, progress)
+    found = calibrated(identity, planes, measured_alone(threads), known, progress)
     if found is not known:
         store(path, found)
     return found
+
+
+def measured_alone(threads: int) -> Measure:
+    """Measures probes one by one, in turns, on this many threads."""
+    return lambda probes, budget: times_alone(
+        [Timed(probe.model, threads, kernel=probe.kernel) for probe in probes], budget, threads
+    )
 
 
 def times_alone(sessions: Sequence[Timed], budget: float, threads: int) -> list[float]:
@@ -102,7 +107,7 @@ def calibrated(
     for number, (M, N) in enumerate(missing, 1):
         progress(f"measuring bit planes M={M}, N={N} ({number} of {len(missing)})")
         works = [bit_work(layer, M, N) for layer in _PLANES]
-        times = measure([bit_conv(layer, M, N) for layer in _PLANES], _PLANES_SECONDS)
+        times = measure([Probe(bit_conv(layer, M, N), "planes") for layer in _PLANES], _PLANES_SECONDS)
         host = replace(host, planes={**host.planes, (M, N): fit_planes(works, times, host.gather)})
     return host
 
@@ -129,10 +134,11 @@ def fit_planes(works: Sequence[Work], times: Sequence[float], gather: Mapping[st
 def _base(identity: Mapping[str, str | int], measure: Measure) -> HostModel:
     """Everything but the (M, N) asked for."""
     cases = [(layer, planes) for planes in _SHARED_PLANES for layer in _SHARED]
-    times = measure([bit_conv(layer, *planes) for layer, planes in cases], _SHARED_SECONDS)
+    times = measure([Probe(bit_conv(layer, *planes), "planes") for layer, planes in cases], _SHARED_SECONDS)
     gather, shared_error = fit_shared([(planes, bit_work(layer, *planes)) for layer, planes in cases], times)
+    codes, codes_error = _codes(measure)
     models = [*map(float_layer, _FLOAT), *map(integer_conv, _INTEGER), addition(_ADDED)]
-    others = measure(models, _OTHER_SECONDS)
+    others = measure([Probe(model) for model in models], _OTHER_SECONDS)
     float_times, integer_times = others[: len(_FLOAT)], others[len(_FLOAT) : -1]
     float_works = [float_work(layer) for layer in _FLOAT]
     real = fit_rates(float_works, float_times)
@@ -140,8 +146,22 @@ def _base(identity: Mapping[str, str | int], measure: Measure) -> HostModel:
         identity=identity,
         gather=gather,
         planes={},
+        codes=codes,
         real=real,
         element=others[-1] / (2 * prod(_ADDED)),
         integer_mac=min(time / layer.macs for layer, time in zip(_INTEGER, integer_times, strict=True)),
-        fit_errors={"float": median_error(float_works, float_times, real), "bit_planes": shared_error},
+        fit_errors={
+            "float": median_error(float_works, float_times, real),
+            "bit_planes": shared_error,
+            "level_codes": codes_error,
+        },
     )
+
+
+def _codes(measure: Measure) -> tuple[dict[str, float], float]:
+    """Rates of level codes (CODE_UNITS), and the fit's median error."""
+    cases = [(layer, planes) for planes in _CODES for layer in (*_SHARED, *_PLANES)]
+    works = [code_work(layer, N) for layer, (_, N) in cases]
+    times = measure([Probe(bit_conv(layer, *planes), "codes") for layer, planes in cases], _CODES_SECONDS)
+    rates = fit_rates(works, times)
+    return rates, median_error(works, times, rates)

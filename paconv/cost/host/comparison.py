@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-import onnx
-
-from paconv.cost.host.calibrate import times_alone
-from paconv.cost.host.kernels import KERNELS, HostKernel, network_seconds
+from paconv.cost.host.calibrate import Measure
+from paconv.cost.host.kernels import FLOAT, KERNELS, HostKernel, network_seconds
 from paconv.cost.host.model import HostModel
-from paconv.cost.host.report import PREDICTED, host_rates, milliseconds
-from paconv.cost.host.timing import Timed
+from paconv.cost.host.report import NETWORK, PREDICTED, host_rates, milliseconds
 from paconv.cost.layers import Layer, Network
 from paconv.cost.tables import Column, Table
 
@@ -49,13 +46,6 @@ class Comparison:
         return median(errors) if errors else None
 
 
-Measure = Callable[[Sequence[onnx.ModelProto], float], list[float]]
-
-
-def measured_alone(threads: int) -> Measure:
-    return lambda models, budget: times_alone([Timed(model, threads) for model in models], budget, threads)
-
-
 def compare(
     host: HostModel,
     network: Network,
@@ -64,7 +54,7 @@ def compare(
 ) -> Comparison:
     """Measure every layer on every kernel that is predicted for it, equal layers once.
 
-    measure: (models, seconds to spend) -> best seconds of each; whole: the same of the whole network, None where the
+    measure: (probes, seconds to spend) -> best seconds of each; whole: the same of the whole network, None where the
     model can't be run as it is.
     """
     cases: dict[tuple[str, Layer], tuple[HostKernel, Layer]] = {}
@@ -89,7 +79,7 @@ def compare(
 
 def _geometry(layer: Layer, kernel: HostKernel) -> Layer:
     """Equal for layers that take the same time on the kernel."""
-    planes = layer.planes if kernel.name == "bit_planes" else None
+    planes = None if kernel is FLOAT else layer.planes
     return replace(layer, name="", input_id="", bias=0, shares_weights=False, shortcut=False, planes=planes)
 
 
@@ -144,7 +134,7 @@ def _notes(compared: Comparison) -> list[str]:
         n = compared.network
         lines.append(
             f"whole network: predicted {milliseconds(n.predicted)} ms, measured {milliseconds(n.measured)} ms "
-            f"({n.error:+.1%})"
+            f"({n.error:+.1%}). {NETWORK}"
         )
     lines.append(
         "latencies in ms. measured: the best of many calls, each layer alone as a model of one node (equal layers "

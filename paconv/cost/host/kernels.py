@@ -1,6 +1,9 @@
 """The kernels whose latency is predicted, listed once: the report and the comparison go through this list.
 
-A new kernel is a new entry: how long it takes on a host, and the one-node model that shows it.
+A new kernel is a new entry: how long it takes on a host, and the one-node model that shows it. What is predicted is a
+node alone, float tensors in NCHW on both sides; a network is the sum of its nodes. The nodes of a linked pa.onnx
+(PALevelConv) hand each other level indexes instead, which isn't modelled. A layer has no levels here: level codes are
+predicted as if they were exact enough for them, which a session checks and takes bit planes where they aren't.
 """
 
 from __future__ import annotations
@@ -8,28 +11,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import onnx
-
 from paconv.cost.host.fit import seconds
 from paconv.cost.host.model import HostModel
-from paconv.cost.host.probe import bit_conv, float_layer
-from paconv.cost.host.work import bit_work, elements_moved, float_work, runs_as_planes
+from paconv.cost.host.probe import Probe, bit_conv, float_layer
+from paconv.cost.host.work import bit_work, code_work, elements_moved, float_work, runs_as_codes, runs_as_planes
 from paconv.cost.layers import BATCH_NORM, CONV, LINEAR, Layer, Network
 from paconv.errors import UsageError
 
-__all__ = ["KERNELS", "HostKernel", "fastest_seconds", "network_seconds", "own_kernel", "planes_of"]
+__all__ = ["BIT_PLANES", "FLOAT", "KERNELS", "LEVEL_CODES", "HostKernel", "fastest_seconds", "has_planes",
+           "network_seconds", "own_kernel", "planes_of"]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class HostKernel:
-    """predict: seconds of a layer, None if the kernel can't run it; probe: the layer as a model of one node, to be
-    measured alone.
+    """predict: seconds of a layer, None if the kernel can't run it; probe: the layer as a model of one node, and this
+    kernel, to be measured alone.
     """
 
     name: str
     title: str
     predict: Callable[[HostModel, Layer], float | None]
-    probe: Callable[[Layer], onnx.ModelProto]
+    probe: Callable[[Layer], Probe]
+
+
+def _pair(layer: Layer) -> tuple[int, int] | None:
+    """(M, N), None for a layer with full-precision activations."""
+    return None if layer.planes is None or layer.planes.N is None else (layer.planes.M, layer.planes.N)
 
 
 def _predict_float(host: HostModel, layer: Layer) -> float | None:
@@ -37,21 +44,39 @@ def _predict_float(host: HostModel, layer: Layer) -> float | None:
 
 
 def _predict_planes(host: HostModel, layer: Layer) -> float | None:
-    if layer.planes is None or layer.planes.N is None or not runs_as_planes(layer):
+    pair = _pair(layer)
+    if pair is None or not runs_as_planes(layer):
         return None
-    M, N = layer.planes.M, layer.planes.N
-    return seconds(bit_work(layer, M, N), {**host.gather, **host.planes[M, N]})
+    return seconds(bit_work(layer, *pair), {**host.gather, **host.planes[pair]})
 
 
-def _probe_planes(layer: Layer) -> onnx.ModelProto:
-    assert layer.planes is not None and layer.planes.N is not None
-    return bit_conv(layer, layer.planes.M, layer.planes.N)
+def _predict_codes(host: HostModel, layer: Layer) -> float | None:
+    pair = _pair(layer)
+    if pair is None or not runs_as_codes(layer, *pair):
+        return None
+    return seconds(code_work(layer, pair[1]), host.codes)
 
 
-FLOAT = HostKernel("float", "float", _predict_float, float_layer)
-BIT_PLANES = HostKernel("bit_planes", "bit planes", _predict_planes, _probe_planes)
+def _probe_float(layer: Layer) -> Probe:
+    return Probe(float_layer(layer))
 
-KERNELS = (FLOAT, BIT_PLANES)
+
+def _probe_bit_conv(kernel: str) -> Callable[[Layer], Probe]:
+    """Of PABitConv on a kernel in CHOICES."""
+
+    def probe(layer: Layer) -> Probe:
+        pair = _pair(layer)
+        assert pair is not None
+        return Probe(bit_conv(layer, *pair), kernel)
+
+    return probe
+
+
+FLOAT = HostKernel("float", "float", _predict_float, _probe_float)
+BIT_PLANES = HostKernel("bit_planes", "bit planes", _predict_planes, _probe_bit_conv("planes"))
+LEVEL_CODES = HostKernel("level_codes", "level codes", _predict_codes, _probe_bit_conv("codes"))
+
+KERNELS = (FLOAT, BIT_PLANES, LEVEL_CODES)
 
 
 def planes_of(network: Network) -> list[tuple[int, int]]:
@@ -63,14 +88,25 @@ def planes_of(network: Network) -> list[tuple[int, int]]:
     return sorted({(p.M, p.N) for p in found if p.N is not None})
 
 
-def own_kernel(layer: Layer) -> HostKernel:
-    """The kernel that runs the layer as it is: full-precision activations take onnxruntime's own convolution."""
-    return FLOAT if layer.planes is None or layer.planes.N is None else BIT_PLANES
+def has_planes(layer: Layer) -> bool:
+    """Whether the layer is a PABitConv: full-precision activations take onnxruntime's own convolution."""
+    return _pair(layer) is not None
+
+
+def own_kernel(host: HostModel, layer: Layer) -> HostKernel:
+    """The kernel that runs the layer as it is. PABitConv takes the faster of its exact kernels, as a session does that
+    is not told which (there, by the rates of kernels/rates.py).
+    """
+    if not has_planes(layer):
+        return FLOAT
+    codes = LEVEL_CODES.predict(host, layer)
+    planes = BIT_PLANES.predict(host, layer)
+    return LEVEL_CODES if planes is not None and codes is not None and codes < planes else BIT_PLANES
 
 
 def network_seconds(host: HostModel, network: Network) -> tuple[float, list[str]]:
     """Latency of the network as it is, and the names of the layers and op types that it leaves out as unknown."""
-    return _summed(host, network, lambda layer: own_kernel(layer).predict(host, layer), not planes_of(network))
+    return _summed(host, network, lambda layer: own_kernel(host, layer).predict(host, layer), not planes_of(network))
 
 
 def fastest_seconds(host: HostModel, network: Network) -> float:

@@ -11,19 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paconv.bits import WORD_BITS
-from paconv.cost.host.work import FLOAT_UNITS, GATHER_UNITS, PLANE_UNITS
+from paconv.cost.host.work import CODE_UNITS, FLOAT_UNITS, GATHER_UNITS, PLANE_UNITS
 from paconv.errors import ModelError
 
 __all__ = ["HostModel"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
 class HostModel:
     """identity: which machine, see paconv.cost.host.cpu; every rate in seconds.
 
-    gather, real: rates by unit (GATHER_UNITS, FLOAT_UNITS); planes: (M, N) -> rates by unit (PLANE_UNITS);
+    gather, codes, real: rates by unit (GATHER_UNITS, CODE_UNITS, FLOAT_UNITS); planes: (M, N) -> rates by unit
+    (PLANE_UNITS);
     element: moving one element to or from memory; integer_mac: one multiply-accumulate of onnxruntime's 8-bit
     convolution; fit_errors: kernel -> median relative error of the fit on the times it was made from.
     """
@@ -31,6 +32,7 @@ class HostModel:
     identity: Mapping[str, str | int]
     gather: Mapping[str, float]
     planes: Mapping[tuple[int, int], Mapping[str, float]]
+    codes: Mapping[str, float]
     real: Mapping[str, float]
     element: float
     integer_mac: float
@@ -52,6 +54,7 @@ class HostModel:
             "seconds": {
                 "gather": dict(self.gather),
                 "planes": {f"{M}x{N}": dict(rates) for (M, N), rates in sorted(self.planes.items())},
+                "codes": dict(self.codes),
                 "real": dict(self.real),
                 "element": self.element,
                 "integer_mac": self.integer_mac,
@@ -74,6 +77,7 @@ class HostModel:
                 identity=dict(data["identity"]),
                 gather=_rates(rates["gather"], GATHER_UNITS),
                 planes=planes,
+                codes=_rates(rates["codes"], CODE_UNITS),
                 real=_rates(rates["real"], FLOAT_UNITS),
                 element=_rate(rates["element"]),
                 integer_mac=_rate(rates["integer_mac"]),

@@ -1,13 +1,14 @@
 """One-node models of a layer, as the kernels of this host would run it: what calibration and comparison time.
 
-Weights and inputs are random (seeded) and of the right shapes; their values don't change the time.
+Weights and inputs are random (seeded) and of the right shapes; their values don't change the time. Levels are not
+evenly spaced: those that are can be coded in fewer bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -16,9 +17,16 @@ from onnx import TensorProto, helper, numpy_helper
 from paconv import bits, ops
 from paconv.cost.layers import CONV, LINEAR, Layer
 
-__all__ = ["addition", "bit_conv", "conv", "float_layer", "integer_conv", "nothing"]
+__all__ = ["Probe", "addition", "bit_conv", "conv", "float_layer", "integer_conv", "levels", "nothing"]
 
 _SEED = 0
+
+
+class Probe(NamedTuple):
+    """What is timed: a model, and the kernel of its PABitConv (a name in CHOICES), None for a model without one."""
+
+    model: onnx.ModelProto
+    kernel: str | None = None
 
 
 def conv(channels: int, out: int, size: int, kernel: int = 3, stride: int = 1, group: int = 1) -> Layer:
@@ -53,21 +61,30 @@ def float_layer(layer: Layer) -> onnx.ModelProto:
     return _model(node, layer.input_shape, inputs)
 
 
+def levels(M: int, N: int) -> tuple[np.ndarray, np.ndarray]:
+    """alpha (M+1,) and beta (N+1,) float32 as training leaves them, seeded: not evenly spaced, alpha_0 = beta_0 = 0."""
+    rng = np.random.default_rng(_SEED)
+    alpha = (0.2 + rng.random(M)) * (-1.0) ** np.arange(M)
+    beta = np.sort(0.2 + rng.random(N))
+    return np.append(0, alpha).astype(np.float32), np.append(0, beta).astype(np.float32)
+
+
 def bit_conv(
     layer: Layer, M: int, N: int, alpha: np.ndarray | None = None, beta: np.ndarray | None = None
 ) -> onnx.ModelProto:
     """The convolution as PABitConv with PA's disjoint planes and endpoints a channel, as a folded batch norm leaves
-    them. alpha (M+1,), beta (N+1,): the levels, evenly spaced ones if not given.
+    them. alpha (M+1,), beta (N+1,): the levels, those of `levels` if not given.
     """
     rng = np.random.default_rng(_SEED)
     out, channels = layer.weight_shape[0], layer.input_shape[1]
     codes = rng.integers(0, M + 1, layer.weight_shape, dtype=np.uint8)
+    usual_alpha, usual_beta = levels(M, N)
     inputs = {
         "W": bits.pack_codes(codes, bits.code_bits(M + 1)),
-        "alpha": (np.arange(M + 1) if alpha is None else alpha).astype(np.float32)[None],
+        "alpha": (usual_alpha if alpha is None else alpha).astype(np.float32)[None],
         "v": np.sort(rng.standard_normal((channels, N), np.float32), axis=1),
         "sign": np.ones(channels, np.int8),
-        "beta": (np.arange(N + 1) if beta is None else beta).astype(np.float32),
+        "beta": (usual_beta if beta is None else beta).astype(np.float32),
         "scale": np.ones(out, np.float32),
         "bias": np.zeros(out, np.float32),
     }

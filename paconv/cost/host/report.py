@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from paconv.cost.host.cpu import integer_instructions
-from paconv.cost.host.kernels import KERNELS, fastest_seconds, network_seconds, own_kernel
+from paconv.cost.host.kernels import KERNELS, fastest_seconds, has_planes, network_seconds, own_kernel
 from paconv.cost.host.model import HostModel
 from paconv.cost.layers import BATCH_NORM, Layer, Network
 from paconv.cost.schemes import under_scheme
 from paconv.cost.tables import Column, Table, grouped, ratio
 
-__all__ = ["PREDICTED", "host_data", "host_notes", "host_rates", "host_table", "milliseconds"]
+__all__ = ["NETWORK", "PREDICTED", "host_data", "host_notes", "host_rates", "host_table", "milliseconds"]
 
 PREDICTED = "predicted (from rates measured on this host)"
+
+NETWORK = (
+    "predicted is the sum of single nodes with float tensors in NCHW on both sides (paconv optimize --canonical), not "
+    "of linked ones with level indexes between them"
+)
+"""What the prediction of a whole network is of."""
 
 
 def milliseconds(seconds: float) -> str:
@@ -30,7 +36,7 @@ def _row(host: HostModel, layer: Layer) -> dict[str, Any]:
         "output_shape": "x".join(map(str, layer.output_shape[1:])),
         "macs": layer.macs,
         **times,
-        "runs_on": own_kernel(layer).name,
+        "runs_on": own_kernel(host, layer).name,
         "fastest": min(known, key=lambda name: known[name]) if known else None,
     }
 
@@ -41,10 +47,6 @@ def _totals(host: HostModel, network: Network) -> dict[str, float]:
         "as_it_is": network_seconds(host, network)[0],
         "fastest": fastest_seconds(host, network),
     }
-
-
-def _has_planes(network: Network) -> bool:
-    return any(own_kernel(layer).name == "bit_planes" for layer in network)
 
 
 def host_data(host: HostModel, network: Network, source: str) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def host_data(host: HostModel, network: Network, source: str) -> dict[str, Any]:
         "not_predicted": network_seconds(host, network)[1],
         "provenance": {
             "layers": f"seconds, {PREDICTED}; macs and output_shape: counted from shapes",
-            "totals": f"seconds, {PREDICTED}",
+            "totals": f"seconds, {PREDICTED}; {NETWORK}",
             "rates": "a second, measured on this host and fitted",
         },
     }
@@ -77,6 +79,7 @@ def host_rates(host: HostModel) -> dict[str, Any]:
     return {
         "float_macs": reciprocal(host.real["mac_window"]),
         "bit_operations": {f"{M}x{N}": reciprocal(host.bit_seconds(M, N)) for M, N in sorted(host.planes)},
+        "code_macs": reciprocal(host.codes["product"]),
         "int8_macs": reciprocal(host.integer_mac),
         "elements_moved": reciprocal(host.element),
         "fit_errors": dict(host.fit_errors),
@@ -84,7 +87,7 @@ def host_rates(host: HostModel) -> dict[str, Any]:
 
 
 def host_table(host: HostModel, network: Network, source: str) -> Table:
-    """A row a layer. Total: float is the network in full precision, bit planes the network as it is."""
+    """A row a layer. Total: float is the network in full precision, "as it is" has each layer on its own kernel."""
     columns = [
         Column("name", "layer", left=True),
         Column("kind", "kind", left=True),
@@ -95,18 +98,21 @@ def host_table(host: HostModel, network: Network, source: str) -> Table:
             for k in KERNELS
         ),
         Column("fastest", "wins", PREDICTED, csv_key="fastest_predicted"),
+        Column("as_it_is", "as it is\n[ms]", PREDICTED, milliseconds, csv_key="as_it_is_predicted_s"),
         Column("against_float", "vs float", PREDICTED, ratio, csv_key="against_float_predicted"),
     ]
     rows = [_row(host, layer) for layer in network if layer.kind != BATCH_NORM]
     for row in rows:
         own, real = row[row["runs_on"]], row["float"]
+        row["as_it_is"] = own
         row["against_float"] = real / own if own and real else None
     totals = _totals(host, network)
-    total: dict[str, Any] = {"name": "total", "macs": sum(row["macs"] for row in rows), "float": totals["float"]}
-    if _has_planes(network):
-        total |= {"bit_planes": totals["as_it_is"], "against_float": totals["float"] / totals["as_it_is"]}
+    total: dict[str, Any] = {"name": "total", "macs": sum(row["macs"] for row in rows), "float": totals["float"],
+                             "as_it_is": totals["as_it_is"]}  # fmt: skip
+    if any(map(has_planes, network)):
+        total["against_float"] = totals["float"] / totals["as_it_is"]
     title = f"Latency of {source} on {host.identity['cpu']}, threads {host.threads}: predicted, not measured"
-    return Table(title, columns, [*rows, total], totals=1, notes=host_notes(host, network))
+    return Table(title, columns, [*rows, total], totals=1, notes=host_notes(host, network), narrow=True)
 
 
 def host_notes(host: HostModel, network: Network) -> list[str]:
@@ -116,10 +122,11 @@ def host_notes(host: HostModel, network: Network) -> list[str]:
         f"{milliseconds(totals['as_it_is'])} ms as it is, {milliseconds(totals['fastest'])} ms with the fastest kernel "
         f"for each layer, for a batch of {network.batch}"
     ]
-    if _has_planes(network):
+    if any(map(has_planes, network)):
         lines.append(
-            "vs float: full precision's time over the layer's as it is. total: float is the network in full precision, "
-            "bit planes the optimized network, its real layers on float. Pooling and additions are in it by the data "
+            "as it is: bit planes or level codes, whichever is faster, and real layers on float; codes are taken to be "
+            "exact enough for each layer's levels (paconv inspect names the layers where they are not). vs float: full "
+            f"precision's time over that. total: {NETWORK}. Pooling and additions are in it by the data "
             "they move; those that onnxruntime fuses into float convolutions are not in the float total"
         )
     else:
@@ -136,8 +143,8 @@ def host_notes(host: HostModel, network: Network) -> list[str]:
     reached = [("AND+popcount bit operations", bits)]
     reached += [
         (name, f"{rates[key] / 1e9:,.0f}e9")
-        for name, key in (("float MACs", "float_macs"), ("8-bit integer MACs", "int8_macs"),
-                          ("elements to or from memory", "elements_moved"))
+        for name, key in (("float MACs", "float_macs"), ("level-code MACs", "code_macs"),
+                          ("8-bit integer MACs", "int8_macs"), ("elements to or from memory", "elements_moved"))
         if rates[key]
     ]  # fmt: skip
     lines.append("rates a second, measured: " + "; ".join(f"{name} {value}" for name, value in reached if value))

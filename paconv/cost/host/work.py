@@ -8,6 +8,14 @@ Bit planes (PABitConv), E endpoints, G groups, OB = ceil(O/G / LANES) blocks of 
     word               outputs' * KH KW ceil(C/G / 32) * M N    AND + popcount + add of 32 bits in one lane
     output             outputs' = B OH OW G OB LANES            scaling, adding and storing M N counts
 
+Level codes (PABitConv as well), in words of two 16-bit digits, CP = C/G rounded up to whole words:
+
+    node               1
+    element            B C H W                                  putting digits into words, pixel by pixel
+    element_endpoint   B C H W E                                comparing an element with an endpoint
+    product            outputs' * KH KW CP                      multiplying two digits and adding
+    output             outputs'                                 scaling, adding and storing a dot product
+
 Full precision (onnxruntime's Conv and Gemm):
 
     node               1
@@ -25,16 +33,20 @@ from math import prod
 
 from paconv.bits import WORD_BITS
 from paconv.cost.layers import CONV, LINEAR, DataOp, Layer
-from paconv.kernels.arguments import LANES
+from paconv.kernels.arguments import LANES, MAX_CODE_WINDOW
+from paconv.kernels.formats import FORMATS
 
-__all__ = ["FLOAT_UNITS", "GATHER_UNITS", "PLANE_UNITS", "bit_work", "elements_moved", "float_work",
-           "runs_as_planes"]  # fmt: skip
+__all__ = ["CODE_UNITS", "FLOAT_UNITS", "GATHER_UNITS", "PLANE_UNITS", "bit_work", "code_work", "elements_moved",
+           "float_work", "runs_as_codes", "runs_as_planes"]  # fmt: skip
 
 GATHER_UNITS = ("node", "row_endpoint", "element_endpoint")
 """Units of bit planes whose time doesn't depend on M and N."""
 
 PLANE_UNITS = ("word", "output")
 """Units of bit planes whose time is each (M, N)'s own."""
+
+CODE_UNITS = ("node", "element", "element_endpoint", "product", "output")
+"""Units of level codes; their times are the same for every (M, N)."""
 
 FLOAT_UNITS = (
     "node", "mac_window", "mac_pointwise", "mac_shallow", "mac_depthwise", "mac_linear", "element", "weight",
@@ -52,9 +64,8 @@ _FUSED = {"Add", "Clip", "LeakyRelu", "Relu"}
 def bit_work(layer: Layer, M: int, N: int) -> dict[str, float]:
     """Units of work of a layer that PABitConv can run, with PA's M and N planes."""
     batch, channels, rows, width = layer.input_shape
-    out, depth, *kernel = layer.weight_shape
-    lanes = _up(out // layer.group, LANES) * layer.group
-    outputs = layer.outputs // out * lanes
+    _, depth, *kernel = layer.weight_shape
+    outputs = _padded_outputs(layer)
     words = kernel[0] * kernel[1] * -(-depth // WORD_BITS)
     compared = batch * channels * rows * N
     return {
@@ -64,6 +75,28 @@ def bit_work(layer: Layer, M: int, N: int) -> dict[str, float]:
         "word": outputs * words * M * N,
         "output": outputs,
     }
+
+
+def code_work(layer: Layer, N: int) -> dict[str, float]:
+    """Units of work of a layer that PABitConv can run, on level codes of activations with N endpoints."""
+    _, depth, *kernel = layer.weight_shape
+    outputs = _padded_outputs(layer)
+    return {
+        "node": 1,
+        "element": layer.inputs,
+        "element_endpoint": layer.inputs * N,
+        "product": outputs * prod(kernel) * _up(depth, FORMATS["word"].channels),
+        "output": outputs,
+    }
+
+
+def runs_as_codes(layer: Layer, M: int, N: int) -> bool:
+    """Whether PABitConv takes level codes in words for the layer with PA's levels, if asked for codes.
+
+    With one level besides 0 on one side and at most two on the other, one-byte codes are exact as a rule and are taken
+    instead; no rates are known for them.
+    """
+    return runs_as_planes(layer) and layer.window <= MAX_CODE_WINDOW and M * N > 2
 
 
 def runs_as_planes(layer: Layer) -> bool:
@@ -96,6 +129,12 @@ def _class(layer: Layer) -> str:
     if layer.weight_shape[1] < _SHALLOW:
         return "shallow"
     return "pointwise" if all(k == 1 for k in layer.weight_shape[2:]) else "window"
+
+
+def _padded_outputs(layer: Layer) -> int:
+    """outputs': elements of the output, each group's channels rounded up to whole vectors."""
+    out = layer.weight_shape[0]
+    return layer.outputs // out * _up(out // layer.group, LANES) * layer.group
 
 
 def _up(count: int, multiple: int) -> int:

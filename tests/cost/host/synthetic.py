@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-import onnx
-
 from paconv.cost.extract import network
 from paconv.cost.host.fit import seconds
 from paconv.cost.host.model import HostModel
-from paconv.cost.host.work import bit_work, float_work
+from paconv.cost.host.probe import Probe
+from paconv.cost.host.work import bit_work, code_work, float_work
 from paconv.cost.layers import CONV, Layer, Planes
 
 IDENTITY: dict[str, str | int] = {
@@ -18,6 +17,8 @@ IDENTITY: dict[str, str | int] = {
 }  # fmt: skip
 
 GATHER = {"node": 1e-6, "row_endpoint": 4e-9, "element_endpoint": 1e-10}
+
+CODES = {"node": 2e-6, "element": 2e-10, "element_endpoint": 1e-11, "product": 1.2e-11, "output": 2e-10}
 
 REAL = {
     "node": 2e-6, "mac_window": 1e-11, "mac_pointwise": 1.25e-11, "mac_shallow": 2e-11, "mac_depthwise": 5e-11,
@@ -31,8 +32,8 @@ def plane_rates(M: int, N: int) -> dict[str, float]:
 
 def host(*planes: tuple[int, int]) -> HostModel:
     return HostModel(
-        IDENTITY, GATHER, {p: plane_rates(*p) for p in planes or [(4, 5)]}, REAL, element=5e-11, integer_mac=2e-12,
-        fit_errors={"float": 0.02, "bit_planes": 0.04},
+        IDENTITY, GATHER, {p: plane_rates(*p) for p in planes or [(4, 5)]}, CODES, REAL, element=5e-11,
+        integer_mac=2e-12, fit_errors={"float": 0.02, "bit_planes": 0.04, "level_codes": 0.03},
     )  # fmt: skip
 
 
@@ -46,10 +47,10 @@ def conv(C: int, O: int, size: int, kernel=3, stride=1, planes=None, group=1, na
     )  # fmt: skip
 
 
-def stopwatch(models: Sequence[onnx.ModelProto], budget: float) -> list[float]:
+def stopwatch(probes: Sequence[Probe], budget: float) -> list[float]:
     """Seconds of one-node models at the synthetic host's rates."""
     times = []
-    for model in models:
+    for model, kernel in probes:
         op = model.graph.node[0].op_type
         if op == "QLinearConv":
             weight = next(i.dims for i in model.graph.initializer if i.name == "W")
@@ -62,7 +63,12 @@ def stopwatch(models: Sequence[onnx.ModelProto], budget: float) -> list[float]:
             layer = network(model).layers[0]  # what follows are batch norms, inferred from endpoints a channel
             if op == "PABitConv":
                 M, N = layer.planes.M, layer.planes.N
-                times.append(seconds(bit_work(layer, M, N), {**GATHER, **plane_rates(M, N)}))
+                assert kernel in ("planes", "codes")
+                times.append(
+                    seconds(code_work(layer, N), CODES)
+                    if kernel == "codes"
+                    else seconds(bit_work(layer, M, N), {**GATHER, **plane_rates(M, N)})
+                )
             else:
                 times.append(seconds(float_work(layer), REAL))
     return times

@@ -38,7 +38,8 @@ def damage(change) -> str:
         "{",
         "[]",
         '{"version": 1}',
-        damage(lambda d: d.update(version=2)),
+        damage(lambda d: d.update(version=1)),
+        damage(lambda d: d["seconds"].pop("codes")),
         damage(lambda d: d["seconds"]["real"].pop("weight")),
         damage(lambda d: d["seconds"]["gather"].update(node="fast")),
         damage(lambda d: d["seconds"].update(element=-1)),
@@ -73,6 +74,7 @@ def test_calibration_recovers_the_rates_of_a_synthetic_host():
     told: list[str] = []
     found = calibrated(synthetic.IDENTITY, [(4, 5), (8, 7)], synthetic.stopwatch, progress=told.append)
     assert found.gather == pytest.approx(synthetic.GATHER, rel=1e-6)
+    assert found.codes == pytest.approx(synthetic.CODES, rel=1e-6)
     assert found.real == pytest.approx(synthetic.REAL, rel=1e-6)
     for planes in ((4, 5), (8, 7)):
         assert found.planes[planes] == pytest.approx(synthetic.plane_rates(*planes), rel=1e-6)

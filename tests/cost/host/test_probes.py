@@ -7,9 +7,11 @@ from onnx import helper
 
 from paconv.cost.extract import network
 from paconv.cost.host import probe
+from paconv.cost.host.kernels import BIT_PLANES, LEVEL_CODES
 from paconv.cost.host.timing import Timed, best_times
 from paconv.cost.layers import CONV_TRANSPOSE, LINEAR, Layer
 from paconv.errors import ModelError
+from paconv.runtime.inspection import node_kernels
 from tests.cost.host.synthetic import conv
 
 
@@ -31,6 +33,25 @@ def test_a_probe_is_the_layer_it_was_made_for(layer):
 def test_a_linear_probe_multiplies_every_row():
     (found,) = network(probe.float_layer(Layer("fc", LINEAR, (7, 5), (2, 3, 5), (2, 3, 7)))).layers
     assert (found.weight_shape, found.macs) == ((7, 5), 6 * 35)
+
+
+def test_levels_are_not_evenly_spaced_and_have_zero_among_them():
+    for M, N in ((2, 2), (4, 5), (8, 7)):
+        alpha, beta = probe.levels(M, N)
+        assert (alpha.shape, beta.shape, alpha[0], beta[0]) == ((M + 1,), (N + 1,), 0, 0)
+        for values in (alpha, beta):
+            steps = sorted(values)
+            gaps = [b - a for a, b in zip(steps, steps[1:], strict=False)]
+            assert min(gaps) > 0 and max(gaps) > 1.01 * min(gaps)
+
+
+@pytest.mark.parametrize("pair", [(1, 3), (3, 1), (2, 2), (4, 5), (8, 8)])
+def test_a_probe_of_either_kernel_runs_that_kernel_and_codes_are_not_one_byte(pair):
+    layer = conv(8, 16, 5, planes=pair)
+    for kernel, ran in ((BIT_PLANES, "planes"), (LEVEL_CODES, "codes")):
+        model, choice = kernel.probe(layer)
+        (node,) = node_kernels(model.SerializeToString(), choice)
+        assert node.kernel == ran and node.format != "byte"
 
 
 def test_every_kind_of_probe_runs_and_has_a_time():

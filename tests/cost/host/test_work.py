@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from paconv.cost.host.work import bit_work, elements_moved, float_work
+from paconv.cost.host.work import bit_work, code_work, elements_moved, float_work, runs_as_codes
 from paconv.cost.layers import LINEAR, DataOp, Layer
+from paconv.kernels.arguments import MAX_CODE_WINDOW
 from tests.cost.host.synthetic import conv
 
 
@@ -29,6 +30,27 @@ def test_groups_pad_lanes_and_words_each_on_their_own():
 def test_a_stride_compares_all_inputs_and_counts_fewer_outputs():
     work = bit_work(conv(C=32, O=16, size=8, stride=2), 1, 1)
     assert (work["row_endpoint"], work["output"]) == (32 * 8, 16 * 16)
+
+
+def test_level_codes_count_padded_lanes_and_channels_that_share_words():
+    layer = conv(C=41, O=20, size=7, kernel=3)
+    assert code_work(layer, 5) == {
+        "node": 1,
+        "element": 41 * 7 * 7,
+        "element_endpoint": 41 * 7 * 7 * 5,
+        "product": 7 * 7 * 32 * 9 * 42,  # 20 outputs in 32 lanes, two channels a word
+        "output": 7 * 7 * 32,
+    }
+    grouped = code_work(conv(C=66, O=34, size=4, kernel=1, group=2), 1)
+    assert (grouped["product"], grouped["output"]) == (16 * 2 * 32 * 34, 16 * 2 * 32)
+
+
+def test_codes_are_taken_up_to_the_largest_window_and_not_where_one_byte_is_exact():
+    assert runs_as_codes(conv(64, 64, 8), 2, 2)
+    assert not runs_as_codes(conv(64, 64, 8), 1, 1) and not runs_as_codes(conv(64, 64, 8), 1, 2)
+    assert runs_as_codes(conv(MAX_CODE_WINDOW, 16, 1, kernel=1), 4, 5)
+    assert not runs_as_codes(conv(MAX_CODE_WINDOW + 1, 16, 1, kernel=1), 4, 5)
+    assert not runs_as_codes(Layer("fc", LINEAR, (10, 20), (2, 20), (2, 10)), 4, 5)
 
 
 def test_float_work_has_the_class_of_the_convolution():
