@@ -97,7 +97,7 @@ def parallel(model: nn.Module, ranks: Ranks) -> Iterator[nn.Module]:
         stack.enter_context(synchronized_batch_norms(model))
         for module in model.modules():
             if isinstance(module, PAActivation):
-                for parameter in (module.v, module.beta):
+                for parameter in filter(lambda p: p.requires_grad, (module.v, module.beta)):
                     stack.callback(parameter.register_hook(lambda g: g / sqrt(ranks.count)).remove)
-        # Synchronized batch norms keep their statistics equal by themselves.
-        yield DistributedDataParallel(model, broadcast_buffers=False)
+        # Synchronized batch norms keep their statistics equal by themselves: buffers are shared out once, here.
+        yield DistributedDataParallel(model, forward_sync_buffers=False)

@@ -132,7 +132,7 @@ class Loop:
         found = self.ranks.gather(first_non_finite(self.model, loss))
         where = next(filter(None, found), "run once more it was finite")
         return (
-            f"epoch {self.position.epoch + 1}, step {self.position.step + 1}: {where}; the last checkpoint is untouched; "
+            f"epoch {self.position.epoch + 1}, step {self.position.step + 1}: {where}; the last checkpoint is kept; "
             "a smaller learning rate or a warm-up may help"
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import nn
 
 import paconv
@@ -118,7 +119,12 @@ def check_free(output: str | os.PathLike) -> None:
 
 
 def _converted(model: nn.Module, recipe: Recipe) -> nn.Module:
-    return paconv.convert(model, **recipe.options)
+    """The quantized counterpart of the float `model`; what its architecture keeps real when it quantizes itself, such
+    as a detector's heads, stays real here too.
+    """
+    with torch.device("meta"):
+        own = build(recipe.model, **{**model.paconv_architecture["config"], "M": 2, "N": 1})
+    return paconv.convert(model, keep=own.paconv_conversion["keep"], **recipe.options)
 
 
 def _with_weights_of(path: str | os.PathLike, model: nn.Module, name: str, classes: int) -> nn.Module:

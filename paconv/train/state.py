@@ -24,8 +24,8 @@ FORMAT, VERSION = "paconv-training", 1
 @dataclass
 class TrainingState:
     """identity: what is trained, how and on what (JSON values); a training goes on only with the same. model and
-    optimizer: their state dicts. random: of each process. epoch, step: the next step; step counts within the epoch. totals: the
-    epoch's sums so far. history: measures of the epochs done.
+    optimizer: their state dicts. random: of each process. epoch, step: the next step, counted within the epoch. totals:
+    the epoch's sums so far. history: measures of the epochs done.
     """
 
     identity: dict
