@@ -107,7 +107,7 @@ def train(context: click.Context, **options) -> None:
     with joined_processes(device) as ranks:
         if not resume:
             check_free(output)
-        if ranks.first:
+        if ranks.first and not (resume and (output / _OPTIONS).exists()):
             _remember(output, options)
         run(
             recipe,

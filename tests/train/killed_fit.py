@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
-import torch._dynamo  # noqa: F401  (an optimizer would load it, in each attempt)
+import torch._dynamo
 from torch import nn
 from torch.nn import functional as F
 

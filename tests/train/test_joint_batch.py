@@ -27,23 +27,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def in_two_processes(*arguments) -> None:
-    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "PYTHONPATH": str(ROOT)}
-    running = [
-        subprocess.Popen(
-            [sys.executable, ROOT / "tests/train/joint_fit.py", *arguments],
-            env={**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate()[1].decode() for process in running]
-    assert [process.returncode for process in running] == [0, 0], errors
-
-
 def test_two_processes_give_the_loss_curve_and_the_weights_of_one_with_the_joint_batch(tmp_path):
-    """In float64, where nothing but the order of sums differs. SGD, whose steps are linear in the gradients: with Adam a
-    wrong factor of v's and beta's gradients would not show.
+    """In float64, where nothing but the order of sums differs. By SGD: with Adam, a wrong factor of v's and beta's
+    gradients would not show.
 
     Tolerance: a sum of n products of unit size differs by at most n 2^-53 with its order; here n < 2^11 (2048 elements
     of a channel and batch), so 2^-42. A step passes a difference on to the next weights, whose effect on the loss grows
@@ -51,8 +37,13 @@ def test_two_processes_give_the_loss_curve_and_the_weights_of_one_with_the_joint
     2^-52; 2^-30 allows for a factor of 2^12, and is far below what one activation on the other side of an endpoint
     makes of it (2^-14 of the loss: one of 16 * 64 * 16).
     """
-    one = joint_fit("sgd")
-    in_two_processes(tmp_path / "result", "sgd", tmp_path / "run")
+    one = joint_fit()
+    script, arguments = ROOT / "tests/train/joint_fit.py", (tmp_path / "result", tmp_path / "run", str(free_port()))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, script, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
     first, second = (torch.load(tmp_path / f"result.{rank}", weights_only=True) for rank in range(2))
     assert first["history"] == second["history"]
     assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])
@@ -71,7 +62,7 @@ def test_two_processes_give_the_loss_curve_and_the_weights_of_one_with_the_joint
 
 
 def test_torchrun_trains_and_only_the_first_process_writes_and_prints(tmp_path):
-    options = "--model digits_resnet --data digits --epochs 1 --float-epochs 1 --batch-size 256 --no-tensorboard".split()
+    options = "--model digits_resnet --data digits --epochs 1 --batch-size 256 --no-tensorboard".split()
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
     done = subprocess.run(
         [*command, "-m", "paconv.train", *options, "-o", tmp_path / "run"],

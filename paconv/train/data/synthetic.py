@@ -1,6 +1,6 @@
 """The synthetic set: 4 shapes, each filled with stripes in one of 4 directions, in noise; 16 classes, 16x16 grey.
 
-    image = (0.5 + cos(2 pi (x cos t + y sin t) / period + phase)) [(x, y) in the shape] + noise
+    image = (1 + 0.8 cos(2 pi (x cos t + y sin t) / period + phase)) [(x, y) in the shape] + noise
 
 with t = 0, 45, 90 or 135 degrees and (x, y) in pixels from the shape's middle. Middle, size, period and phase are drawn
 for each image, so that no pixel tells a class. The set itself is always the same; only how training images are moved
@@ -16,13 +16,13 @@ from paconv.train.data.samples import CLASSIFICATION, DataSource
 
 __all__ = ["DIRECTIONS", "SHAPES", "synthetic", "synthetic_images"]
 
-SHAPES = ("disc", "square", "diamond", "cross")
+SHAPES = ("disc", "ring", "triangle", "cross")
 DIRECTIONS = (0, 45, 90, 135)
 """Degrees between the x axis and the direction in which brightness changes."""
 
 SIDE = 16
 _TRAINING, _HELD_OUT = 3000, 1000
-_NOISE = 0.8
+_NOISE = 1.0
 
 
 def synthetic(seed: int = 0) -> DataSource:
@@ -47,15 +47,15 @@ def synthetic_images(count: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
     y = np.arange(SIDE)[None, :, None] - middle - drawn(-1.5, 1.5)
     size, period, phase = drawn(4.5, 6), drawn(3.5, 5), drawn(0, 2 * np.pi)
     angle = np.radians(np.array(DIRECTIONS))[direction][:, None, None]
-    stripes = 0.5 + np.cos(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period + phase)
-    across, along = np.abs(x), np.abs(y)
+    stripes = 1 + 0.8 * np.cos(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period + phase)
+    across, along, radius = np.abs(x), np.abs(y), np.hypot(x, y)
     inside = np.choose(
         shape[:, None, None],
         [
-            np.hypot(x, y) < size,
-            np.maximum(across, along) < 0.85 * size,
-            across + along < 1.3 * size,
-            (np.minimum(across, along) < 0.35 * size) & (np.maximum(across, along) < size),
+            radius < size,
+            (radius < 1.15 * size) & (radius > 0.6 * size),
+            (y < size) & (2 * across < y + size),
+            (np.minimum(across, along) < 0.35 * size) & (np.maximum(across, along) < 1.1 * size),
         ],
     )
     images = stripes * inside + _NOISE * draw.standard_normal((count, SIDE, SIDE))

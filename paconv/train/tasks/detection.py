@@ -31,7 +31,7 @@ __all__ = ["Detection"]
 
 
 class Detection(Task):
-    """outputs: SSD's locations (B, P, 4) and confidences (B, P, classes + 1). targets: an ImageObjects for each image."""
+    """outputs: SSD's locations (B, P, 4) and confidences (B, P, classes + 1). targets: an ImageObjects each."""
 
     def __init__(self) -> None:
         self.multibox = MultiboxLoss(prior_boxes())
