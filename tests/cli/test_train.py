@@ -145,8 +145,8 @@ def test_a_damaged_image_is_one_line_and_what_was_reached_is_kept(folder, run):
     image_folder(folder / "images", training=8)
     whole = (folder / "images/train/c1/2.jpg").read_bytes()
     (folder / "images/train/c1/2.jpg").write_bytes(whole[: len(whole) // 2])
-    options = "--model tiny_color_net --data folder:images --scheme float --size 32 --epochs 2 --batch-size 2 --workers 1"
-    code, _, err = run(f"{options} --no-tensorboard -o run")
+    options = "--model tiny_color_net --data folder:images --scheme float --size 32 --epochs 2 --batch-size 2"
+    code, _, err = run(f"{options} --workers 1 --no-tensorboard -o run")
     assert code == 1 and err.count("\n") == 1
     assert err.startswith("paconv: error: images/train/c1/2.jpg: the image is damaged")
     assert (folder / "run/state.pt").exists()
