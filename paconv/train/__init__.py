@@ -5,10 +5,21 @@
 
 from __future__ import annotations
 
-from paconv.train.data import DataSource, InMemory, open_source
+from paconv.train.data import DataSource, InMemory, Samples, open_source
 from paconv.train.fit import fit
 from paconv.train.recipe import Recipe, train
 from paconv.train.settings import Settings
 from paconv.train.watching import Progress, Watcher
 
-__all__ = ["DataSource", "InMemory", "Progress", "Recipe", "Settings", "Watcher", "fit", "open_source", "train"]
+__all__ = [
+    "DataSource",
+    "InMemory",
+    "Progress",
+    "Recipe",
+    "Samples",
+    "Settings",
+    "Watcher",
+    "fit",
+    "open_source",
+    "train",
+]
