@@ -24,7 +24,8 @@ _OPTIONS = "options.json"
 
 @click.command()
 @click.option("--model", metavar="NAME", help="Architecture of paconv.models, such as resnet18 or digits_resnet.")
-@click.option("--data", metavar="SOURCE", help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits or synthetic.")
+@click.option("--data", metavar="SOURCE", multiple=True,
+              help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits or synthetic. Several are trained on together.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
               help="Folder for model.pt and everything else.")
 @click.option("--scheme", default="pa", show_default=True, metavar="NAME", help="pa, or float for no quantization.")
@@ -69,6 +70,7 @@ def train(context: click.Context, **options) -> None:
     Examples:
       paconv train --model digits_resnet --data digits -o run
       paconv train --model resnet18 --data folder:imagenet --float resnet18.pt -M 8 -N 7 --workers 8 -o run
+      paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval --lr 0.001 -o run
       paconv train -o run --resume
       torchrun --nproc-per-node=2 -m paconv.train --model resnet18 --data folder:imagenet -o run
     """
@@ -76,7 +78,7 @@ def train(context: click.Context, **options) -> None:
     if resume:
         options = _taken_up(context, options)
     for name in ("model", "data"):
-        if options[name] is None:
+        if not options[name]:
             raise UsageError(f"--{name} is missing" + (f"; {output} holds no training to resume" if resume else ""))
 
     # Loading torch takes seconds.
@@ -84,6 +86,7 @@ def train(context: click.Context, **options) -> None:
 
     from paconv.cli.training_progress import TrainingBar
     from paconv.train.data import open_source
+    from paconv.train.data.mixed import mixed
     from paconv.train.distributed import joined_processes
     from paconv.train.recipe import check_free
     from paconv.train.recipe import train as run
@@ -99,7 +102,7 @@ def train(context: click.Context, **options) -> None:
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         torch.cuda.set_device(device)
     recipe = _recipe(options)
-    source = open_source(options["data"], seed=options["seed"], size=options["size"])
+    source = mixed([open_source(spec, seed=options["seed"], size=options["size"]) for spec in options["data"]])
 
     def watchers(what: str, folder: Path) -> list:
         return [TrainingBar(what), *([TensorBoardLog(folder / "tensorboard")] if options["tensorboard"] else [])]

@@ -1,6 +1,6 @@
 """Finding out early that training has left the finite numbers, and in which layer it began.
 
-Each step, before the optimizer's: the loss, the norm of every gradient, and what every PAActivation reads. The last,
+Each step, before the optimizer's: the loss, the norm of the gradient, and what every PAActivation reads. The last,
 for PA(NaN) = 0: a quantizer hides a NaN from everything after it. Only when one of these isn't finite is the step run
 again with a look at every layer.
 """
@@ -43,7 +43,7 @@ class NanWatch:
     def finite(self, loss: Tensor) -> bool:
         """Whether all was finite in the step that gave `loss` and the gradients that the parameters have."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        found = torch.stack([loss.detach(), *self._seen, *torch._foreach_norm(gradients)])
+        found = torch.stack([loss.detach(), *self._seen, nn.utils.get_total_norm(gradients)])
         self._seen.clear()
         return bool(found.isfinite().all())
 

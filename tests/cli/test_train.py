@@ -14,7 +14,8 @@ from paconv.models import digits_resnet
 from tests.train import architectures  # noqa: F401  (registers tiny_color_net)
 from tests.train.pictures import annotated, image_folder, voc_folder
 
-DIGITS = "--model digits_resnet --data digits --epochs 1 --batch-size 512 --no-tensorboard".split()
+NET = "--model digits_resnet --epochs 1 --batch-size 512 --no-tensorboard".split()
+DIGITS = [*NET, "--data", "digits"]
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,7 @@ BAD_OPTIONS = [
     ("--checkpoint-steps 0", "checkpoint_steps must be a whole number from 1; found 0"),
     ("--seed -1", "seed must be a whole number from 0; found -1"),
     ("--data mnist", "data: expected folder:PATH, voc:PATH, digits or synthetic; found 'mnist'"),
+    ("--data digits --data synthetic", "digits and synthetic can't be mixed: classes is"),
     ("--data folder:", "data: expected folder:PATH, found 'folder:'"),
     ("--data digits --size 9", "data: digits takes neither a path nor a size"),
     ("--data folder:nowhere", "nowhere/train: no such folder"),
@@ -103,7 +105,7 @@ BAD_OPTIONS = [
 
 @pytest.mark.parametrize(("options", "message"), BAD_OPTIONS, ids=[options for options, _ in BAD_OPTIONS])
 def test_a_bad_option_is_one_line(run, folder, options, message):
-    code, out, err = run("-o run", *DIGITS, *options.split())
+    code, out, err = run("-o run", *(NET if "--data" in options else DIGITS), *options.split())
     assert code == 1 and out == ""
     assert err.startswith(f"paconv: error: {message}") and err.count("\n") == 1
     assert not list(folder.glob("run/*.pt"))
