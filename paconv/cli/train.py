@@ -7,12 +7,16 @@ import os
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from paconv.errors import UsageError
 from paconv.files import write_text
+
+if TYPE_CHECKING:
+    from paconv.train.recipe import Recipe
 
 __all__ = ["train"]
 
@@ -126,7 +130,7 @@ def train(context: click.Context, **options) -> None:
             click.echo(f"{output / 'model.pt'}: {(output / 'model.pt').stat().st_size:,} bytes")
 
 
-def _recipe(options: dict):
+def _recipe(options: dict) -> Recipe:
     from paconv.train.recipe import FLOAT, Recipe
     from paconv.train.settings import Settings
 

@@ -28,10 +28,10 @@ from paconv.train.randomness import seed_everything
 from paconv.train.settings import Settings
 from paconv.train.watching import Watcher
 
-__all__ = ["FLOAT", "SCHEMES", "Recipe", "Watchers", "check_free", "train"]
+__all__ = ["FLOAT", "KNOWN_SCHEMES", "Recipe", "Watchers", "check_free", "train"]
 
 FLOAT = "float"
-SCHEMES = (FLOAT, "pa")
+KNOWN_SCHEMES = (FLOAT, "pa")
 
 _CALIBRATION = 128
 """Samples that the activation quantizers are calibrated on."""
@@ -42,9 +42,10 @@ Watchers = Callable[[str, Path], Sequence[Watcher]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """model: an architecture of paconv.models. scheme: one of SCHEMES; options: M, N and whatever else paconv.convert
-    takes. settings: of the quantized network, or of the float one where that is the scheme; float_settings: of the
-    float network on the way, None for the same. parent: checkpoint of a trained float network, in place of training it.
+    """model: an architecture of paconv.models. scheme: one of KNOWN_SCHEMES; options: M, N and whatever else
+    paconv.convert takes. settings: of the quantized network, or of the float one where that is the scheme;
+    float_settings: of the float network on the way, None for the same. parent: checkpoint of a trained float network,
+    in place of training it.
 
     Raises UsageError for an unknown scheme, or what has no meaning with it.
     """
@@ -57,8 +58,8 @@ class Recipe:
     parent: str | os.PathLike | None = None
 
     def __post_init__(self) -> None:
-        if self.scheme not in SCHEMES:
-            raise UsageError(f"no scheme is called {self.scheme!r}; known are {', '.join(SCHEMES)}")
+        if self.scheme not in KNOWN_SCHEMES:
+            raise UsageError(f"no scheme is called {self.scheme!r}; known are {', '.join(KNOWN_SCHEMES)}")
         if self.scheme == FLOAT and self.options:
             raise UsageError(f"scheme float has no {' and no '.join(self.options)}")
         if self.parent is not None and self.float_settings is not None:
