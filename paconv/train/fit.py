@@ -21,7 +21,8 @@ from paconv.files import write_text
 from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import Ranks, current_ranks
-from paconv.train.loop import Loop, Position, moved_to
+from paconv.train.evaluation import moved_to
+from paconv.train.loop import Loop, Position
 from paconv.train.optimizers import make_optimizer
 from paconv.train.randomness import deterministic, random_state, seed_everything, set_random_state
 from paconv.train.settings import Settings

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from paconv.errors import PaconvError, TrainingError
 from paconv.nn.layers import project_
-from paconv.train.batches import evaluation_batches, steps_an_epoch, training_batches
+from paconv.train.batches import steps_an_epoch, training_batches
 from paconv.train.data.samples import Batch, DataSource
 from paconv.train.distributed import Ranks, parallel
+from paconv.train.evaluation import evaluate, moved_to
 from paconv.train.nan_watch import NanWatch, first_non_finite
 from paconv.train.optimizers import set_learning_rate
 from paconv.train.schedules import learning_rate
@@ -21,7 +22,7 @@ from paconv.train.settings import Settings
 from paconv.train.tasks import Task
 from paconv.train.watching import Progress, Watcher
 
-__all__ = ["Loop", "Position", "evaluate"]
+__all__ = ["Loop", "Position"]
 
 
 @dataclass
@@ -158,25 +159,3 @@ class Loop:
             found["accuracy"] = right / samples
         held_out = evaluate(self.model, self.source, self.task, self.settings.batch_size, self.ranks, self.workers)
         return {**found, **{f"held_out_{name}": value for name, value in held_out.items()}}
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module, source: DataSource, task: Task, batch_size: int, ranks: Ranks, workers: int
-) -> dict[str, float]:
-    """The task's measures on the held-out samples; nothing if there are none. The model's mode stays what it was."""
-    if source.held_out is None or not len(source.held_out):
-        return {}
-    meter, training = task.meter(), model.training
-    model.eval()
-    for batch in evaluation_batches(source.held_out, batch_size, ranks, workers):
-        inputs, targets = moved_to(model, *batch)
-        meter.add(model(inputs), targets)
-    model.train(training)
-    return meter.result(ranks)
-
-
-def moved_to(model: nn.Module, inputs: Tensor, targets: object) -> tuple[Tensor, object]:
-    """The batch on the model's device, inputs of its dtype."""
-    like = next(model.parameters())
-    return inputs.to(like.device, like.dtype), targets.to(like.device) if isinstance(targets, Tensor) else targets
