@@ -40,5 +40,5 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "paconv needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(IN_VENV) -m pip install --quiet --editable ".[build,torch,test,plot,examples,dev]"
+	$(IN_VENV) -m pip install --quiet --editable ".[build,torch,test,train,plot,examples,dev]"
 	@touch $@

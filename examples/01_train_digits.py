@@ -4,6 +4,8 @@
 
 Exits with 1 and saves nothing if PA(4,5) is more than 2 points behind its float parent on held-out digits. The
 same machine prints the same figures each time. examples/digits_pa45.pt was written by this script.
+
+`paconv train --model digits_resnet --data digits -M 4 -N 5 -o run` does the like, and can be interrupted.
 """
 
 from __future__ import annotations
@@ -11,21 +13,20 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from digits_data import INPUT_SHAPE, held_out_digits, training_digits
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 import paconv
+from paconv.digits_images import INPUT_SHAPE, held_out_digits, training_digits
 from paconv.models import digits_resnet
-from paconv.nn import calibrate, conversion_report, parameter_groups, project_
+from paconv.nn import calibrate, conversion_report
+from paconv.train import Progress, Settings, Watcher, fit, open_source
 
 M, N = 4, 5
-BATCH = 64
 FLOAT_EPOCHS, PA_EPOCHS = 60, 80
-LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
 LARGEST_LOSS = 2.0
 """Points of accuracy that PA may lose to its float parent."""
 
@@ -39,17 +40,17 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
-    images, labels = map(torch.from_numpy, training_digits())
+    digits = replace(open_source("digits", seed=options.seed), held_out=None)  # looked at in the end only
 
     parent = digits_resnet()
-    train(parent, images, labels, FLOAT_EPOCHS, "float")
+    fit(parent, digits, Settings(FLOAT_EPOCHS, seed=options.seed), watchers=[Lines("float")])
     float_accuracy = accuracy(parent)
 
     model = paconv.convert(parent, M=M, N=N)
     print(conversion_report(model))
-    calibrate(model, [images[:512]])
+    calibrate(model, [torch.from_numpy(training_digits()[0][:512])])
     converted_accuracy = accuracy(model)
-    train(model, images, labels, PA_EPOCHS, f"PA({M},{N})")
+    fit(model, digits, Settings(PA_EPOCHS, seed=options.seed), watchers=[Lines(f"PA({M},{N})")])
     pa_accuracy = accuracy(model)
 
     print("accuracy on held-out digits")
@@ -62,36 +63,17 @@ def main() -> None:
     print(f"{options.output}: {options.output.stat().st_size:,} bytes")
 
 
-def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int, name: str) -> None:
-    """Algorithm 1 with Adam: each step ends with the projection; the learning rate decays once a step."""
-    started = time.perf_counter()
-    optimizer = torch.optim.AdamW(parameter_groups(model, LEARNING_RATE, WEIGHT_DECAY))
-    steps = len(images) // BATCH
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
-    model.train()
-    for epoch in range(1, epochs + 1):
-        total = 0.0
-        for batch in torch.randperm(len(images))[: steps * BATCH].split(BATCH):
-            loss = F.cross_entropy(model(augmented(images[batch])), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            project_(model)
-            schedule.step()
-            total += loss.item()
-        if epoch % 20 == 0:
-            seconds = time.perf_counter() - started
-            print(f"{name}: epoch {epoch}/{epochs}, training loss {total / steps:.3f}, {seconds:.0f} s", flush=True)
+class Lines(Watcher):
+    """A line every 20 epochs."""
 
+    def __init__(self, name: str):
+        self.name, self.started = name, time.perf_counter()
 
-def augmented(images: Tensor) -> Tensor:
-    """images (B, 1, 8, 8), each moved by up to a pixel in both directions, with noise."""
-    count, _, height, width = images.shape
-    padded = F.pad(images, (1, 1, 1, 1), value=images.min().item())
-    top, left = torch.randint(0, 3, (2, count, 1))
-    rows, columns = top + torch.arange(height), left + torch.arange(width)
-    moved = padded[torch.arange(count)[:, None, None], 0, rows[:, :, None], columns[:, None, :]]
-    return moved[:, None] + 0.2 * torch.randn_like(images)
+    def epoch(self, progress: Progress, measures: dict[str, float]) -> None:
+        if progress.epoch % 20 == 0:
+            seconds = time.perf_counter() - self.started
+            place = f"{self.name}: epoch {progress.epoch}/{progress.epochs}"
+            print(f"{place}, training loss {measures['loss']:.3f}, {seconds:.0f} s", flush=True)
 
 
 @torch.no_grad()

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from digits_data import held_out_digits
 
 import paconv
+from paconv.digits_images import held_out_digits
 
 CHECKPOINT = Path("examples/digits_pa45.pt")
 

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from digits_data import held_out_digits
 
 import paconv
+from paconv.digits_images import held_out_digits
 
 SOURCES = Path(__file__).with_suffix("")
 CHECKPOINT = Path("examples/digits_pa45.pt")

@@ -4,7 +4,17 @@ Every message is for the reader: what was expected, what was found, where, and w
 line prints the message alone, in one line, and exits with a non-zero status.
 """
 
-__all__ = ["CheckpointError", "ExportError", "ModelError", "OpError", "PaconvError", "UsageError", "VerifyError"]
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "ExportError",
+    "ModelError",
+    "OpError",
+    "PaconvError",
+    "TrainingError",
+    "UsageError",
+    "VerifyError",
+]
 
 
 class PaconvError(Exception):
@@ -33,3 +43,11 @@ class ExportError(PaconvError):
 
 class VerifyError(PaconvError):
     """Two models that should agree don't."""
+
+
+class DataError(PaconvError):
+    """Training data can't be read, or aren't what was expected (an empty folder, a damaged image, an unknown class)."""
+
+
+class TrainingError(PaconvError):
+    """Training can't go on: a loss or a gradient is no finite number."""

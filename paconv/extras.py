@@ -6,7 +6,15 @@ from paconv.errors import PaconvError
 
 __all__ = ["missing_package"]
 
-_EXTRAS = {"torch": "torch", "onnxscript": "torch", "matplotlib": "plot", "numba": "build"}
+_EXTRAS = {
+    "PIL": "train",
+    "matplotlib": "plot",
+    "numba": "build",
+    "onnxscript": "torch",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "torch": "torch",
+}
 """Package -> the extra of paconv that installs it."""
 
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from paconv.errors import CheckpointError, UsageError
 from paconv.input_shape import Shape, checked_shapes
 
-__all__ = ["Contents", "read_contents", "read_pickled"]
+__all__ = ["Contents", "check_file", "read_contents", "read_pickled"]
 
 FORMAT, VERSION = "paconv", 1
 
@@ -69,7 +69,7 @@ def read_contents(path: str | os.PathLike) -> Contents:
     Raises CheckpointError if it is neither, is damaged, or is a pickled model.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what it then refuses
@@ -87,15 +87,18 @@ def read_contents(path: str | os.PathLike) -> Contents:
 def read_pickled(path: str | os.PathLike) -> object:
     """Whatever torch.load finds in the file. Runs the code it holds. Raises CheckpointError if that fails."""
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:  # unpickling runs the file's own code
         raise CheckpointError(f"{path}: can't be unpickled: {type(error).__name__}: {error}") from error
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what torch.load would answer with something unhelpful, and archives larger than they look."""
+def check_file(path: Path) -> None:
+    """Refuse what torch.load would answer with something unhelpful, and archives larger than they look.
+
+    Raises CheckpointError, also for a record that does not match its checksum.
+    """
     if path.is_dir():
         raise CheckpointError(f"{path}: expected a checkpoint file, found a directory")
     try:

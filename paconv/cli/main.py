@@ -24,6 +24,7 @@ COMMANDS = {
     "inspect": "paconv.cli.inspect:inspect",
     "optimize": "paconv.cli.optimize:optimize",
     "paper-tables": "paconv.cli.paper_tables:paper_tables",
+    "train": "paconv.cli.train:train",
     "verify": "paconv.cli.verify:verify",
 }
 """Loaded when asked for: `paconv cost` need not wait for torch."""

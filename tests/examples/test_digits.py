@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 import paconv
-from examples.digits_data import held_out_digits, training_digits
+from paconv.digits_images import held_out_digits, training_digits
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "examples" / "digits_pa45.pt"

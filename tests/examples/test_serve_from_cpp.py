@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 
 import paconv
-from examples.digits_data import held_out_digits
+from paconv.digits_images import held_out_digits
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "examples" / "05_serve_from_cpp"

@@ -1,4 +1,4 @@
-"""scikit-learn's 1797 handwritten digits, split into training and held-out images.
+"""scikit-learn's 1797 handwritten digits as arrays, split into training and held-out images. Needs no torch.
 
 The images come writer by writer, so the last quarter was written by hands that training never sees.
 """
@@ -6,7 +6,6 @@ The images come writer by writer, so the last quarter was written by hands that 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 __all__ = ["INPUT_SHAPE", "held_out_digits", "training_digits"]
 
@@ -29,6 +28,8 @@ def held_out_digits() -> tuple[np.ndarray, np.ndarray]:
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Grey values 0..16 as float32 of about zero mean and unit variance."""
+    from sklearn.datasets import load_digits
+
     pixels, labels = load_digits(return_X_y=True)
     images = ((pixels - 5) / 6).astype(np.float32).reshape(-1, *INPUT_SHAPE)
     return images, labels.astype(np.int64)

@@ -1,0 +1,176 @@
+"""`paconv train`: data -> a trained network, float or quantized."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from paconv.errors import UsageError
+from paconv.files import write_text
+
+if TYPE_CHECKING:
+    from paconv.train.recipe import Recipe
+
+__all__ = ["train"]
+
+_OF_THIS_RUN = ("output", "resume")
+
+_OPTIONS = "options.json"
+"""In the output folder: the options of the command, which --resume takes up."""
+
+
+@click.command()
+@click.option("--model", metavar="NAME", help="Architecture of paconv.models, such as resnet18 or digits_resnet.")
+@click.option("--data", metavar="SOURCE", multiple=True,
+              help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits or synthetic. Several are trained on together.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
+              help="Folder for model.pt and everything else.")
+@click.option("--scheme", default="pa", show_default=True, metavar="NAME", help="pa, or float for no quantization.")
+@click.option("-M", "--M", "M", type=int, help="Weight planes: 2, 4, 6 or 8 [default: 4].")
+@click.option("-N", "--N", "N",
+              help="Activation planes: 1 to 8, or full for full-precision activations [default: 5].")
+@click.option("--float", "parent", type=click.Path(path_type=Path), metavar="MODEL.PT",
+              help="Trained float network to start from [default: it is trained first, in FOLDER/float].")
+@click.option("--epochs", type=int, default=30, show_default=True)
+@click.option("--float-epochs", type=int, help="Epochs of the float network [default: as --epochs].")
+@click.option("--batch-size", type=int, default=64, show_default=True, help="Of all processes together.")
+@click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam (AdamW) or sgd.")
+@click.option("--lr", type=float, help="Learning rate [default: 0.002 for adam, 0.05 for sgd].")
+@click.option("--float-lr", type=float, help="Learning rate of the float network [default: as --lr].")
+@click.option("--momentum", type=float, default=0.9, show_default=True, help="Of sgd.")
+@click.option("--weight-decay", type=float,
+              help="Not on endpoints and levels [default: 0.01 for adam, 0.0001 for sgd].")
+@click.option("--schedule", default="cosine", show_default=True, metavar="NAME", help="cosine or step.")
+@click.option("--decay", type=float, default=0.1, show_default=True, help="Factor of the step schedule.")
+@click.option("--decay-every", type=int, metavar="EPOCHS", help="For the step schedule [default: a third of all].")
+@click.option("--warmup", type=float, default=0.0, show_default=True, metavar="EPOCHS",
+              help="In which the rate rises from 0.")
+@click.option("--size", type=click.IntRange(min=1), metavar="PIXELS",
+              help="Side of the images [default: 224; voc: 300].")
+@click.option("--workers", type=int, default=0, show_default=True, help="Processes that read images.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="Of torch, in each process [default: torch's].")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--checkpoint-steps", type=int, default=1000, show_default=True,
+              help="Steps between two checkpoints; there is one after each epoch too.")
+@click.option("--tensorboard/--no-tensorboard", default=find_spec("tensorboard") is not None,
+              help="Write logs for TensorBoard [default: if it is installed].")
+@click.option("--resume", is_flag=True,
+              help="Go on with the training in FOLDER, with its options where none are given; begin if there is none.")
+@click.pass_context
+def train(context: click.Context, **options) -> None:
+    """Train a network: float first, then approximated and fine-tuned (Algorithm 1). FOLDER/model.pt is the result.
+
+    A training that was killed goes on with --resume, and ends with the same weights.
+
+    \b
+    Examples:
+      paconv train --model digits_resnet --data digits -o run
+      paconv train --model resnet18 --data folder:imagenet --float resnet18.pt -M 8 -N 7 --workers 8 -o run
+      paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval --lr 0.001 -o run
+      paconv train -o run --resume
+      torchrun --nproc-per-node=2 -m paconv.train --model resnet18 --data folder:imagenet -o run
+    """
+    output, resume = options["output"], options["resume"]
+    if resume:
+        options = _taken_up(context, options)
+    for name in ("model", "data"):
+        if not options[name]:
+            raise UsageError(f"--{name} is missing" + (f"; {output} holds no training to resume" if resume else ""))
+
+    # Loading torch takes seconds.
+    import torch
+
+    from paconv.cli.training_progress import TrainingBar
+    from paconv.train.data import open_source
+    from paconv.train.data.mixed import mixed
+    from paconv.train.distributed import joined_processes
+    from paconv.train.recipe import check_free
+    from paconv.train.recipe import train as run
+    from paconv.train.tensorboard import TensorBoardLog
+
+    if options["threads"] is not None:
+        torch.set_num_threads(options["threads"])
+    options["threads"] = torch.get_num_threads()
+    device = options["device"]
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch sees no such device here")
+        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        torch.cuda.set_device(device)
+    recipe = _recipe(options)
+    source = mixed([open_source(spec, seed=options["seed"], size=options["size"]) for spec in options["data"]])
+
+    def watchers(what: str, folder: Path) -> list:
+        return [TrainingBar(what), *([TensorBoardLog(folder / "tensorboard")] if options["tensorboard"] else [])]
+
+    with joined_processes(device) as ranks:
+        if not resume:
+            check_free(output)
+        if ranks.first and not (resume and (output / _OPTIONS).exists()):
+            _remember(output, options)
+        run(
+            recipe,
+            source,
+            output,
+            resume=resume,
+            checkpoint_steps=options["checkpoint_steps"],
+            workers=options["workers"],
+            watchers=watchers,
+            device=device,
+        )
+        if ranks.first:
+            click.echo(f"{output / 'model.pt'}: {(output / 'model.pt').stat().st_size:,} bytes")
+
+
+def _recipe(options: dict) -> Recipe:
+    from paconv.train.recipe import FLOAT, Recipe
+    from paconv.train.settings import Settings
+
+    names = ("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "decay", "decay_every",
+             "warmup", "seed")  # fmt: skip
+    settings = Settings(**{name: options[name] for name in names})
+    changes = {name: options[f"float_{name}"] for name in ("epochs", "lr") if options[f"float_{name}"] is not None}
+    if changes and options["scheme"] == FLOAT:
+        raise UsageError("--float-epochs and --float-lr are for the way to another scheme; give --epochs and --lr")
+    planes: dict[str, int | None] = {} if options["M"] is None else {"M": options["M"]}
+    if options["N"] is not None:
+        planes["N"] = _activation_planes(options["N"])
+    float_settings = replace(settings, **changes) if changes else None
+    return Recipe(options["model"], settings, options["scheme"], planes, float_settings, options["parent"])
+
+
+def _activation_planes(text: str) -> int | None:
+    if text == "full":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"-N: expected a whole number or full, found {text!r}") from error
+
+
+def _remember(output: Path, options: dict) -> None:
+    """Write the options where `_taken_up` finds them."""
+    output.mkdir(parents=True, exist_ok=True)
+    plain = {name: str(v) if isinstance(v, Path) else v for name, v in options.items() if name not in _OF_THIS_RUN}
+    write_text(output / _OPTIONS, json.dumps(plain, indent=1))
+
+
+def _taken_up(context: click.Context, options: dict) -> dict:
+    """The options, those of the interrupted command where none are given."""
+    path = options["output"] / _OPTIONS
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return options
+    except ValueError as error:
+        raise UsageError(f"{path}: expected the options of the training, as JSON: {error}; give all options") from error
+    given = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    return {name: value if name in given else before.get(name, value) for name, value in options.items()}

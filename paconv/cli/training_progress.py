@@ -1,0 +1,56 @@
+"""How a training goes, for who waits: a bar on stderr, if that is a terminal, and a line on stdout after each epoch."""
+
+from __future__ import annotations
+
+import click
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from paconv.cli.console import progress_console
+from paconv.train.watching import Progress as TrainingProgress
+from paconv.train.watching import Watcher
+
+__all__ = ["TrainingBar"]
+
+
+class TrainingBar(Watcher):
+    """what: name of what is trained."""
+
+    def __init__(self, what: str):
+        self.what = what
+        console = progress_console()
+        text = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeRemainingColumn()
+        self._bar = Progress(*text, console=console, transient=True) if console.is_terminal else None
+        self._task: TaskID | None = None
+
+    def begin(self, step: int) -> None:
+        if step:
+            click.echo(f"{self.what}: goes on after step {step}")
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(self.what, total=None, shown="")
+
+    def step(self, progress: TrainingProgress) -> None:
+        if self._bar is None or self._task is None:
+            return
+        accuracy = "" if progress.accuracy is None else f" accuracy {progress.accuracy:.1%}"
+        self._bar.update(
+            self._task,
+            completed=progress.total_step,
+            total=progress.epochs * progress.steps,
+            shown=f"epoch {progress.epoch}/{progress.epochs} loss {progress.loss:.3f}{accuracy} {progress.rate:.0f}/s",
+        )
+
+    def epoch(self, progress: TrainingProgress, measures: dict[str, float]) -> None:
+        shown = ", ".join(f"{name.replace('_', ' ')} {_text(name, value)}" for name, value in measures.items())
+        shown = shown.replace("epoch ", f"{self.what}: epoch ", 1).replace(",", f"/{progress.epochs},", 1)
+        click.echo(f"{shown}, {progress.rate:.0f} samples/s")
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _text(name: str, value: float) -> str:
+    if name == "epoch":
+        return str(value)
+    return f"{value:.4f}" if name.endswith("loss") else f"{value:.2%}"

@@ -1,0 +1,45 @@
+"""Data to train on: sources by name, as the command line has them.
+
+    folder:PATH                      ImageNet-style folder of images
+    voc:PATH[:TRAINING[,HELD_OUT]]   VOC-style folder of annotated images, and names of its image sets
+    digits                           scikit-learn's handwritten digits
+    synthetic                        shapes filled with stripes
+"""
+
+from __future__ import annotations
+
+from paconv.errors import UsageError
+from paconv.train.data.in_memory import InMemory
+from paconv.train.data.samples import CLASSIFICATION, DETECTION, DataSource, Samples
+
+__all__ = ["CLASSIFICATION", "DETECTION", "DataSource", "InMemory", "Samples", "open_source"]
+
+
+def open_source(spec: str, *, seed: int = 0, size: int | None = None) -> DataSource:
+    """The source that `spec` names. seed: of augmentation. size: side of the images a network gets, where the source
+    leaves it open (folder: 224 by default; voc: 300).
+
+    Raises UsageError for a spec that has no meaning, DataError for data that aren't what was expected.
+    """
+    kind, colon, path = spec.partition(":")
+    if kind in ("folder", "voc") and not path:
+        raise UsageError(f"data: expected {kind}:PATH, found {spec!r}")
+    if kind in ("digits", "synthetic") and (colon or size is not None):
+        raise UsageError(f"data: {kind} takes neither a path nor a size; found {spec!r}, size {size}")
+    if kind == "digits":
+        from paconv.train.data.digits import digits
+
+        return digits(seed)
+    if kind == "synthetic":
+        from paconv.train.data.synthetic import synthetic
+
+        return synthetic(seed)
+    if kind == "folder":
+        from paconv.train.data.folder import folder
+
+        return folder(path, seed, size or 224)
+    if kind == "voc":
+        from paconv.train.data.voc import voc
+
+        return voc(path, seed, size or 300)
+    raise UsageError(f"data: expected folder:PATH, voc:PATH, digits or synthetic; found {spec!r}")

@@ -1,0 +1,171 @@
+"""`fit`: train one model on one data source, in a folder from which an interrupted training goes on.
+
+    FOLDER/state.pt       the whole state (paconv.train.state), replaced every few steps and after each epoch
+    FOLDER/history.json   measures of each epoch done
+    FOLDER/model.pt       the trained model (paconv.save), when all is done
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import paconv
+from paconv.errors import CheckpointError, PaconvError, UsageError
+from paconv.files import write_text
+from paconv.train.batches import first_keys
+from paconv.train.data.samples import DataSource
+from paconv.train.distributed import Ranks, current_ranks
+from paconv.train.evaluation import moved_to
+from paconv.train.loop import Loop, Position
+from paconv.train.optimizers import make_optimizer
+from paconv.train.randomness import deterministic, random_state, seed_everything, set_random_state
+from paconv.train.settings import Settings
+from paconv.train.state import TrainingState, load_state, save_state
+from paconv.train.tasks import Task, task_of
+from paconv.train.watching import Watcher
+
+__all__ = ["MODEL", "STATE", "fit"]
+
+STATE, HISTORY, MODEL = "state.pt", "history.json", "model.pt"
+
+
+def fit(
+    model: nn.Module,
+    source: DataSource,
+    settings: Settings,
+    *,
+    output: str | os.PathLike | None = None,
+    resume: bool = False,
+    checkpoint_steps: int = 1000,
+    workers: int = 0,
+    watchers: Sequence[Watcher] = (),
+    device: str = "cpu",
+) -> list[dict]:
+    """Train `model` in place, by Algorithm 1, and leave it in eval mode. Returns the measures of each epoch: epoch,
+    loss, accuracy, held_out_loss, held_out_accuracy, ... (accuracies from 0 to 1).
+
+    output: folder for the state, the history and the trained model, made if need be; None writes nothing. resume: go
+    on from the state there, if there is one, with the same weights in the end, bit for bit, as without the interruption
+    (on one CPU process with as many threads; `workers` makes no difference). checkpoint_steps: steps between two
+    states; after each epoch there is one too. Of several processes (paconv.train.distributed) only the first writes.
+
+    Raises UsageError for settings, model and data that don't fit each other, or an `output` that holds a training and
+    no `resume`; CheckpointError for a state of another training; DataError for a sample that can't be read;
+    TrainingError when something isn't finite any more. What was reached stays in `output`.
+    """
+    settings, ranks, task = settings.resolved(), current_ranks(), task_of(source)
+    for name, value, least in (("checkpoint_steps", checkpoint_steps, 1), ("workers", workers, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
+    folder = None if output is None else _prepared(Path(output), resume, ranks)
+    model.to(device)
+    _check_fit(model, source, task, settings)
+    identity = _identity(model, source, settings)
+    optimizer, position = make_optimizer(model, settings), Position()
+    seed_everything(settings.seed, ranks.rank)
+    if folder is not None and (folder / STATE).exists():
+        state = _load(folder / STATE, identity)
+        model.load_state_dict(state.model)
+        optimizer.load_state_dict(state.optimizer)
+        position = Position(state.epoch, state.step, list(state.totals), list(state.history))
+        if len(state.random) == ranks.count:
+            set_random_state(state.random[ranks.rank])
+
+    def save() -> None:
+        if folder is None:
+            return
+        # What the others have summed up so far goes to the first; they begin at 0 when resumed.
+        totals = ranks.sum(torch.tensor(position.totals, dtype=torch.float64)).tolist()
+        random = ranks.gather(random_state())
+        if ranks.first:
+            place = position.epoch, position.step
+            contents = identity, model.state_dict(), optimizer.state_dict(), random, *place, totals, position.history
+            save_state(TrainingState(*contents), folder / STATE)
+            write_text(folder / HISTORY, json.dumps(position.history, indent=1))
+
+    if not ranks.first:
+        position.totals, watchers = [0.0, 0.0, 0.0], ()
+    with deterministic(next(model.parameters()).device):
+        loop = Loop(
+            model, source, task, settings, optimizer, position,
+            ranks=ranks, workers=workers, watchers=watchers, checkpoint_steps=checkpoint_steps, save=save,
+        )  # fmt: skip
+        try:
+            for watcher in watchers:
+                watcher.begin(position.epoch * loop.steps + position.step)
+            loop.run()
+        finally:
+            for watcher in watchers:
+                watcher.end()
+    model.eval()
+    if folder is not None and ranks.first:
+        paconv.save(model, folder / MODEL, input_shape=source.input_shape)
+    return position.history
+
+
+def _prepared(folder: Path, resume: bool, ranks: Ranks) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PaconvError(f"cannot write to {folder}: {error.strerror or error}") from error
+    if (folder / STATE).exists() and not resume:
+        raise UsageError(f"{folder} holds a training; go on with it (--resume, resume=True), or name another")
+    if ranks.first:
+        for name in (STATE, HISTORY, MODEL):
+            for left in folder.glob(f".{name}.*.tmp"):  # by a process that was killed while it wrote
+                left.unlink(missing_ok=True)
+    return folder
+
+
+@torch.no_grad()
+def _check_fit(model: nn.Module, source: DataSource, task: Task, settings: Settings) -> None:
+    """Run one sample."""
+    sample = source.training if source.held_out is None or not len(source.held_out) else source.held_out
+    inputs, _ = moved_to(model, *sample.batch(first_keys(sample, settings.seed, 1)))
+    model.eval()
+    try:
+        outputs = model(inputs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        shape = tuple(inputs.shape[1:])
+        raise UsageError(f"the model doesn't take images {shape} of {source.name}: {reason}") from error
+    task.check(model, outputs, source)
+
+
+def _identity(model: nn.Module, source: DataSource, settings: Settings) -> dict:
+    made = getattr(model, "paconv_architecture", None) or {"name": type(model).__name__, "config": {}}
+    return {
+        "architecture": made["name"],
+        "config": made["config"],
+        "conversion": getattr(model, "paconv_conversion", None),
+        "settings": settings.as_dict(),
+        "data": source.description(),
+    }
+
+
+def _load(path: Path, identity: dict) -> TrainingState:
+    state = load_state(path)
+    if (difference := _difference(state.identity, identity)) is not None:
+        what, then, now = difference
+        raise CheckpointError(
+            f"{path}: it is of another training: {what} was {then!r}, now it is {now!r}; go on with the same, or name "
+            "another folder"
+        )
+    return state
+
+
+def _difference(then: object, now: object, what: str = "") -> tuple[str, object, object] | None:
+    """The first value that differs: its name and both values."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in [*then, *(key for key in now if key not in then)]:
+            name = f"{what}.{key}" if what else str(key)
+            if (found := _difference(then.get(key), now.get(key), name)) is not None:
+                return found
+        return None
+    return None if then == now else (what, then, now)

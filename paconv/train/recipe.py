@@ -1,0 +1,143 @@
+"""`train`: the whole way of Algorithm 1, from data to a quantized network.
+
+The float network is trained first, in FOLDER/float, or loaded; it is converted, its activation quantizers are
+calibrated, and the result is trained in FOLDER. With the scheme "float" it is the float network that is trained there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import paconv
+from paconv.checkpoint.container import read_contents
+from paconv.checkpoint.rebuilding import from_user_model
+from paconv.errors import CheckpointError, UsageError
+from paconv.models import build
+from paconv.nn import calibrate
+from paconv.train.batches import first_keys
+from paconv.train.data.samples import DataSource
+from paconv.train.distributed import current_ranks
+from paconv.train.fit import STATE, fit
+from paconv.train.randomness import seed_everything
+from paconv.train.settings import Settings
+from paconv.train.watching import Watcher
+
+__all__ = ["FLOAT", "KNOWN_SCHEMES", "Recipe", "Watchers", "check_free", "train"]
+
+FLOAT = "float"
+KNOWN_SCHEMES = (FLOAT, "pa")
+
+_CALIBRATION = 128
+"""Samples that the activation quantizers are calibrated on."""
+
+Watchers = Callable[[str, Path], Sequence[Watcher]]
+"""(what is trained, in which folder) -> who watches it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """model: an architecture of paconv.models. scheme: one of KNOWN_SCHEMES; options: M, N and whatever else
+    paconv.convert takes. settings: of the quantized network, or of the float one where that is the scheme;
+    float_settings: of the float network on the way, None for the same. parent: checkpoint of a trained float network,
+    in place of training it.
+
+    Raises UsageError for an unknown scheme, or what has no meaning with it.
+    """
+
+    model: str
+    settings: Settings
+    scheme: str = "pa"
+    options: dict = field(default_factory=dict)
+    float_settings: Settings | None = None
+    parent: str | os.PathLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.scheme not in KNOWN_SCHEMES:
+            raise UsageError(f"no scheme is called {self.scheme!r}; known are {', '.join(KNOWN_SCHEMES)}")
+        if self.scheme == FLOAT and self.options:
+            raise UsageError(f"scheme float has no {' and no '.join(self.options)}")
+        if self.parent is not None and self.float_settings is not None:
+            raise UsageError(f"{self.parent} is the float network already; it isn't trained again")
+
+
+def train(
+    recipe: Recipe,
+    source: DataSource,
+    output: str | os.PathLike,
+    *,
+    resume: bool = False,
+    checkpoint_steps: int = 1000,
+    workers: int = 0,
+    watchers: Watchers = lambda what, folder: (),
+    device: str = "cpu",
+) -> list[dict]:
+    """Train as `recipe` says, in the folder `output`; the result is output/model.pt. Returns the measures of each epoch
+    of the last training. resume: go on with whatever was interrupted there. The rest and what is raised: see `fit`;
+    CheckpointError also where the parent is another architecture.
+    """
+    output, ranks = Path(output), current_ranks()
+
+    def fitted(model: nn.Module, settings: Settings, what: str, folder: Path) -> list[dict]:
+        watching = watchers(what, folder) if ranks.first else ()
+        return fit(
+            model, source, settings,
+            output=folder, resume=resume, checkpoint_steps=checkpoint_steps, workers=workers, watchers=watching,
+            device=device,
+        )  # fmt: skip
+
+    if not resume:
+        check_free(output)
+    first = recipe.settings if recipe.float_settings is None else recipe.float_settings
+    seed_everything(first.seed)  # the same first weights in every process
+    model = build(recipe.model, num_classes=len(source.classes))
+    if recipe.parent is not None:
+        model = _with_weights_of(recipe.parent, model, recipe.model, len(source.classes))
+    if recipe.scheme == FLOAT:
+        return fitted(model, recipe.settings, FLOAT, output)
+    _converted(model, recipe)  # what is wrong with the scheme is told before hours of training
+    if recipe.parent is None:
+        fitted(model, first, FLOAT, output / FLOAT)
+    quantized = _converted(model, recipe)
+    if not (output / STATE).exists():
+        inputs, _ = source.training.batch(first_keys(source.training, recipe.settings.seed, _CALIBRATION))
+        # Every process calibrates on the same samples; DistributedDataParallel then takes the first one's values.
+        calibrate(quantized, [inputs])
+    what = recipe.scheme + "".join(f" {name}={value}" for name, value in recipe.options.items())
+    return fitted(quantized, recipe.settings, what, output)
+
+
+def check_free(output: str | os.PathLike) -> None:
+    """Raise UsageError if the folder holds a training."""
+    for folder in (Path(output), Path(output) / FLOAT):
+        if (folder / STATE).exists():
+            raise UsageError(f"{folder} holds a training; go on with it (--resume, resume=True), or name another")
+
+
+def _converted(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """The quantized counterpart of the float `model`; what its architecture keeps real when it quantizes itself, such
+    as a detector's heads, stays real here too.
+    """
+    with torch.device("meta"):
+        own = build(recipe.model, **{**model.paconv_architecture["config"], "M": 2, "N": 1})
+    return paconv.convert(model, keep=own.paconv_conversion["keep"], **recipe.options)
+
+
+def _with_weights_of(path: str | os.PathLike, model: nn.Module, name: str, classes: int) -> nn.Module:
+    """`model`, of architecture `name`, with the weights of a checkpoint of the same float network."""
+    contents = read_contents(path)
+    if contents.conversion is not None:
+        raise CheckpointError(f"{path}: expected a float network to start from, found a quantized one")
+    if contents.architecture not in (None, name):
+        raise CheckpointError(f"{path}: expected a checkpoint of {name}, found one of {contents.architecture}")
+    if (found := contents.config.get("num_classes", classes)) != classes:
+        raise CheckpointError(f"{path}: it tells {found} classes apart; the data have {classes}")
+    try:
+        return from_user_model(contents, model)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error

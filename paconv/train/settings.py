@@ -1,0 +1,72 @@
+"""How to train: everything that, beside model and data, decides what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import inf
+
+from paconv.errors import UsageError
+
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Settings"]
+
+SCHEDULES = ("cosine", "step")
+OPTIMIZERS = {"adam": (2e-3, 1e-2), "sgd": (0.05, 1e-4)}
+"""Optimizer -> learning rate and weight decay where none are given."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """epochs; batch_size: over all processes together. optimizer: "adam" (decoupled weight decay) or "sgd" (with
+    `momentum`). lr, weight_decay: None for those of OPTIMIZERS. schedule: "cosine" to 0, or "step", by the factor
+    `decay` (Algorithm 1's lambda) every `decay_every` epochs, None for a third of all. warmup: epochs in which the rate
+    rises from 0. seed: of the order of the data, their augmentation, and torch's, numpy's and Python's random numbers.
+
+    Raises UsageError naming the one that has no meaning.
+    """
+
+    epochs: int
+    batch_size: int = 64
+    optimizer: str = "adam"
+    lr: float | None = None
+    momentum: float = 0.9
+    weight_decay: float | None = None
+    schedule: str = "cosine"
+    decay: float = 0.1
+    decay_every: int | None = None
+    warmup: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; found {self.optimizer!r}")
+        if self.schedule not in SCHEDULES:
+            raise UsageError(f"schedule must be one of {', '.join(SCHEDULES)}; found {self.schedule!r}")
+        for name, least in (("epochs", 1), ("batch_size", 1), ("decay_every", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is None and name == "decay_every":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
+        for name, low, high in (
+            ("lr", 0, inf), ("momentum", 0, 1), ("weight_decay", 0, inf), ("decay", 0, 1), ("warmup", 0, self.epochs),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is None and name in ("lr", "weight_decay"):
+                continue
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not low <= value <= high or value == inf:
+                raise UsageError(f"{name} must be a number from {low} to {high}; found {value!r}")
+
+    def resolved(self) -> Settings:
+        """The same with the values that None stands for."""
+        lr, weight_decay = OPTIMIZERS[self.optimizer]
+        return replace(
+            self,
+            lr=lr if self.lr is None else self.lr,
+            weight_decay=weight_decay if self.weight_decay is None else self.weight_decay,
+            decay_every=max(1, -(-self.epochs // 3)) if self.decay_every is None else self.decay_every,
+        )
+
+    def as_dict(self) -> dict:
+        """JSON values by name, resolved."""
+        return asdict(self.resolved())

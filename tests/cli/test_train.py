@@ -1,0 +1,185 @@
+"""`paconv train`: what it writes, and what it answers to bad input: one line, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+
+import paconv
+from paconv.cli.main import main
+from paconv.models import digits_resnet
+from tests.train import architectures  # noqa: F401  (registers tiny_color_net)
+from tests.train.pictures import annotated, image_folder, voc_folder
+
+NET = "--model digits_resnet --epochs 1 --batch-size 512 --no-tensorboard".split()
+DIGITS = [*NET, "--data", "digits"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs `paconv train` with the words of a text; exit code, stdout and stderr."""
+
+    def run(text: str, *words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["paconv", "train", *text.split(), *words])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return (exit.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def test_it_trains_the_float_network_and_then_its_counterpart(folder, run):
+    code, out, err = run("-M 2 -N full --float-lr 0.004 -o run", *DIGITS)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split(",")[0] for line in lines[:2]] == ["float: epoch 1/1", "pa M=2 N=None: epoch 1/1"]
+    assert lines[2].startswith("run/model.pt: ") and len(lines) == 3
+    made = paconv.load(folder / "run/model.pt")
+    assert made.paconv_conversion["M"] == 2 and made.paconv_conversion["N"] is None
+    assert made.paconv_input_shape == (1, 8, 8)
+    parent = paconv.load(folder / "run/float/model.pt")
+    assert not torch.equal(made.conv.weight, parent.conv.weight) and not hasattr(parent, "paconv_conversion")
+    assert json.loads((folder / "run/history.json").read_text())[0]["epoch"] == 1
+
+
+def test_a_float_network_that_is_there_is_the_start(folder, run):
+    assert run("--scheme float -o parent", *DIGITS)[0] == 0
+    code, out, _ = run("--float parent/model.pt -o run", *DIGITS)
+    assert code == 0 and "float: epoch" not in out
+    assert not (folder / "run/float").exists()
+
+
+def test_an_imagenet_style_folder_is_read_by_workers(folder, run):
+    image_folder(folder / "images")
+    options = "--model tiny_color_net --data folder:images --scheme float --size 32 --epochs 1 --batch-size 4"
+    code, out, err = run(f"{options} --workers 2 --no-tensorboard -o run")
+    assert (code, err) == (0, "") and "held out accuracy" in out
+    assert paconv.load(folder / "run/model.pt").paconv_architecture["config"]["num_classes"] == 2
+
+
+BAD_OPTIONS = [
+    ("-M 3", "odd M is not trainable"),
+    ("-N 0", "N, the number of activation planes, must be 1..8 or None; found 0"),
+    ("-N some", "-N: expected a whole number or full, found 'some'"),
+    ("--scheme magic", "no scheme is called 'magic'; known are"),
+    ("--scheme float -M 4", "scheme float has no M"),
+    ("--scheme float --float-epochs 4", "--float-epochs and --float-lr are for the way to another scheme"),
+    ("--model lenet", "no architecture is called 'lenet'; known are"),
+    ("--model resnet18", "the model doesn't take images (1, 8, 8) of digits"),
+    ("--optimizer lion", "optimizer must be one of adam, sgd; found 'lion'"),
+    ("--schedule linear", "schedule must be one of cosine, step; found 'linear'"),
+    ("--epochs 0", "epochs must be a whole number from 1; found 0"),
+    ("--batch-size 0", "batch_size must be a whole number from 1; found 0"),
+    ("--batch-size 5000", "batch_size=5000, but there are only 1347 samples"),
+    ("--lr nan", "lr must be a number from 0 to inf; found nan"),
+    ("--workers -1", "workers must be a whole number from 0; found -1"),
+    ("--checkpoint-steps 0", "checkpoint_steps must be a whole number from 1; found 0"),
+    ("--seed -1", "seed must be a whole number from 0; found -1"),
+    ("--data mnist", "data: expected folder:PATH, voc:PATH, digits or synthetic; found 'mnist'"),
+    ("--data digits --data synthetic", "digits and synthetic can't be mixed: classes is"),
+    ("--data folder:", "data: expected folder:PATH, found 'folder:'"),
+    ("--data digits --size 9", "data: digits takes neither a path nor a size"),
+    ("--data folder:nowhere", "nowhere/train: no such folder"),
+    ("--data voc:nowhere", "nowhere: no such folder"),
+    ("--float nowhere.pt", "nowhere.pt: no such file"),
+    ("--float x.pt --float-epochs 3", "x.pt is the float network already; it isn't trained again"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS, ids=[options for options, _ in BAD_OPTIONS])
+def test_a_bad_option_is_one_line(run, folder, options, message):
+    code, out, err = run("-o run", *(NET if "--data" in options else DIGITS), *options.split())
+    assert code == 1 and out == ""
+    assert err.startswith(f"paconv: error: {message}") and err.count("\n") == 1
+    assert not list(folder.glob("run/*.pt"))
+
+
+def test_options_that_are_missing_are_named(run):
+    assert run("-o run --data digits")[1:] == ("", "paconv: error: --model is missing\n")
+    assert run("-o run --model digits_resnet")[1:] == ("", "paconv: error: --data is missing\n")
+    assert run("-o run --resume")[2] == "paconv: error: --model is missing; run holds no training to resume\n"
+
+
+def test_a_parent_of_another_architecture_is_refused(folder, run):
+    paconv.save(digits_resnet(10, M=2, N=1), "quantized.pt")
+    paconv.save(digits_resnet(3), "classes.pt")
+    paconv.save(digits_resnet(10), "digits.pt")
+    assert "quantized.pt: expected a float network to start from" in run("--float quantized.pt -o run", *DIGITS)[2]
+    assert "classes.pt: it tells 3 classes apart; the data have 10" in run("--float classes.pt -o run", *DIGITS)[2]
+    image_folder(folder / "images")
+    code, _, err = run("--model tiny_color_net --data folder:images --float digits.pt -o run")
+    assert (code, err) == (
+        1, "paconv: error: digits.pt: expected a checkpoint of tiny_color_net, found one of digits_resnet\n",
+    )  # fmt: skip
+
+
+def test_a_training_is_neither_overwritten_nor_resumed_as_another(folder, run):
+    assert run("-o run", *DIGITS)[0] == 0
+    before = {path.name: path.read_bytes() for path in folder.glob("run/*.*")}
+    code, out, err = run("-o run", *DIGITS)
+    assert (code, out) == (1, "") and err.startswith("paconv: error: run holds a training")
+    for change in ("-M 2", "--seed 1", "--scheme float"):
+        code, out, err = run(f"-o run --resume {change}")
+        assert code == 1 and "it is of another training" in err and err.count("\n") == 1
+    code, out, err = run("-o run --resume --workers 1")
+    assert (code, err) == (0, "")
+    assert {path.name: path.read_bytes() for path in folder.glob("run/*.*")} == before
+
+
+def test_a_damaged_image_is_one_line_and_what_was_reached_is_kept(folder, run):
+    image_folder(folder / "images", training=8)
+    whole = (folder / "images/train/c1/2.jpg").read_bytes()
+    (folder / "images/train/c1/2.jpg").write_bytes(whole[: len(whole) // 2])
+    options = "--model tiny_color_net --data folder:images --scheme float --size 32 --epochs 2 --batch-size 2"
+    code, _, err = run(f"{options} --workers 1 --no-tensorboard -o run")
+    assert code == 1 and err.count("\n") == 1
+    assert err.startswith("paconv: error: images/train/c1/2.jpg: the image is damaged")
+    assert (folder / "run/state.pt").exists()
+    (folder / "images/train/c1/2.jpg").write_bytes(whole)
+    code, out, err = run("-o run --resume")
+    assert (code, err) == (0, "") and "epoch 2/2" in out
+
+
+@pytest.mark.parametrize(
+    ("objects", "message"),
+    [
+        (annotated("unicorn", 1, 1, 9, 9), "class 'unicorn' is none of aeroplane"),
+        (annotated("dog", 9, 1, 5, 9), "dog: box (9, 1, 5, 9) has no area in 60 x 40"),
+        ("<object>", "expected a VOC annotation"),
+    ],
+)
+def test_a_bad_annotation_is_one_line(folder, run, objects, message):
+    voc_folder(folder / "voc", objects=objects)
+    code, _, err = run("--model digits_resnet --data voc:voc -o run")
+    assert code == 1 and message in err and "voc/Annotations/000000.xml" in err and err.count("\n") == 1
+
+
+def test_an_empty_folder_is_one_line(folder, run):
+    (folder / "images/train").mkdir(parents=True)
+    code, _, err = run("--model resnet18 --data folder:images -o run")
+    assert (code, err) == (1, "paconv: error: images/train: expected a folder of images for each class, found none\n")
+    (folder / "images/train/cats").mkdir()
+    code, _, err = run("--model resnet18 --data folder:images -o run")
+    assert code == 1 and err.startswith("paconv: error: images/train/cats: expected images (.bmp, .jpeg, .jpg")
+
+
+def test_help_has_an_example(run):
+    code, out, _ = run("--help")
+    assert code == 0 and "torchrun --nproc-per-node=2 -m paconv.train" in out
