@@ -32,7 +32,10 @@ _OPTIONS = "options.json"
               help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits or synthetic. Several are trained on together.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
               help="Folder for model.pt and everything else.")
-@click.option("--scheme", default="pa", show_default=True, metavar="NAME", help="pa, or float for no quantization.")
+@click.option(
+    "--scheme", default="pa", show_default=True, metavar="NAME",
+    help="A scheme of paconv.convert: pa, bireal, xnor, ...; or float for no quantization.",
+)  # fmt: skip
 @click.option("-M", "--M", "M", type=int, help="Weight planes: 2, 4, 6 or 8 [default: 4].")
 @click.option("-N", "--N", "N",
               help="Activation planes: 1 to 8, or full for full-precision activations [default: 5].")

@@ -1,8 +1,8 @@
 """Finding out early that training has left the finite numbers, and in which layer it began.
 
-Each step, before the optimizer's: the loss, the norm of the gradient, and what every PAActivation reads. The last,
-for PA(NaN) = 0: a quantizer hides a NaN from everything after it. Only when one of these isn't finite is the step run
-again with a look at every layer.
+Each step, before the optimizer's: the loss, the norm of the gradient, and what every activation quantizer reads. The
+last, for PA(NaN) = 0: a quantizer hides a NaN from everything after it. Only when one of these isn't finite is the step
+run again with a look at every layer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from paconv.nn.quantizers import PAActivation
+from paconv.nn.quantizer import ActivationQuantizer
 
 __all__ = ["NanWatch", "first_non_finite"]
 
@@ -28,7 +28,7 @@ class NanWatch:
 
     def __enter__(self) -> NanWatch:
         for module in self.model.modules():
-            if isinstance(module, PAActivation):
+            if isinstance(module, ActivationQuantizer):
                 self._handles.append(module.register_forward_pre_hook(self._see))
         return self
 

@@ -20,6 +20,7 @@ from paconv.checkpoint.rebuilding import from_user_model
 from paconv.errors import CheckpointError, UsageError
 from paconv.models import build
 from paconv.nn import calibrate
+from paconv.nn.schemes.registry import SCHEMES
 from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import current_ranks
@@ -31,7 +32,7 @@ from paconv.train.watching import Watcher
 __all__ = ["FLOAT", "KNOWN_SCHEMES", "Recipe", "Watchers", "check_free", "train"]
 
 FLOAT = "float"
-KNOWN_SCHEMES = (FLOAT, "pa")
+KNOWN_SCHEMES = (FLOAT, *SCHEMES)
 
 _CALIBRATION = 128
 """Samples that the activation quantizers are calibrated on."""
@@ -125,7 +126,7 @@ def _converted(model: nn.Module, recipe: Recipe) -> nn.Module:
     """
     with torch.device("meta"):
         own = build(recipe.model, **{**model.paconv_architecture["config"], "M": 2, "N": 1})
-    return paconv.convert(model, keep=own.paconv_conversion["keep"], **recipe.options)
+    return paconv.convert(model, scheme=recipe.scheme, keep=own.paconv_conversion["keep"], **recipe.options)
 
 
 def _with_weights_of(path: str | os.PathLike, model: nn.Module, name: str, classes: int) -> nn.Module:
