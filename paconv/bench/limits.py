@@ -1,10 +1,11 @@
 """What this machine can reach, measured in the same run: the limits that a layer's speed is set beside.
 
-    limit of a kernel     multiply-accumulates a second of its innermost instructions, in registers alone
-    rate of a kernel      the same of the kernel's inner loop, which also loads its operands
+    limit of bit planes     multiply-accumulates a second of AND + popcount + add, in registers alone
+    rate of a kernel        the same of the kernel's inner loop, which also loads its operands; of level codes this is
+                            the limit too: it lies within a few percent of what their instructions can do
 
 A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes one product of bytes
-or of 16-bit words, or three of bytes (paconv/kernels/formats.py).
+or of 16-bit words, or three of bytes (paconv/kernels/formats.py), whatever M and N.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ _PRODUCTS = {name: 3 if f.D == 2 else 1 for name, f in FORMATS.items()}
 class HostLimits:
     """Of one thread, at a CPU level, in multiply-accumulates a second.
 
-    single: kernel ("planes", "codes") -> the limit of one product, without those that aren't known; planes: (M, N) ->
-    the inner loop's rate; codes: coding -> the inner loop's rate.
+    single: kernel ("planes") -> the limit of one product, without those that aren't known; planes: (M, N) -> the inner
+    loop's rate; codes: coding -> the inner loop's rate.
     """
 
     level: str
@@ -73,7 +74,9 @@ def layer_limit(
 
     kernel: a name in paconv.kernels.registry.CHOICES; planes: the layer's (M, N); coding: of its level codes.
     """
-    single = limits.single.get("planes" if kernel == "planes" else "codes")
+    if kernel != "planes":
+        return None if coding not in limits.codes else threads * limits.codes[coding]
+    single = limits.single.get(kernel)
     return None if single is None else threads * single / products(kernel, planes, coding)
 
 

@@ -8,20 +8,20 @@ import pytest
 from paconv.bench.limits import HostLimits, layer_limit, measure_limits
 from paconv.bench.ports import macs_per_cycle
 
-HOST = HostLimits("level", {"planes": 1000.0, "codes": 300.0}, {(2, 2): 200.0}, {"word": 90.0})
+HOST = HostLimits("level", {"planes": 1000.0}, {(2, 2): 200.0}, {"word": 90.0, "byte": 300.0})
 
 
 def test_a_layers_limit_is_one_products_over_the_products_it_takes():
     assert layer_limit(HOST, "planes", (4, 5), "") == 50.0
     assert layer_limit(HOST, "planes", (4, 5), "", threads=2) == 100.0
-    assert layer_limit(HOST, "codes", (4, 5), "two-bytes") == 100.0
+    assert layer_limit(HOST, "codes", (4, 5), "word") == 90.0
     assert layer_limit(HOST, "codes-fast", (8, 7), "byte") == 300.0
 
 
 def test_what_is_not_known_has_no_limit():
     assert layer_limit(HostLimits("level"), "planes", (1, 1), "") is None
     assert HOST.inner_loop("planes", (2, 2), "") == 200.0 and HOST.inner_loop("codes", (2, 2), "word") == 90.0
-    assert HOST.inner_loop("planes", (3, 3), "") is None and HOST.inner_loop("codes", (3, 3), "byte") is None
+    assert HOST.inner_loop("planes", (3, 3), "") is None and HOST.inner_loop("codes", (3, 3), "two-bytes") is None
 
 
 def test_the_limit_of_and_popcount_is_asked_for_at_the_level_in_use(monkeypatch):
