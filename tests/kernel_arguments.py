@@ -1,14 +1,18 @@
-"""The argument block of a whole PABitConv, for tests that call its kernels without onnxruntime."""
+"""The argument blocks of whole nodes, for tests that call their kernels without onnxruntime."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from paconv import bits
 from paconv.bits import WORD_BITS
-from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
+from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, LEVEL_RUN, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
 from paconv.kernels.formats import FORMATS
 from paconv.kernels.tiling import TILE_ROWS
 from paconv.ops.pa_bit_conv import output_shape
+
+CHANNEL_LAST = {"Y": ("y", np.float32), "L1": ("levels_1", np.uint8), "L2": ("levels_2", np.uint8)}
+"""Outputs of PALevelConv -> field, type."""
 
 
 def layout_of(CG: int, KH: int, KW: int, DW: int) -> tuple[int, int, int, int]:
@@ -19,9 +23,9 @@ def layout_of(CG: int, KH: int, KW: int, DW: int) -> tuple[int, int, int, int]:
     return (0, own, KH, KW * own) if DW == 1 else (0, own, KH * KW, own)
 
 
-def arguments_of(case, code_format: str = "planes") -> tuple[dict, dict]:
+def arguments_of(case, code_format: str = "planes", levels: bool = False) -> tuple[dict, dict]:
     """(arrays, numbers) of the argument block of a whole PABitConv of the case, by planes or by codes of a format, as
-    the shim fills it; without the accumulate function and its tile.
+    the shim fills it; without the accumulate function and its tile. levels: whether a gather reads levels, not X.
     """
     a, inputs = case.attributes, case.inputs
     made = FORMATS.get(code_format)
@@ -36,6 +40,9 @@ def arguments_of(case, code_format: str = "planes") -> tuple[dict, dict]:
     if made:
         CW = -(-CG // made.channels)
         folded, taps, run = 0, KH if DW == 1 else KH * KW, KW * CW if DW == 1 else CW
+    XH, XW, (SH, SW), XSH, XSW = H, W, a["strides"], 1, 1
+    if (levels or not made) and KH == KW == 1 and not any(a["pads"]):  # what is read alone is packed
+        H, W, XSH, XSW, SH, SW = OH, OW, SH, SW, 1, 1
     Hp, Wp = H + a["pads"][0] + a["pads"][2], W + a["pads"][1] + a["pads"][3]
     tap_offsets = [
         (kh * a["dilations"][0] * Wp + kw * a["dilations"][1]) * CW * digits * 4
@@ -64,9 +71,8 @@ def arguments_of(case, code_format: str = "planes") -> tuple[dict, dict]:
         "offset_taps": np.zeros((G * OB, KH * KW, LANES), np.float32),
     }
     numbers = dict(
-        B=B, C=C, H=H, W=W, XH=H, XW=W, XSH=1, XSW=1, O=O, OH=OH, OW=OW, G=G, CG=CG, OG=OG, CW=CW, OB=OB, KH=KH, KW=KW,
-        SH=a["strides"][0],
-        SW=a["strides"][1], PT=a["pads"][0], PL=a["pads"][1], Hp=Hp, Wp=Wp, DH=a["dilations"][0], DW=a["dilations"][1],
+        B=B, C=C, H=H, W=W, XH=XH, XW=XW, XSH=XSH, XSW=XSW, O=O, OH=OH, OW=OW, G=G, CG=CG, OG=OG, CW=CW, OB=OB, KH=KH,
+        KW=KW, SH=SH, SW=SW, PT=a["pads"][0], PL=a["pads"][1], Hp=Hp, Wp=Wp, DH=a["dilations"][0], DW=a["dilations"][1],
         folded=folded, taps=taps, run=run, M=M, N=N, D=D,
         digit_bits=made.digit_bits if made else 0, E=inputs["v"].shape[1], v_rows=len(inputs["v"]),
         sign_rows=len(inputs["sign"]), alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]),
@@ -77,3 +83,56 @@ def arguments_of(case, code_format: str = "planes") -> tuple[dict, dict]:
         blocks_per_task=OB,
     )  # fmt: skip
     return arrays, numbers
+
+
+def endpoint_blocks(v, sign, G: int, OG: int) -> tuple[np.ndarray, np.ndarray]:
+    """(thresholds (blocks, E, LANES) float32, flips (blocks, LANES) uint32) of G groups of OG channels: endpoints v
+    (1 or channels, E) and sign (1 or channels,), as the shim lays them out.
+    """
+    OB = -(-OG // LANES)
+    thresholds = np.full((G, OB * LANES, v.shape[1]), np.nan, np.float32)
+    flips = np.zeros((G, OB * LANES), np.uint32)
+    thresholds[:, :OG] = np.broadcast_to(v, (G * OG, v.shape[1])).reshape(G, OG, -1)
+    flips[:, :OG] = np.broadcast_to(np.where(sign < 0, 1 << 31, 0), G * OG).reshape(G, OG)
+    thresholds = thresholds.reshape(G * OB, LANES, -1).transpose(0, 2, 1)
+    return np.ascontiguousarray(thresholds), flips.reshape(G * OB, LANES)
+
+
+def level_arguments_of(level_case, code_format: str = "planes") -> tuple[dict, dict]:
+    """arguments_of for a PALevelConv: it reads levels, and its finish is channel-last."""
+    case, finish = level_case.case, level_case.finish
+    arrays, numbers = arguments_of(case, code_format, levels=True)
+    shape = tuple(numbers[name] for name in ("B", "OH", "OW", "O"))
+    one_hot = case.attributes["level_masks"] == bits.one_hot_masks(numbers["N"])
+    numbers |= dict(channel_last=1, one_hot=int(one_hot), gather_runs=-(-numbers["H"] * numbers["W"] // LEVEL_RUN))
+    for name in ("x", "v", "sign", "y"):
+        del arrays[name]
+    arrays |= {"levels": level_case.L, "clip": finish["clip"]}
+    if level_case.residual.shape == shape:
+        arrays["residual"] = level_case.residual
+    for output, (name, kind) in CHANNEL_LAST.items():
+        if output in level_case.wanted:
+            arrays[name] = np.zeros(shape, kind)
+    for k in (1, 2):
+        v, sign = finish[f"v{k}"], finish[f"sign{k}"]
+        numbers[f"E_{k}"] = v.shape[1]
+        arrays[f"thresholds_{k}"], arrays[f"flips_{k}"] = endpoint_blocks(v, sign, numbers["G"], numbers["OG"])
+    return arrays, numbers
+
+
+def compare_arguments_of(X, v, sign) -> tuple[dict, dict]:
+    """(arrays, numbers) of a PALevels: X (B, H, W, C)."""
+    B, H, W, C = X.shape
+    rows = max(len(v), len(sign))
+    thresholds, flips = endpoint_blocks(v, sign, 1, LANES if rows == 1 else C)
+    arrays = {"x": X, "levels_1": np.zeros(X.shape, np.uint8), "thresholds_1": thresholds, "flips_1": flips}
+    return arrays, dict(B=B, H=H, W=W, C=C, OB=-(-C // LANES), E_1=v.shape[1], v_rows=rows)
+
+
+def pool_arguments_of(L, kernel, strides, pads) -> tuple[dict, dict]:
+    """(arrays, numbers) of a PALevelMaxPool: L (B, H, W, C)."""
+    B, H, W, C = L.shape
+    OH, OW = ((L.shape[k + 1] + pads[k] + pads[k + 2] - kernel[k]) // strides[k] + 1 for k in range(2))
+    numbers = dict(B=B, H=H, W=W, C=C, OH=OH, OW=OW, PT=pads[0], PL=pads[1])
+    numbers |= dict(KH=kernel[0], KW=kernel[1], SH=strides[0], SW=strides[1])
+    return {"levels": L, "levels_1": np.zeros((B, OH, OW, C), np.uint8)}, numbers

@@ -1,7 +1,8 @@
 """Runs the kernels of a case with every buffer against a page that may not be touched: bounds_worker LEVEL SIDE.
 
 SIDE "after": each buffer ends where such a page begins, but for its alignment; "before": it begins where one ends. The
-process is killed by the first access outside. Prints the number of cases.
+process is killed by the first access outside. That the kernels did their work is checked too, bit for bit: PABitConv
+against a session (planes and bytes), the ops on levels against the numpy reference. Prints the number of cases.
 """
 
 from __future__ import annotations
@@ -13,13 +14,27 @@ from itertools import product
 
 import numpy as np
 
-from paconv.kernels.arguments import CODING_HEAD, LOW_ZERO, F
-from tests.bit_conv_cases import make_case
+import paconv
+from paconv.bits import WORD_BITS
+from paconv.kernels.arguments import LEVEL_RUN, LOW_ZERO, MIN_SPAN, F
+from paconv.kernels.formats import FORMATS
+from paconv.kernels.levels import LEVELS
+from paconv.kernels.tiling import TILE_ROWS
+from paconv.reference import finish_level_conv, pa_level_max_pool, pa_levels
+from tests.bit_conv_cases import make_case, model_of
+from tests.kernel_arguments import (
+    CHANNEL_LAST,
+    arguments_of,
+    compare_arguments_of,
+    level_arguments_of,
+    pool_arguments_of,
+)
 from tests.kernels.test_steps import kernel
-from tests.library_build.test_cross_building import arguments_of
+from tests.level_conv_cases import make_level_case
 
 PAGE = mmap.PAGESIZE
-ALIGNED = ("weight_words", "phi", "base", "offset_alpha", "offset_taps", "correction", "zero_dots")
+ALIGNED = ("weight_words", "phi", "base", "offset_alpha", "offset_taps", "correction", "start")
+ALIGNED += tuple(f"{name}_{k}" for name in ("thresholds", "flips") for k in (1, 2))
 PROT_NONE = 0
 
 
@@ -41,58 +56,158 @@ class Fenced:
                 raise OSError(ctypes.get_errno(), "mprotect")
 
 
+class Block:
+    """An argument block whose buffers are fenced, and the kernels of a CPU level on it."""
+
+    def __init__(self, level: str, after: bool, arrays: dict, numbers: dict) -> None:
+        self.level, self.numbers = level, numbers
+        self.types = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+        self.fenced = {
+            name: Fenced(array, after, 64 if name in ALIGNED else array.itemsize) for name, array in arrays.items()
+        }
+        self.fields = np.zeros(len(F), np.int64)
+        for name, value in {**numbers, **{name: buffer.address for name, buffer in self.fenced.items()}}.items():
+            self[name] = value
+
+    def __setitem__(self, field: str, value: int) -> None:
+        self.fields[getattr(F, field)] = value
+
+    def array(self, name: str) -> np.ndarray:
+        dtype, shape = self.types[name]
+        return self.fenced[name].array.view(dtype).reshape(shape)
+
+    def run(self, name: str, tasks: int) -> None:
+        task = kernel(self.level, name)[0]
+        for number in range(tasks):
+            task(self.fields.ctypes.data, number)
+
+
 def awkward_cases():
-    """Narrow, prime and strided sizes, a large one for each."""
+    """Narrow, prime and strided sizes, each with few and many planes, one-hot or not."""
     rng = np.random.default_rng(0)
+    point = dict(kernel=(1, 1), pads=(0, 0, 0, 0))
     sizes = [
-        dict(channels=1, out=1, size=(1, 1), kernel=(1, 1), pads=(0, 0, 0, 0)),
+        dict(channels=1, out=1, size=(1, 1), **point),
         dict(channels=3, out=5, size=(7, 13), kernel=(3, 5), pads=(1, 2, 0, 1), dilations=(2, 2)),
         dict(channels=8, out=17, size=(11, 64), strides=(2, 2), group=2, batch=2),
         dict(channels=16, out=16, size=(9, 71), strides=(1, 3), dilations=(2, 1), offsets=True),
         dict(channels=37, out=19, size=(5, 5), offsets=True),
-        dict(channels=33, out=31, size=(13, 13), kernel=(1, 1), pads=(0, 0, 0, 0), strides=(3, 2)),
+        dict(channels=33, out=31, size=(13, 13), strides=(3, 2), **point),
         dict(channels=131, out=16, size=(17, 3), kernel=(3, 3), strides=(2, 1)),
         dict(channels=350, out=3, size=(3, 3), kernel=(3, 3), pads=(0, 0, 0, 0)),
+        dict(channels=5, out=15, size=(4, 9), kernel=(5, 1), pads=(2, 0, 2, 0), group=3, batch=2),
+        dict(channels=15, out=33, size=(3, 70), kernel=(1, 5), pads=(0, 2, 0, 2)),
+        dict(channels=17, out=131, size=(5, 9), kernel=(2, 4), dilations=(1, 3), pads=(0, 5, 1, 4), batch=2),
+        dict(channels=1, out=1, size=(9, 5), kernel=(4, 2), pads=(2, 1, 1, 0), group=33),
+        dict(channels=131, out=5, size=(7, 11), strides=(2, 3), group=2, batch=2, **point),
+        dict(channels=1, out=17, size=(6, 67), kernel=(5, 5), pads=(2, 2, 2, 2)),
     ]
-    planes = [(1, 1), (2, 3), (8, 7)]
-    return [make_case(rng, M=M, N=N, **size) for size, (M, N) in product(sizes, planes)]
+    planes = [(1, 1, "one-hot"), (2, 3, "thermometer"), (3, 3, "binary"), (8, 7, "one-hot")]
+    return [make_case(rng, M=M, N=N, level_coding=coding, **size) for size, (M, N, coding) in product(sizes, planes)]
 
 
-def run(case, D: int, level: str, after: bool) -> bytes:
-    """Y of the case, by planes (D = 0) or codes."""
-    arrays, sizes = arguments_of(case, D)
-    fenced = {name: Fenced(array, after, 64 if name in ALIGNED else array.itemsize) for name, array in arrays.items()}
-    fields = np.zeros(len(F), np.int64)
-    for name, value in {**sizes, **{name: buffer.address for name, buffer in fenced.items()}}.items():
-        fields[getattr(F, name)] = value
-    name, variant = ("accumulate_codes", (D, D)) if D else ("accumulate", (sizes["M"], sizes["N"]))
-    function, fields[F.tile] = kernel(level, name, *variant)
-    fields[F.accumulate] = ctypes.cast(function, ctypes.c_void_p).value
-    images = sizes["B"] * sizes["G"]
-    blocks = sizes["G"] * sizes["OB"]
-    steps = [
-        ("prepare_codes" if D else "prepare_weights", blocks),
-        ("gather_codes" if D else "gather", images * sizes["gather_runs"]),
-        ("fold", images * sizes["Hp"] * sizes["folded"]),
-        ("conv_codes" if D else "conv", images * sizes["pixel_chunks"] * sizes["block_chunks"]),
-    ]
-    if D:
-        kernel(level, "prepare_coding")[0](fields.ctypes.data, 0)
-        high = int(fenced["coding"].array.view(np.float64)[CODING_HEAD - 1])
-        words = fenced["words"].array.reshape(-1, D, 4)
-        words[:, 0], words[:, 1:] = high, LOW_ZERO
-    for step, tasks in steps:
-        for task in range(tasks):
-            kernel(level, step)[0](fields.ctypes.data, task)
-    return fenced["y"].array.tobytes()
+def conv_block(level: str, after: bool, arrays: dict, numbers: dict) -> Block:
+    """Without the rows after the weights, which only AMX's tiles reach."""
+    if "Tiles" not in products_of(level).values():
+        arrays["weight_words"] = arrays["weight_words"][:-TILE_ROWS]
+    return Block(level, after, arrays, numbers)
+
+
+def products_of(level: str) -> dict[str, str]:
+    return next(found for found in LEVELS if found.name == level).products
+
+
+def convolve(block: Block, code_format: str, gather: str) -> None:
+    """The tasks of a convolution, by planes or codes of a format."""
+    numbers, level = block.numbers, block.level
+    images, blocks = numbers["B"] * numbers["G"], numbers["G"] * numbers["OB"]
+    parts = -(-numbers["CG"] // WORD_BITS) if gather == "gather" else 1
+    block["gather_parts"] = parts
+    made = FORMATS.get(code_format)
+    if made:
+        function, tile = kernel(level, "accumulate_codes", made.number, 0)
+        block["tile_blocks"], block["tile"] = tile // 256, tile % 256
+        block.run("prepare_coding", 1)
+        words = block.array("words").view(np.uint8).reshape(-1, made.D, 4)
+        words[:, 0], words[:, 1:] = int(block.array("coding")[3]), LOW_ZERO  # window padding
+    else:
+        function, block["tile"] = kernel(level, "accumulate", numbers["M"], numbers["N"])
+    block["accumulate"] = ctypes.cast(function, ctypes.c_void_p).value
+    block.run("prepare_codes" if made else "prepare_weights", blocks)
+    too_large = (block.array("span_sums").max(0) > np.iinfo(np.int32).max).nonzero()[0]
+    spans = too_large[0] if len(too_large) else block.array("span_sums").shape[1]
+    block["span"] = MIN_SPAN << int(spans - 1)
+    block.run(gather, images * numbers["gather_runs"] * parts)
+    if numbers["folded"]:
+        block.run("fold", images * numbers["Hp"])
+    tasks = images * numbers["pixel_chunks"] * numbers["block_chunks"]
+    block.run("conv_codes" if made else "conv", tasks)
+
+
+def check_conv(case, code_format: str, level: str, after: bool) -> np.ndarray:
+    """Y of the case; of planes and bytes it is that of a session."""
+    block = conv_block(level, after, *arguments_of(case, code_format))
+    convolve(block, code_format, "gather" if code_format == "planes" else "gather_codes")
+    Y = block.array("y")
+    if choice := {"planes": "planes", "byte": "codes-fast"}.get(code_format):
+        session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel=choice)
+        assert Y.tobytes() == session.run(None, {"X": case.X})[0].tobytes(), code_format
+    return Y.copy()  # the block's memory goes with it
+
+
+def check_level_conv(level_case, Y, code_format: str, level: str, after: bool) -> None:
+    """What a PALevelConv gives is the finish of Y (B, O, OH, OW)."""
+    block = conv_block(level, after, *level_arguments_of(level_case, code_format))
+    convolve(block, code_format, "gather_levels" if code_format == "planes" else "gather_level_codes")
+    channel_last = np.ascontiguousarray(Y.transpose(0, 2, 3, 1))
+    expected = finish_level_conv(channel_last, level_case.residual, level_case.finish)
+    for name in level_case.wanted:
+        assert (block.array(CHANNEL_LAST[name][0]) == expected[name]).all(), (code_format, name)
+
+
+def check_convolutions(case, rng, level: str, after: bool) -> None:
+    """PABitConv and PALevelConv, by planes and by each format of the CPU level."""
+    finishes = [(("Y", "L1", "L2"), True), (("L2",), False), (("Y", "L1"), False), (("L1", "L2"), True)]
+    for code_format in ("planes", *products_of(level)):
+        Y = check_conv(case, code_format, level, after)
+        wanted, residual = finishes[rng.integers(len(finishes))]
+        check_level_conv(make_level_case(case, rng, Y.shape, wanted, residual), Y, code_format, level, after)
+
+
+def check_compare(C: int, E: int, size, rng, level: str, after: bool) -> None:
+    """PALevels, with an endpoint row for each channel and with one for all."""
+    X = rng.standard_normal((2, *size, C)).astype(np.float32)
+    for rows in {1, C}:
+        v = np.sort(rng.standard_normal((rows, E)).astype(np.float32), axis=1)
+        sign = rng.choice(np.array([-1, 1], np.int8), rows)
+        block = Block(level, after, *compare_arguments_of(X, v, sign))
+        block.run("compare", -(-X.size // C // LEVEL_RUN))
+        assert (block.array("levels_1") == pa_levels(X, v, sign)).all()
+
+
+def check_pool(C: int, kernel_shape, size, rng, level: str, after: bool) -> None:
+    """PALevelMaxPool with as much padding as it takes."""
+    strides = [int(s) for s in rng.integers(1, 4, 2)]
+    pads = [kernel_shape[k % 2] - 1 for k in range(4)]
+    L = rng.integers(0, 9, (2, *size, C), dtype=np.uint8)
+    block = Block(level, after, *pool_arguments_of(L, kernel_shape, strides, pads))
+    block.run("pool_levels", block.numbers["B"] * block.numbers["OH"])
+    assert (block.array("levels_1") == pa_level_max_pool(L, kernel_shape, strides, pads)).all()
+
+
+CHANNELS, SIZES = (1, 5, 15, 16, 17, 33, 131), ((1, 1), (3, 7), (8, LEVEL_RUN // 8), (9, 15))
 
 
 def main(level: str, side: str) -> None:
-    cases = awkward_cases()
-    for case in cases:
-        for D in (0, 1, 2):
-            run(case, D, level, side == "after")
-    print(len(cases))
+    after, rng, done = side == "after", np.random.default_rng(1), 0
+    for case in awkward_cases():
+        check_convolutions(case, rng, level, after)
+        done += 1
+    for C, size in product(CHANNELS, SIZES):
+        check_compare(C, int(rng.choice([1, 3, 255])), size, rng, level, after)
+        check_pool(C, [int(k) for k in rng.integers(1, 6, 2)], size, rng, level, after)
+        done += 2
+    print(done)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from paconv.runtime.library import cpu_levels
-from tests.kernels.bounds_worker import Fenced, awkward_cases
+from tests.kernels.bounds_worker import CHANNELS, SIZES, Fenced, awkward_cases
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="mprotect is POSIX")
@@ -23,7 +23,7 @@ def run(*command: str):
 def test_every_kernel_stays_within_its_buffers(level, side):
     done = run("-m", "tests.kernels.bounds_worker", level, side)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == len(awkward_cases())
+    assert int(done.stdout) == len(awkward_cases()) + 2 * len(CHANNELS) * len(SIZES)
 
 
 @pytest.mark.parametrize("after, offset", [(True, 5), (False, -1)])

@@ -1,4 +1,5 @@
-/* Runs PABitConv's kernels from a library, without onnxruntime: run_kernels LIBRARY LEVEL JOB OUTPUT.
+/* Runs the kernels of a PABitConv, or of a PALevelConv where there are levels, from a library, without onnxruntime:
+ * run_kernels LIBRARY LEVEL JOB OUTPUT.
  *
  * JOB: F_COUNT int64 argument fields, then the memory they point into; a pointer is stored as its offset + 1 in that
  * memory, 0 for none. OUTPUT gets the memory after all tasks have run. */
@@ -34,7 +35,8 @@ int main(int argc, char **argv) {
         : find(argv[2], "accumulate", f[F_M], f[F_N], &f[F_tile]);
   Task coding = (Task)find(argv[2], "prepare_coding", 0, 0, &bytes);
   Task prepare = (Task)find(argv[2], D ? "prepare_codes" : "prepare_weights", 0, 0, &bytes);
-  Task gather = (Task)find(argv[2], D ? "gather_codes" : "gather", 0, 0, &bytes);
+  const char *gathers[2][2] = {{"gather", "gather_codes"}, {"gather_levels", "gather_level_codes"}};
+  Task gather = (Task)find(argv[2], gathers[f[F_levels] != 0][D != 0], 0, 0, &bytes);
   Task fold = (Task)find(argv[2], "fold", 0, 0, &bytes);
   Task conv = (Task)find(argv[2], D ? "conv_codes" : "conv", 0, 0, &bytes);
   if (!accumulate || !coding || !prepare || !gather || !fold || !conv) return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
@@ -55,7 +57,7 @@ int main(int argc, char **argv) {
   for (; k < SPANS && fits; k++)
     for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) fits &= sums[t * SPANS + k] <= INT32_MAX;
   f[F_span] = (int64_t)MIN_SPAN << (k - (fits ? 1 : 2));
-  for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_runs]; t++) gather(f, (size_t)t);
+  for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs]; t++) gather(f, (size_t)t);
   for (int64_t t = 0; f[F_folded] && t < f[F_B] * f[F_G] * f[F_Hp]; t++) fold(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);
   FILE *output = fopen(argv[4], "wb");

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from importlib.util import find_spec
 from itertools import product
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,8 @@ from paconv.library_build.targets import find_target
 from paconv.runtime.inspection import node_kernels
 from tests.assembly import disassemble, inner_loops, vector_spills
 from tests.bit_conv_cases import make_case, model_of
-from tests.kernel_arguments import arguments_of
+from tests.kernel_arguments import CHANNEL_LAST, arguments_of, level_arguments_of
+from tests.level_conv_cases import level_model, make_level_case
 
 RUN_KERNELS = Path(__file__).with_name("run_kernels.c")
 TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
@@ -33,11 +33,8 @@ OBJDUMP = "aarch64-linux-gnu-objdump"
 MISSING = [tool for tool in (*TOOLS, OBJDUMP) if not shutil.which(tool)] + ([] if find_spec("numba") else ["Numba"])
 
 
-def job_of(case, code_format: str) -> tuple[bytes, slice, tuple]:
-    """The job file of a case for run_kernels.c, by planes or by codes of a format; where its output lies in the memory;
-    the output's shape.
-    """
-    arrays, numbers = arguments_of(case, code_format)
+def job_of(arrays: dict, numbers: dict) -> tuple[bytes, dict[str, slice]]:
+    """The job file of an argument block for run_kernels.c; where each array lies in the memory."""
     fields, memory, where = np.zeros(len(F), np.int64), bytearray(), {}
     for name, array in arrays.items():
         where[name] = slice(len(memory), len(memory) + array.nbytes)
@@ -45,7 +42,22 @@ def job_of(case, code_format: str) -> tuple[bytes, slice, tuple]:
         memory += array.tobytes() + bytes(-array.nbytes % 64)
     for name, value in numbers.items():
         fields[getattr(F, name)] = value
-    return fields.tobytes() + bytes(memory), where["y"], arrays["y"].shape
+    return fields.tobytes() + bytes(memory), where
+
+
+def jobs_of(case, kernel: str, rng):
+    """(arguments, output fields, the outputs of a session) of a PABitConv and a PALevelConv of the case."""
+
+    def session(model, feeds):
+        model = model.SerializeToString()
+        (node,) = node_kernels(model, kernel)
+        return node.format, paconv.InferenceSession(model, kernel=kernel).run(None, feeds)
+
+    code_format, (Y,) = session(model_of(case), {"X": case.X})
+    yield arguments_of(case, code_format), ["y"], [Y]
+    level_case = make_level_case(case, rng, Y.shape)
+    code_format, outputs = session(level_model(level_case), {"L": level_case.L, "R": level_case.residual})
+    yield level_arguments_of(level_case, code_format), [name for name, _ in CHANNEL_LAST.values()], outputs
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +83,15 @@ def test_a_library_for_aarch64_gives_the_same_bits_under_qemu_at_every_level(lib
         make_case(rng, M=2, N=3, channels=160, out=16),  # more words than byte counters hold
     ]  # fmt: skip
     for case, kernel in product(cases, CHOICES):
-        (node,) = node_kernels(model_of(case).SerializeToString(), kernel)
-        job, y, shape = job_of(case, node.format)
-        (tmp_path / "job").write_bytes(job)
-        session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel=kernel)
-        expected = session.run(None, {"X": case.X})[0]
-        for level in levels_of("aarch64"):
-            command = [TOOLS[1], "-L", "/usr/aarch64-linux-gnu", source, str(library), level.name, "job", "out"]
-            subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
-            memory = (tmp_path / "out").read_bytes()
-            assert len(memory[y]) == 4 * prod(shape)
-            assert memory[y] == expected.tobytes()
+        for arguments, fields, outputs in jobs_of(case, kernel, rng):
+            job, where = job_of(*arguments)
+            (tmp_path / "job").write_bytes(job)
+            for level in levels_of("aarch64"):
+                command = [TOOLS[1], "-L", "/usr/aarch64-linux-gnu", source, str(library), level.name, "job", "out"]
+                subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+                memory = (tmp_path / "out").read_bytes()
+                for field, expected in zip(fields, outputs, strict=True):
+                    assert memory[where[field]] == expected.tobytes(), (kernel, level.name, field)
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}")
