@@ -35,6 +35,8 @@ from tests.level_conv_cases import make_level_case
 PAGE = mmap.PAGESIZE
 ALIGNED = ("weight_words", "phi", "base", "offset_alpha", "offset_taps", "correction", "start")
 ALIGNED += tuple(f"{name}_{k}" for name in ("thresholds", "flips") for k in (1, 2))
+OUTPUTS = {name for name, _ in CHANNEL_LAST.values()}
+GARBAGE = 0xA5  # in memory that the shim does not clear
 PROT_NONE = 0
 
 
@@ -68,6 +70,8 @@ class Block:
         self.fields = np.zeros(len(F), np.int64)
         for name, value in {**numbers, **{name: buffer.address for name, buffer in self.fenced.items()}}.items():
             self[name] = value
+        for name in OUTPUTS & self.fenced.keys():
+            self.fenced[name].array[:] = GARBAGE
 
     def __setitem__(self, field: str, value: int) -> None:
         self.fields[getattr(F, field)] = value
@@ -114,7 +118,14 @@ def conv_block(level: str, after: bool, arrays: dict, numbers: dict) -> Block:
 
 
 def products_of(level: str) -> dict[str, str]:
+    """The code formats of a CPU level, and how it multiplies them."""
     return next(found for found in LEVELS if found.name == level).products
+
+
+def inside(block: Block, name: str) -> np.ndarray:
+    """The positions of a packed array (B, G, Hp, Wp, ...) that are not window padding."""
+    top, left = block.numbers["PT"], block.numbers["PL"]
+    return block.array(name)[:, :, top : top + block.numbers["H"], left : left + block.numbers["W"]]
 
 
 def convolve(block: Block, code_format: str, gather: str) -> None:
@@ -130,9 +141,11 @@ def convolve(block: Block, code_format: str, gather: str) -> None:
         block.run("prepare_coding", 1)
         words = block.array("words").view(np.uint8).reshape(-1, made.D, 4)
         words[:, 0], words[:, 1:] = int(block.array("coding")[3]), LOW_ZERO  # window padding
+        inside(block, "sums")[...] = GARBAGE
     else:
         function, block["tile"] = kernel(level, "accumulate", numbers["M"], numbers["N"])
     block["accumulate"] = ctypes.cast(function, ctypes.c_void_p).value
+    inside(block, "words").view(np.uint8)[...] = GARBAGE
     block.run("prepare_codes" if made else "prepare_weights", blocks)
     too_large = (block.array("span_sums").max(0) > np.iinfo(np.int32).max).nonzero()[0]
     spans = too_large[0] if len(too_large) else block.array("span_sums").shape[1]
