@@ -2,7 +2,8 @@
 
 SIDE "after": each buffer ends where such a page begins, but for its alignment; "before": it begins where one ends. The
 process is killed by the first access outside. That the kernels did their work is checked too, bit for bit: PABitConv
-against a session (planes and bytes), the ops on levels against the numpy reference. Prints the number of cases.
+and its counts against a session (planes and bytes), the ops on levels against the numpy reference. Prints the number
+of cases.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import numpy as np
 
 import paconv
 from paconv.bits import WORD_BITS
-from paconv.kernels.arguments import LEVEL_RUN, LOW_ZERO, MIN_SPAN, F
+from paconv.kernels.arguments import LANES, LEVEL_RUN, LIMIT_RING, LOW_ZERO, MIN_SPAN, F
 from paconv.kernels.formats import FORMATS
-from paconv.kernels.levels import LEVELS
-from paconv.kernels.tiling import TILE_ROWS
+from paconv.kernels.levels import LEVELS, Level
+from paconv.kernels.tiling import TILE_ROWS, limit_sums
 from paconv.reference import finish_level_conv, pa_level_max_pool, pa_levels
 from tests.bit_conv_cases import make_case, model_of
 from tests.kernel_arguments import (
@@ -35,6 +36,8 @@ from tests.level_conv_cases import make_level_case
 PAGE = mmap.PAGESIZE
 ALIGNED = ("weight_words", "phi", "base", "offset_alpha", "offset_taps", "correction", "start")
 ALIGNED += tuple(f"{name}_{k}" for name in ("thresholds", "flips") for k in (1, 2))
+OUTPUTS = {name for name, _ in CHANNEL_LAST.values()}
+GARBAGE = 0xA5  # in memory that the shim does not clear
 PROT_NONE = 0
 
 
@@ -68,6 +71,8 @@ class Block:
         self.fields = np.zeros(len(F), np.int64)
         for name, value in {**numbers, **{name: buffer.address for name, buffer in self.fenced.items()}}.items():
             self[name] = value
+        for name in OUTPUTS & self.fenced.keys():
+            self.fenced[name].array[:] = GARBAGE
 
     def __setitem__(self, field: str, value: int) -> None:
         self.fields[getattr(F, field)] = value
@@ -108,17 +113,23 @@ def awkward_cases():
 
 def conv_block(level: str, after: bool, arrays: dict, numbers: dict) -> Block:
     """Without the rows after the weights, which only AMX's tiles reach."""
-    if "Tiles" not in products_of(level).values():
+    if "Tiles" not in level_of(level).products.values():
         arrays["weight_words"] = arrays["weight_words"][:-TILE_ROWS]
     return Block(level, after, arrays, numbers)
 
 
-def products_of(level: str) -> dict[str, str]:
-    return next(found for found in LEVELS if found.name == level).products
+def level_of(name: str) -> Level:
+    return next(found for found in LEVELS if found.name == name)
 
 
-def convolve(block: Block, code_format: str, gather: str) -> None:
-    """The tasks of a convolution, by planes or codes of a format."""
+def inside(block: Block, name: str) -> np.ndarray:
+    """The positions of a packed array (B, G, Hp, Wp, ...) that are not window padding."""
+    top, left = block.numbers["PT"], block.numbers["PL"]
+    return block.array(name)[:, :, top : top + block.numbers["H"], left : left + block.numbers["W"]]
+
+
+def convolve(block: Block, code_format: str, gather: str, last: str = "") -> None:
+    """The tasks of a convolution, by planes or codes of a format. last: instead of the kernel that gives outputs."""
     numbers, level = block.numbers, block.level
     images, blocks = numbers["B"] * numbers["G"], numbers["G"] * numbers["OB"]
     parts = -(-numbers["CG"] // WORD_BITS) if gather == "gather" else 1
@@ -130,9 +141,11 @@ def convolve(block: Block, code_format: str, gather: str) -> None:
         block.run("prepare_coding", 1)
         words = block.array("words").view(np.uint8).reshape(-1, made.D, 4)
         words[:, 0], words[:, 1:] = int(block.array("coding")[3]), LOW_ZERO  # window padding
+        inside(block, "sums")[...] = GARBAGE
     else:
         function, block["tile"] = kernel(level, "accumulate", numbers["M"], numbers["N"])
     block["accumulate"] = ctypes.cast(function, ctypes.c_void_p).value
+    inside(block, "words").view(np.uint8)[...] = GARBAGE
     block.run("prepare_codes" if made else "prepare_weights", blocks)
     too_large = (block.array("span_sums").max(0) > np.iinfo(np.int32).max).nonzero()[0]
     spans = too_large[0] if len(too_large) else block.array("span_sums").shape[1]
@@ -141,7 +154,7 @@ def convolve(block: Block, code_format: str, gather: str) -> None:
     if numbers["folded"]:
         block.run("fold", images * numbers["Hp"])
     tasks = images * numbers["pixel_chunks"] * numbers["block_chunks"]
-    block.run("conv_codes" if made else "conv", tasks)
+    block.run(last or ("conv_codes" if made else "conv"), tasks)
 
 
 def check_conv(case, code_format: str, level: str, after: bool) -> np.ndarray:
@@ -155,6 +168,16 @@ def check_conv(case, code_format: str, level: str, after: bool) -> np.ndarray:
     return Y.copy()  # the block's memory goes with it
 
 
+def check_counts(case, level: str, after: bool) -> None:
+    """PABitConvCounts against a session."""
+    session = paconv.InferenceSession(model_of(case, counts=True).SerializeToString())
+    (expected,) = session.run(None, {"X": case.X})
+    arrays, numbers = arguments_of(case)
+    block = conv_block(level, after, arrays | {"y": np.zeros_like(expected)}, numbers)
+    convolve(block, "planes", "gather", "counts")
+    assert (block.array("y") == expected).all()
+
+
 def check_level_conv(level_case, Y, code_format: str, level: str, after: bool) -> None:
     """What a PALevelConv gives is the finish of Y (B, O, OH, OW)."""
     block = conv_block(level, after, *level_arguments_of(level_case, code_format))
@@ -166,9 +189,10 @@ def check_level_conv(level_case, Y, code_format: str, level: str, after: bool) -
 
 
 def check_convolutions(case, rng, level: str, after: bool) -> None:
-    """PABitConv and PALevelConv, by planes and by each format of the CPU level."""
+    """PABitConvCounts; PABitConv and PALevelConv, by planes and by each format of the CPU level."""
+    check_counts(case, level, after)
     finishes = [(("Y", "L1", "L2"), True), (("L2",), False), (("Y", "L1"), False), (("L1", "L2"), True)]
-    for code_format in ("planes", *products_of(level)):
+    for code_format in ("planes", *level_of(level).products):
         Y = check_conv(case, code_format, level, after)
         wanted, residual = finishes[rng.integers(len(finishes))]
         check_level_conv(make_level_case(case, rng, Y.shape, wanted, residual), Y, code_format, level, after)
@@ -195,11 +219,22 @@ def check_pool(C: int, kernel_shape, size, rng, level: str, after: bool) -> None
     assert (block.array("levels_1") == pa_level_max_pool(L, kernel_shape, strides, pads)).all()
 
 
+def check_limit(level: str, after: bool) -> None:
+    """The limit's turns on words and weights of ones."""
+    sums, rounds = limit_sums(level_of(level).budget), 3
+    memory = np.full(LIMIT_RING + 2 * sums * LANES, 2**32 - 1, np.uint32)
+    fenced = Fenced(memory, after, 64)
+    kernel(level, "limit")[0](fenced.address, rounds)
+    counts = fenced.array[-4 * sums * LANES :]  # in words or bytes: at most 96 either way
+    assert counts.sum() == sums * LANES * WORD_BITS * rounds
+
+
 CHANNELS, SIZES = (1, 5, 15, 16, 17, 33, 131), ((1, 1), (3, 7), (8, LEVEL_RUN // 8), (9, 15))
 
 
 def main(level: str, side: str) -> None:
     after, rng, done = side == "after", np.random.default_rng(1), 0
+    check_limit(level, after)
     for case in awkward_cases():
         check_convolutions(case, rng, level, after)
         done += 1
