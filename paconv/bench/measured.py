@@ -24,7 +24,8 @@ class Measured:
     Of PA: planes (M, N); levels: "" for PA's or SIGNS; kernel: what was asked for, a name in CHOICES or "auto" (the
     layers list names only); ran: kernel -> number of nodes that ran it; coding: of a layer's level codes; chosen:
     whether the session would choose this kernel by itself; nodes_best: sum of the best seconds of a network's PABitConv
-    nodes alone. macs: of a call, 0 where they weren't counted.
+    nodes alone. spinning: timed alone, its threads spinning, as when it serves, in place of in turns. macs: of a call,
+    0 where they weren't counted.
     """
 
     subject: str
@@ -39,6 +40,7 @@ class Measured:
     coding: str = ""
     chosen: bool = False
     nodes_best: float | None = None
+    spinning: bool = False
 
     @property
     def macs_per_second(self) -> float:

@@ -15,7 +15,7 @@ from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.per_layer import packed_layers, time_layers
 from paconv.bench.sessions import fed_with
 from paconv.bench.timing import Timing
-from paconv.cost.host.timing import Runnable, Timed, take_turns
+from paconv.cost.host.timing import Feed, Runnable, Timed, take_turns
 from paconv.model_io import load_model
 
 __all__ = ["time_network"]
@@ -25,6 +25,7 @@ STOCK = "stock"
 """A packed model in onnxruntime without the custom-op library."""
 
 _SEED = 0
+_SCALING_SECONDS = 0.7
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,23 @@ def time_network(
         if case.get("kernel") == "auto" and case["threads"] == threads[0] and key in alone:
             extra["nodes_best"], extra["ran"] = alone[key]
         found.append(Measured(timing=Timing.of(own), **case, **extra))
+    if nodes and len(threads) > 1:
+        found.extend(_scaling(files, packed, threads, feed))
     progress(1.0)
+    return found
+
+
+def _scaling(files: NetworkFiles, packed: Sequence[_Packed], threads: Sequence[int], feed: Feed) -> list[Measured]:
+    """The float and the packed networks at each thread count, one session after the other, with threads that spin."""
+    forms: list[tuple[Path, dict, dict]] = [(files.real, {"library": False}, {"subject": files.name, "what": FLOAT})]
+    for p in packed:
+        case = {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels, "kernel": "auto"}
+        forms.append((p.path, {"kernel": "auto"}, case))
+    found = []
+    for path, options, case in forms:
+        for count in threads:
+            (own,) = take_turns([Timed(path, count, feed=feed, spinning=True, **options)], _SCALING_SECONDS)
+            found.append(Measured(threads=count, timing=Timing.of(own), spinning=True, **case))
     return found
 
 

@@ -228,24 +228,25 @@ def _two_threads(run: Comparison) -> Row:
     if not {1, 2} <= set(run.threads):
         return Row(what, target, bound, None, "-", "one and two threads are not both in this run")
 
-    def gains(measured: Sequence[Measured], kind: str) -> list[tuple[float, Measured]]:
+    def gains(measured: Sequence[Measured], kind: str, spinning: bool) -> list[tuple[float, Measured]]:
         return [
             (ratio(two.timing, one.timing), one)
             for one in measured
-            if one.what == kind and one.threads == 1
+            if one.what == kind and one.threads == 1 and one.spinning == spinning
             and (two := find(measured, subject=one.subject, what=kind, planes=one.planes, levels=one.levels,
-                             kernel=one.kernel, threads=2)) is not None
+                             kernel=one.kernel, threads=2, spinning=spinning)) is not None
         ]  # fmt: skip
 
-    own = [(gain, m) for gain, m in gains(run.networks, PA) if m.kernel == "auto"]
+    own = gains(run.networks, PA, True)
     if not own:
         return Row(what, target, bound, None, "-", "not in this run")
     worst, m = min(own, key=lambda g: g[0])
     # t2 / t1 = s + (1 - s) / 2 for a part s that doesn't divide (Amdahl)
     serial = min(1.0, max(0.0, 2 / worst - 1))
     why = f"worst: {m.subject} {_pair(m.planes)}, as if {serial:.0%} of its time ran on one thread"
-    why += _range("; single layers ", [g for g, one in gains(run.layers, PA) if one.chosen], lambda x: f"{x:.2f}x")
-    why += _range("; float networks ", [g for g, _ in gains(run.networks, FLOAT)], lambda x: f"{x:.2f}x")
+    why += _range("; float networks ", [g for g, _ in gains(run.networks, FLOAT, True)], lambda x: f"{x:.2f}x")
+    waking = [g for g, one in gains(run.networks, PA, False) if one.kernel == "auto"]
+    why += _range("; with threads that sleep between nodes and have to be woken ", waking, lambda x: f"{x:.2f}x")
     return Row(what, target, bound, worst, f"{worst:.2f}x to {max(g for g, _ in own):.2f}x", why)
 
 

@@ -61,7 +61,8 @@ def networks() -> list[Measured]:
         Measured("BiRealNet", LARQ, 1, timing(100e-3)),
     ]
     two = [replace(m, threads=2, timing=timing(m.timing.best / 1.5), nodes_best=None) for m in found]
-    return [*found, *two, Measured("resnet18", PA, 1, timing(50e-3), planes=(4, 5), kernel="stock")]
+    alone = [replace(m, spinning=True) for m in (found + two) if m.what == FLOAT or m.kernel == "auto"]
+    return [*found, *two, *alone, Measured("resnet18", PA, 1, timing(50e-3), planes=(4, 5), kernel="stock")]
 
 
 def comparison(**changed: Any) -> Comparison:

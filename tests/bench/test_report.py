@@ -42,7 +42,7 @@ def test_the_data_hold_every_measurement_and_target(tmp_path):
     assert data["layers"][0] == {
         "subject": "64 to 64, 3x3/1 at 56", "what": "float", "threads": 1, "macs": 115605504, "planes": None,
         "timing": {"best": 8e-3, "median": 16e-3, "calls": 10}, "levels": "", "kernel": "", "ran": {}, "coding": "",
-        "chosen": False, "nodes_best": None,
+        "chosen": False, "nodes_best": None, "spinning": False,
     }  # fmt: skip
     assert {"what", "target", "bound", "value", "verdict", "reached", "limits"} <= set(data["targets"][0])
     assert data["environment"]["versions"] and data["options"]["threads"] == [1, 2]

@@ -5,7 +5,8 @@ that take turns share a slow minute, so that their ratios hold.
 
 Threads don't spin: by default those of a session that has just run keep a core busy for a while, waiting for more
 work, and the session whose turn comes next pays for it (float ResNet18 on two threads of two cores took 25 ms beside a
-session that spins, 13 ms beside one that doesn't). On one thread it makes no difference.
+session that spins, 13 ms beside one that doesn't). On one thread it makes no difference. A session that is timed alone
+may spin, as it does when it serves.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import onnxruntime as ort
 from paconv.errors import ModelError
 from paconv.runtime.session import ORT_ERRORS, register
 
-__all__ = ["Runnable", "Timed", "best_times", "take_turns"]
+__all__ = ["Feed", "Runnable", "Timed", "best_times", "take_turns"]
 
 _TURN = 0.002
 """Seconds one session runs before the next has its turn, at least one call."""
@@ -56,17 +57,19 @@ class Timed:
         feed: Feed | None = None,
         kernel: str | None = None,
         library: bool = True,
+        spinning: bool = False,
     ):
         """Open the model and run it once, to warm up.
 
         shapes: of inputs whose sizes are free; the inputs are standard normal, unless `feed` makes them. kernel: as
-        for paconv.InferenceSession; library: False for a session without the custom-op library. Raises ModelError if
-        onnxruntime can't load or run the model.
+        for paconv.InferenceSession; library: False for a session without the custom-op library; spinning: let its
+        threads spin for a while when they have nothing to do, onnxruntime's default. Raises ModelError if onnxruntime
+        can't load or run the model.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # failures are raised; what onnxruntime logs would come twice
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         if library:
             register(options, kernel)
         source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else os.fspath(model)
