@@ -70,19 +70,27 @@ class Choice:
 
     name: what the session configuration entry "paconv.kernel", or PACONV_KERNEL, calls it. error: most that an output
     may be off, as a fraction of the layer's largest output, beside float32's rounding; 0 for the reference's own
-    integers (kernels/finish.py has the rounding bound), infinity where nothing is promised.
+    integers (kernels/finish.py has the rounding bound), infinity where nothing is promised. formats: of level codes,
+    any of which it may take (kernels/formats.py; kernels/levels.py says what a CPU needs for each). reference: whether
+    it is the one that the others are off from: it computes the integers of paconv.reference.
     """
 
     name: str
     error: float
     summary: str
+    formats: tuple[str, ...] = ()
+    reference: bool = False
+
+    def runs_at(self, level: Level) -> bool:
+        """Whether a CPU level has what it needs."""
+        return not self.formats or any(name in level.products for name in self.formats)
 
 
 CHOICES = {
     c.name: c
     for c in (
-        Choice("planes", 0.0, "AND and popcount of bit planes: the reference's integers"),
-        Choice("codes", 2e-5, "integer dot products of level codes, cost independent of M and N"),
-        Choice("codes-fast", float("inf"), "integer dot products of one-byte level codes, opt-in"),
+        Choice("planes", 0.0, "AND and popcount of bit planes: the reference's integers", reference=True),
+        Choice("codes", 2e-5, "integer dot products of level codes, cost independent of M and N", tuple(FORMATS)),
+        Choice("codes-fast", float("inf"), "integer dot products of one-byte level codes, opt-in", ("byte",)),
     )
 }

@@ -178,7 +178,7 @@ def _kernels_table(run: Comparison) -> Table:
 
 def _networks_table(run: Comparison, threads: int) -> Table:
     """Every form of every network; float of the same network is 1, ResNet18's for those that have none."""
-    found = [m for m in run.networks if m.threads == threads]
+    found = [m for m in run.networks if m.threads == threads and not m.spinning]
     sizes = {(b.network, b.planes, b.levels): b.size for b in run.builds}
     columns = [
         Column("network", "network", left=True),

@@ -173,3 +173,9 @@ def test_inspect_takes_a_model_of_linked_convolutions_alone(tmp_path):
     assert "PABitConv" not in ops(fused)
     done = CliRunner().invoke(cli, ["inspect", str(tmp_path / "pa.onnx"), "--format", "json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["level"] == active_level()
+
+
+def test_one_choice_is_the_reference_and_every_level_runs_all_of_them():
+    assert [choice.name for choice in CHOICES.values() if choice.reference] == ["planes"]
+    assert CHOICES["planes"].error == 0
+    assert all(choice.runs_at(level) for choice in CHOICES.values() for level in LEVELS)
