@@ -15,6 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
+from paconv.kernels.loops import repeat
 from paconv.kernels.products import PRODUCTS
 from paconv.kernels.tiling import CodeTile
 
@@ -147,7 +148,7 @@ def _emit_tile(
             position = builder.add(position, const(4))
             return [position, builder.add(at_weights, const(_VECTOR)), *sums], less(position, end)
 
-        _, at_weights, *sums = _repeat(builder, [position, at_weights, *sums], body)
+        _, at_weights, *sums = repeat(builder, [position, at_weights, *sums], body)
         return at_weights, sums
 
     def as_floats(sums):
@@ -164,7 +165,7 @@ def _emit_tile(
             return [tap, at_weights, *sums], less(tap, taps)
 
         first = [load_at(builder.add(start, const(_VECTOR * b)), _words, _VECTOR) for b in range(blocks)]
-        return as_floats(_repeat(builder, [const(0), weights, *first * pixels], tap_body)[2:])
+        return as_floats(repeat(builder, [const(0), weights, *first * pixels], tap_body)[2:])
 
     def by_spans():
         def tap_body(tap, at_weights, *totals):
@@ -177,12 +178,12 @@ def _emit_tile(
                 totals = [builder.fadd(total, value) for total, value in zip(totals, as_floats(sums), strict=True)]
                 return [end, at_weights, *totals], less(end, run_bytes)
 
-            _, at_weights, *totals = _repeat(builder, [const(0), at_weights, *totals], span_body)
+            _, at_weights, *totals = repeat(builder, [const(0), at_weights, *totals], span_body)
             tap = builder.add(tap, const(1))
             return [tap, at_weights, *totals], less(tap, taps)
 
         zero = ir.Constant(_floats, [0.0] * LANES)
-        return _repeat(builder, [const(0), weights, *[zero] * (pixels * blocks)], tap_body)[2:]
+        return repeat(builder, [const(0), weights, *[zero] * (pixels * blocks)], tap_body)[2:]
 
     starts = [builder.add(image, load_at(builder.add(pixel_offsets, const(8 * p)), _i64, 8)) for p in range(pixels)]
     run_bytes, span_bytes = builder.mul(run, const(4)), builder.mul(span, const(4))
@@ -191,19 +192,3 @@ def _emit_tile(
         for b in range(blocks):
             address = builder.add(dots, const(_VECTOR * (b * row + p)))
             builder.store(totals[p * blocks + b], builder.inttoptr(address, _floats.as_pointer()), align=_VECTOR)
-
-
-def _repeat(builder, initial: list, body) -> list:
-    """A loop that runs at least once: body(*values) -> (next values, whether to go on). Returns the last values."""
-    before, loop = builder.block, builder.function.append_basic_block("loop")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    nodes = [builder.phi(value.type) for value in initial]
-    values, again = body(*nodes)
-    for node, first, following in zip(nodes, initial, values, strict=True):
-        node.add_incoming(first, before)
-        node.add_incoming(following, builder.block)
-    done = builder.function.append_basic_block("done")
-    builder.cbranch(again, loop, done)
-    builder.position_at_end(done)
-    return values

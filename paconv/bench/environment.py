@@ -29,7 +29,7 @@ def environment() -> dict[str, Any]:
         "instructions": [*vector_instructions(), *integer_instructions()],
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_bytes": _memory(),
-        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}, {platform.machine()}",
         "versions": {
             "paconv": paconv.__version__,
             "onnxruntime": onnxruntime.__version__,
