@@ -59,10 +59,10 @@ CODING_HEAD = 6
 LOW_ZERO = 128
 """What is added to an activation's low digit, so that it is an unsigned byte."""
 
-MAX_CODE_BITS = 29
-"""Most bits of a product of codes of 16 bits: 15 bits and 14 bits."""
+MAX_CODE_BITS = 30
+"""Most bits of a product of codes of 16 bits: 15 bits and 15 bits."""
 
-MIN_SPAN = 2
+MIN_SPAN = 1
 """Fewest words of a window that are summed as integers before they are added up as floats, for codes of 16 bits: sums
 of 2 * MIN_SPAN such products always fit int32.
 """
