@@ -15,6 +15,7 @@ __all__ = [
     "LANES",
     "LEVEL_RUN",
     "LIMIT_RING",
+    "LOW",
     "LOW_ZERO",
     "MAX_CODE_BITS",
     "MAX_CODE_WINDOW",
@@ -55,6 +56,9 @@ LIMIT_RING = 16
 
 CODING_HEAD = 6
 """Values in `coding` before those of the rows of alpha."""
+
+LOW = 127
+"""Largest low digit, and largest high digit of 8 bits of a weight."""
 
 LOW_ZERO = 128
 """What is added to an activation's low digit, so that it is an unsigned byte."""

@@ -30,17 +30,14 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from paconv.kernels.arguments import CODING_HEAD, LOW_ZERO, MAX_CODE_BITS, MAX_LEVELS, F
+from paconv.kernels.arguments import CODING_HEAD, LOW, LOW_ZERO, MAX_CODE_BITS, MAX_LEVELS, F
 from paconv.kernels.memory import pointer, stack_buffer
 from paconv.kernels.registry import CHOICES
 
-__all__ = ["LOW", "encode", "level_value", "prepare_coding"]
+__all__ = ["encode", "level_value", "prepare_coding"]
 
 MARGIN = 2.0
 """See the module's text."""
-
-LOW = 127
-"""Largest low digit, and largest high digit of 8 bits of a weight."""
 
 _EXACT = CHOICES["codes"].error
 _FEWEST_BITS = 22

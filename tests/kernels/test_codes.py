@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 import paconv
 from paconv.bits import level_table, pack_codes, unpack_codes
-from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, LOW_ZERO, MAX_CODE_BITS, MIN_SPAN, SPANS, F
-from paconv.kernels.coding import LOW
+from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, LOW, LOW_ZERO, MAX_CODE_BITS, MIN_SPAN, SPANS, F
 from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import LEVELS
 from paconv.kernels.registry import CHOICES
