@@ -118,7 +118,7 @@ def bench(
     options = {
         "threads": threads,
         "seconds": seconds,
-        "kernel": kernel or "auto",
+        "kernel": kernel or os.environ.get("PACONV_KERNEL") or "auto",
         "batch": batch,
         "seed": None if inputs else seed,
         "inputs": {name: list(x.shape) for name, x in feeds.items()},

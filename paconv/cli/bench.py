@@ -39,7 +39,7 @@ class Counts(click.ParamType):
 @click.option("--threads", type=Counts(), default="1", show_default=True,
               help="Threads of onnxruntime's pool; several counts with commas between.")
 @click.option("--per-layer", is_flag=True, help="Time each PABitConv of MODEL alone too.")
-@click.option("--kernel", type=click.Choice(["auto", *CHOICES]), default="auto", show_default=True,
+@click.option("--kernel", type=click.Choice(["auto", *CHOICES]),
               help="What PABitConv runs with; auto: the faster exact one, layer by layer (paconv inspect).")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
               help="Time for the models, and again for the layers at each thread count.")
@@ -53,7 +53,7 @@ def bench(
     against: tuple[Path, ...],
     threads: list[int],
     per_layer: bool,
-    kernel: str,
+    kernel: str | None,
     seconds: float,
     inputs: Path | None,
     batch: int,

@@ -95,7 +95,6 @@ def train(context: click.Context, **options) -> None:
     from paconv.train.data import open_source
     from paconv.train.data.mixed import mixed
     from paconv.train.distributed import joined_processes
-    from paconv.train.recipe import check_free
     from paconv.train.recipe import train as run
     from paconv.train.tensorboard import TensorBoardLog
 
@@ -115,10 +114,11 @@ def train(context: click.Context, **options) -> None:
         return [TrainingBar(what), *([TensorBoardLog(folder / "tensorboard")] if options["tensorboard"] else [])]
 
     with joined_processes(device) as ranks:
-        if not resume:
-            check_free(output)
-        if ranks.first and not (resume and (output / _OPTIONS).exists()):
-            _remember(output, options)
+
+        def started() -> None:
+            if ranks.first and not (resume and (output / _OPTIONS).exists()):
+                _remember(output, options)
+
         run(
             recipe,
             source,
@@ -128,6 +128,7 @@ def train(context: click.Context, **options) -> None:
             workers=options["workers"],
             watchers=watchers,
             device=device,
+            started=started,
         )
         if ranks.first:
             click.echo(f"{output / 'model.pt'}: {(output / 'model.pt').stat().st_size:,} bytes")

@@ -29,7 +29,7 @@ from paconv.train.randomness import seed_everything
 from paconv.train.settings import Settings
 from paconv.train.watching import Watcher
 
-__all__ = ["FLOAT", "KNOWN_SCHEMES", "Recipe", "Watchers", "check_free", "train"]
+__all__ = ["FLOAT", "KNOWN_SCHEMES", "Recipe", "Watchers", "train"]
 
 FLOAT = "float"
 KNOWN_SCHEMES = (FLOAT, *SCHEMES)
@@ -77,10 +77,12 @@ def train(
     workers: int = 0,
     watchers: Watchers = lambda what, folder: (),
     device: str = "cpu",
+    started: Callable[[], None] = lambda: None,
 ) -> list[dict]:
     """Train as `recipe` says, in the folder `output`; the result is output/model.pt. Returns the measures of each epoch
-    of the last training. resume: go on with whatever was interrupted there. The rest and what is raised: see `fit`;
-    CheckpointError also where the parent is another architecture.
+    of the last training. resume: go on with whatever was interrupted there; started: called when the recipe is known to
+    be possible, before anything is written. The rest and what is raised: see `fit`; CheckpointError also where the
+    parent is another architecture.
     """
     output, ranks = Path(output), current_ranks()
 
@@ -93,15 +95,17 @@ def train(
         )  # fmt: skip
 
     if not resume:
-        check_free(output)
+        _check_free(output)
     first = recipe.settings if recipe.float_settings is None else recipe.float_settings
     seed_everything(first.seed)  # the same first weights in every process
     model = build(recipe.model, num_classes=len(source.classes))
     if recipe.parent is not None:
         model = _with_weights_of(recipe.parent, model, recipe.model, len(source.classes))
+    if recipe.scheme != FLOAT:
+        _converted(model, recipe)  # what is wrong with the scheme is told before hours of training
+    started()
     if recipe.scheme == FLOAT:
         return fitted(model, recipe.settings, FLOAT, output)
-    _converted(model, recipe)  # what is wrong with the scheme is told before hours of training
     if recipe.parent is None:
         fitted(model, first, FLOAT, output / FLOAT)
     quantized = _converted(model, recipe)
@@ -113,7 +117,7 @@ def train(
     return fitted(quantized, recipe.settings, what, output)
 
 
-def check_free(output: str | os.PathLike) -> None:
+def _check_free(output: str | os.PathLike) -> None:
     """Raise UsageError if the folder holds a training."""
     for folder in (Path(output), Path(output) / FLOAT):
         if (folder / STATE).exists():

@@ -82,6 +82,15 @@ def test_what_is_wrong_is_one_clear_line(run, files, options, message):
     assert err.count("\n") == 1 and message in err
 
 
+def test_the_environments_kernel_counts_where_none_is_given(run, files, monkeypatch):
+    monkeypatch.setenv("PACONV_KERNEL", "planes")
+    assert "kernel planes" in run("bench", files[0], "--seconds", 0.01)[1]
+    assert "kernel codes" in run("bench", files[0], "--kernel", "codes", "--seconds", 0.01)[1]
+    monkeypatch.setenv("PACONV_KERNEL", "wrong")
+    code, out, err = run("bench", files[0], "--seconds", 0.01)
+    assert code == 1 and out == "" and err.count("\n") == 1 and "expected auto, planes, codes, codes-fast" in err
+
+
 def test_a_table_of_layers_needs_a_packed_model(run, files):
     code, _, err = run("bench", files[1], "--per-layer")
     assert code == 1 and "found no PABitConv" in err and err.count("\n") == 1

@@ -183,3 +183,9 @@ def test_an_empty_folder_is_one_line(folder, run):
 def test_help_has_an_example(run):
     code, out, _ = run("--help")
     assert code == 0 and "torchrun --nproc-per-node=2 -m paconv.train" in out
+
+
+@pytest.mark.parametrize("options", ["-M 3", "-N 0", "--model lenet", "--float nowhere.pt"])
+def test_what_cannot_be_trained_leaves_no_folder(run, folder, options):
+    assert run("-o run", *DIGITS, *options.split())[0] == 1
+    assert not (folder / "run").exists()
