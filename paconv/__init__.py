@@ -39,6 +39,8 @@ _HOMES = {
     "verify": "paconv.verification.verify",
 }
 
+_MODULES = ("bench", "models", "nn", "train")
+
 __all__ = [
     "InferenceSession",
     "PaconvError",
@@ -56,10 +58,10 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    if name not in _HOMES:
+    if name not in (*_HOMES, *_MODULES):
         raise AttributeError(f"module 'paconv' has no attribute {name!r}")
     try:
-        value = getattr(import_module(_HOMES[name]), name)
+        value = import_module(f"paconv.{name}") if name in _MODULES else getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         if (missing := missing_package(error)) is not None:
             raise type(missing)(f"paconv.{name} {missing}") from error
@@ -69,4 +71,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_MODULES})

@@ -31,8 +31,8 @@ def test_training_says_which_extra_it_needs(package, data, tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
 
 
-@pytest.mark.parametrize("name", ["convert", "export", "load", "save"])
-def test_a_function_that_needs_torch_says_so_without_it(name):
+@pytest.mark.parametrize("name", ["convert", "export", "load", "save", "models", "nn", "train"])
+def test_what_needs_torch_says_so_without_it(name):
     code = f"import paconv\ntry:\n    paconv.{name}\nexcept paconv.PaconvError as error:\n    print(error)"
     done = run_without("torch", code)
     assert done.stdout == f'paconv.{name} needs torch: pip install "paconv[torch]"\n', done.stderr
