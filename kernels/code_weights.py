@@ -26,7 +26,7 @@ from numba import carray, njit
 from paconv.kernels.arguments import CODING_HEAD, LANES, LOW_ZERO, MAX_LEVELS, MIN_SPAN, SPANS, F
 from paconv.kernels.coding import encode, level_value
 from paconv.kernels.memory import pointer, stack_buffer
-from paconv.kernels.unpack import UNPACKED, unpack_bytes
+from paconv.kernels.unpack import UNPACKED, unpack
 
 __all__ = ["prepare_codes"]
 
@@ -76,9 +76,7 @@ def _prepare_lane(arguments, block, lane, o):
     tap, within, word = 0, 0, digits
     done = 0
     while done < window:
-        skip = (first + done) & 7
-        count = min(UNPACKED - skip, window - done)
-        unpack_bytes(codes, (first + done) >> 3, (skip + count + 7) >> 3, codes_of_eight)
+        skip, count = unpack(codes, first + done, window - done, codes_of_eight)
         for k in range(skip, skip + count):
             code = np.int64(code_of[k])
             if code >= a[F.weight_codes]:

@@ -42,7 +42,7 @@ def conv(arguments, task):
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
     offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
     out_at, totals_at = stack_buffer(_OUT_BYTES), stack_buffer(TOTALS_BYTES)
-    window_offsets(offsets, a, first_pixel, count, 1, word_bytes)
+    window_offsets(offsets, a, first_pixel, count, word_bytes)
     if a[F.has_alpha_0]:
         window_totals(a, totals_at, words, offsets_at, count)
     tiles = (count + P - 1) // P
@@ -81,7 +81,7 @@ def conv_counts(arguments, task):
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
     offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
     counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
-    window_offsets(offsets, a, first_pixel, count, 1, word_bytes)
+    window_offsets(offsets, a, first_pixel, count, word_bytes)
     tiles = (count + P - 1) // P
     least, larger = count // tiles, count % tiles  # pixels of a tile; tiles with one more
     for b in range(first_block, last_block):

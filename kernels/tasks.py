@@ -29,15 +29,14 @@ def task_range(a, task):
 
 
 @_inline
-def window_offsets(offsets, a, first_pixel, count, tile, word_bytes):
-    """Fill offsets[p] with the bytes from the image's first word to pixel p's window; the last fills up a tile."""
+def window_offsets(offsets, a, first_pixel, count, word_bytes):
+    """Fill offsets[p] with the bytes from the image's first word to pixel p's window."""
     row, column = first_pixel // a[F.OW], first_pixel % a[F.OW]
     down, right = a[F.SH] * a[F.Wp] * word_bytes, a[F.SW] * word_bytes
     OW = a[F.OW]
     at = row * down + column * right
-    for p in range(count + tile - 1):
+    for p in range(count):
         offsets[p] = at
-        if p < count - 1:
-            column, at = column + 1, at + right
-            if column == OW:
-                column, at = 0, at + down - OW * right
+        column, at = column + 1, at + right
+        if column == OW:
+            column, at = 0, at + down - OW * right

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["UNPACKED", "unpack_bytes"]
+__all__ = ["UNPACKED", "unpack"]
 
 UNPACKED = 4096
 """Weights that are unpacked at a time: a multiple of 8."""
@@ -22,7 +22,20 @@ _SEVEN = np.uint64(7)
 
 
 @_inline
-def unpack_bytes(codes, first_byte, count, unpacked):
+def unpack(codes, first, most, unpacked):
+    """Unpack weights from number `first` on, at most `most`. Returns (skip, count): bytes skip to skip + count of
+    `unpacked` are their codes.
+
+    codes: (R, bytes) uint8; unpacked: (UNPACKED // 8,) uint64.
+    """
+    skip = first & 7
+    count = min(UNPACKED - skip, most)
+    _unpack_bytes(codes, first >> 3, (skip + count + 7) >> 3, unpacked)
+    return skip, count
+
+
+@_inline
+def _unpack_bytes(codes, first_byte, count, unpacked):
     """unpacked[k] = codes of the eight weights of byte first_byte + k, the first in the lowest byte, for k < count.
 
     codes: (R, bytes) uint8; unpacked: (at least count,) uint64.

@@ -18,7 +18,7 @@ from numba import carray, njit
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES, F
 from paconv.kernels.memory import pointer, popcount, stack_buffer
-from paconv.kernels.unpack import UNPACKED, unpack_bytes
+from paconv.kernels.unpack import UNPACKED, unpack
 
 __all__ = ["prepare_weights"]
 
@@ -60,9 +60,7 @@ def _set_bits(arguments, block, lane, o):
     first, window, done = o * CG * taps, CG * taps, 0
     tap, c = 0, 0
     while done < window:
-        skip = (first + done) & 7
-        count = min(UNPACKED - skip, window - done)
-        unpack_bytes(codes, (first + done) >> 3, (skip + count + 7) >> 3, codes_of_eight)
+        skip, count = unpack(codes, first + done, window - done, codes_of_eight)
         for k in range(skip, skip + count):
             code = np.int64(code_of[k])
             if code >= a[F.weight_codes]:

@@ -197,17 +197,11 @@ static OrtStatus *fill_finish(Node *node, const OrtKernelInfo *info) {
   return NULL;
 }
 
+static OrtStatus *fill(Node *node, const OrtKernelInfo *info) {
+  RETURN_IF_ERROR(fill_node(node, info));
+  return node->op->kind == OP_PALevelConv ? fill_finish(node, info) : NULL;
+}
+
 OrtStatus *create_bit_conv(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
-  (void)api;
-  *handle = NULL;
-  Node *node = NULL;
-  RETURN_IF_ERROR(new_node(op, info, &node));
-  OrtStatus *status = fill_node(node, info);
-  if (!status && node->op->kind == OP_PALevelConv) status = fill_finish(node, info);
-  if (status) {
-    destroy(node);
-    return status;
-  }
-  *handle = node;
-  return NULL;
+  return (void)api, make_node(op, info, fill, handle);
 }

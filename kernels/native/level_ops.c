@@ -6,15 +6,6 @@
 #include "infer.h"
 #include "tasks.h"
 
-static OrtStatus *finish_node(Node *node, OrtStatus *status, void **handle) {
-  if (status) {
-    destroy(node);
-    return status;
-  }
-  *handle = node;
-  return NULL;
-}
-
 /* ---- PALevels ---------------------------------------------------------------------------------------------------- */
 
 static OrtStatus *fill_levels(Node *node, const OrtKernelInfo *info) {
@@ -35,11 +26,7 @@ static OrtStatus *fill_levels(Node *node, const OrtKernelInfo *info) {
 }
 
 OrtStatus *create_levels(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
-  (void)api;
-  *handle = NULL;
-  Node *node = NULL;
-  RETURN_IF_ERROR(new_node(op, info, &node));
-  return finish_node(node, fill_levels(node, info), handle);
+  return (void)api, make_node(op, info, fill_levels, handle);
 }
 
 OrtStatus *compute_levels(void *handle, OrtKernelContext *context) {
@@ -91,11 +78,7 @@ static OrtStatus *fill_max_pool(Node *node, const OrtKernelInfo *info) {
 }
 
 OrtStatus *create_max_pool(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
-  (void)api;
-  *handle = NULL;
-  Node *node = NULL;
-  RETURN_IF_ERROR(new_node(op, info, &node));
-  return finish_node(node, fill_max_pool(node, info), handle);
+  return (void)api, make_node(op, info, fill_max_pool, handle);
 }
 
 OrtStatus *compute_max_pool(void *handle, OrtKernelContext *context) {

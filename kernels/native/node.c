@@ -133,7 +133,9 @@ OrtStatus *make_output(OrtKernelContext *context, size_t index, const int64_t *d
   return value ? ORT_CALL(GetTensorMutableData)(value, data) : NULL;
 }
 
-OrtStatus *new_node(const OrtCustomOp *op, const OrtKernelInfo *info, Node **result) {
+OrtStatus *make_node(const OrtCustomOp *op, const OrtKernelInfo *info,
+                     OrtStatus *(*fill)(Node *node, const OrtKernelInfo *info), void **handle) {
+  *handle = NULL;
   Node *node = calloc(1, sizeof *node);
   if (!node) return ORT_CALL(CreateStatus)(ORT_FAIL, "paconv: not enough memory for a node");
   node->op = (const Op *)op;
@@ -141,8 +143,12 @@ OrtStatus *new_node(const OrtCustomOp *op, const OrtKernelInfo *info, Node **res
   size_t size = sizeof name;
   drop(ORT_CALL(KernelInfo_GetNodeName)(info, name, &size)); /* a longer name stays "?": the message must not fail */
   snprintf(node->where, sizeof node->where, "%s.%s node '%s'", DOMAIN_NAME, OP_TABLES[node->op->kind].name, name);
-  *result = node;
-  return NULL;
+  OrtStatus *status = fill(node, info);
+  if (status)
+    destroy(node);
+  else
+    *handle = node;
+  return status;
 }
 
 OrtStatus *check_version(const Node *node, const OrtKernelInfo *info) {

@@ -73,8 +73,9 @@ OrtStatus *read_input(const Node *node, const OrtKernelContext *context, size_t 
 /* Output `index` of a call; *data is NULL where no one reads it. */
 OrtStatus *make_output(OrtKernelContext *context, size_t index, const int64_t *dims, size_t rank, void **data);
 
-/* A node with its name filled in; NULL, and a status, if memory is short. */
-OrtStatus *new_node(const OrtCustomOp *op, const OrtKernelInfo *info, Node **node);
+/* A node of `op` with its name, filled in by `fill`; *handle stays NULL where that fails. */
+OrtStatus *make_node(const OrtCustomOp *op, const OrtKernelInfo *info,
+                     OrtStatus *(*fill)(Node *node, const OrtKernelInfo *info), void **handle);
 
 /* The attribute `version`; refuses nodes newer than this library. */
 OrtStatus *check_version(const Node *node, const OrtKernelInfo *info);
