@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
 from paconv.bench.report import DATA, PICTURE, REPORT
 from paconv.cli import bench_report
-from paconv.cli.main import main
 from paconv.cost.host.probe import bit_conv, float_layer
 from tests.bench.synthetic import comparison
 from tests.bench.test_models import LAYER, saved
@@ -19,18 +17,6 @@ from tests.bench.test_models import LAYER, saved
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     return saved(bit_conv(LAYER, 4, 5), folder / "pa.onnx"), saved(float_layer(LAYER), folder / "float.onnx")
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paconv", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 def test_json_has_what_was_measured_on_what_and_how(run, files):

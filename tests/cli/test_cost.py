@@ -14,7 +14,6 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from paconv.cli.main import main
 from tests.cost.resnet_graphs import FORMS, resnet_graph
 
 TOTALS = {
@@ -37,20 +36,6 @@ def write(model: onnx.ModelProto, path: Path) -> Path:
 def models(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     return {form: write(resnet_graph(18, form), folder / f"{form}.onnx") for form in FORMS}
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run `paconv` with these arguments: (exit code, standard output, standard error)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paconv", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 def test_json_has_layers_and_totals_that_agree_in_each_form(models, run):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 
 import pytest
 
-from paconv.cli.main import main
 from paconv.cost.host import comparison
 from paconv.cost.host.cache import cache_path, store
 from paconv.cost.host.cpu import host_identity
@@ -34,18 +32,6 @@ def cached(tmp_path, monkeypatch):
     path = cache_path(host_identity(1))
     store(path, synthetic.host(*GRID))
     return path
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paconv", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 def test_json_has_seconds_of_each_layer_on_each_kernel_and_totals(models, run, cached):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import torch
 
 import paconv
-from paconv.cli.main import main
 from paconv.models import digits_resnet
 from tests.train import architectures  # noqa: F401  (registers tiny_color_net)
 from tests.train.pictures import annotated, image_folder, voc_folder
@@ -33,20 +31,13 @@ def one_thread():
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def train(run):
     """Runs `paconv train` with the words of a text; exit code, stdout and stderr."""
-
-    def run(text: str, *words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paconv", "train", *text.split(), *words])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return (exit.value.code or 0, *capsys.readouterr())
-
-    return run
+    return lambda text, *words: run("train", *text.split(), *words)
 
 
-def test_it_trains_the_float_network_and_then_its_counterpart(folder, run):
-    code, out, err = run("-M 2 -N full --float-lr 0.004 -o run", *DIGITS)
+def test_it_trains_the_float_network_and_then_its_counterpart(folder, train):
+    code, out, err = train("-M 2 -N full --float-lr 0.004 -o run", *DIGITS)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert [line.split(",")[0] for line in lines[:2]] == ["float: epoch 1/1", "pa M=2 N=None: epoch 1/1"]
@@ -59,17 +50,17 @@ def test_it_trains_the_float_network_and_then_its_counterpart(folder, run):
     assert json.loads((folder / "run/history.json").read_text())[0]["epoch"] == 1
 
 
-def test_a_float_network_that_is_there_is_the_start(folder, run):
-    assert run("--scheme float -o parent", *DIGITS)[0] == 0
-    code, out, _ = run("--float parent/model.pt -o run", *DIGITS)
+def test_a_float_network_that_is_there_is_the_start(folder, train):
+    assert train("--scheme float -o parent", *DIGITS)[0] == 0
+    code, out, _ = train("--float parent/model.pt -o run", *DIGITS)
     assert code == 0 and "float: epoch" not in out
     assert not (folder / "run/float").exists()
 
 
-def test_an_imagenet_style_folder_is_read_by_workers(folder, run):
+def test_an_imagenet_style_folder_is_read_by_workers(folder, train):
     image_folder(folder / "images")
     options = "--model tiny_color_net --data folder:images --scheme float --size 32 --epochs 1 --batch-size 4"
-    code, out, err = run(f"{options} --workers 2 --no-tensorboard -o run")
+    code, out, err = train(f"{options} --workers 2 --no-tensorboard -o run")
     assert (code, err) == (0, "") and "held out accuracy" in out
     assert paconv.load(folder / "run/model.pt").paconv_architecture["config"]["num_classes"] == 2
 
@@ -104,56 +95,56 @@ BAD_OPTIONS = [
 
 
 @pytest.mark.parametrize(("options", "message"), BAD_OPTIONS, ids=[options for options, _ in BAD_OPTIONS])
-def test_a_bad_option_is_one_line(run, folder, options, message):
-    code, out, err = run("-o run", *(NET if "--data" in options else DIGITS), *options.split())
+def test_a_bad_option_is_one_line(train, folder, options, message):
+    code, out, err = train("-o run", *(NET if "--data" in options else DIGITS), *options.split())
     assert code == 1 and out == ""
     assert err.startswith(f"paconv: error: {message}") and err.count("\n") == 1
     assert not list(folder.glob("run/*.pt"))
 
 
-def test_options_that_are_missing_are_named(run):
-    assert run("-o run --data digits")[1:] == ("", "paconv: error: --model is missing\n")
-    assert run("-o run --model digits_resnet")[1:] == ("", "paconv: error: --data is missing\n")
-    assert run("-o run --resume")[2] == "paconv: error: --model is missing; run holds no training to resume\n"
+def test_options_that_are_missing_are_named(train):
+    assert train("-o run --data digits")[1:] == ("", "paconv: error: --model is missing\n")
+    assert train("-o run --model digits_resnet")[1:] == ("", "paconv: error: --data is missing\n")
+    assert train("-o run --resume")[2] == "paconv: error: --model is missing; run holds no training to resume\n"
 
 
-def test_a_parent_of_another_architecture_is_refused(folder, run):
+def test_a_parent_of_another_architecture_is_refused(folder, train):
     paconv.save(digits_resnet(10, M=2, N=1), "quantized.pt")
     paconv.save(digits_resnet(3), "classes.pt")
     paconv.save(digits_resnet(10), "digits.pt")
-    assert "quantized.pt: expected a float network to start from" in run("--float quantized.pt -o run", *DIGITS)[2]
-    assert "classes.pt: it tells 3 classes apart; the data have 10" in run("--float classes.pt -o run", *DIGITS)[2]
+    assert "quantized.pt: expected a float network to start from" in train("--float quantized.pt -o run", *DIGITS)[2]
+    assert "classes.pt: it tells 3 classes apart; the data have 10" in train("--float classes.pt -o run", *DIGITS)[2]
     image_folder(folder / "images")
-    code, _, err = run("--model tiny_color_net --data folder:images --float digits.pt -o run")
+    code, _, err = train("--model tiny_color_net --data folder:images --float digits.pt -o run")
     assert (code, err) == (
         1, "paconv: error: digits.pt: expected a checkpoint of tiny_color_net, found one of digits_resnet\n",
     )  # fmt: skip
 
 
-def test_a_training_is_neither_overwritten_nor_resumed_as_another(folder, run):
-    assert run("-o run", *DIGITS)[0] == 0
+def test_a_training_is_neither_overwritten_nor_resumed_as_another(folder, train):
+    assert train("-o run", *DIGITS)[0] == 0
     before = {path.name: path.read_bytes() for path in folder.glob("run/*.*")}
-    code, out, err = run("-o run", *DIGITS)
+    code, out, err = train("-o run", *DIGITS)
     assert (code, out) == (1, "") and err.startswith("paconv: error: run holds a training")
     for change in ("-M 2", "--seed 1", "--scheme float"):
-        code, out, err = run(f"-o run --resume {change}")
+        code, out, err = train(f"-o run --resume {change}")
         assert code == 1 and "it is of another training" in err and err.count("\n") == 1
-    code, out, err = run("-o run --resume --workers 1")
+    code, out, err = train("-o run --resume --workers 1")
     assert (code, err) == (0, "")
     assert {path.name: path.read_bytes() for path in folder.glob("run/*.*")} == before
 
 
-def test_a_damaged_image_is_one_line_and_what_was_reached_is_kept(folder, run):
+def test_a_damaged_image_is_one_line_and_what_was_reached_is_kept(folder, train):
     image_folder(folder / "images", training=8)
     whole = (folder / "images/train/c1/2.jpg").read_bytes()
     (folder / "images/train/c1/2.jpg").write_bytes(whole[: len(whole) // 2])
     options = "--model tiny_color_net --data folder:images --scheme float --size 32 --epochs 2 --batch-size 2"
-    code, _, err = run(f"{options} --workers 1 --no-tensorboard -o run")
+    code, _, err = train(f"{options} --workers 1 --no-tensorboard -o run")
     assert code == 1 and err.count("\n") == 1
     assert err.startswith("paconv: error: images/train/c1/2.jpg: the image is damaged")
     assert (folder / "run/state.pt").exists()
     (folder / "images/train/c1/2.jpg").write_bytes(whole)
-    code, out, err = run("-o run --resume")
+    code, out, err = train("-o run --resume")
     assert (code, err) == (0, "") and "epoch 2/2" in out
 
 
@@ -165,27 +156,27 @@ def test_a_damaged_image_is_one_line_and_what_was_reached_is_kept(folder, run):
         ("<object>", "expected a VOC annotation"),
     ],
 )
-def test_a_bad_annotation_is_one_line(folder, run, objects, message):
+def test_a_bad_annotation_is_one_line(folder, train, objects, message):
     voc_folder(folder / "voc", objects=objects)
-    code, _, err = run("--model digits_resnet --data voc:voc -o run")
+    code, _, err = train("--model digits_resnet --data voc:voc -o run")
     assert code == 1 and message in err and "voc/Annotations/000000.xml" in err and err.count("\n") == 1
 
 
-def test_an_empty_folder_is_one_line(folder, run):
+def test_an_empty_folder_is_one_line(folder, train):
     (folder / "images/train").mkdir(parents=True)
-    code, _, err = run("--model resnet18 --data folder:images -o run")
+    code, _, err = train("--model resnet18 --data folder:images -o run")
     assert (code, err) == (1, "paconv: error: images/train: expected a folder of images for each class, found none\n")
     (folder / "images/train/cats").mkdir()
-    code, _, err = run("--model resnet18 --data folder:images -o run")
+    code, _, err = train("--model resnet18 --data folder:images -o run")
     assert code == 1 and err.startswith("paconv: error: images/train/cats: expected images (.bmp, .jpeg, .jpg")
 
 
-def test_help_has_an_example(run):
-    code, out, _ = run("--help")
+def test_help_has_an_example(train):
+    code, out, _ = train("--help")
     assert code == 0 and "torchrun --nproc-per-node=2 -m paconv.train" in out
 
 
 @pytest.mark.parametrize("options", ["-M 3", "-N 0", "--model lenet", "--float nowhere.pt"])
-def test_what_cannot_be_trained_leaves_no_folder(run, folder, options):
-    assert run("-o run", *DIGITS, *options.split())[0] == 1
+def test_what_cannot_be_trained_leaves_no_folder(train, folder, options):
+    assert train("-o run", *DIGITS, *options.split())[0] == 1
     assert not (folder / "run").exists()
