@@ -32,7 +32,7 @@ def register(session_options: ort.SessionOptions, kernel: str | None = None) -> 
     try:
         session_options.register_custom_ops_library(path)
     except ORT_ERRORS as error:  # PACONV_KERNEL or PACONV_CPU names something unknown
-        raise PaconvError(str(error).rpartition(" : ")[2]) from error
+        raise PaconvError(str(error).rpartition(" : ")[2].removeprefix("paconv: ")) from error
     return session_options
 
 
