@@ -285,6 +285,19 @@ def test_fast_codes_are_off_by_less_than_int8_is(M, N):
     assert np.abs(run(case, "codes-fast") - expected).max() < np.abs(int8 - expected).max()
 
 
+@pytest.mark.parametrize(("M", "N"), [(2, 2), (4, 5), (8, 7)])
+@pytest.mark.parametrize("seed", range(3))
+def test_exact_codes_keep_their_promise_where_neighbouring_activations_are_alike(M, N, seed):
+    case = pa_case(M, N, seed, channels=16, out=32, size=(24, 24))
+    rng = np.random.default_rng(seed)
+    patches = np.kron(rng.standard_normal((1, 16, 4, 4)), np.ones((1, 1, 6, 6)))
+    case.X[:] = patches + 0.1 * rng.standard_normal(patches.shape)
+    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
+    largest = np.abs(expected.Y - case.inputs["bias"][:, None, None]).max()
+    error = np.abs(run(case, "codes") - expected.Y)
+    assert (error <= CHOICES["codes"].error * largest + kernel_tolerance(case, expected)).all()
+
+
 def test_a_window_of_zeros_gives_the_bias_alone():
     case = pa_case(4, 5, 1, channels=5, out=7)
     case.X[:] = -1
