@@ -135,6 +135,7 @@ def train(context: click.Context, **options) -> None:
 
 
 def _recipe(options: dict) -> Recipe:
+    from paconv.nn.schemes import parse_planes
     from paconv.train.recipe import FLOAT, Recipe
     from paconv.train.settings import Settings
 
@@ -146,18 +147,9 @@ def _recipe(options: dict) -> Recipe:
         raise UsageError("--float-epochs and --float-lr are for the way to another scheme; give --epochs and --lr")
     planes: dict[str, int | None] = {} if options["M"] is None else {"M": options["M"]}
     if options["N"] is not None:
-        planes["N"] = _activation_planes(options["N"])
+        planes["N"] = parse_planes(options["N"], "-N")
     float_settings = replace(settings, **changes) if changes else None
     return Recipe(options["model"], settings, options["scheme"], planes, float_settings, options["parent"])
-
-
-def _activation_planes(text: str) -> int | None:
-    if text == "full":
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        raise UsageError(f"-N: expected a whole number or full, found {text!r}") from error
 
 
 def _remember(output: Path, options: dict) -> None:
