@@ -18,6 +18,7 @@ COMMANDS = {
     "bench": "paconv.cli.bench:bench",
     "bench-report": "paconv.cli.bench_report:bench_report",
     "build-library": "paconv.cli.build_library:build_library",
+    "compare": "paconv.cli.compare:compare",
     "cost": "paconv.cli.cost:cost",
     "deploy": "paconv.cli.deploy:deploy",
     "export": "paconv.cli.export:export",

@@ -28,8 +28,11 @@ _OPTIONS = "options.json"
 
 @click.command()
 @click.option("--model", metavar="NAME", help="Architecture of paconv.models, such as resnet18 or digits_resnet.")
+@click.option("--architecture", metavar="NAME=VALUE", multiple=True,
+              help="Further argument of the architecture, such as activation=clip of bireal18. May be repeated.")
 @click.option("--data", metavar="SOURCE", multiple=True,
-              help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits or synthetic. Several are trained on together.")
+              help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits[:NOISE] or synthetic. Several are trained on "
+              "together.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
               help="Folder for model.pt and everything else.")
 @click.option(
@@ -149,7 +152,18 @@ def _recipe(options: dict) -> Recipe:
     if options["N"] is not None:
         planes["N"] = parse_planes(options["N"], "-N")
     float_settings = replace(settings, **changes) if changes else None
-    return Recipe(options["model"], settings, options["scheme"], planes, float_settings, options["parent"])
+    return Recipe(
+        options["model"], settings, options["scheme"], planes, float_settings, options["parent"],
+        architecture=dict(map(_argument, options["architecture"])),
+    )  # fmt: skip
+
+
+def _argument(text: str) -> tuple[str, int | str]:
+    """NAME=VALUE as (name, value); what is a whole number becomes one."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"--architecture: expected NAME=VALUE, such as activation=clip; found {text!r}")
+    return name, int(value) if value.isdecimal() else value
 
 
 def _remember(output: Path, options: dict) -> None:

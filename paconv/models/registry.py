@@ -10,7 +10,7 @@ from torch import nn
 
 from paconv.errors import UsageError
 
-__all__ = ["build", "names", "register"]
+__all__ = ["arguments", "build", "names", "register"]
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {}
 
@@ -42,11 +42,20 @@ def names() -> list[str]:
 
 def build(architecture: str, **config) -> nn.Module:
     """Build the architecture with that name. Raises UsageError for an unknown name or argument."""
-    if architecture not in _BUILDERS:
-        raise UsageError(f"no architecture is called {architecture!r}; known are {', '.join(names())}")
-    builder = _BUILDERS[architecture]
+    builder = _builder(architecture)
     try:
         signature(builder).bind(**config)
     except TypeError as error:
         raise UsageError(f"architecture {architecture}: {error}; it takes {signature(builder)}") from error
     return builder(**config)
+
+
+def arguments(architecture: str) -> tuple[str, ...]:
+    """Names of what `build` takes beside the architecture's. Raises UsageError for an unknown one."""
+    return tuple(signature(_builder(architecture)).parameters)
+
+
+def _builder(architecture: str) -> Callable[..., nn.Module]:
+    if architecture not in _BUILDERS:
+        raise UsageError(f"no architecture is called {architecture!r}; known are {', '.join(names())}")
+    return _BUILDERS[architecture]

@@ -43,10 +43,10 @@ Watchers = Callable[[str, Path], Sequence[Watcher]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """model: an architecture of paconv.models. scheme: one of KNOWN_SCHEMES; options: M, N and whatever else
-    paconv.convert takes. settings: of the quantized network, or of the float one where that is the scheme;
-    float_settings: of the float network on the way, None for the same. parent: checkpoint of a trained float network,
-    in place of training it.
+    """model: an architecture of paconv.models, made with the arguments `architecture`. scheme: one of KNOWN_SCHEMES;
+    options: M, N and whatever else paconv.convert takes. settings: of the quantized network, or of the float one where
+    that is the scheme; float_settings: of the float network on the way, None for the same. parent: checkpoint of a
+    trained float network, in place of training it.
 
     Raises UsageError for an unknown scheme, or what has no meaning with it.
     """
@@ -57,6 +57,7 @@ class Recipe:
     options: dict = field(default_factory=dict)
     float_settings: Settings | None = None
     parent: str | os.PathLike | None = None
+    architecture: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.scheme not in KNOWN_SCHEMES:
@@ -98,7 +99,7 @@ def train(
         _check_free(output)
     first = recipe.settings if recipe.float_settings is None else recipe.float_settings
     seed_everything(first.seed)  # the same first weights in every process
-    model = build(recipe.model, num_classes=len(source.classes))
+    model = build(recipe.model, num_classes=len(source.classes), **recipe.architecture)
     if recipe.parent is not None:
         model = _with_weights_of(recipe.parent, model, recipe.model, len(source.classes))
     if recipe.scheme != FLOAT:

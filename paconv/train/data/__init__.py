@@ -2,11 +2,13 @@
 
     folder:PATH                      ImageNet-style folder of images
     voc:PATH[:TRAINING[,HELD_OUT]]   VOC-style folder of annotated images, and names of its image sets
-    digits                           scikit-learn's handwritten digits
+    digits[:NOISE]                   scikit-learn's handwritten digits, with noise of this standard deviation
     synthetic                        shapes filled with stripes
 """
 
 from __future__ import annotations
+
+from math import inf, nan
 
 from paconv.errors import UsageError
 from paconv.train.data.in_memory import InMemory
@@ -24,12 +26,14 @@ def open_source(spec: str, *, seed: int = 0, size: int | None = None) -> DataSou
     kind, colon, path = spec.partition(":")
     if kind in ("folder", "voc") and not path:
         raise UsageError(f"data: expected {kind}:PATH, found {spec!r}")
-    if kind in ("digits", "synthetic") and (colon or size is not None):
-        raise UsageError(f"data: {kind} takes neither a path nor a size; found {spec!r}, size {size}")
+    if kind in ("digits", "synthetic") and size is not None:
+        raise UsageError(f"data: {kind} takes no size; found {size}")
     if kind == "digits":
         from paconv.train.data.digits import digits
 
-        return digits(seed)
+        return digits(seed, _noise(spec, path) if colon else 0.0)
+    if kind == "synthetic" and colon:
+        raise UsageError(f"data: synthetic takes nothing more; found {spec!r}")
     if kind == "synthetic":
         from paconv.train.data.synthetic import synthetic
 
@@ -43,3 +47,13 @@ def open_source(spec: str, *, seed: int = 0, size: int | None = None) -> DataSou
 
         return voc(path, seed, size or 300)
     raise UsageError(f"data: expected folder:PATH, voc:PATH, digits or synthetic; found {spec!r}")
+
+
+def _noise(spec: str, text: str) -> float:
+    try:
+        noise = float(text)
+    except ValueError:
+        noise = nan
+    if not 0 <= noise < inf:
+        raise UsageError(f"data: expected digits:NOISE with a number from 0, such as digits:1; found {spec!r}")
+    return noise

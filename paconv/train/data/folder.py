@@ -56,6 +56,10 @@ class FolderSamples(Samples):
             images.append(normalized(image))
         return torch.stack(images), torch.tensor([self.files[index][1] for _, index in keys])
 
+    def plain(self) -> FolderSamples:
+        """The middle crops."""
+        return FolderSamples(self.files, self.size, None)
+
 
 def _classes(path: Path) -> list[str]:
     if not path.is_dir():

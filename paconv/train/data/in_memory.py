@@ -33,6 +33,7 @@ class InMemory(Samples):
             raise DataError(f"expected labels from 0 to {classes - 1}; found {labels.min()} to {labels.max()}")
         self.images = images.astype(np.float32, copy=False)
         self.labels = torch.from_numpy(labels.astype(np.int64))
+        self.classes = classes
         self.shift, self.noise, self.seed = shift, noise, seed
         self._epoch: int | None = None
         self._shown = self.images
@@ -44,6 +45,10 @@ class InMemory(Samples):
         """Images (B, C, H, W) float32 and labels (B,)."""
         shown = np.stack([self._at(epoch)[index] for epoch, index in keys])
         return torch.from_numpy(shown), self.labels[[index for _, index in keys]]
+
+    def plain(self) -> InMemory:
+        """Neither moved nor noised."""
+        return InMemory(self.images, self.labels.numpy(), self.classes)
 
     def _at(self, epoch: int) -> np.ndarray:
         """All images as `epoch` shows them. The whole set is drawn at once, so it depends on no batch."""

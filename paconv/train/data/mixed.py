@@ -47,6 +47,10 @@ class Mixed(Samples):
     def __len__(self) -> int:
         return self.ends[-1]
 
+    def plain(self) -> Mixed:
+        """Of each part."""
+        return Mixed([part.plain() for part in self.parts])
+
     def batch(self, keys: Sequence[Key]) -> Batch:
         """As the parts give them."""
         found = []

@@ -36,6 +36,10 @@ class Samples(ABC):
     def batch(self, keys: Sequence[Key]) -> Batch:
         """The samples with these keys, as one batch. Raises DataError for one that can't be read."""
 
+    def plain(self) -> Samples:
+        """The same samples as inference sees them, without augmentation; themselves where there is none."""
+        return self
+
 
 @dataclass(frozen=True)
 class DataSource:

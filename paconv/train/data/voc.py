@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -86,6 +87,12 @@ class VocSamples(Samples):
             images.append(normalized(image))
             targets.append(ImageObjects(torch.from_numpy(boxes), objects.labels[kept], objects.difficult[kept]))
         return torch.stack(images), targets
+
+    def plain(self) -> VocSamples:
+        """Whole images."""
+        same = copy.copy(self)
+        same.seed = None
+        return same
 
 
 def read_annotation(path: Path, classes: Sequence[str]) -> ImageObjects:

@@ -1,0 +1,82 @@
+"""`paconv compare`: every scheme on the same data with the same chances."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from paconv.cli.console import progress_bar
+
+__all__ = ["compare"]
+
+
+class _Rates(click.ParamType):
+    name = "rates"
+
+    def convert(self, value, param, ctx) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(map(float, value.split(",")))
+        except ValueError:
+            self.fail(f"expected numbers with commas between, such as 0.0005,0.002; found {value!r}", param, ctx)
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="FOLDER",
+              help="Folder for the trainings, in FOLDER/runs, and the report, in FOLDER/report.")
+@click.option("--data", multiple=True, metavar="SOURCE", help="As for paconv train; each is a comparison of its own. "
+              "[default: digits:0.7 and synthetic]")
+@click.option("--model", default="digits_resnet", show_default=True, metavar="NAME",
+              help="Architecture of paconv.models.")
+@click.option("--system", "systems", multiple=True, metavar="SCHEME[:M,N]",
+              help="float, or a scheme with its planes: pa:4,5, pa:4,full, bireal. May be repeated. "
+              "[default: the paper's]")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many.")
+@click.option("--rates", type=_Rates(), default="0.0005,0.002,0.008", show_default=True,
+              help="Learning rates that each system may choose from.")
+@click.option("--epochs", type=int, default=30, show_default=True, help="Of every system.")
+@click.option("--float-epochs", type=int, help="Of the float network that they start from [default: as --epochs].")
+@click.option("--batch-size", type=int, default=64, show_default=True)
+@click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam (AdamW) or sgd.")
+@click.option("--validation", type=float, default=0.2, show_default=True, metavar="SHARE",
+              help="Of the training samples, for choices.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Trainings at once [default: one a core].")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str, **options) -> None:
+    """Train the float network and its counterparts under every scheme, each with the same tries and seeds, and report
+    accuracy, spread, paired differences, memory and Flops: the paper's Tables 3 and 6 in small, and its Figures 1, 2, 4
+    and 5 from the trained networks.
+
+    What was interrupted goes on when called again with the same folder, where seeds and systems may be added.
+
+    \b
+    Example:
+      paconv compare -o comparison
+      paconv compare -o mine --model resnet18 --data folder:images --system float --system pa:4,5 --jobs 1
+    """
+    # Loading torch takes seconds.
+    from paconv.compare import SYSTEMS, Study, parse_system, write_report
+    from paconv.compare import compare as run
+    from paconv.compare.pictures import check_pictures
+    from paconv.compare.tables import differences_table, results_table
+    from paconv.cost.tables import plain, to_json
+
+    check_pictures()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = cores if jobs is None else jobs
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    given.setdefault("float_epochs", given["epochs"])
+    study = Study(systems=tuple(map(parse_system, systems)) or SYSTEMS, **given)
+    with progress_bar("comparing") as update:
+        found = run(study, output / "runs", jobs=jobs, threads=max(1, cores // jobs), update=update)
+    written = write_report(found, output / "runs", output / "report")
+    if style == "json":
+        click.echo(to_json(found.as_data()), nl=False)
+        return
+    for data in study.data:
+        for table in (results_table(found, data, data), differences_table(found, data)):
+            click.echo(plain(table))
+    click.echo(written[0])

@@ -1,0 +1,81 @@
+"""A trained network of the comparison as what is deployed: model.onnx, pa.onnx, what they cost, what they say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+import paconv
+from paconv.compare.runs import Run
+from paconv.cost import count, network, rule, storage
+from paconv.files import write_text
+from paconv.model_io import load_model
+from paconv.train.batches import evaluation_batches
+from paconv.train.data import CLASSIFICATION, open_source
+from paconv.train.distributed import Ranks
+from paconv.train.fit import MODEL
+
+__all__ = ["Deployed", "deploy"]
+
+_RECORD = "deployed.json"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """bits, float_bits, flops, float_flops: as `paconv cost` counts them by the paper's rules; file_bytes: of pa.onnx,
+    of model.onnx for the float network; verified: whether `paconv verify` found pa.onnx to be model.onnx's function,
+    None for the float network. same: held-out samples that onnxruntime and torch give the same class, of `samples`;
+    None for a detector.
+    """
+
+    bits: int
+    float_bits: int
+    flops: float
+    float_flops: float
+    file_bytes: int
+    verified: bool | None
+    same: int | None
+    samples: int
+
+
+def deploy(run: Run, root: Path) -> Deployed:
+    """Export, optimize, verify and serve the network that `run` trained below `root`, once."""
+    folder = root / run.folder
+    if (folder / _RECORD).exists():
+        return Deployed(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    served, verified = folder / "model.onnx", None
+    paconv.export(folder / MODEL, served)
+    if run.system.scheme is not None:
+        paconv.optimize(served, folder / "pa.onnx")
+        verified = paconv.verify(served, folder / "pa.onnx").ok
+        served = folder / "pa.onnx"
+    totals = count(network(load_model(served)), rule(), storage()).totals
+    same, samples = _agreement(run, folder, served)
+    deployed = Deployed(
+        totals.bits, totals.float_bits, float(totals.flops), float(totals.float_flops), served.stat().st_size,
+        verified, same, samples,
+    )  # fmt: skip
+    write_text(folder / _RECORD, json.dumps(asdict(deployed), indent=1))
+    return deployed
+
+
+def _agreement(run: Run, folder: Path, served: Path) -> tuple[int | None, int]:
+    source = open_source(run.data, seed=run.seed)
+    if source.task != CLASSIFICATION or source.held_out is None:
+        return None, 0
+    model = paconv.load(folder / MODEL)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = paconv.InferenceSession(served, options)
+    same = samples = 0
+    for images, _ in evaluation_batches(source.held_out, _BATCH, Ranks(), 0):
+        (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+        want = model(images).argmax(1).numpy()
+        same += int(np.sum(found.argmax(1) == want))
+        samples += len(images)
+    return same, samples

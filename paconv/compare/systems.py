@@ -1,0 +1,68 @@
+"""What is compared: the float network, and the schemes with their planes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from paconv.nn.schemes import Scheme, parse_scheme
+from paconv.nn.schemes.spelling import FULL
+from paconv.train.recipe import FLOAT
+
+__all__ = ["SYSTEMS", "System", "parse_system"]
+
+
+@dataclass(frozen=True)
+class System:
+    """scheme: None is the float network, trained on for as long as the others are."""
+
+    scheme: Scheme | None
+
+    @property
+    def name(self) -> str:
+        """In a word: pa:8,7, pa:4,full, float."""
+        if self.scheme is None:
+            return FLOAT
+        return f"{self.scheme.name}:{self.scheme.M},{FULL if self.scheme.N is None else self.scheme.N}"
+
+    @property
+    def title(self) -> str:
+        """In print: PA(8,7), PA(4,full), XNOR-Net."""
+        if self.scheme is None:
+            return "full precision"
+        planes = f"({self.scheme.M},{FULL if self.scheme.N is None else self.scheme.N})"
+        return self.scheme.title + ("" if type(self.scheme)() == self.scheme and self._fixed else planes)
+
+    @property
+    def _fixed(self) -> bool:
+        """Whether its name alone says what M and N are, as for schemes of one bit."""
+        assert self.scheme is not None
+        return self.scheme.name in ("xnor", "bireal", "bwn", "twn", "ttq")
+
+    @property
+    def activation(self) -> str:
+        """The activation function of the network that it starts from: the clip to [-1, 1] for activations of -1 and
+        +1, which a ReLU would take the sign from (Liu et al. 2018 train theirs so), otherwise a ReLU.
+        """
+        return "clip" if self.scheme is not None and self.scheme.rectified_apart else "relu"
+
+    @property
+    def options(self) -> dict:
+        """What paconv.convert takes beside the scheme's name."""
+        return {} if self.scheme is None else asdict(self.scheme)
+
+
+def parse_system(text: str) -> System:
+    """The system called `text`: float, or a scheme as `parse_scheme` has it. Raises UsageError as that does."""
+    return System(None if text == FLOAT else parse_scheme(text))
+
+
+SYSTEMS = tuple(
+    map(
+        parse_system,
+        (
+            "float", "pa:8,full", "pa:4,full", "pa:8,7", "pa:4,5", "abc:5,5", "groupnet:5,1", "lqnet:2,2", "dorefa:2,2",
+            "syq:1,8", "bwn", "twn", "bireal", "xnor",
+        ),
+    )
+)  # fmt: skip
+"""Those of the paper's Tables 3 and 6, and TWN."""
