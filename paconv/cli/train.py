@@ -44,6 +44,8 @@ _OPTIONS = "options.json"
               help="Activation planes: 1 to 8, or full for full-precision activations [default: 5].")
 @click.option("--float", "parent", type=click.Path(path_type=Path), metavar="MODEL.PT",
               help="Trained float network to start from [default: it is trained first, in FOLDER/float].")
+@click.option("--backbone", type=click.Path(path_type=Path), metavar="MODEL.PT",
+              help="Trained float classifier that a detector starts from, its last layer left out.")
 @click.option("--epochs", type=int, default=30, show_default=True)
 @click.option("--float-epochs", type=int, help="Epochs of the float network [default: as --epochs].")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Of all processes together.")
@@ -80,7 +82,7 @@ def train(context: click.Context, **options) -> None:
     Examples:
       paconv train --model digits_resnet --data digits -o run
       paconv train --model resnet18 --data folder:imagenet --float resnet18.pt -M 8 -N 7 --workers 8 -o run
-      paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval --lr 0.001 -o run
+      paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval --backbone resnet50.pt -o run
       paconv train -o run --resume
       torchrun --nproc-per-node=2 -m paconv.train --model resnet18 --data folder:imagenet -o run
     """
@@ -153,7 +155,7 @@ def _recipe(options: dict) -> Recipe:
         planes["N"] = parse_planes(options["N"], "-N")
     float_settings = replace(settings, **changes) if changes else None
     return Recipe(
-        options["model"], settings, options["scheme"], planes, float_settings, options["parent"],
+        options["model"], settings, options["scheme"], planes, float_settings, options["parent"], options["backbone"],
         architecture=dict(map(_argument, options["architecture"])),
     )  # fmt: skip
 

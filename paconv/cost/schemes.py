@@ -58,15 +58,17 @@ class Scheme:
 
 _ALL = (
     Scheme("pa", "piecewise approximation", default=(4, 5), even=True, full_activations=True, gate="AND"),
-    Scheme("abc", "ABC-Net: M and N nested +-1 bases", default=(5, 5)),
+    Scheme("abc", "ABC-Net: M and N nested +-1 bases", default=(5, 5), full_activations=True),
     Scheme("groupnet", "Group-Net: M convolutions of one bit, added", default=(5, 1), independent=True,
            most=(MAX_PLANES, 1), real_shortcuts=True),
     Scheme("bireal", "Bi-Real Net", planes=(1, 1), real_shortcuts=True, multiplications_per_output=0),
     Scheme("xnor", "XNOR-Net", planes=(1, 1), real_shortcuts=True, multiplications_per_output=2),
-    Scheme("dorefa", "DoReFa-Net: M and N bits", default=(2, 2), independent=True, digits=True, gate="AND"),
-    Scheme("lqnet", "LQ-Net: M and N learned bits", default=(2, 2), independent=True, digits=True, gate="AND"),
-    Scheme("syq", "SYQ: binary or ternary weights, N bits", default=(1, 8), digits=True, most=(2, MAX_PLANES),
+    Scheme("dorefa", "DoReFa-Net: M and N bits", default=(2, 2), independent=True, digits=True, full_activations=True,
            gate="AND"),
+    Scheme("lqnet", "LQ-Net: M and N learned bits", default=(2, 2), independent=True, digits=True,
+           full_activations=True, gate="AND"),
+    Scheme("syq", "SYQ: binary or ternary weights, N bits", default=(1, 8), digits=True, most=(2, MAX_PLANES),
+           full_activations=True, gate="AND"),
     Scheme("bwn", "BWN: binary weights", planes=(1, None)),
     Scheme("twn", "TWN: ternary weights", planes=(2, None)),
     Scheme("ttq", "TTQ: trained ternary weights", planes=(2, None)),
@@ -87,7 +89,7 @@ def under_scheme(
 ) -> Network:
     """The network with the scheme's planes on every layer that the scheme binarizes.
 
-    M, N: planes; the scheme's default where None. full_activations: N is full precision, for weights-only PA.
+    M, N: planes; the scheme's default where None. full_activations: N is full precision, where the scheme has that.
     keep_real: names of layers that stay real, with * and ? as wildcards.
     Raises UsageError on an unknown scheme, planes it can't have, or a name that fits no convolution.
     """
@@ -127,7 +129,7 @@ def _planes(scheme: Scheme, M: int | None, N: int | None, full_activations: bool
     levels = 2**M if scheme.independent else M + 1
     if full_activations:
         if not scheme.full_activations:
-            raise UsageError(f"scheme {scheme.name} binarizes activations; only pa has N=full")
+            raise UsageError(f"scheme {scheme.name} binarizes activations; it has no N=full")
         return Planes(scheme.name, M, None, endpoints=0, weight_levels=levels)
     return Planes(scheme.name, M, N, endpoints=2**N - 1 if scheme.digits else N, weight_levels=levels)
 

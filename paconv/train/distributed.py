@@ -8,6 +8,10 @@ the mean over the share of process k,
 which is what DistributedDataParallel computes, for every parameter p whose gradient is linear in the output gradients.
 PA's v and beta aren't such: each process scales by 1/sqrt(numel(A_k) N) where the joint batch has 1/sqrt(numel(A) N),
 numel(A) = K numel(A_k). Hence theirs are divided by sqrt(K).
+
+What a forward learns from its batch without a gradient is summed over the processes where it is learnt: batch norms'
+statistics (paconv.train.sync_batch_norm) and LQ-Net's basis of activations (paconv.nn.schemes.lq_net). All other
+statistics of the schemes are of weights, which are equal, or of single windows of the input.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from paconv.errors import TrainingError
+from paconv.nn.joint import joint_sum
 from paconv.nn.quantizers import PAActivation
 from paconv.train.sync_batch_norm import synchronized_batch_norms
 
@@ -44,10 +49,7 @@ class Ranks:
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum of `values` (...) over the processes, the same in each."""
-        if self.count > 1:
-            values = values.clone()
-            dist.all_reduce(values)
-        return values
+        return joint_sum(values)
 
     def gather(self, value: object) -> list:
         """Everyone's `value`, by rank."""

@@ -2,6 +2,7 @@
 
 The float network is trained first, in FOLDER/float, or loaded; it is converted, its activation quantizers are
 calibrated, and the result is trained in FOLDER. With the scheme "float" it is the float network that is trained there.
+A detector's float network can start from a trained classifier as its backbone, as the paper's section 4.4 does.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ import torch
 from torch import nn
 
 import paconv
-from paconv.checkpoint.container import read_contents
-from paconv.checkpoint.rebuilding import from_user_model
-from paconv.errors import CheckpointError, UsageError
+from paconv.errors import UsageError
 from paconv.models import build
 from paconv.nn import calibrate
 from paconv.nn.schemes.registry import SCHEMES
@@ -25,6 +24,7 @@ from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import current_ranks
 from paconv.train.fit import STATE, fit
+from paconv.train.pretrained import with_backbone_of, with_weights_of
 from paconv.train.randomness import seed_everything
 from paconv.train.settings import Settings
 from paconv.train.watching import Watcher
@@ -46,7 +46,8 @@ class Recipe:
     """model: an architecture of paconv.models, made with the arguments `architecture`. scheme: one of KNOWN_SCHEMES;
     options: M, N and whatever else paconv.convert takes. settings: of the quantized network, or of the float one where
     that is the scheme; float_settings: of the float network on the way, None for the same. parent: checkpoint of a
-    trained float network, in place of training it.
+    trained float network, in place of training it. backbone: checkpoint of a float classifier that a detector's
+    training starts from.
 
     Raises UsageError for an unknown scheme, or what has no meaning with it.
     """
@@ -57,6 +58,7 @@ class Recipe:
     options: dict = field(default_factory=dict)
     float_settings: Settings | None = None
     parent: str | os.PathLike | None = None
+    backbone: str | os.PathLike | None = None
     architecture: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,6 +68,8 @@ class Recipe:
             raise UsageError(f"scheme float has no {' and no '.join(self.options)}")
         if self.parent is not None and self.float_settings is not None:
             raise UsageError(f"{self.parent} is the float network already; it isn't trained again")
+        if self.parent is not None and self.backbone is not None:
+            raise UsageError(f"{self.parent} is the float network already, backbone included; {self.backbone} is none")
 
 
 def train(
@@ -82,8 +86,8 @@ def train(
 ) -> list[dict]:
     """Train as `recipe` says, in the folder `output`; the result is output/model.pt. Returns the measures of each epoch
     of the last training. resume: go on with whatever was interrupted there; started: called when the recipe is known to
-    be possible, before anything is written. The rest and what is raised: see `fit`; CheckpointError also where the
-    parent is another architecture.
+    be possible, before anything is written. The rest and what is raised: see `fit`, and paconv.train.pretrained for the
+    parent and the backbone.
     """
     output, ranks = Path(output), current_ranks()
 
@@ -101,7 +105,9 @@ def train(
     seed_everything(first.seed)  # the same first weights in every process
     model = build(recipe.model, num_classes=len(source.classes), **recipe.architecture)
     if recipe.parent is not None:
-        model = _with_weights_of(recipe.parent, model, recipe.model, len(source.classes))
+        model = with_weights_of(recipe.parent, model, recipe.model, len(source.classes))
+    if recipe.backbone is not None:
+        model = with_backbone_of(recipe.backbone, model, recipe.model)
     if recipe.scheme != FLOAT:
         _converted(model, recipe)  # what is wrong with the scheme is told before hours of training
     started()
@@ -132,18 +138,3 @@ def _converted(model: nn.Module, recipe: Recipe) -> nn.Module:
     with torch.device("meta"):
         own = build(recipe.model, **{**model.paconv_architecture["config"], "M": 2, "N": 1})
     return paconv.convert(model, scheme=recipe.scheme, keep=own.paconv_conversion["keep"], **recipe.options)
-
-
-def _with_weights_of(path: str | os.PathLike, model: nn.Module, name: str, classes: int) -> nn.Module:
-    """`model`, of architecture `name`, with the weights of a checkpoint of the same float network."""
-    contents = read_contents(path)
-    if contents.conversion is not None:
-        raise CheckpointError(f"{path}: expected a float network to start from, found a quantized one")
-    if contents.architecture not in (None, name):
-        raise CheckpointError(f"{path}: expected a checkpoint of {name}, found one of {contents.architecture}")
-    if (found := contents.config.get("num_classes", classes)) != classes:
-        raise CheckpointError(f"{path}: it tells {found} classes apart; the data have {classes}")
-    try:
-        return from_user_model(contents, model)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 
 import paconv
 from paconv.models import digits_resnet
-from tests.train import architectures  # noqa: F401  (registers tiny_color_net)
+from tests.train.architectures import tiny_color_net
 from tests.train.pictures import annotated, image_folder, voc_folder
 
 NET = "--model digits_resnet --epochs 1 --batch-size 512 --no-tensorboard".split()
@@ -95,6 +96,8 @@ BAD_OPTIONS = [
     ("--data voc:nowhere", "nowhere: no such folder"),
     ("--float nowhere.pt", "nowhere.pt: no such file"),
     ("--float x.pt --float-epochs 3", "x.pt is the float network already; it isn't trained again"),
+    ("--float x.pt --backbone y.pt", "x.pt is the float network already, backbone included; y.pt is none"),
+    ("--backbone x.pt", "digits_resnet has no backbone that could start from x.pt; ssd300 has one"),
 ]
 
 
@@ -123,6 +126,49 @@ def test_a_parent_of_another_architecture_is_refused(folder, train):
     assert (code, err) == (
         1, "paconv: error: digits.pt: expected a checkpoint of tiny_color_net, found one of digits_resnet\n",
     )  # fmt: skip
+
+
+DETECTOR = "--model tiny_detector --data voc:voc --size 32 --epochs 1 --batch-size 2 --no-tensorboard"
+
+
+def test_a_detector_starts_from_a_classifier_of_any_classes_and_is_resumed_with_it(folder, train):
+    voc_folder(folder / "voc")
+    torch.manual_seed(1)
+    classifier = tiny_color_net(3)
+    paconv.save(classifier, "classifier.pt")
+    # At rate 0 the weights stay what they were at the start.
+    code, out, err = train(f"{DETECTOR} -M 2 -N 1 --float-lr 0 --backbone classifier.pt -o run")
+    assert (code, err) == (0, "") and [line.split(",")[0] for line in out.splitlines()[:2]] == [
+        "float: epoch 1/1", "pa M=2 N=1: epoch 1/1",
+    ]  # fmt: skip
+    parent, made = paconv.load("run/float/model.pt"), paconv.load("run/model.pt")
+    for name, value in parent.backbone.named_parameters():
+        assert torch.equal(value, classifier.get_parameter(name)), name
+    assert made.paconv_conversion["plan"].keys() == {"backbone.conv"}
+
+    shutil.rmtree("run/float")
+    for name in ("state.pt", "model.pt"):
+        (folder / "run" / name).unlink()
+    assert train("-o run --resume")[::2] == (0, "")
+    again = paconv.load("run/model.pt").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in made.state_dict().items())
+
+
+def test_a_checkpoint_that_is_no_backbone_is_one_line(folder, train):
+    voc_folder(folder / "voc")
+    paconv.save(digits_resnet(), "digits.pt")
+    paconv.save(tiny_color_net(2, M=2, N=1), "quantized.pt")
+    state = tiny_color_net().state_dict()
+    torch.save({name: value for name, value in state.items() if name != "conv.weight"}, "part.pt")
+    for file, message in (
+        ("digits", "expected a checkpoint of tiny_color_net, found one of digits_resnet"),
+        ("quantized", "expected a float network to start from, found a quantized one"),
+        ("part", "the checkpoint doesn't fit architecture tiny_color_net: it has no conv.weight (8, 4, 3, 3)"),
+        ("none", "no such file"),
+    ):
+        code, out, err = train(f"{DETECTOR} --backbone {file}.pt -o run")
+        assert (code, out, err) == (1, "", f"paconv: error: {file}.pt: {message}\n")
+    assert not (folder / "run").exists()
 
 
 def test_a_training_is_neither_overwritten_nor_resumed_as_another(folder, train):

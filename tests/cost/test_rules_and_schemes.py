@@ -12,6 +12,7 @@ from paconv.cost import SCHEMES, count, rule, storage, under_scheme
 from paconv.cost.layers import CONV, Layer, Network
 from paconv.cost.resnet import resnet
 from paconv.errors import UsageError
+from paconv.nn.schemes import make_scheme
 
 
 def tiny(outputs: int = 5) -> Network:
@@ -49,9 +50,16 @@ def test_single_bit_schemes_refuse_other_planes():
         under_scheme(resnet(18), "bireal", 4)
 
 
-def test_only_pa_has_full_precision_activations():
-    with pytest.raises(UsageError, match="only pa has N=full"):
-        under_scheme(resnet(18), "abc", 4, None, full_activations=True)
+def test_group_net_has_no_full_precision_activations():
+    with pytest.raises(UsageError, match="scheme groupnet binarizes activations; it has no N=full"):
+        under_scheme(resnet(18), "groupnet", 5, None, full_activations=True)
+
+
+@pytest.mark.parametrize(("scheme", "M"), [("abc", 5), ("dorefa", 2), ("syq", 1), ("lqnet", 2)])
+def test_the_schemes_that_convert_with_real_activations_are_counted_with_them(scheme, M):
+    found = count(under_scheme(resnet(18), scheme, M, None, full_activations=True)).totals
+    assert make_scheme(scheme, M, None).N is None
+    assert found.bits == 32 * 532_008 + M * 11_157_504 and found.flops == found.float_flops
 
 
 @pytest.mark.parametrize("name", ["scheme", "rule", "storage"])

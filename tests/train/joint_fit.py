@@ -1,4 +1,5 @@
-"""Run as a process: two processes that train one PA net together, in float64. Writes the measures and weights of each.
+"""Run as a process: two processes that train one net together, in float64, under each scheme in turn. Writes the
+measures and weights of each process by scheme.
 
     python joint_fit.py RESULT RUN_FOLDER PORT
 
@@ -17,6 +18,7 @@ import torch._dynamo
 import paconv
 from paconv.models import digits_resnet
 from paconv.nn import calibrate
+from paconv.nn.schemes import SCHEMES
 from paconv.train import DataSource, InMemory, Settings, fit
 from paconv.train.distributed import joined_processes
 
@@ -29,13 +31,13 @@ def small_source() -> DataSource:
     return DataSource("small", "classification", training, InMemory(images[64:], labels[64:], 4), ("a",) * 4, (1, 8, 8))
 
 
-def joint_fit(output: str | None = None) -> dict:
-    """Measures of 6 epochs of 4 steps, and the final state dict. SGD: its steps are linear in the gradients."""
+def joint_fit(scheme: str, output: str | None = None) -> dict:
+    """Measures of 2 epochs of 4 steps, and the final state dict. SGD: its steps are linear in the gradients."""
     torch.manual_seed(0)
     source = small_source()
-    model = paconv.convert(digits_resnet(4, width=4), M=4, N=5).double()
+    model = paconv.convert(digits_resnet(4, width=4), scheme=scheme).double()
     calibrate(model, [source.training.batch([(0, i) for i in range(32)])[0].double()])
-    history = fit(model, source, Settings(6, batch_size=16, optimizer="sgd", lr=0.01), output=output)
+    history = fit(model, source, Settings(2, batch_size=16, optimizer="sgd", lr=0.01), output=output)
     return {"history": history, "model": model.state_dict()}
 
 
@@ -47,7 +49,9 @@ def main() -> None:
         if (child := os.fork()) == 0:
             os.environ.update(WORLD_SIZE="2", RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
             with joined_processes():
-                torch.save(joint_fit(folder), f"{result}.{rank}")
+                # PA's in a folder, for what is written there.
+                found = {scheme: joint_fit(scheme, folder if scheme == "pa" else None) for scheme in SCHEMES}
+                torch.save(found, f"{result}.{rank}")
             os._exit(0)
         children.append(child)
     sys.exit(any([os.waitpid(child, 0)[1] for child in children]))

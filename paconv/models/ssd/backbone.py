@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,6 +15,8 @@ class Backbone(ResNet):
 
     channels = (512, 1024, 2048)
     """Channels of the three maps."""
+    classifier, head = "resnet50", "fc"
+    """The architecture whose weights are the backbone's, without those of its `head`."""
 
     def __init__(self) -> None:
         super().__init__(Bottleneck, (3, 4, 6, 3), num_classes=1)
@@ -28,10 +28,3 @@ class Backbone(ResNet):
         conv3 = self.layer2(x)
         conv4 = self.layer3(conv3)
         return conv3, conv4, self.layer4(conv4)
-
-    def load_classifier(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Take over the weights of a ResNet50 (a state dict of `paconv.models.resnet50()`), its `fc` left out.
-
-        Raises RuntimeError, as load_state_dict does, if anything else is missing or too much.
-        """
-        self.load_state_dict({name: value for name, value in state_dict.items() if not name.startswith("fc.")})

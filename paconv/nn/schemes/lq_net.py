@@ -9,6 +9,9 @@ The basis moves with each forward in training mode, not by a gradient. {0, 1} fo
 = 1e-4 and the gradients are those of the authors' code; eps there is for weights only and keeps a basis value that no
 activation uses where it is. A basis starts from evenly spaced levels, that of a weight then takes ten steps to W.
 
+Where several processes train, x is the joint batch: of its parts x_k, one a process, B^T B = sum_k B_k^T B_k and
+B^T x = sum_k B_k^T x_k. Weights are the same in each process and need no sum.
+
 D. Zhang, J. Yang, D. Ye, G. Hua: LQ-Nets: Learned Quantization for Highly Accurate and Compact Deep Neural Networks,
 ECCV 2018.
 """
@@ -21,6 +24,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from paconv.nn.joint import joint_sum
 from paconv.nn.quantizer import SteppedActivation, SteppedWeight
 from paconv.nn.rounding import above, at_most
 from paconv.nn.schemes.scheme import Scheme, check_planes_within
@@ -46,11 +50,15 @@ def _sorted_levels(offset: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
     return levels, masks.to(torch.uint8)
 
 
-def _fitted(basis: Tensor, planes: Tensor, x: Tensor) -> Tensor:
-    """v' (R, bits) float64: planes (R, n, bits) the codes of x (R, n)."""
+def _moments(planes: Tensor, x: Tensor) -> Tensor:
+    """[B^T B, B^T x] (R, bits, bits + 1) float64 of the codes B = planes (R, n, bits) of x (R, n)."""
+    return planes.transpose(1, 2) @ torch.cat([planes, x[..., None]], 2)
+
+
+def _fitted(basis: Tensor, moments: Tensor) -> Tensor:
+    """v' (R, bits) float64, from v = basis and the `_moments` under it."""
     eye = _EPS * torch.eye(basis.shape[1], dtype=torch.float64, device=basis.device)
-    right = planes.transpose(1, 2) @ x[..., None] + _EPS * basis[..., None]
-    return torch.linalg.solve(planes.transpose(1, 2) @ planes + eye, right)[..., 0]
+    return torch.linalg.solve(moments[..., :-1] + eye, moments[..., -1] + _EPS * basis)
 
 
 class LQWeight(SteppedWeight):
@@ -76,7 +84,7 @@ class LQWeight(SteppedWeight):
         levels, masks = _sorted_levels(-basis.sum(1, keepdim=True), 2 * basis)
         piece = torch.searchsorted((levels[:, 1:] + levels[:, :-1]) / 2, rows)
         codes = 2 * _codes(self.bits, rows) - 1
-        return _fitted(basis, codes[masks.long().gather(1, piece)], rows)
+        return _fitted(basis, _moments(codes[masks.long().gather(1, piece)], rows))
 
     @torch.no_grad()
     def update_(self, W: Tensor) -> None:
@@ -115,16 +123,17 @@ class LQActivation(SteppedActivation):
         start = 2 * _QUARTILE / ((1 << bits) - 1) * 2.0 ** torch.arange(bits)
         self.register_buffer("basis", start)
 
-    def _fit(self, basis: Tensor, x: Tensor) -> Tensor:
+    def _moments_under(self, basis: Tensor, x: Tensor) -> Tensor:
         levels, masks = _sorted_levels(basis.new_zeros(1, 1), basis[None])
         piece = torch.searchsorted((levels[0, 1:] + levels[0, :-1]) / 2, x)
-        return _fitted(basis[None], _codes(self.bits, x)[masks[0].long()][piece][None], x[None])[0]
+        return _moments(_codes(self.bits, x)[masks[0].long()][piece][None], x[None])
 
     @torch.no_grad()
     def update_(self, x: Tensor) -> None:
-        """One step of QEM."""
+        """One step of QEM, on the joint batch of all processes."""
         basis = self.basis.double()
-        self.basis.copy_(_MOMENTUM * basis + (1 - _MOMENTUM) * self._fit(basis, x.double().reshape(-1)))
+        moments = joint_sum(self._moments_under(basis, x.double().reshape(-1)))
+        self.basis.copy_(_MOMENTUM * basis + (1 - _MOMENTUM) * _fitted(basis[None], moments)[0])
 
     @torch.no_grad()
     def calibrate_(self, x: Tensor) -> bool:
@@ -132,7 +141,7 @@ class LQActivation(SteppedActivation):
         digits = 2.0 ** torch.arange(self.bits, dtype=x.dtype, device=x.device)
         basis = 2 * _QUARTILE / ((1 << self.bits) - 1) * unit * digits
         for _ in range(_ROUNDS):
-            basis = self._fit(basis, x)
+            basis = _fitted(basis[None], self._moments_under(basis, x))[0]
         self.basis.copy_(basis)
         return True
 

@@ -1,0 +1,61 @@
+"""Float networks that start from the weights in a checkpoint: all of them, or those of a detector's backbone.
+
+A detector has a `backbone`: a module that names the architecture of the `classifier` that it is, and that one's `head`,
+which it hasn't, whatever the number of classes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from torch import nn
+
+from paconv.checkpoint.container import Contents, read_contents
+from paconv.checkpoint.rebuilding import from_user_model
+from paconv.errors import CheckpointError, UsageError
+
+__all__ = ["with_backbone_of", "with_weights_of"]
+
+
+def with_weights_of(path: str | os.PathLike, model: nn.Module, name: str, classes: int) -> nn.Module:
+    """`model`, of architecture `name`, with the weights of a checkpoint of the same float network.
+
+    Raises CheckpointError for one of a quantized network, of another architecture or of other classes.
+    """
+    contents = _float_contents(path, name)
+    if (found := contents.config.get("num_classes", classes)) != classes:
+        raise CheckpointError(f"{path}: it tells {found} classes apart; the data have {classes}")
+    return _loaded(path, contents, model)
+
+
+def with_backbone_of(path: str | os.PathLike, model: nn.Module, name: str) -> nn.Module:
+    """`model`, of architecture `name`, whose backbone has the weights of a checkpoint of its float classifier.
+
+    Raises UsageError if `model` has no backbone, CheckpointError for a checkpoint of a quantized network or of another
+    architecture.
+    """
+    backbone = getattr(model, "backbone", None)
+    if backbone is None:
+        raise UsageError(f"{name} has no backbone that could start from {path}; ssd300 has one")
+    contents = _float_contents(path, backbone.classifier)
+    body = {n: value for n, value in contents.state_dict.items() if not n.startswith(f"{backbone.head}.")}
+    model.backbone = _loaded(path, replace(contents, architecture=backbone.classifier, state_dict=body), backbone)
+    return model
+
+
+def _float_contents(path: str | os.PathLike, name: str) -> Contents:
+    """Those of a checkpoint of the float network `name`, or of a bare state dict, which has no name."""
+    contents = read_contents(path)
+    if contents.conversion is not None:
+        raise CheckpointError(f"{path}: expected a float network to start from, found a quantized one")
+    if contents.architecture not in (None, name):
+        raise CheckpointError(f"{path}: expected a checkpoint of {name}, found one of {contents.architecture}")
+    return contents
+
+
+def _loaded(path: str | os.PathLike, contents: Contents, model: nn.Module) -> nn.Module:
+    try:
+        return from_user_model(contents, model)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
