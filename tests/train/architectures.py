@@ -24,7 +24,7 @@ class TinyColorNet(nn.Module):
         return self.fc(self.conv(F.relu(self.norm(self.stem(x)))).mean((2, 3)))
 
 
-@register
+@register(input_shape=(3, 16, 16))
 def tiny_color_net(num_classes: int = 2, M: int | None = None, N: int | None = None) -> nn.Module:
     """(B, 3, H, W) -> (B, num_classes)."""
     return approximated(TinyColorNet(num_classes), M, N)

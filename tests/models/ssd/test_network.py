@@ -53,7 +53,7 @@ def test_the_backbone_takes_over_a_classifiers_weights():
         backbone.load_classifier(models.resnet18().state_dict())
 
 
-@pytest.mark.parametrize("extras, converted", [("real", 52), ("pa", 64)])
+@pytest.mark.parametrize("extras, converted", [("real", 52), ("approximated", 64)])
 def test_the_backbone_is_approximated_from_its_second_convolution_and_the_heads_never(extras, converted):
     with torch.device("meta"):
         report = conversion_report(models.ssd300(M=4, N=5, extras=extras))
@@ -66,7 +66,7 @@ def test_the_backbone_is_approximated_from_its_second_convolution_and_the_heads_
 
 
 def test_an_unknown_policy_for_the_extras_is_refused():
-    with pytest.raises(UsageError, match="extras must be 'real' or 'pa'; found 'float'"):
+    with pytest.raises(UsageError, match="extras must be 'real' or 'approximated'; found 'float'"):
         models.ssd300(extras="float")
 
 
