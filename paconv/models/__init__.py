@@ -1,4 +1,6 @@
-"""Ready-made architectures: M=None builds the float network, M and N its PA counterpart."""
+"""Ready-made architectures: float, or quantized by a scheme (paconv.models.approximate tells how M, N and scheme
+go together).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from paconv.models.bireal import bireal18, bireal34
 from paconv.models.densenet import densenet121
 from paconv.models.digits import digits_resnet
 from paconv.models.mobilenet import mobilenet_v1
-from paconv.models.registry import build, names, register
+from paconv.models.registry import build, input_shape, names, register
 from paconv.models.resnet import resnet18, resnet34, resnet50
 from paconv.models.ssd import ssd300
 
@@ -16,6 +18,7 @@ __all__ = [
     "build",
     "densenet121",
     "digits_resnet",
+    "input_shape",
     "mobilenet_v1",
     "names",
     "register",

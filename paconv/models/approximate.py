@@ -1,4 +1,17 @@
-"""The step every architecture ends with: stay real, or become the PA counterpart."""
+"""The step every architecture ends with: stay real, or become the counterpart of a quantization scheme.
+
+What `scheme`, `M` and `N` of every builder mean:
+
+    scheme   M       N        result
+    None     None    None     the float network
+    None     given   given    PA(M, N)
+    None     given   None     PA with M, full-precision activations
+    given    None    None     the scheme with its own M and N
+    given    given   given    the scheme with these M and N
+    given    given   None     the scheme with M, full-precision activations
+
+So M and N go together: once M is given, N=None is full precision and not the scheme's own N.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +21,21 @@ from torch import nn
 
 from paconv.errors import UsageError
 from paconv.nn.convert import convert
+from paconv.nn.schemes.registry import DEFAULT
 
 __all__ = ["approximated"]
 
 
-def approximated(model: nn.Module, M: int | None, N: int | None, keep: Iterable[str] = ()) -> nn.Module:
-    """`model` itself for M = N = None, otherwise `convert(model, M, N, keep=keep)`. UsageError for N without M."""
-    if M is not None:
-        return convert(model, M, N, keep=keep)
-    if N is not None:
+def approximated(
+    model: nn.Module, M: int | None, N: int | None, scheme: str | None = None, keep: Iterable[str] = ()
+) -> nn.Module:
+    """`model` itself where scheme and M are None, otherwise `model` converted (paconv.convert) but for `keep`.
+
+    Raises UsageError for N without M, an unknown scheme, and what the scheme can't have.
+    """
+    if M is None and N is not None:
         raise UsageError(f"N={N} needs M: activations are approximated only together with weights; give M=2, 4, 6 or 8")
-    return model
+    if scheme is None and M is None:
+        return model
+    planes = (DEFAULT, DEFAULT) if M is None else (M, N)
+    return convert(model, *planes, scheme="pa" if scheme is None else scheme, keep=keep)

@@ -6,9 +6,8 @@ shortcuts' own convolutions, which stay real, ever acts on all of them:
     x_{l+1} = bn(conv(act(x_l))) + shortcut(x_l)
     shortcut(x) = x, or bn(conv1x1(mean of 2x2 windows of x)) where the shape changes
 
-There is no activation function but act, in whose place the quantizer of the activations comes. It is a ReLU, since PA's
-levels are those of positive values. A scheme whose activations are +1 and -1 needs the clip to [-1, 1] with which Liu
-et al. train the float network: sign(relu(x)) is constant, but sign(clip(x)) = sign(x).
+There is no activation function but act, in whose place the quantizer of the activations comes: a ReLU for PA, the clip
+of Liu et al. for a scheme whose activations are +1 and -1 (paconv.models.activations).
 
 A block is one convolution, so that the parameters are those of ResNet18 and 34 under other names.
 """
@@ -19,15 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from paconv.errors import UsageError
+from paconv.models.activations import activation_class
 from paconv.models.approximate import approximated
 from paconv.models.initialize import initialize_convolutions
 from paconv.models.registry import register
 
 __all__ = ["BiRealBlock", "BiRealResNet", "bireal18", "bireal34"]
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "clip": nn.Hardtanh}
-"""clip: to [-1, 1]."""
 
 
 class BiRealBlock(nn.Module):
@@ -55,21 +51,18 @@ class BiRealBlock(nn.Module):
 class BiRealResNet(nn.Module):
     """A 7x7 stem, four layers of blocks of width 64 to 512, and a linear classifier.
 
-    blocks: 3x3 convolutions of each layer; activation: "relu" or "clip". Raises UsageError for another.
+    blocks: 3x3 convolutions of each layer; activation: class of act.
     """
 
-    def __init__(self, blocks: tuple[int, int, int, int], num_classes: int, activation: str):
+    def __init__(self, blocks: tuple[int, int, int, int], num_classes: int, activation: type[nn.Module]):
         super().__init__()
-        if activation not in _ACTIVATIONS:
-            raise UsageError(f"activation must be 'relu' or 'clip'; found {activation!r}")
-        kind = _ACTIVATIONS[activation]
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = _layer(64, 64, blocks[0], 1, kind)
-        self.layer2 = _layer(64, 128, blocks[1], 2, kind)
-        self.layer3 = _layer(128, 256, blocks[2], 2, kind)
-        self.layer4 = _layer(256, 512, blocks[3], 2, kind)
+        self.layer1 = _layer(64, 64, blocks[0], 1, activation)
+        self.layer2 = _layer(64, 128, blocks[1], 2, activation)
+        self.layer3 = _layer(128, 256, blocks[2], 2, activation)
+        self.layer4 = _layer(256, 512, blocks[3], 2, activation)
         self.fc = nn.Linear(512, num_classes)
         initialize_convolutions(self)
 
@@ -80,27 +73,44 @@ class BiRealResNet(nn.Module):
         return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
-@register
+@register(input_shape=(3, 224, 224))
 def bireal18(
-    num_classes: int = 1000, M: int | None = None, N: int | None = None, activation: str = "relu"
+    num_classes: int = 1000,
+    M: int | None = None,
+    N: int | None = None,
+    scheme: str | None = None,
+    activation: str | None = None,
 ) -> nn.Module:
     """Bi-Real Net 18's layout; its downsampling convolutions stay real, as its authors have it.
 
-    M=None: float; N=None: approximated weights, full-precision activations. activation: "relu", or "clip" to [-1, 1].
+    M, N, scheme: see paconv.models.approximate. activation: "relu" or "clip", None for what the scheme needs (see
+    paconv.models.activations). Raises UsageError for another.
     """
-    return _approximated(BiRealResNet((4, 4, 4, 4), num_classes, activation), M, N)
+    return _approximated((4, 4, 4, 4), num_classes, M, N, scheme, activation)
 
 
-@register
+@register(input_shape=(3, 224, 224))
 def bireal34(
-    num_classes: int = 1000, M: int | None = None, N: int | None = None, activation: str = "relu"
+    num_classes: int = 1000,
+    M: int | None = None,
+    N: int | None = None,
+    scheme: str | None = None,
+    activation: str | None = None,
 ) -> nn.Module:
     """Bi-Real Net 34's layout; arguments as for `bireal18`."""
-    return _approximated(BiRealResNet((6, 8, 12, 6), num_classes, activation), M, N)
+    return _approximated((6, 8, 12, 6), num_classes, M, N, scheme, activation)
 
 
-def _approximated(model: nn.Module, M: int | None, N: int | None) -> nn.Module:
-    return approximated(model, M, N, keep=["*.downsample"])
+def _approximated(
+    blocks: tuple[int, int, int, int],
+    num_classes: int,
+    M: int | None,
+    N: int | None,
+    scheme: str | None,
+    activation: str | None,
+) -> nn.Module:
+    model = BiRealResNet(blocks, num_classes, activation_class(activation, scheme))
+    return approximated(model, M, N, scheme, keep=["*.downsample"])
 
 
 def _layer(in_channels: int, width: int, count: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:

@@ -102,7 +102,9 @@ class DenseNet(nn.Module):
         return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
-@register
-def densenet121(num_classes: int = 1000, M: int | None = None, N: int | None = None) -> nn.Module:
-    """DenseNet121: growth rate 32. M=None: float; N=None: approximated weights, full-precision activations."""
-    return approximated(DenseNet(32, (6, 12, 24, 16), num_classes), M, N)
+@register(input_shape=(3, 224, 224))
+def densenet121(
+    num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
+) -> nn.Module:
+    """DenseNet121: growth rate 32. M, N, scheme: see paconv.models.approximate."""
+    return approximated(DenseNet(32, (6, 12, 24, 16), num_classes), M, N, scheme)

@@ -57,10 +57,12 @@ class MobileNet(nn.Module):
         return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
-@register
-def mobilenet_v1(num_classes: int = 1000, M: int | None = None, N: int | None = None) -> nn.Module:
+@register(input_shape=(3, 224, 224))
+def mobilenet_v1(
+    num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
+) -> nn.Module:
     """MobileNet 1.0-224: pointwise convolutions approximated, depthwise ones real.
 
-    M=None: float; N=None: approximated weights, full-precision activations.
+    M, N, scheme: see paconv.models.approximate.
     """
-    return approximated(MobileNet(_LAYERS, num_classes), M, N)
+    return approximated(MobileNet(_LAYERS, num_classes), M, N, scheme)

@@ -3,46 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
 
 from torch import nn
 
 from paconv.errors import UsageError
+from paconv.input_shape import Shape, checked_shapes
 
-__all__ = ["arguments", "build", "names", "register"]
+__all__ = ["arguments", "build", "input_shape", "names", "register"]
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {}
+Builder = Callable[..., nn.Module]
 
 
-def register(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+@dataclass(frozen=True)
+class _Architecture:
+    builder: Builder
+    input_shape: Shape
+
+
+_ARCHITECTURES: dict[str, _Architecture] = {}
+
+
+def register(input_shape: Shape) -> Callable[[Builder], Builder]:
     """Decorator: make the architecture `builder` known under its function name.
 
-    The models it builds carry `paconv_architecture`, {"name": str, "config": its keyword arguments, all
-    JSON-able}, from which `build` makes the same architecture again.
+    input_shape: (C, H, W) of the images that the architecture is meant for; it may take others too. The models it
+    builds carry `paconv_architecture`, {"name": str, "config": its keyword arguments, all JSON-able}, from which
+    `build` makes the same architecture again. Raises UsageError for a shape that is none.
     """
-    name, parameters = builder.__name__, signature(builder)
+    (shape,) = checked_shapes(input_shape)
 
-    @wraps(builder)
-    def recorded(*args, **kwargs) -> nn.Module:
-        bound = parameters.bind(*args, **kwargs)
-        bound.apply_defaults()
-        model = builder(*bound.args, **bound.kwargs)
-        model.paconv_architecture = {"name": name, "config": dict(bound.arguments)}  # type: ignore[assignment]
-        return model
+    def decorate(builder: Builder) -> Builder:
+        name, parameters = builder.__name__, signature(builder)
 
-    _BUILDERS[name] = recorded
-    return recorded
+        @wraps(builder)
+        def recorded(*args, **kwargs) -> nn.Module:
+            bound = parameters.bind(*args, **kwargs)
+            bound.apply_defaults()
+            model = builder(*bound.args, **bound.kwargs)
+            model.paconv_architecture = {"name": name, "config": dict(bound.arguments)}  # type: ignore[assignment]
+            return model
+
+        _ARCHITECTURES[name] = _Architecture(recorded, shape)
+        return recorded
+
+    return decorate
 
 
 def names() -> list[str]:
     """Names of all known architectures, sorted."""
-    return sorted(_BUILDERS)
+    return sorted(_ARCHITECTURES)
+
+
+def input_shape(architecture: str) -> Shape:
+    """(C, H, W) of the images that this architecture is meant for. Raises UsageError for an unknown name."""
+    return _found(architecture).input_shape
 
 
 def build(architecture: str, **config) -> nn.Module:
     """Build the architecture with that name. Raises UsageError for an unknown name or argument."""
-    builder = _builder(architecture)
+    builder = _found(architecture).builder
     try:
         signature(builder).bind(**config)
     except TypeError as error:
@@ -52,10 +74,10 @@ def build(architecture: str, **config) -> nn.Module:
 
 def arguments(architecture: str) -> tuple[str, ...]:
     """Names of what `build` takes beside the architecture's. Raises UsageError for an unknown one."""
-    return tuple(signature(_builder(architecture)).parameters)
+    return tuple(signature(_found(architecture).builder).parameters)
 
 
-def _builder(architecture: str) -> Callable[..., nn.Module]:
-    if architecture not in _BUILDERS:
+def _found(architecture: str) -> _Architecture:
+    if architecture not in _ARCHITECTURES:
         raise UsageError(f"no architecture is called {architecture!r}; known are {', '.join(names())}")
-    return _BUILDERS[architecture]
+    return _ARCHITECTURES[architecture]

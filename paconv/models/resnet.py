@@ -82,22 +82,28 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
-@register
-def resnet18(num_classes: int = 1000, M: int | None = None, N: int | None = None) -> nn.Module:
-    """ResNet18. M=None: float; N=None: approximated weights, full-precision activations."""
-    return approximated(ResNet(BasicBlock, (2, 2, 2, 2), num_classes), M, N)
+@register(input_shape=(3, 224, 224))
+def resnet18(
+    num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
+) -> nn.Module:
+    """ResNet18. M, N, scheme: see paconv.models.approximate."""
+    return approximated(ResNet(BasicBlock, (2, 2, 2, 2), num_classes), M, N, scheme)
 
 
-@register
-def resnet34(num_classes: int = 1000, M: int | None = None, N: int | None = None) -> nn.Module:
-    """ResNet34. M=None: float; N=None: approximated weights, full-precision activations."""
-    return approximated(ResNet(BasicBlock, (3, 4, 6, 3), num_classes), M, N)
+@register(input_shape=(3, 224, 224))
+def resnet34(
+    num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
+) -> nn.Module:
+    """ResNet34. M, N, scheme: see paconv.models.approximate."""
+    return approximated(ResNet(BasicBlock, (3, 4, 6, 3), num_classes), M, N, scheme)
 
 
-@register
-def resnet50(num_classes: int = 1000, M: int | None = None, N: int | None = None) -> nn.Module:
-    """ResNet50. M=None: float; N=None: approximated weights, full-precision activations."""
-    return approximated(ResNet(Bottleneck, (3, 4, 6, 3), num_classes), M, N)
+@register(input_shape=(3, 224, 224))
+def resnet50(
+    num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
+) -> nn.Module:
+    """ResNet50. M, N, scheme: see paconv.models.approximate."""
+    return approximated(ResNet(Bottleneck, (3, 4, 6, 3), num_classes), M, N, scheme)
 
 
 def _layer(

@@ -421,7 +421,8 @@ def test_the_file_is_a_plain_dict_that_torch_reads_safely(tmp_path):
         1,
         "digits_resnet",
     )
-    assert found["config"] == {"num_classes": 10, "M": 4, "N": 5, "width": 4} and found["input_shape"] == [[1, 8, 8]]
+    given = {"num_classes": 10, "M": 4, "N": 5, "width": 4}
+    assert found["config"] == {**given, "scheme": None, "activation": None} and found["input_shape"] == [[1, 8, 8]]
     assert found["conversion"]["M"] == 4 and found["state_dict"].keys() == digits().state_dict().keys()
 
 

@@ -13,6 +13,7 @@ import paconv
 from paconv import models
 from paconv.errors import UsageError
 from paconv.nn import PAConv2d, conversion_report
+from paconv.nn.schemes import SCHEMES
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,8 @@ def test_a_resnet_runs_on_any_image_size():
 def test_a_model_carries_what_builds_it_again():
     model = models.digits_resnet(7, M=4, N=5, width=8)
     architecture = json.loads(json.dumps(model.paconv_architecture))
-    assert architecture == {"name": "digits_resnet", "config": {"num_classes": 7, "M": 4, "N": 5, "width": 8}}
+    given = {"num_classes": 7, "M": 4, "N": 5, "width": 8}
+    assert architecture == {"name": "digits_resnet", "config": {**given, "scheme": None, "activation": None}}
     again = models.build(architecture["name"], **architecture["config"])
     again.load_state_dict(model.state_dict())
     assert repr(again) == repr(model)
@@ -110,10 +112,70 @@ def test_a_model_carries_what_builds_it_again():
 def test_unknown_names_and_arguments_are_refused():
     with pytest.raises(UsageError, match="no architecture is called 'vgg'; known are bireal18, bireal34, dense"):
         models.build("vgg")
+    with pytest.raises(UsageError, match="no architecture is called 'vgg'"):
+        models.input_shape("vgg")
+    with pytest.raises(UsageError, match="expected positive integers such as .* found <function"):
+        models.register(models.resnet18)
     with pytest.raises(UsageError, match="architecture resnet18: got an unexpected keyword argument 'depth'"):
         models.build("resnet18", depth=3)
     with pytest.raises(UsageError, match="N=5 needs M"):
         models.digits_resnet(N=5)
+    with pytest.raises(UsageError, match="N=1 needs M"):
+        models.digits_resnet(N=1, scheme="bireal")
+    with pytest.raises(UsageError, match="scheme: expected pa, xnor, .*; found 'vgg'"):
+        models.digits_resnet(scheme="vgg")
+
+
+@pytest.mark.parametrize(
+    "given, scheme, M, N",
+    [
+        ({"M": 4, "N": 5}, "pa", 4, 5),
+        ({"M": 4}, "pa", 4, None),
+        ({"scheme": "pa"}, "pa", 4, 5),
+        ({"scheme": "syq"}, "syq", 1, 8),
+        ({"scheme": "twn"}, "twn", 2, None),
+        ({"scheme": "dorefa", "M": 3, "N": 4}, "dorefa", 3, 4),
+        ({"scheme": "dorefa", "M": 3}, "dorefa", 3, None),
+    ],
+)
+def test_a_scheme_has_its_own_planes_unless_M_and_N_are_given(given, scheme, M, N):
+    report = conversion_report(models.digits_resnet(width=4, **given))
+    assert (report.scheme, report.M, report.N) == (scheme, M, N)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_architecture_takes_every_scheme(name):
+    with torch.device("meta"):
+        for scheme in SCHEMES:
+            model = models.build(name, num_classes=3, scheme=scheme)
+            assert conversion_report(model).scheme == scheme
+            assert json.loads(json.dumps(model.paconv_architecture["config"]))["scheme"] == scheme
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_architecture_takes_the_images_that_it_is_meant_for(name):
+    with torch.device("meta"):
+        outputs = models.build(name)(torch.empty(2, *models.input_shape(name)))
+    assert all(len(y) == 2 for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
+
+
+@pytest.mark.parametrize("name", ["bireal18", "digits_resnet"])
+@pytest.mark.parametrize(
+    "given, kind",
+    [
+        ({}, nn.ReLU),
+        ({"M": 4, "N": 5}, nn.ReLU),
+        ({"scheme": "abc"}, nn.ReLU),
+        *(({"scheme": scheme}, nn.Hardtanh) for scheme in ("xnor", "bireal", "groupnet")),
+        ({"activation": "clip"}, nn.Hardtanh),
+        ({"scheme": "bireal", "activation": "relu"}, nn.ReLU),
+    ],
+)
+def test_activations_are_clipped_for_schemes_of_signs_unless_told_otherwise(name, given, kind):
+    with torch.device("meta"):
+        model = models.build(name, **given)
+    activations = [m for m in model.modules() if isinstance(m, (nn.ReLU, nn.Hardtanh))]
+    assert activations and {type(m) for m in activations} == {kind}
 
 
 @pytest.mark.parametrize("name", ["bireal18", "densenet121", "mobilenet_v1", "ssd300"])
@@ -129,11 +191,11 @@ def test_a_checkpoint_of_an_architecture_needs_no_code_of_its_own(tmp_path, name
 
 
 def test_another_architecture_can_be_registered(monkeypatch):
-    monkeypatch.setattr("paconv.models.registry._BUILDERS", {})
+    monkeypatch.setattr("paconv.models.registry._ARCHITECTURES", {})
 
-    @models.register
+    @models.register(input_shape=(2,))
     def tiny(classes: int = 3) -> nn.Module:
         return nn.Linear(2, classes)
 
-    assert models.names() == ["tiny"]
+    assert models.names() == ["tiny"] and models.input_shape("tiny") == (2,)
     assert models.build("tiny", classes=4).paconv_architecture == {"name": "tiny", "config": {"classes": 4}}

@@ -54,7 +54,7 @@ def test_the_activation_of_the_float_network_can_be_a_clip():
         models.bireal18(activation="sign")
 
 
-@pytest.mark.parametrize("activation, folded", [("relu", ("relu", "bn-after")), ("clip", ("bn-after",))])
+@pytest.mark.parametrize("activation, folded", [(nn.ReLU, ("relu", "bn-after")), (nn.Hardtanh, ("bn-after",))])
 def test_it_goes_through_export_optimize_and_verify(tmp_path, activation, folded):
     torch.manual_seed(0)
     model = paconv.convert(BiRealResNet((1, 1, 1, 1), 5, activation), M=4, N=5, keep="*.downsample")

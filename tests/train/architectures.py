@@ -60,7 +60,7 @@ class TinyDetector(nn.Module):
         return torch.cat(rows, 1).unflatten(1, (-1, values))
 
 
-@register
+@register(input_shape=(3, 16, 16))
 def tiny_color_net(num_classes: int = 2, M: int | None = None, N: int | None = None) -> nn.Module:
     """(B, 3, H, W) -> (B, num_classes)."""
     return approximated(TinyColorNet(num_classes), M, N)

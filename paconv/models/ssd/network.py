@@ -6,9 +6,9 @@ and on each of the six maps a 3x3 convolution for locations (4 numbers a box) an
 
 What is approximated: the backbone from its second convolution on. "All the convolutional layers of the head network
 remain in full precision" is read so: locations, confidences, and the extras too, for they are behind the backbone.
-extras="pa" approximates those as well. The paper leaves open how many channels the extras have and what their shortcuts
-are; ours have SSD300's 256 (see ExtraBlock). Conv3_x takes the place of VGG's conv4_3, without its L2 norm, since its
-maps come from a batch norm.
+extras="approximated" approximates those as well. The paper leaves open how many channels the extras have and what their
+shortcuts are; ours have SSD300's 256 (see ExtraBlock). Conv3_x takes the place of VGG's conv4_3, without its L2 norm,
+since its maps come from a batch norm.
 """
 
 from __future__ import annotations
@@ -54,16 +54,23 @@ class SSD300(nn.Module):
         return _joined(self.locations, maps, 4), _joined(self.confidences, maps, self.num_classes + 1)
 
 
-@register
-def ssd300(num_classes: int = 20, M: int | None = None, N: int | None = None, extras: str = "real") -> nn.Module:
-    """SSD300 on ResNet50. M=None: float; N=None: approximated weights, full-precision activations.
+@register(input_shape=(3, 300, 300))
+def ssd300(
+    num_classes: int = 20,
+    M: int | None = None,
+    N: int | None = None,
+    scheme: str | None = None,
+    extras: str = "real",
+) -> nn.Module:
+    """SSD300 on ResNet50. M, N, scheme: see paconv.models.approximate.
 
-    num_classes: without the background. extras: "real", or "pa" to approximate the layers behind the backbone too,
-    heads excepted. Raises UsageError for another.
+    num_classes: without the background. extras: "real", or "approximated" for the layers behind the backbone too, heads
+    excepted. Raises UsageError for another.
     """
-    if extras not in ("real", "pa"):
-        raise UsageError(f"extras must be 'real' or 'pa'; found {extras!r}")
-    return approximated(SSD300(num_classes), M, N, keep=_HEADS if extras == "pa" else (*_HEADS, "extras"))
+    if extras not in ("real", "approximated"):
+        raise UsageError(f"extras must be 'real' or 'approximated'; found {extras!r}")
+    keep = _HEADS if extras == "approximated" else (*_HEADS, "extras")
+    return approximated(SSD300(num_classes), M, N, scheme, keep)
 
 
 def _heads(in_channels: tuple[int, ...], out_channels: list[int]) -> nn.ModuleList:

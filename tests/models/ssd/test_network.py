@@ -51,7 +51,7 @@ def test_the_backbones_tensors_are_those_of_its_classifier_without_the_head(meta
     assert {n: t.shape for n, t in meta.backbone.state_dict().items()} == shapes
 
 
-@pytest.mark.parametrize("extras, converted", [("real", 52), ("pa", 64)])
+@pytest.mark.parametrize("extras, converted", [("real", 52), ("approximated", 64)])
 def test_the_backbone_is_approximated_from_its_second_convolution_and_the_heads_never(extras, converted):
     with torch.device("meta"):
         report = conversion_report(models.ssd300(M=4, N=5, extras=extras))
@@ -64,7 +64,7 @@ def test_the_backbone_is_approximated_from_its_second_convolution_and_the_heads_
 
 
 def test_an_unknown_policy_for_the_extras_is_refused():
-    with pytest.raises(UsageError, match="extras must be 'real' or 'pa'; found 'float'"):
+    with pytest.raises(UsageError, match="extras must be 'real' or 'approximated'; found 'float'"):
         models.ssd300(extras="float")
 
 
