@@ -35,7 +35,7 @@ class _Rates(click.ParamType):
               help="float, or a scheme with its planes: pa:4,5, pa:4,full, bireal. May be repeated. "
               "[default: the paper's]")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many.")
-@click.option("--rates", type=_Rates(), default="0.0005,0.002,0.008", show_default=True,
+@click.option("--rates", type=_Rates(), default="0.001,0.004,0.016", show_default=True,
               help="Learning rates that each system may choose from.")
 @click.option("--epochs", type=int, default=30, show_default=True, help="Of every system.")
 @click.option("--float-epochs", type=int, help="Of the float network that they start from [default: as --epochs].")

@@ -18,6 +18,7 @@ COMMANDS = {
     "bench": "paconv.cli.bench:bench",
     "bench-report": "paconv.cli.bench_report:bench_report",
     "build-library": "paconv.cli.build_library:build_library",
+    "check-models": "paconv.cli.check_models:check_models",
     "compare": "paconv.cli.compare:compare",
     "cost": "paconv.cli.cost:cost",
     "deploy": "paconv.cli.deploy:deploy",

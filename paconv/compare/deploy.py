@@ -27,16 +27,14 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Deployed:
-    """bits, float_bits, flops, float_flops: as `paconv cost` counts them by the paper's rules; file_bytes: of pa.onnx,
+    """bits, flops: as `paconv cost` counts them by the paper's rules; file_bytes: of pa.onnx,
     of model.onnx for the float network; verified: whether `paconv verify` found pa.onnx to be model.onnx's function,
     None for the float network. same: held-out samples that onnxruntime and torch give the same class, of `samples`;
     None for a detector.
     """
 
     bits: int
-    float_bits: int
     flops: float
-    float_flops: float
     file_bytes: int
     verified: bool | None
     same: int | None
@@ -57,9 +55,8 @@ def deploy(run: Run, root: Path) -> Deployed:
     totals = count(network(load_model(served)), rule(), storage()).totals
     same, samples = _agreement(run, folder, served)
     deployed = Deployed(
-        totals.bits, totals.float_bits, float(totals.flops), float(totals.float_flops), served.stat().st_size,
-        verified, same, samples,
-    )  # fmt: skip
+        totals.bits, float(totals.flops), served.stat().st_size, verified, same, samples
+    )
     write_text(folder / _RECORD, json.dumps(asdict(deployed), indent=1))
     return deployed
 

@@ -25,7 +25,7 @@ class Study:
     model: str = "digits_resnet"
     systems: tuple[System, ...] = SYSTEMS
     seeds: int = 3
-    rates: tuple[float, ...] = (5e-4, 2e-3, 8e-3)
+    rates: tuple[float, ...] = (1e-3, 4e-3, 1.6e-2)
     epochs: int = 30
     float_epochs: int = 30
     batch_size: int = 64
@@ -68,4 +68,4 @@ class Study:
 
     def architecture(self, activation: str) -> dict:
         """Arguments of the architecture that has this activation function."""
-        return {"activation": activation} if len(self.activations) > 1 or activation != "relu" else {}
+        return {"activation": activation} if "activation" in arguments(self.model) else {}

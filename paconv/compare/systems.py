@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from paconv.models.activations import activation_for
 from paconv.nn.schemes import Scheme, parse_scheme
 from paconv.nn.schemes.spelling import FULL
 from paconv.train.recipe import FLOAT
@@ -40,10 +41,8 @@ class System:
 
     @property
     def activation(self) -> str:
-        """The activation function of the network that it starts from: the clip to [-1, 1] for activations of -1 and
-        +1, which a ReLU would take the sign from (Liu et al. 2018 train theirs so), otherwise a ReLU.
-        """
-        return "clip" if self.scheme is not None and self.scheme.rectified_apart else "relu"
+        """The activation function of the network that it starts from (paconv.models.activations)."""
+        return activation_for(None if self.scheme is None else self.scheme.name)
 
     @property
     def options(self) -> dict:

@@ -70,12 +70,12 @@ def _row(outcome: Outcome, real: Outcome | None) -> dict[str, Any]:
     if cost is not None:
         row |= {
             "megabits": cost.bits / 1e6,
-            "saving": cost.float_bits / cost.bits,
             "flops": cost.flops,
-            "speedup": cost.float_flops / cost.flops,
             "kilobytes": cost.file_bytes / 1e3,
             "deployed": _agreement(outcome),
         }
+    if cost is not None and real is not None and real.deployed is not None:
+        row |= {"saving": real.deployed.bits / cost.bits, "speedup": real.deployed.flops / cost.flops}
     return row
 
 

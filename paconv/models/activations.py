@@ -15,9 +15,18 @@ from torch import nn
 from paconv.errors import UsageError
 from paconv.nn.schemes.registry import scheme_class
 
-__all__ = ["activation_class"]
+__all__ = ["activation_class", "activation_for"]
 
 _CLASSES: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "clip": nn.Hardtanh}
+
+
+def activation_for(scheme: str | None) -> str:
+    """Name of the activation function that `scheme` needs; a ReLU's for None, the float network.
+
+    Raises UsageError for an unknown scheme.
+    """
+    signs = scheme is not None and scheme_class(scheme).rectified_apart  # all that a ReLU in front would change
+    return "clip" if signs else "relu"
 
 
 def activation_class(activation: str | None, scheme: str | None = None) -> type[nn.Module]:
@@ -26,8 +35,7 @@ def activation_class(activation: str | None, scheme: str | None = None) -> type[
     Raises UsageError for another activation or an unknown scheme.
     """
     if activation is None:
-        signs = scheme is not None and scheme_class(scheme).rectified_apart  # all that a ReLU in front would change
-        activation = "clip" if signs else "relu"
+        activation = activation_for(scheme)
     if activation not in _CLASSES:
         raise UsageError(f"activation must be 'relu' or 'clip'; found {activation!r}")
     return _CLASSES[activation]

@@ -16,8 +16,11 @@ import torch
 from torch import nn
 
 import paconv
+from paconv.checkpoint.container import read_contents
 from paconv.errors import UsageError
 from paconv.models import build
+from paconv.models.activations import activation_for
+from paconv.models.registry import arguments
 from paconv.nn import calibrate
 from paconv.nn.schemes.registry import SCHEMES
 from paconv.train.batches import first_keys
@@ -103,7 +106,7 @@ def train(
         _check_free(output)
     first = recipe.settings if recipe.float_settings is None else recipe.float_settings
     seed_everything(first.seed)  # the same first weights in every process
-    model = build(recipe.model, num_classes=len(source.classes), **recipe.architecture)
+    model = build(recipe.model, num_classes=len(source.classes), **_architecture(recipe))
     if recipe.parent is not None:
         model = with_weights_of(recipe.parent, model, recipe.model, len(source.classes))
     if recipe.backbone is not None:
@@ -129,6 +132,17 @@ def _check_free(output: str | os.PathLike) -> None:
     for folder in (Path(output), Path(output) / FLOAT):
         if (folder / STATE).exists():
             raise UsageError(f"{folder} holds a training; go on with it (--resume, resume=True), or name another")
+
+
+def _architecture(recipe: Recipe) -> dict:
+    """Arguments of the architecture: those given, and where it leaves its activation function open, that of the parent,
+    or what the scheme needs.
+    """
+    if "activation" not in arguments(recipe.model):
+        return recipe.architecture
+    found = None if recipe.parent is None else read_contents(recipe.parent).config.get("activation")
+    needed = activation_for(None if recipe.scheme == FLOAT else recipe.scheme)
+    return {"activation": found or needed, **recipe.architecture}
 
 
 def _converted(model: nn.Module, recipe: Recipe) -> nn.Module:

@@ -1,0 +1,45 @@
+"""`paconv check-models`: every architecture through the whole way, and what it says when one doesn't come through."""
+
+from __future__ import annotations
+
+import json
+
+from paconv.verification import architectures
+
+
+def test_each_scheme_goes_through_with_every_eligible_convolution_converted(run):
+    schemes = ["pa:4,5", "pa:4,full", "bireal", "syq", "groupnet"]
+    words = [word for scheme in schemes for word in ("--scheme", scheme)]
+    code, out, err = run("check-models", "digits_resnet", *words, "--format", "json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert [each["scheme"] for each in found] == schemes
+    assert [each["eligible"] for each in found] == [8, 8, 6, 8, 6]  # two shortcuts stay real
+    for each in found:
+        assert each["ok"] and each["converted"] == each["eligible"]
+        assert 0 < each["file_bytes"] < each["float_bytes"]
+
+
+def test_the_table_has_a_line_for_each_pair(run):
+    code, out, _ = run("check-models", "digits_resnet", "--scheme", "twn", "--scheme", "pa:2,1")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines() if line.startswith(" digits_resnet")]
+    assert [line[1:6] for line in lines] == [[s, "8", "of", "8", "verified"] for s in ("twn", "pa:2,1")]
+
+
+def test_what_is_wrong_is_told_in_one_line_and_the_others_are_checked_all_the_same(run, monkeypatch):
+    monkeypatch.setattr(architectures, "_left", lambda eligible, *_: eligible[:1] if len(eligible) == 6 else [])
+    code, out, err = run("check-models", "digits_resnet", "--scheme", "bireal", "--scheme", "pa:2,1")
+    assert code == 1 and err.count("\n") == 1
+    assert "digits_resnet bireal: block1.conv1 was not converted, one of 1" in err
+    assert "5 of 6" in out and "8 of 8" in out
+
+
+def test_unknown_names_are_refused_before_anything_is_built(run):
+    for words, message in (
+        (("lenet",), "no architecture is called 'lenet'; known are"),
+        (("digits_resnet", "--scheme", "magic"), "scheme: expected pa, "),
+        (("digits_resnet", "--scheme", "pa:3,5"), "odd M is not trainable"),
+    ):
+        code, out, err = run("check-models", *words)
+        assert code == 1 and out == "" and message in err and err.count("\n") == 1
