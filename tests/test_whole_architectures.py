@@ -43,14 +43,26 @@ def uncounted_bytes(model: nn.Module, converted: list[dict], N: int | None) -> i
     return sum(4 * N * modules[conv["node"]].in_channels for conv in converted if "bn-before" in conv["folded"])
 
 
+REAL_SHORTCUTS = {"ssd300": 4}
+"""1x1 convolutions on shortcuts, which stay real under Bi-Real Net, where they don't already."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(QUANTIZED))
+def test_an_architecture_goes_through_under_bireal(tmp_path, name):
+    torch.manual_seed(0)
+    model = models.build(name, scheme="bireal")
+    outcome = goes_through(tmp_path, model, QUANTIZED[name] - REAL_SHORTCUTS.get(name, 0), models.input_shape(name)[1])
+    assert outcome.cost["totals"]["macs"] == MACS.get(name, outcome.cost["totals"]["macs"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("M", "N"), [(4, 5), (8, 7), (4, None)])
 @pytest.mark.parametrize("name", list(QUANTIZED))
 def test_an_architecture_goes_through_with_every_eligible_conv_converted(tmp_path, name, M, N):
     torch.manual_seed(0)
-    size = 300 if name == "ssd300" else 224
     model = models.build(name, M=M, N=N)
-    outcome = goes_through(tmp_path, model, QUANTIZED[name], size)
+    outcome = goes_through(tmp_path, model, QUANTIZED[name], models.input_shape(name)[1])
     assert outcome.cost["totals"]["macs"] == MACS.get(name, outcome.cost["totals"]["macs"])
     if N is not None:
         assert {tuple(conv["folded"]) for conv in outcome.converted} == FOLDED[name]

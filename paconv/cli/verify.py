@@ -58,7 +58,7 @@ def print_result(result: VerifyResult) -> None:
     console = output_console()
     table = Table(box=None, pad_edge=False, title="each PABitConv on the reference's own input", title_justify="left")
     table.add_column("layer", no_wrap=True)
-    for name in ("M", "N", "decisions", "flips", "counts", "error / bound"):
+    for name in ("M", "N", "decisions", "flips", "counts", "error / bound", "codes"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for layer in result.layers:
@@ -70,12 +70,15 @@ def print_result(result: VerifyResult) -> None:
             f"{layer.flips:,}",
             f"{layer.counts:,}",
             f"{layer.largest_error:.2f}",
+            "" if layer.codes_error is None else f"{layer.codes_error:.1e}",
             "equal" if layer.ok else "[red]differs",
         )
     console.print(table)
     console.print(
         "flips: decisions that the reference's own float32 rounding turned, within its rounding bound of an endpoint"
     )
+    if any(layer.codes_error is not None for layer in result.layers):
+        console.print("codes: error of level codes over the layer's largest value; error / bound is of bit planes")
     console.print(
         "graph between the layers: " + ("equal, bit for bit" if result.glue is None else f"[red]{result.glue}")
     )

@@ -43,6 +43,7 @@ class Study:
             raise UsageError(f"seeds: expected a whole number from 1; found {self.seeds!r}")
         if not 0 < self.validation < 1:
             raise UsageError(f"validation: expected a share between 0 and 1; found {self.validation:g}")
+        arguments(self.model)
         for rate in self.rates:
             self.settings(0, rate, parent=True)
             self.settings(0, rate)

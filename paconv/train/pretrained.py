@@ -15,7 +15,12 @@ from paconv.checkpoint.container import Contents, read_contents
 from paconv.checkpoint.rebuilding import from_user_model
 from paconv.errors import CheckpointError, UsageError
 
-__all__ = ["with_backbone_of", "with_weights_of"]
+__all__ = ["activation_of", "with_backbone_of", "with_weights_of"]
+
+
+def activation_of(path: str | os.PathLike) -> str | None:
+    """Name of the activation function that the network in a checkpoint was made with, None where it doesn't say."""
+    return read_contents(path).config.get("activation")
 
 
 def with_weights_of(path: str | os.PathLike, model: nn.Module, name: str, classes: int) -> nn.Module:

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 import paconv
-from paconv.checkpoint.container import read_contents
 from paconv.errors import UsageError
 from paconv.models import build
 from paconv.models.activations import activation_for
@@ -27,7 +26,7 @@ from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import current_ranks
 from paconv.train.fit import STATE, fit
-from paconv.train.pretrained import with_backbone_of, with_weights_of
+from paconv.train.pretrained import activation_of, with_backbone_of, with_weights_of
 from paconv.train.randomness import seed_everything
 from paconv.train.settings import Settings
 from paconv.train.watching import Watcher
@@ -140,7 +139,7 @@ def _architecture(recipe: Recipe) -> dict:
     """
     if "activation" not in arguments(recipe.model):
         return recipe.architecture
-    found = None if recipe.parent is None else read_contents(recipe.parent).config.get("activation")
+    found = None if recipe.parent is None else activation_of(recipe.parent)
     needed = activation_for(None if recipe.scheme == FLOAT else recipe.scheme)
     return {"activation": found or needed, **recipe.architecture}
 

@@ -122,6 +122,7 @@ def test_every_training_is_possible_up_to_its_first_step(commands, tmp_path, mon
     for name, stand_in in {
         "build": on_meta,
         "fit": fit,
+        "activation_of": lambda path: None,
         "calibrate": lambda model, batches: None,
         "with_weights_of": lambda path, model, name, classes: model,
         "with_backbone_of": lambda path, model, name: model,

@@ -66,7 +66,7 @@ def tiny_color_net(num_classes: int = 2, M: int | None = None, N: int | None = N
     return approximated(TinyColorNet(num_classes), M, N)
 
 
-@register
+@register(input_shape=(3, 300, 300))
 def tiny_detector(num_classes: int = 20, M: int | None = None, N: int | None = None) -> nn.Module:
     """(B, 3, H, W) -> what SSD300 gives."""
     return approximated(TinyDetector(num_classes), M, N, keep=("locations", "confidences"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import paconv
 from paconv import models
+from paconv.train import Recipe, Settings, train
 from paconv.train.pretrained import with_backbone_of
+from tests.train.joint_fit import small_source
 
 
 def test_ssd300_takes_over_the_weights_and_statistics_of_resnet50_but_its_classifier(tmp_path):
@@ -21,3 +24,26 @@ def test_ssd300_takes_over_the_weights_and_statistics_of_resnet50_but_its_classi
     for name, value in made.items():
         start, _, rest = name.partition(".")
         assert torch.equal(value, taken[rest] if start == "backbone" else before[name]), name
+
+
+@pytest.mark.parametrize(
+    ("scheme", "arguments", "kind"),
+    [
+        ("float", {}, torch.nn.ReLU),
+        ("bireal", {}, torch.nn.Hardtanh),
+        ("bireal", {"activation": "relu"}, torch.nn.ReLU),
+        ("pa", {}, torch.nn.ReLU),
+    ],
+)
+def test_a_network_is_trained_with_the_activation_function_that_its_scheme_needs(tmp_path, scheme, arguments, kind):
+    settings = Settings(1, batch_size=16)
+    train(Recipe("digits_resnet", settings, scheme, architecture=arguments), small_source(), tmp_path / "run")
+    assert isinstance(paconv.load(tmp_path / "run/model.pt").block1.act1, kind)
+
+
+def test_a_network_keeps_the_activation_function_of_its_parent(tmp_path):
+    settings = Settings(1, batch_size=16)
+    recipe = Recipe("digits_resnet", settings, "float", architecture={"activation": "clip"})
+    train(recipe, small_source(), tmp_path / "parent")
+    train(Recipe("digits_resnet", settings, parent=tmp_path / "parent/model.pt"), small_source(), tmp_path / "run")
+    assert isinstance(paconv.load(tmp_path / "run/model.pt").block1.act1, torch.nn.Hardtanh)
