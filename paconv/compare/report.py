@@ -1,4 +1,4 @@
-"""A comparison as a folder: README.md for a person, comparison.json with every number, the pictures."""
+"""A comparison as a folder: report.md for a person, comparison.json with every number, the pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from paconv.train.recipe import FLOAT
 
 __all__ = ["DATA", "REPORT", "report_text", "write_report"]
 
-REPORT, DATA = "README.md", "comparison.json"
+REPORT, DATA = "report.md", "comparison.json"
 
 _IMAGES = 64
 """Held-out samples whose activations are drawn."""

@@ -12,7 +12,7 @@ SMALL = "--epochs 1 --batch-size 256 --seeds 1 --rates 0.004 --jobs 1 --system f
 def test_it_prints_what_it_writes_and_goes_on_where_it_was(run, tmp_path):
     code, out, err = run("compare", "-o", tmp_path / "c", "--data", "digits", *SMALL)
     assert (code, err) == (0, "")
-    assert "full precision" in out and "PA(2,1)" in out and out.rstrip().endswith("README.md")
+    assert "full precision" in out and "PA(2,1)" in out and out.rstrip().endswith("report.md")
     code, out, err = run("compare", "-o", tmp_path / "c", "--data", "digits", *SMALL, "--format", "json")
     found = json.loads(out)
     assert code == 0 and found == json.loads((tmp_path / "c/report/comparison.json").read_text())

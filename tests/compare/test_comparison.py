@@ -115,9 +115,10 @@ def test_tables_have_a_row_for_each_system_and_figures_that_follow_from_the_reco
 
 def test_the_report_is_a_folder_with_text_numbers_and_the_papers_figures(comparison, folder):
     written = write_report(comparison, folder / "runs", folder / "report")
-    names = ["README.md", "comparison.json", "figure1.png", "figure2.png", "figure4.png", "figure5.png"]
-    assert [path.name for path in written] == names == sorted(path.name for path in (folder / "report").iterdir())
-    text = (folder / "report/README.md").read_text()
+    names = ["report.md", "comparison.json", "figure1.png", "figure2.png", "figure4.png", "figure5.png"]
+    assert [path.name for path in written] == names
+    assert sorted(names) == sorted(path.name for path in (folder / "report").iterdir())
+    text = (folder / "report/report.md").read_text()
     for expected in ("Table 3 in small", "Table 6 in small", "the order", "| PA(4,5) |", "![Figure 5:", "450 held out"):
         assert expected in text
     assert json.loads((folder / "report/comparison.json").read_text()) == json.loads(json.dumps(comparison.as_data()))
