@@ -10,7 +10,9 @@ with the last two repeated, from unit * (initial v), until nothing moves: Lloyd-
 After a batch norm, where x is a half Gaussian of unit variance, unit is 1 and v and beta are the initial values.
 
 Quantizers are calibrated in the order they run, in one forward: each sees its input as inference has it, after
-approximated weights, calibrated activations and batch norms with running statistics.
+approximated weights, calibrated activations and batch norms with running statistics. For a scheme that moves the mean
+of activations (ABC-Net) these are another network's: the shifts would add up from layer to layer, far from what
+training begins with. Batch norms then use the statistics of the samples, as in training, and keep their own.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from paconv.nn.gaussian import half_gaussian_quantizer
 from paconv.nn.half_line import centroids, lloyd_max
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.quantizers import PAActivation
+from paconv.nn.schemes.registry import scheme_class
 
 __all__ = ["Calibration", "calibrate", "settle_batch_norm"]
 
@@ -73,8 +76,11 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, 
 
         return calibrate_before_forward
 
+    config = getattr(model, "paconv_conversion", {})
     with ExitStack() as stack:
         stack.enter_context(_mode(model, training=False))
+        if scheme_class(config.get("scheme", "pa")).moves_mean:
+            stack.enter_context(_statistics_of_samples(model))
         for name, module in model.named_modules():
             if isinstance(module, ActivationQuantizer):
                 stack.enter_context(_removing(module.register_forward_pre_hook(hook(name))))
@@ -170,6 +176,20 @@ def _removing(handle: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def _statistics_of_samples(model: nn.Module) -> Iterator[None]:
+    """Let every batch norm normalize by the statistics of what it reads, its own left as they are."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    before = [(norm.training, norm.track_running_stats) for norm in norms]
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm, (training, track) in zip(norms, before, strict=True):
+            norm.training, norm.track_running_stats = training, track
 
 
 @contextmanager

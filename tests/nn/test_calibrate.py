@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+import paconv
 from paconv.errors import UsageError
+from paconv.models import digits_resnet
 from paconv.nn import PAActivation, calibrate, convert, settle_batch_norm
 from paconv.nn.gaussian import half_gaussian_quantizer
+from paconv.nn.schemes.abc_net import ABCActivation
 from tests.nn.networks import FunctionalResNet
 from tests.nn.test_gaussian import normal_quantiles
 
@@ -154,3 +157,18 @@ def test_batches_of_different_numbers_of_inputs_are_refused():
     x = torch.zeros(2, 1)
     with pytest.raises(UsageError, match="batches of as many inputs each; found some of 1 and of 2"):
         calibrate(nn.Sequential(PAActivation(3)), [x, (x, x)])
+
+
+def test_a_scheme_that_moves_the_mean_is_calibrated_with_the_statistics_of_the_samples():
+    """ABC-Net's shifts would add up otherwise, and endpoints lie where no activation is in training."""
+    torch.manual_seed(0)
+    parent = digits_resnet()
+    settle_batch_norm(parent, [torch.randn(64, 1, 8, 8)])
+    model = paconv.convert(parent, scheme="abc")
+    before = {name: value.clone() for name, value in model.state_dict().items() if "bn" in name}
+    images = torch.randn(256, 1, 8, 8)
+    calibrate(model, [images])
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items() if "bn" in name)
+    endpoints = [0.5 - module.v for module in model.modules() if isinstance(module, ABCActivation)]
+    # Activations behind a batch norm have variance 1; the five endpoints of a half Gaussian are below 2.1.
+    assert len(endpoints) == 6 and all(0 < v.min() and v.max() < 4 for v in endpoints)

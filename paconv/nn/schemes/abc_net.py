@@ -12,6 +12,9 @@ M of them have M + 1 values, not 2^M: thermometer masks. A constant weight or an
 least |alpha| is taken. v and beta start, ours, from the Lloyd-Max quantizer of a half Gaussian, or of data: 1/2 - v_n
 are its endpoints and 2 beta_n its steps.
 
+The levels of R lie around 0, from -sum beta to sum beta: off by a constant, which a batch norm after the convolution
+takes away once its statistics are those of the quantized network.
+
 Padding is 0 after the approximation.
 
 X. Lin, C. Zhao, W. Pan: Towards Accurate Binary Convolutional Neural Network, NeurIPS 2017.
@@ -121,6 +124,7 @@ class ABC(Scheme):
 
     name: ClassVar[str] = "abc"
     title: ClassVar[str] = "ABC-Net"
+    moves_mean: ClassVar[bool] = True
 
     M: int = 5
     N: int | None = 5

@@ -26,13 +26,16 @@ class Scheme(ABC):
 
     name: in `paconv.convert(model, scheme=name)`; title: in print; real_shortcuts: whether 1x1 convolutions on the
     shortcut of a residual block stay real; rectified_apart: whether a ReLU before the activation quantizer changes what
-    it does, so that convolutions that read one tensor with and without a ReLU can't share it.
+    it does, so that convolutions that read one tensor with and without a ReLU can't share it; moves_mean: whether
+    levels that stand for positive activations have another mean than these, so that running statistics of the float
+    network's batch norms are not those of the quantized one.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     real_shortcuts: ClassVar[bool] = False
     rectified_apart: ClassVar[bool] = False
+    moves_mean: ClassVar[bool] = False
 
     M: int
     N: int | None
