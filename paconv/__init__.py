@@ -39,7 +39,7 @@ _HOMES = {
     "verify": "paconv.verification.verify",
 }
 
-_MODULES = ("bench", "models", "nn", "train")
+_MODULES = ("bench", "compare", "models", "nn", "train")
 
 __all__ = [
     "InferenceSession",

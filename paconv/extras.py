@@ -11,6 +11,7 @@ _EXTRAS = {
     "matplotlib": "plot",
     "numba": "build",
     "onnxscript": "torch",
+    "scipy": "train",
     "sklearn": "train",
     "tensorboard": "train",
     "torch": "torch",

@@ -31,7 +31,15 @@ def test_training_says_which_extra_it_needs(package, data, tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
 
 
-@pytest.mark.parametrize("name", ["convert", "export", "load", "save", "models", "nn", "train"])
+@pytest.mark.parametrize(("package", "extra"), [("torch", "torch"), ("scipy", "train")])
+def test_comparing_says_which_extra_it_needs_before_anything_is_trained(package, extra, tmp_path):
+    command = ["compare", "-o", str(tmp_path / "c")]
+    done = run_without(package, f"sys.argv = ['paconv', *{command!r}]\nfrom paconv.cli.main import main\nmain()")
+    assert done.stderr == f'paconv: error: needs {package}: pip install "paconv[{extra}]"\n'
+    assert (done.returncode, done.stdout) == (1, "") and not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("name", ["compare", "convert", "export", "load", "save", "models", "nn", "train"])
 def test_what_needs_torch_says_so_without_it(name):
     code = f"import paconv\ntry:\n    paconv.{name}\nexcept paconv.PaconvError as error:\n    print(error)"
     done = run_without("torch", code)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from scipy.stats import t
 
 __all__ = ["Difference", "Figures", "difference", "figures", "sampling_error"]
 
@@ -60,8 +61,6 @@ def figures(values: Sequence[float | None]) -> Figures | None:
 
 def difference(first: Sequence[float | None], second: Sequence[float | None]) -> Difference | None:
     """first - second, seed by seed, over the seeds in which neither failed; None where there is none."""
-    from scipy.stats import t
-
     pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     own = figures([a - b for a, b in pairs])
     if own is None:
