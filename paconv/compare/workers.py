@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+
+from paconv.errors import TrainingError
 
 __all__ = ["Submit", "workers"]
 
@@ -17,8 +21,10 @@ Submit = Callable[..., Iterator[tuple]]
 def workers(jobs: int, threads: int) -> Iterator[Submit]:
     """Within it, what is submitted runs in `jobs` processes, torch with `threads` threads in each.
 
-    An exception in one is raised here; what hasn't begun by then is given up, what has is waited for.
+    An exception in one, or here, stops all of them; what they have written stays. Raises TrainingError where a process
+    was killed.
     """
+    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # torch's threads don't survive a fork
     with ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(threads,)) as pool:
 
@@ -29,12 +35,17 @@ def workers(jobs: int, threads: int) -> Iterator[Submit]:
 
         try:
             yield submit
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise TrainingError("a training's process was killed, for want of memory? Try fewer jobs") from error
             raise
 
 
 def _prepare(threads: int) -> None:
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for this one answers it
     torch.set_num_threads(threads)
