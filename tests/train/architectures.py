@@ -61,12 +61,16 @@ class TinyDetector(nn.Module):
 
 
 @register(input_shape=(3, 16, 16))
-def tiny_color_net(num_classes: int = 2, M: int | None = None, N: int | None = None) -> nn.Module:
+def tiny_color_net(
+    num_classes: int = 2, M: int | None = None, N: int | None = None, scheme: str | None = None
+) -> nn.Module:
     """(B, 3, H, W) -> (B, num_classes)."""
-    return approximated(TinyColorNet(num_classes), M, N)
+    return approximated(TinyColorNet(num_classes), M, N, scheme)
 
 
 @register(input_shape=(3, 300, 300))
-def tiny_detector(num_classes: int = 20, M: int | None = None, N: int | None = None) -> nn.Module:
+def tiny_detector(
+    num_classes: int = 20, M: int | None = None, N: int | None = None, scheme: str | None = None
+) -> nn.Module:
     """(B, 3, H, W) -> what SSD300 gives."""
-    return approximated(TinyDetector(num_classes), M, N, keep=("locations", "confidences"))
+    return approximated(TinyDetector(num_classes), M, N, scheme, keep=("locations", "confidences"))
