@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from paconv.train.data import DataSource, InMemory, Samples, open_source
+from paconv.train.data import CLASSIFICATION, DETECTION, DataSource, InMemory, Samples, open_source
 from paconv.train.fit import fit
 from paconv.train.recipe import Recipe, train
 from paconv.train.settings import Settings
 from paconv.train.watching import Progress, Watcher
 
 __all__ = [
+    "CLASSIFICATION",
+    "DETECTION",
     "DataSource",
     "InMemory",
     "Progress",

@@ -59,13 +59,15 @@ def fit(
     no `resume`; CheckpointError for a state of another training; DataError for a sample that can't be read;
     TrainingError when something isn't finite any more. What was reached stays in `output`.
     """
+    if not isinstance(source, DataSource):
+        raise UsageError(f"source: expected a DataSource, found {type(source).__name__}; put samples into one")
     settings, ranks, task = settings.resolved(), current_ranks(), task_of(source)
     for name, value, least in (("checkpoint_steps", checkpoint_steps, 1), ("workers", workers, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
-    folder = None if output is None else _prepared(Path(output), resume, ranks)
     model.to(device)
     _check_fit(model, source, task, settings)
+    folder = None if output is None else _prepared(Path(output), resume, ranks)
     identity = _identity(model, source, settings)
     optimizer, position = make_optimizer(model, settings), Position()
     seed_everything(settings.seed, ranks.rank)

@@ -104,7 +104,8 @@ class Loop:
         try:
             return next(batches)
         except PaconvError:
-            if self.ranks.count == 1:  # the others aren't here to save with
+            begun = self.position.epoch or self.position.step
+            if begun and self.ranks.count == 1:  # the others aren't here to save with
                 self.save()
             raise
 

@@ -159,3 +159,27 @@ def test_settings_without_meaning_are_refused(change):
     (name,) = change
     with pytest.raises(UsageError, match=f"^{name} must be"):
         Settings(**{"epochs": 2, **change})
+
+
+def test_samples_alone_are_no_source():
+    with pytest.raises(UsageError, match="source: expected a DataSource, found InMemory"):
+        fit(digits_resnet(4, width=4), small_source().training, Settings(1))
+
+
+def test_a_training_that_fails_before_its_first_step_leaves_nothing_to_go_on_with(tmp_path):
+    """So that the same command works once the sample is repaired."""
+    source = small_source()
+
+    class Damaged(InMemory):
+        def batch(self, keys):
+            if len(keys) > 1:
+                raise DataError("3.jpg: the image is damaged")
+            return super().batch(keys)
+
+    whole = source.training
+    damaged = Damaged(whole.images, whole.labels.numpy(), 4)
+    broken = DataSource("broken", "classification", damaged, None, source.classes, source.input_shape)
+    with pytest.raises(DataError, match="3.jpg"):
+        fit(digits_resnet(4, width=4), broken, Settings(1, batch_size=16), output=tmp_path / "run")
+    history = fit(digits_resnet(4, width=4), source, Settings(1, batch_size=16), output=tmp_path / "run")
+    assert len(history) == 1

@@ -26,11 +26,11 @@ def read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: expected an image, found something else; repair or remove it") from error
+        raise DataError(f"{path}: expected an image, found something else; repair or replace it") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's decoders meet damaged bytes with any of these
-        raise DataError(f"{path}: the image is damaged: {error}; repair or remove it") from error
+        raise DataError(f"{path}: the image is damaged: {error}; repair or replace it") from error
 
 
 def normalized(image: Image.Image) -> Tensor:
