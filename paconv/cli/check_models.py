@@ -54,7 +54,11 @@ def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, st
     click.echo(to_json([each.as_data() for each in checked]) if style == "json" else plain(_table(checked)), nl=False)
     wrong = [each for each in checked if not each.ok]
     if wrong:
-        raise PaconvError("; ".join(f"{each.model} {each.scheme}: {each.difference}" for each in wrong))
+        raise PaconvError(f"{len(wrong)} of {len(checked)} failed, first {_failure(wrong[0])}")
+
+
+def _failure(checked) -> str:
+    return " ".join(f"{checked.model} {checked.scheme}: {checked.difference}".split())
 
 
 def _table(checked: list):
@@ -85,4 +89,5 @@ def _table(checked: list):
         }
         for each in checked
     ]
-    return Table("architectures with random weights at their real input size", columns, rows)
+    failures = [_failure(each) for each in checked if not each.ok]
+    return Table("architectures with random weights at their real input size", columns, rows, notes=failures)

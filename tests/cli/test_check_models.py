@@ -31,7 +31,8 @@ def test_what_is_wrong_is_told_in_one_line_and_the_others_are_checked_all_the_sa
     monkeypatch.setattr(architectures, "_left", lambda eligible, *_: eligible[:1] if len(eligible) == 6 else [])
     code, out, err = run("check-models", "digits_resnet", "--scheme", "bireal", "--scheme", "pa:2,1")
     assert code == 1 and err.count("\n") == 1
-    assert "digits_resnet bireal: block1.conv1 was not converted, one of 1" in err
+    failure = "digits_resnet bireal: block1.conv1 was not converted, one of 1"
+    assert f"1 of 2 failed, first {failure}" in err and out.splitlines()[-1] == failure
     assert "5 of 6" in out and "8 of 8" in out
 
 
@@ -43,3 +44,10 @@ def test_unknown_names_are_refused_before_anything_is_built(run):
     ):
         code, out, err = run("check-models", *words)
         assert code == 1 and out == "" and message in err and err.count("\n") == 1
+
+
+def test_an_error_of_another_library_is_one_failure_of_several(run, monkeypatch):
+    monkeypatch.setattr(architectures, "settle_batch_norm", lambda model, batches: 1 / 0)
+    code, out, err = run("check-models", "digits_resnet", "--scheme", "bireal", "--scheme", "pa:2,1")
+    assert code == 1 and err.count("\n") == 1
+    assert "2 of 2 failed, first digits_resnet bireal: unexpected ZeroDivisionError: division by zero" in err
