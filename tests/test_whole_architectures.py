@@ -25,7 +25,8 @@ FOLDED = {
     "mobilenet_v1": {("relu", "bn-before", "bn-after")},
     "ssd300": {
         ("relu", "bn-before"),  # conv2 of a bottleneck
-        ("relu", "bn-before", "bn-after"),  # conv3, whose batch norm stands before an addition
+        ("relu", "bn-before", "bn-after", "residual"),  # conv3, whose batch norm stands before an addition
+        ("relu", "bn-before", "bn-after", "residual", "clip"),  # and that one before a ReLU
         *{(), ("bn-after",)},  # conv1 and downsample, where the relu in front is read by others too
         *{("relu",), ("relu", "bn-after")},  # and where it isn't
     },
