@@ -23,21 +23,19 @@ class System:
         """In a word: pa:8,7, pa:4,full, float."""
         if self.scheme is None:
             return FLOAT
-        return f"{self.scheme.name}:{self.scheme.M},{FULL if self.scheme.N is None else self.scheme.N}"
+        return f"{self.scheme.name}:{self._planes}"
 
     @property
     def title(self) -> str:
         """In print: PA(8,7), PA(4,full), XNOR-Net."""
         if self.scheme is None:
             return "full precision"
-        planes = f"({self.scheme.M},{FULL if self.scheme.N is None else self.scheme.N})"
-        return self.scheme.title + ("" if type(self.scheme)() == self.scheme and self._fixed else planes)
+        return self.scheme.title + ("" if self.scheme.fixed else f"({self._planes})")
 
     @property
-    def _fixed(self) -> bool:
-        """Whether its name alone says what M and N are, as for schemes of one bit."""
+    def _planes(self) -> str:
         assert self.scheme is not None
-        return self.scheme.name in ("xnor", "bireal", "bwn", "twn", "ttq")
+        return f"{self.scheme.M},{FULL if self.scheme.N is None else self.scheme.N}"
 
     @property
     def activation(self) -> str:

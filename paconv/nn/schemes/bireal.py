@@ -46,6 +46,7 @@ class BiReal(Scheme):
 
     name: ClassVar[str] = "bireal"
     title: ClassVar[str] = "Bi-Real Net"
+    fixed: ClassVar[tuple[int, int | None]] = (1, 1)
     real_shortcuts: ClassVar[bool] = True
     rectified_apart: ClassVar[bool] = True
 
@@ -53,7 +54,7 @@ class BiReal(Scheme):
     N: int | None = 1
 
     def __post_init__(self) -> None:
-        check_fixed(self.title, self.M, self.N, (1, 1))
+        check_fixed(self)
 
     def weight_quantizer(self, conv: nn.Conv2d) -> BiRealWeight:
         return BiRealWeight()

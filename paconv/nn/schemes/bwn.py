@@ -39,12 +39,13 @@ class BWN(Scheme):
 
     name: ClassVar[str] = "bwn"
     title: ClassVar[str] = "BWN"
+    fixed: ClassVar[tuple[int, int | None]] = (1, None)
 
     M: int = 1
     N: int | None = None
 
     def __post_init__(self) -> None:
-        check_fixed(self.title, self.M, self.N, (1, None))
+        check_fixed(self)
 
     def weight_quantizer(self, conv: nn.Conv2d) -> BWNWeight:
         return BWNWeight()

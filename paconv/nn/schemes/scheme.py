@@ -24,7 +24,8 @@ __all__ = ["Scheme", "check_fixed", "check_planes_within", "check_positive_numbe
 class Scheme(ABC):
     """M: weight planes, or bits of a weight; N: activation planes, or bits of an activation, None for full precision.
 
-    name: in `paconv.convert(model, scheme=name)`; title: in print; real_shortcuts: whether 1x1 convolutions on the
+    name: in `paconv.convert(model, scheme=name)`; title: in print; fixed: the only (M, N) that it has, None where there
+    are several; real_shortcuts: whether 1x1 convolutions on the
     shortcut of a residual block stay real; rectified_apart: whether a ReLU before the activation quantizer changes what
     it does, so that convolutions that read one tensor with and without a ReLU can't share it; moves_mean: whether
     levels that stand for positive activations have another mean than these, so that running statistics of the float
@@ -33,6 +34,7 @@ class Scheme(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    fixed: ClassVar[tuple[int, int | None] | None] = None
     real_shortcuts: ClassVar[bool] = False
     rectified_apart: ClassVar[bool] = False
     moves_mean: ClassVar[bool] = False
@@ -71,11 +73,13 @@ def check_planes_within(title: str, M: object, N: object, most_M: int, most_N: i
             raise UsageError(f"{title}: {name} must be 1..{most}{or_none}; found {name}={value!r}")
 
 
-def check_fixed(title: str, M: object, N: object, fixed: tuple[int, int | None]) -> None:
+def check_fixed(scheme: Scheme) -> None:
     """Raise UsageError unless M and N are what the scheme fixes them at."""
-    if isinstance(M, bool) or (M, N) != fixed:
-        full = " (full-precision activations)" if fixed[1] is None else ""
-        raise UsageError(f"{title} has M={fixed[0]}, N={fixed[1]}{full}; found M={M!r}, N={N!r}")
+    assert scheme.fixed is not None
+    M, N = scheme.fixed
+    if isinstance(scheme.M, bool) or (scheme.M, scheme.N) != scheme.fixed:
+        full = " (full-precision activations)" if N is None else ""
+        raise UsageError(f"{scheme.title} has M={M}, N={N}{full}; found M={scheme.M!r}, N={scheme.N!r}")
 
 
 def check_positive_number(title: str, **options: object) -> None:

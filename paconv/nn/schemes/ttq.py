@@ -66,13 +66,14 @@ class TTQ(Scheme):
 
     name: ClassVar[str] = "ttq"
     title: ClassVar[str] = "TTQ"
+    fixed: ClassVar[tuple[int, int | None]] = (2, None)
 
     M: int = 2
     N: int | None = None
     threshold: float = 0.05
 
     def __post_init__(self) -> None:
-        check_fixed(self.title, self.M, self.N, (2, None))
+        check_fixed(self)
         check_positive_number(self.title, threshold=self.threshold)
         if self.threshold >= 1:
             raise UsageError(f"{self.title}: threshold must be below 1, or every weight is 0; found {self.threshold}")

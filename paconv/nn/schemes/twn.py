@@ -52,13 +52,14 @@ class TWN(Scheme):
 
     name: ClassVar[str] = "twn"
     title: ClassVar[str] = "TWN"
+    fixed: ClassVar[tuple[int, int | None]] = (2, None)
 
     M: int = 2
     N: int | None = None
     factor: float = 0.7
 
     def __post_init__(self) -> None:
-        check_fixed(self.title, self.M, self.N, (2, None))
+        check_fixed(self)
         check_positive_number(self.title, factor=self.factor)
 
     def weight_quantizer(self, conv: nn.Conv2d) -> TWNWeight:

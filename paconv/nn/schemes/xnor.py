@@ -65,6 +65,7 @@ class XNOR(Scheme):
 
     name: ClassVar[str] = "xnor"
     title: ClassVar[str] = "XNOR-Net"
+    fixed: ClassVar[tuple[int, int | None]] = (1, 1)
     real_shortcuts: ClassVar[bool] = True
     rectified_apart: ClassVar[bool] = True
 
@@ -73,7 +74,7 @@ class XNOR(Scheme):
     input_scaling: bool = True
 
     def __post_init__(self) -> None:
-        check_fixed(self.title, self.M, self.N, (1, 1))
+        check_fixed(self)
         if not isinstance(self.input_scaling, bool):
             raise UsageError(f"{self.title}: input_scaling must be True or False; found {self.input_scaling!r}")
 
