@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from paconv.errors import PaconvError
+from importlib.util import find_spec
 
-__all__ = ["missing_package"]
+from paconv.errors import PaconvError, UsageError
+
+__all__ = ["check_matplotlib", "missing_package"]
 
 _EXTRAS = {
     "PIL": "train",
@@ -25,3 +27,9 @@ def missing_package(error: ModuleNotFoundError) -> PaconvError | None:
     if package not in _EXTRAS:
         return None
     return PaconvError(f'needs {package}: pip install "paconv[{_EXTRAS[package]}]"')
+
+
+def check_matplotlib(what: str) -> None:
+    """Raise UsageError, saying that `what` ("--plot", "the report") needs it, unless matplotlib is installed."""
+    if find_spec("matplotlib") is None:
+        raise UsageError(f"{what} needs matplotlib, which isn't installed: pip install 'paconv[plot]'")

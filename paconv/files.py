@@ -10,7 +10,17 @@ from pathlib import Path
 
 from paconv.errors import PaconvError
 
-__all__ = ["replacing", "write_bytes", "write_text"]
+__all__ = ["make_folder", "replacing", "write_bytes", "write_text"]
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """`path` as a folder that is there, with all above it. Raises PaconvError if it can't be made."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PaconvError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
 
 
 @contextmanager

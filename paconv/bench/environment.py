@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 
 import paconv
+from paconv.cores import usable_cores
 from paconv.cost.host.cpu import cpu_name, integer_instructions, vector_instructions
 from paconv.kernels import native
 from paconv.runtime.library import active_level
@@ -27,7 +28,7 @@ def environment() -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "instructions": [*vector_instructions(), *integer_instructions()],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_bytes": _memory(),
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}, {platform.machine()}",
         "versions": {

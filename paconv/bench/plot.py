@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from paconv.bench.comparison import Comparison
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured, find
 from paconv.bench.timing import ratio
-from paconv.errors import UsageError
+from paconv.extras import check_matplotlib
 from paconv.files import replacing
 
-__all__ = ["bars", "check_plot", "plot_comparison"]
+__all__ = ["bars", "plot_comparison"]
 
 _COLOURS = {INT8: "tab:orange", LARQ: "tab:red"}
 _NAMES = {INT8: "int8", LARQ: "Larq, binary"}
@@ -37,15 +36,9 @@ def bars(measured: Sequence[Measured], threads: int) -> dict[str, dict[str, floa
     return found
 
 
-def check_plot() -> None:
-    """Raise UsageError without matplotlib."""
-    if find_spec("matplotlib") is None:
-        raise UsageError("the report needs matplotlib, which isn't installed: pip install 'paconv[plot]'")
-
-
 def plot_comparison(run: Comparison, path: str | os.PathLike) -> None:
     """Draw it to a .png. Raises UsageError without matplotlib."""
-    check_plot()
+    check_matplotlib("the report")
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 

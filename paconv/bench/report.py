@@ -13,13 +13,14 @@ from typing import Any
 from paconv.bench.comparison import Comparison
 from paconv.bench.limits import layer_limit
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured, find
-from paconv.bench.plot import check_plot, plot_comparison
+from paconv.bench.plot import plot_comparison
 from paconv.bench.tables import giga, milliseconds, percent, times
 from paconv.bench.targets import targets
 from paconv.bench.timing import noise_line, ratio
 from paconv.cost.tables import Column, Table, markdown, to_json
 from paconv.errors import PaconvError
-from paconv.files import write_text
+from paconv.extras import check_matplotlib
+from paconv.files import make_folder, write_text
 
 __all__ = ["DATA", "PICTURE", "REPORT", "check_report", "report_text", "write_report"]
 
@@ -31,7 +32,7 @@ _KERNEL_NAMES = {"auto": "", "stock": ", stock onnxruntime", "codes-fast": ", fa
 
 def check_report(folder: str | os.PathLike) -> None:
     """Raise what write_report would raise, before the time is spent: a folder that can't be made, no matplotlib."""
-    check_plot()
+    check_matplotlib("the report")
     folder = Path(folder)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -43,11 +44,7 @@ def write_report(run: Comparison, folder: str | os.PathLike) -> None:
 
     Raises PaconvError if that can't be done, UsageError without matplotlib.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PaconvError(f"cannot make the folder {folder}: {error.strerror}") from error
+    folder = make_folder(folder)
     plot_comparison(run, folder / PICTURE)
     write_text(folder / DATA, to_json(run.as_data() | {"targets": [row.as_data() for row in targets(run)]}))
     write_text(folder / REPORT, report_text(run))

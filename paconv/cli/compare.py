@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from paconv.cli.console import progress_bar
+from paconv.cores import usable_cores
+from paconv.extras import check_matplotlib
 
 __all__ = ["compare"]
 
@@ -60,12 +61,11 @@ def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str
     # Loading torch takes seconds.
     from paconv.compare import SYSTEMS, Study, parse_system, write_report
     from paconv.compare import compare as run
-    from paconv.compare.pictures import check_pictures
     from paconv.compare.tables import differences_table, results_table
     from paconv.cost.tables import plain, to_json
 
-    check_pictures()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    check_matplotlib("the report")
+    cores = usable_cores()
     jobs = cores if jobs is None else jobs
     given = {name: value for name, value in options.items() if value not in (None, ())}
     given.setdefault("float_epochs", given["epochs"])

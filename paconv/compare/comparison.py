@@ -23,7 +23,7 @@ from paconv.compare.runs import Record, Run, execute
 from paconv.compare.study import Study
 from paconv.compare.systems import System, parse_system
 from paconv.compare.workers import Submit, workers
-from paconv.errors import PaconvError
+from paconv.files import make_folder
 from paconv.train.recipe import FLOAT
 
 __all__ = ["Comparison", "Outcome", "compare"]
@@ -67,6 +67,10 @@ class Comparison:
         """The systems' on one data set."""
         return [outcome for outcome in self.outcomes if outcome.data == data]
 
+    def find(self, data: str, system: str) -> Outcome | None:
+        """That of the system with this name on one data set, None where it isn't among them."""
+        return next((outcome for outcome in self.of(data) if outcome.system.name == system), None)
+
     def as_data(self) -> dict:
         """All of it as plain data."""
 
@@ -98,11 +102,7 @@ def compare(
     Raises UsageError where `folder` holds a training of the same name with other settings; DataError for bad data;
     whatever else training raises.
     """
-    root = Path(folder)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PaconvError(f"cannot make the folder {root}: {error.strerror}") from error
+    root = make_folder(folder)
     tries = len(study.rates) + study.seeds - 1
     groups = len(study.data) * (len(study.activations) + len(study.systems))
     progress = _Progress(update, groups * tries + len(study.data) * len(study.systems))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 import paconv
+from paconv.compare.records import read_record, write_record
 from paconv.compare.runs import Run
-from paconv.cost import count, network, rule, storage
-from paconv.files import write_text
-from paconv.model_io import load_model
+from paconv.cost import count
+from paconv.cost.source import network_of_file
 from paconv.train.batches import evaluation_batches
 from paconv.train.data import CLASSIFICATION, open_source
 from paconv.train.distributed import Ranks
@@ -27,10 +26,9 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Deployed:
-    """bits, flops: as `paconv cost` counts them by the paper's rules; file_bytes: of pa.onnx,
-    of model.onnx for the float network; verified: whether `paconv verify` found pa.onnx to be model.onnx's function,
-    None for the float network. same: held-out samples that onnxruntime and torch give the same class, of `samples`;
-    None for a detector.
+    """bits, flops: as `paconv cost` counts them by the paper's rules; file_bytes: of pa.onnx, of model.onnx for the
+    float network; verified: whether `paconv verify` found pa.onnx to be model.onnx's function, None for the float
+    network. same: held-out samples that onnxruntime and torch give the same class, of `samples`; None for a detector.
     """
 
     bits: int
@@ -44,20 +42,19 @@ class Deployed:
 def deploy(run: Run, root: Path) -> Deployed:
     """Export, optimize, verify and serve the network that `run` trained below `root`, once."""
     folder = root / run.folder
-    if (folder / _RECORD).exists():
-        return Deployed(**json.loads((folder / _RECORD).read_text(encoding="utf-8")))
+    done = read_record(folder / _RECORD, Deployed, "deployment", "deploy")
+    if done is not None:
+        return done
     served, verified = folder / "model.onnx", None
     paconv.export(folder / MODEL, served)
     if run.system.scheme is not None:
         paconv.optimize(served, folder / "pa.onnx")
         verified = paconv.verify(served, folder / "pa.onnx").ok
         served = folder / "pa.onnx"
-    totals = count(network(load_model(served)), rule(), storage()).totals
+    totals = count(network_of_file(served)).totals
     same, samples = _agreement(run, folder, served)
-    deployed = Deployed(
-        totals.bits, float(totals.flops), served.stat().st_size, verified, same, samples
-    )
-    write_text(folder / _RECORD, json.dumps(asdict(deployed), indent=1))
+    deployed = Deployed(totals.bits, float(totals.flops), served.stat().st_size, verified, same, samples)
+    write_record(deployed, folder / _RECORD)
     return deployed
 
 

@@ -7,24 +7,16 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from paconv.compare.approximation import Approximation
-from paconv.errors import UsageError
 from paconv.files import replacing
 
-__all__ = ["check_pictures", "draw_histograms", "draw_passes"]
+__all__ = ["draw_histograms", "draw_passes"]
 
 _BINS = 60
-
-
-def check_pictures() -> None:
-    """Raise UsageError without matplotlib."""
-    if find_spec("matplotlib") is None:
-        raise UsageError("the pictures need matplotlib, which isn't installed: pip install 'paconv[plot]'")
 
 
 def draw_passes(shown: Approximation, symbol: str, path: str | os.PathLike) -> None:

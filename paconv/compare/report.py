@@ -14,8 +14,7 @@ from paconv.compare.pictures import draw_histograms, draw_passes
 from paconv.compare.statistics import figures, sampling_error
 from paconv.compare.tables import TABLE3, differences_table, percent, results_table, tuning_table
 from paconv.cost.tables import markdown, to_json
-from paconv.errors import PaconvError
-from paconv.files import write_text
+from paconv.files import make_folder, write_text
 from paconv.train.data import open_source
 from paconv.train.data.splitting import split_for_validation
 from paconv.train.fit import MODEL
@@ -35,11 +34,7 @@ def write_report(comparison: Comparison, runs: str | os.PathLike, folder: str | 
 
     Raises PaconvError if that can't be done, UsageError without matplotlib.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PaconvError(f"cannot make the folder {folder}: {error.strerror}") from error
+    folder = make_folder(folder)
     pictures = _pictures(comparison, Path(runs), folder)
     write_text(folder / DATA, to_json(comparison.as_data()))
     write_text(folder / REPORT, report_text(comparison, pictures))
@@ -79,7 +74,7 @@ def _data_parts(comparison: Comparison, data: str) -> list[str]:
     held_out = len(source.held_out or ())
     parts = [f"## {data}", f"{len(source.training):,} samples to train on, {len(chosen_by.held_out or ()):,} for "
              f"validation, {held_out:,} held out, {len(source.classes)} classes."]  # fmt: skip
-    real = next((o for o in comparison.of(data) if o.system.name == FLOAT), None)
+    real = comparison.find(data, FLOAT)
     found = None if real is None else figures(real.results)
     if found is not None and held_out:
         error = percent(sampling_error(found.mean, held_out))

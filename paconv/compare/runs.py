@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import paconv
+from paconv.compare.records import read_record, write_record
 from paconv.compare.study import Study
 from paconv.compare.systems import System
 from paconv.errors import TrainingError, UsageError
-from paconv.files import write_text
 from paconv.train.data import open_source
 from paconv.train.data.splitting import split_for_validation
 from paconv.train.distributed import Ranks
@@ -26,7 +26,7 @@ from paconv.train.fit import MODEL, STATE
 from paconv.train.recipe import FLOAT, Recipe, train
 from paconv.train.tasks import task_of
 
-__all__ = ["Record", "Run", "execute", "read_record"]
+__all__ = ["Record", "Run", "execute"]
 
 RECORD = "record.json"
 
@@ -67,12 +67,16 @@ class Record:
     @property
     def score(self) -> float:
         """What is chosen by: accuracy (or map) on the validation samples, -1 where training failed."""
-        return self.validation.get("accuracy", self.validation.get("map", -1.0))
+        return -1.0 if (found := _accuracy(self.validation)) is None else found
 
     @property
     def result(self) -> float | None:
         """Accuracy (or map) on what was held out."""
-        return self.held_out.get("accuracy", self.held_out.get("map"))
+        return _accuracy(self.held_out)
+
+
+def _accuracy(measures: dict[str, float]) -> float | None:
+    return measures.get("accuracy", measures.get("map"))
 
 
 def execute(run: Run, study: Study, root: Path) -> Record:
@@ -81,7 +85,7 @@ def execute(run: Run, study: Study, root: Path) -> Record:
     """
     folder = root / run.folder
     settings = _settings(run, study)
-    done = read_record(folder)
+    done = read_record(folder / RECORD, Record, "training", "train")
     if done is not None:
         _check_same(done.settings, settings, folder)
         return done
@@ -100,20 +104,9 @@ def execute(run: Run, study: Study, root: Path) -> Record:
             evaluate(model, each, task_of(each), study.batch_size, Ranks(), 0) for each in (chosen_by, source)
         )
     record = Record(settings, validation, held_out, failure, seconds)
-    write_text(folder / RECORD, json.dumps(asdict(record), indent=1))
+    write_record(record, folder / RECORD)
     (folder / STATE).unlink(missing_ok=True)
     return record
-
-
-def read_record(folder: Path) -> Record | None:
-    """The record in `folder`, None where there is none. Raises UsageError for a file that isn't one."""
-    path = folder / RECORD
-    try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{path}: expected the record of a training: {error}; delete it to train again") from error
 
 
 def _check_same(found: dict, wanted: dict, where: Path) -> None:

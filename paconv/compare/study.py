@@ -55,18 +55,17 @@ class Study:
 
     @property
     def activations(self) -> tuple[str, ...]:
-        """Activation functions that float networks are needed with; "relu" alone where the architecture has no other.
-
-        Raises UsageError for an unknown architecture.
-        """
-        if "activation" not in arguments(self.model):
-            return ("relu",)
-        return tuple(dict.fromkeys(("relu", *(system.activation for system in self.systems))))
+        """Activation functions that float networks are needed with, the ReLU first."""
+        return tuple(dict.fromkeys(("relu", *map(self.activation, self.systems))))
 
     def activation(self, system: System) -> str:
-        """Of the float network that `system` starts from."""
-        return system.activation if system.activation in self.activations else self.activations[0]
+        """Of the float network that `system` starts from; a ReLU where the architecture leaves no choice."""
+        return system.activation if self._chooses else "relu"
 
     def architecture(self, activation: str) -> dict:
         """Arguments of the architecture that has this activation function."""
-        return {"activation": activation} if "activation" in arguments(self.model) else {}
+        return {"activation": activation} if self._chooses else {}
+
+    @property
+    def _chooses(self) -> bool:
+        return "activation" in arguments(self.model)

@@ -50,7 +50,7 @@ _RESULTS = (
 def results_table(comparison: Comparison, data: str, title: str, schemes: tuple[str, ...] | None = None) -> Table:
     """Every system on one data set, or those of some schemes."""
     outcomes = [o for o in comparison.of(data) if schemes is None or _scheme(o) in schemes]
-    real = _find(comparison, data, FLOAT)
+    real = comparison.find(data, FLOAT)
     return Table(title, _RESULTS, [_row(outcome, real) for outcome in outcomes])
 
 
@@ -101,7 +101,7 @@ _DIFFERENCES = (
 
 def differences_table(comparison: Comparison, data: str) -> Table:
     """Neighbours in the paper's order, paired by seed."""
-    there = [found for system in ORDER if (found := _find(comparison, data, system.name)) is not None]
+    there = [found for system in ORDER if (found := comparison.find(data, system.name)) is not None]
     rows = []
     for better, worse in zip(there, there[1:], strict=False):
         found = difference(better.results, worse.results)
@@ -145,7 +145,3 @@ def tuning_table(comparison: Comparison, data: str) -> Table:
 
 def _scheme(outcome: Outcome) -> str:
     return FLOAT if outcome.system.scheme is None else outcome.system.scheme.name
-
-
-def _find(comparison: Comparison, data: str, name: str) -> Outcome | None:
-    return next((o for o in comparison.of(data) if o.system.name == name), None)

@@ -10,6 +10,7 @@ from paconv.cost.host.model import HostModel
 from paconv.cost.rules import Storage
 from paconv.cost.sweep import PLANES_N, Point, beaten
 from paconv.errors import UsageError
+from paconv.extras import check_matplotlib
 from paconv.files import replacing
 
 __all__ = ["plot_sweep"]
@@ -30,11 +31,9 @@ def plot_sweep(
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
         raise UsageError(f"--plot: expected a file ending in {' or '.join(_FORMATS)}; found {path.name}")
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("--plot needs matplotlib, which isn't installed: pip install 'paconv[plot]'") from error
+    check_matplotlib("--plot")
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.add_subplot()

@@ -137,7 +137,7 @@ def _architecture(recipe: Recipe) -> dict:
     """Arguments of the architecture: those given, and where it leaves its activation function open, that of the parent,
     or what the scheme needs.
     """
-    if "activation" not in arguments(recipe.model):
+    if "activation" in recipe.architecture or "activation" not in arguments(recipe.model):
         return recipe.architecture
     found = None if recipe.parent is None else activation_of(recipe.parent)
     needed = activation_for(None if recipe.scheme == FLOAT else recipe.scheme)

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 import paconv
-from paconv.cost import count, network, rule, storage
+from paconv.cost import count
+from paconv.cost.source import network_of_file
 from paconv.errors import PaconvError
-from paconv.model_io import load_model
 from paconv.models import build, input_shape
 from paconv.nn import conversion_report
 from paconv.nn.calibrate import settle_batch_norm
@@ -84,7 +84,7 @@ def _through(name: str, scheme: Scheme, shape: tuple[int, ...], folder: Path, se
     difference = verdict.first_difference
     if left:
         difference = f"{left[0]} was not converted, one of {len(left)}"
-    totals = count(network(load_model(packed)), rule(), storage()).totals
+    totals = count(network_of_file(packed)).totals
     return {
         "eligible": len(eligible),
         "converted": len(eligible) - len(left),

@@ -90,6 +90,6 @@ def test_a_check_before_the_run_makes_nothing(tmp_path):
 
 
 def test_without_matplotlib_the_check_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("paconv.bench.plot.find_spec", lambda name: None)
+    monkeypatch.setattr("paconv.extras.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'paconv\[plot\]'"):
         check_report(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 
 import paconv
 from paconv.compare import Study, compare, parse_system, write_report
+from paconv.compare.deploy import deploy
 from paconv.compare.runs import Run, execute
 from paconv.compare.tables import differences_table, results_table, tuning_table
 from paconv.errors import TrainingError, UsageError
@@ -123,3 +124,11 @@ def test_the_report_is_a_folder_with_text_numbers_and_the_papers_figures(compari
         assert expected in text
     assert json.loads((folder / "report/comparison.json").read_text()) == json.loads(json.dumps(comparison.as_data()))
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[2:])
+
+
+def test_a_damaged_record_of_a_deployment_is_refused(comparison, tmp_path):
+    run = comparison.outcomes[0].runs[0]
+    (tmp_path / run.folder).mkdir(parents=True)
+    (tmp_path / run.folder / "deployed.json").write_text('{"bits": 1}')
+    with pytest.raises(UsageError, match="expected the record of a deployment: .* delete it to deploy again"):
+        deploy(run, tmp_path)
