@@ -1,4 +1,4 @@
-"""A comparison as a folder: report.md for a person, comparison.json with every number, the pictures."""
+"""A comparison as a folder: report.md for a person, comparison.json with the numbers, the pictures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def report_text(comparison: Comparison, pictures: list[tuple[str, str]]) -> str:
     rates = ", ".join(f"{rate:g}" for rate in study.rates)
     parts = [
         "# Schemes compared on small data",
-        "Made by `paconv compare`; [comparison.json](comparison.json) has every number.",
+        "Made by `paconv compare`; [comparison.json](comparison.json) has the numbers.",
         "## How",
         f"`{study.model}`, {study.optimizer}, batches of {study.batch_size}. A float network is trained for "
         f"{study.float_epochs} epochs; every system starts from it and is trained for {study.epochs} more, full "
