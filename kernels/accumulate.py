@@ -1,14 +1,15 @@
-"""Accumulate: the counts of one pixel tile, AND + popcount + add on vectors of LANES output channels.
+"""Accumulate: counts of one pixel tile, AND + popcount + add on vectors of LANES output channels.
 
     counts[p, i, j, lane] = sum over the window's words t of popcount(weights[t, i, lane] & image[p, t, j])
 
 The microkernel is emitted as LLVM vector instructions: one weight vector holds word t of plane i for LANES output
-channels, one activation word is broadcast to all lanes, and the counts of a sub-block of planes and pixels stay in
-registers over the window's words. kernels/popcount.py says how bits are counted at a CPU level: counts of words are
-int32 and stay to the end; counts of bytes are added to `counts` before they can overflow.
+channels, one activation word is broadcast to all lanes, and the counts stay in registers over the window's words.
+kernels/popcount.py says how bits are counted at a CPU level: counts of words are int32 and stay to the end; counts of
+bytes are added to `counts` before they can overflow.
 
-There is one function for each (M, N), divided by kernels/tiling.py for the registers of the CPU level it is made for;
-the convolution tasks call it by address. It has a microkernel for each number of pixels up to the tile's.
+There is one function for each (m, n) of a sub-block: m of the M weight planes and n of the N activation planes, as many
+as the registers of the CPU level hold (kernels/tiling.py). M and N are arguments, so that few functions serve all 64.
+Each has a microkernel for each number of pixels up to its tile's. The convolution tasks call it by address.
 """
 
 from __future__ import annotations
@@ -21,87 +22,63 @@ from paconv.kernels.arguments import LANES
 from paconv.kernels.levels import Level
 from paconv.kernels.loops import repeat, when
 from paconv.kernels.popcount import MAX_BYTE_WORDS, add_bits, as_words, broadcast, counter_type
-from paconv.kernels.tiling import Tiling, tiling
+from paconv.kernels.tiling import most_pixels
 
-__all__ = ["ACCUMULATE_SIGNATURE", "call_accumulate", "make_accumulate"]
+__all__ = ["ACCUMULATE_ARGUMENTS", "call_accumulate", "emit_accumulate"]
 
-ACCUMULATE_SIGNATURE = types.void(*[types.int64] * 8)
+ACCUMULATE_ARGUMENTS = 10
+"""pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts, M, N: all int64."""
 
 _VECTOR = 4 * LANES
 _i32, _i64 = ir.IntType(32), ir.IntType(64)
 _words = ir.VectorType(_i32, LANES)
 
 
-def make_accumulate(M: int, N: int, level: Level):
-    """The function accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts) for M, N.
-
-    1 <= pixels <= tiling(M, N, level.budget).pixels; image: address of the activation words; pixel_offsets: (pixels,)
-    int64 bytes; tap_offsets: (taps,) int64 bytes; run: words in a tap's run; weights: (taps*run, M, LANES) uint32,
-    64-byte aligned; counts: (pixels, M, N, LANES) int32, 64-byte aligned, written.
-    """
-    budget, in_bytes = level.budget, level.counts_bytes
-
-    def accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
-        _emit(M, N, budget, in_bytes, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts)
-
-    return accumulate
-
-
 @intrinsic
-def call_accumulate(typingctx, address, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts):
+def call_accumulate(
+    typingctx, address, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts, M, N
+):  # fmt: skip
     """Call the accumulate function at `address`; all arguments int64."""
 
     def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [_i64] * 8)
+        kind = ir.FunctionType(ir.VoidType(), [_i64] * ACCUMULATE_ARGUMENTS)
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9), codegen
+    return types.void(*[types.int64] * (1 + ACCUMULATE_ARGUMENTS)), codegen
 
 
-@intrinsic(prefer_literal=True)
-def _emit(
-    typingctx, M, N, budget, in_bytes, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts
-):  # fmt: skip
-    """Emit the microkernels; M, N, budget and in_bytes (a bool) are compile-time constants."""
-    literal = all(isinstance(t, types.IntegerLiteral) for t in (M, N, budget))
-    if not (literal and isinstance(in_bytes, types.BooleanLiteral)):
-        return None
-    planes = M.literal_value, N.literal_value
-    plan, kind = tiling(*planes, budget.literal_value), counter_type(in_bytes.literal_value)
+def emit_accumulate(builder, m: int, n: int, level: Level, pixels, *rest) -> None:
+    """The body of accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts, M, N) for m, n.
 
-    def codegen(context, builder, signature, args):
-        emit_tiles(builder, planes, plan, kind, *args[4:])
-        return context.get_dummy_value()
-
-    return types.void(M, N, budget, in_bytes, *[types.int64] * 8), codegen
-
-
-def emit_tiles(builder, planes: tuple[int, int], plan: Tiling, kind: ir.VectorType, pixels, *rest) -> None:
-    """The tile of each number of pixels, and the choice among them."""
-    function = builder.function
+    1 <= pixels <= most_pixels(m, n, level.budget); image: address of the activation words' first plane of n;
+    pixel_offsets: (pixels,) int64 bytes; tap_offsets: (taps,) int64 bytes; run: words in a tap's run; weights:
+    (taps*run, M, LANES) uint32 from the first plane of m on, 64-byte aligned; counts: (pixels, M, N, LANES) int32 from
+    the first pair on, 64-byte aligned, written.
+    """
+    kind, function = counter_type(level.counts_bytes), builder.function
     end = function.append_basic_block("end")
     tiles = builder.switch(pixels, end)
-    for count in range(1, plan.pixels + 1):
+    for count in range(1, most_pixels(m, n, level.budget) + 1):
         tile = function.append_basic_block(f"pixels.{count}")
         tiles.add_case(ir.Constant(_i64, count), tile)
         builder.position_at_end(tile)
-        for block in plan.blocks:
-            _SubBlock(builder, planes, block, count, kind, *rest).emit()
+        _SubBlock(builder, m, n, count, kind, *rest).emit()
         builder.branch(end)
     builder.position_at_end(end)
 
 
 class _SubBlock:
-    """One sub-block's pass over the window: planes i0..i0+m of the weights, j0..j0+n of the activations, P pixels."""
+    """A pass over the window: m weight planes, n activation planes, P pixels."""
 
     def __init__(
-        self, builder, planes, block, pixels: int, kind, image, pixel_offsets, tap_offsets, taps, run, weights, counts
+        self, builder, m: int, n: int, pixels: int, kind, image, pixel_offsets, tap_offsets, taps, run, weights, counts,
+        M, N,
     ) -> None:  # fmt: skip
-        self.builder, (self.M, self.N), self.kind = builder, planes, kind
-        self.i0, self.m, self.j0, self.n = block
+        self.builder, self.m, self.n, self.M, self.N, self.kind = builder, m, n, M, N, kind
         self.pixels, self.tap_offsets, self.taps, self.weights, self.counts = pixels, tap_offsets, taps, weights, counts
-        self.run_bytes = builder.mul(run, self.const(4 * self.N))
+        self.word_bytes, self.weight_bytes = builder.mul(N, self.const(4)), builder.mul(M, self.const(_VECTOR))
+        self.run_bytes = builder.mul(run, self.word_bytes)
         self.starts = [
             builder.add(image, self.load(pixel_offsets, 8 * p, _i64, 8)) for p in range(pixels)
         ]  # of the pixels' windows
@@ -126,7 +103,7 @@ class _SubBlock:
 
     def by_bytes(self) -> None:
         """Stretches of words within a tap, as many as bytes can count; then the bytes are added to the counts."""
-        builder, full = self.builder, self.const(4 * self.N * MAX_BYTE_WORDS)
+        builder, full = self.builder, self.builder.mul(self.word_bytes, self.const(MAX_BYTE_WORDS))
         for target in self.targets():
             builder.store(ir.Constant(_words, [0] * LANES), target, align=_VECTOR)
 
@@ -155,15 +132,15 @@ class _SubBlock:
         builder = self.builder
 
         def body(position, at_weights, *sums):
-            w = [self.load(at_weights, _VECTOR * (self.i0 + i), _words, _VECTOR) for i in range(self.m)]
+            w = [self.load(at_weights, _VECTOR * i, _words, _VECTOR) for i in range(self.m)]
             added, sums = [], iter(sums)
             for run in runs:
                 at = builder.add(run, position)
                 for j in range(self.n):
-                    a = broadcast(builder, self.load(at, 4 * (self.j0 + j), _i32, 4))
+                    a = broadcast(builder, self.load(at, 4 * j, _i32, 4))
                     added += [add_bits(builder, next(sums), builder.and_(w[i], a)) for i in range(self.m)]
-            position = builder.add(position, self.const(4 * self.N))
-            return [position, builder.add(at_weights, self.const(_VECTOR * self.M)), *added], self.less(position, end)
+            position = builder.add(position, self.word_bytes)
+            return [position, builder.add(at_weights, self.weight_bytes), *added], self.less(position, end)
 
         _, at_weights, *sums = repeat(builder, [position, at_weights, *sums], body)
         return at_weights, sums
@@ -177,14 +154,19 @@ class _SubBlock:
 
     def targets(self) -> list:
         """Where the counts go, in the order of the sums: pixels, then j, then i."""
-        slots = [
-            ((p * self.M + self.i0 + i) * self.N + self.j0 + j) * _VECTOR
+        builder = self.builder
+        row = builder.mul(self.N, self.const(_VECTOR))
+        pixel = builder.mul(self.M, row)
+        at = [
+            builder.add(
+                builder.add(self.counts, builder.mul(pixel, self.const(p))),
+                builder.add(builder.mul(row, self.const(i)), self.const(j * _VECTOR)),
+            )
             for p in range(self.pixels)
             for j in range(self.n)
             for i in range(self.m)
         ]
-        at = [self.builder.add(self.counts, self.const(slot)) for slot in slots]
-        return [self.builder.inttoptr(address, _words.as_pointer()) for address in at]
+        return [builder.inttoptr(address, _words.as_pointer()) for address in at]
 
     def zeros(self) -> list:
         return [ir.Constant(self.kind, [0] * self.kind.count)] * (self.pixels * self.m * self.n)

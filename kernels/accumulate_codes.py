@@ -1,11 +1,12 @@
 """Accumulate level codes: integer dot products of one tile, pixels x lane blocks, on vectors of LANES output channels.
 
-    codes of 8 bits      dots[b, p, lane] = float32( start[b, lane] + sum_t  weights[b, t, lane] . image[p, t] )
-    codes of 16 bits     dots[b, p, lane] = sum_s  float32( sum_{t in span s}  weights[b, t, lane] . image[p, t] )
+    dots[b, p, lane] = start[b, lane] + sum_t  weights[b, t, lane] . image[p, t]                      int32, exact
 
-where t goes over the window's words and "." is the dot product of the channels that share a word, exact in int32 (the
-caller sees to that: kernels/conv_codes.py). A run's first `span` words are a span, the next, and so on. Each activation
+where t goes over the window's words and "." is the dot product of the four channels that share a word. Each activation
 word is broadcast once for all the tile's lane blocks, each weight vector loaded once for all its pixels.
+
+Products of kernels/products.py with sums of 32 bits stay in registers over the whole window. Those of 16 bits are added
+to `dots` after each span: a run's first `span` words, the next, and so on.
 """
 
 from __future__ import annotations
@@ -15,180 +16,174 @@ from numba import types
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
+from paconv.kernels.levels import Multiplier
 from paconv.kernels.loops import repeat
 from paconv.kernels.products import PRODUCTS
-from paconv.kernels.tiling import CodeTile
 
-__all__ = ["CODES_SIGNATURE", "call_accumulate_codes", "make_accumulate_codes"]
+__all__ = ["CODES_ARGUMENTS", "call_accumulate_codes", "emit_accumulate_codes", "tile_sizes"]
 
-CODES_SIGNATURE = types.void(*[types.int64] * 12)
+CODES_ARGUMENTS = 12
+"""pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots: all int64."""
 
-_i32, _i64, _f32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
-_words, _floats = ir.VectorType(_i32, LANES), ir.VectorType(_f32, LANES)
+_i32, _i64 = ir.IntType(32), ir.IntType(64)
+_words = ir.VectorType(_i32, LANES)
 _VECTOR = 4 * LANES
-
-
-def make_accumulate_codes(product: int, tile: CodeTile):
-    """The function accumulate(pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
-    start, dots) for codes of one digit, multiplied by PRODUCTS[product].
-
-    1 <= pixels <= tile.pixels and 1 <= blocks <= tile.blocks: how much of a tile is wanted; pixel_offsets
-    (tile.pixels,) int64 bytes, all of which must be readable places; image, tap_offsets, taps, run as in
-    make_accumulate; weights: (taps*run, LANES) uint32 of the first lane block, those of the next `block_bytes` further;
-    start: (blocks, LANES) int32; dots: (tile.blocks, tile.pixels, LANES) float32, written. Vectors are 64-byte aligned.
-    """
-    most_pixels, most_blocks = tile.pixels, tile.blocks
-
-    def accumulate(
-        pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots
-    ):  # fmt: skip
-        _emit(
-            product, most_pixels, most_blocks, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span,
-            weights, block_bytes, start, dots,
-        )  # fmt: skip
-
-    return accumulate
 
 
 @intrinsic
 def call_accumulate_codes(
-    typingctx,
-    address,
-    pixels,
-    blocks,
-    image,
-    pixel_offsets,
-    tap_offsets,
-    taps,
-    run,
-    span,
-    weights,
-    block_bytes,
-    start,
+    typingctx, address, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start,
     dots,
-):
+):  # fmt: skip
     """Call the accumulate function at `address`; all arguments int64."""
 
     def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [_i64] * 12)
+        kind = ir.FunctionType(ir.VoidType(), [_i64] * CODES_ARGUMENTS)
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 13), codegen
+    return types.void(*[types.int64] * (1 + CODES_ARGUMENTS)), codegen
 
 
-@intrinsic(prefer_literal=True)
-def _emit(
-    typingctx, product, most_pixels, most_blocks, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span,
-    weights, block_bytes, start, dots,
-):  # fmt: skip
-    """Emit a microkernel for each size of a tile, and the choice among them; the first three are constants."""
-    constants = product, most_pixels, most_blocks
-    if not all(isinstance(t, types.IntegerLiteral) for t in constants):
-        return None
-    tile = CodeTile(most_blocks.literal_value, most_pixels.literal_value)
-    multiply = PRODUCTS[product.literal_value]
-
-    def codegen(context, builder, signature, args):
-        pixels, blocks, *rest = args[3:]
-        function = builder.function
-        end = function.append_basic_block("end")
-        for b in range(1, tile.blocks + 1):
-            for p in tile.sizes:
-                here, other = function.append_basic_block(f"tile{b}x{p}"), function.append_basic_block("other")
-                wanted = builder.and_(
-                    builder.icmp_signed("<=", blocks, ir.Constant(_i64, b)),
-                    builder.icmp_signed("<=", pixels, ir.Constant(_i64, p)),
-                )
-                builder.cbranch(wanted, here, other)
-                builder.position_at_end(here)
-                _emit_tile(builder, b, p, tile.pixels, multiply, *rest)
-                builder.branch(end)
-                builder.position_at_end(other)
-        builder.branch(end)
-        builder.position_at_end(end)
-        return context.get_dummy_value()
-
-    return types.void(*constants, *[types.int64] * 12), codegen
+def tile_sizes(most: int) -> tuple[int, ...]:
+    """Numbers of pixels that there is a microkernel for, up to `most`, an even number; smallest first."""
+    return tuple(range(2, most + 1, 2))
 
 
-def _emit_tile(
-    builder, blocks, pixels, row, multiply, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
-    start, dots,
-):  # fmt: skip
-    """Loops over taps, spans and words, all sums in phi nodes. row: pixels between the blocks of `dots`."""
-    lanes = ir.Constant(_words, [0] * LANES)
+def emit_accumulate_codes(builder, multiplier: Multiplier, pixels, blocks, *rest) -> None:
+    """The body of accumulate(pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
+    start, dots).
 
-    def const(value: int) -> ir.Constant:
-        return ir.Constant(_i64, value)
+    1 <= pixels <= multiplier.pixels and 1 <= blocks <= multiplier.blocks: how much of a tile is wanted; pixel_offsets
+    (multiplier.pixels,) int64 bytes, all of which must be readable places; image, tap_offsets, taps, run as in
+    emit_accumulate; weights: (taps*run, LANES) uint32 of the first lane block, those of the next `block_bytes` further;
+    start: (blocks, LANES) int32; dots: (multiplier.blocks, multiplier.pixels, LANES) int32, written. Vectors are
+    64-byte aligned.
+    """
+    product, function = PRODUCTS[multiplier.product], builder.function
+    end = function.append_basic_block("end")
+    for b in range(1, multiplier.blocks + 1):
+        for p in tile_sizes(multiplier.pixels):
+            here, other = function.append_basic_block(f"tile{b}x{p}"), function.append_basic_block("other")
+            wanted = builder.and_(
+                builder.icmp_signed("<=", blocks, ir.Constant(_i64, b)),
+                builder.icmp_signed("<=", pixels, ir.Constant(_i64, p)),
+            )
+            builder.cbranch(wanted, here, other)
+            builder.position_at_end(here)
+            _Tile(builder, b, p, multiplier.pixels, product, *rest).emit()
+            builder.branch(end)
+            builder.position_at_end(other)
+    builder.branch(end)
+    builder.position_at_end(end)
 
-    def load_at(address, kind, align: int):
-        return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
 
-    def broadcast(scalar):
-        undefined = ir.Constant(_words, ir.Undefined)
-        return builder.shuffle_vector(builder.insert_element(undefined, scalar, ir.Constant(_i32, 0)), undefined, lanes)
+class _Tile:
+    """One size of a tile. row: pixels between the blocks of `dots`."""
 
-    def less(left, right):
-        return builder.icmp_signed("<", left, right)
+    def __init__(
+        self, builder, blocks: int, pixels: int, row: int, product, image, pixel_offsets, tap_offsets, taps, run, span,
+        weights, block_bytes, start, dots,
+    ) -> None:  # fmt: skip
+        self.builder, self.blocks, self.pixels, self.row, self.product = builder, blocks, pixels, row, product
+        self.tap_offsets, self.taps, self.weights, self.block_bytes = tap_offsets, taps, weights, block_bytes
+        self.start, self.dots = start, dots
+        self.run_bytes, self.span_bytes = (builder.mul(words, self.const(4)) for words in (run, span))
+        self.windows = [builder.add(image, self.load(pixel_offsets, 8 * p, _i64, 8)) for p in range(pixels)]
 
-    def add_words(runs, position, end, at_weights, sums):
+    def emit(self) -> None:
+        if self.product.sums == _words:
+            self.whole_window()
+        else:
+            self.by_spans()
+
+    def whole_window(self) -> None:
+        """All sums in phi nodes."""
+
+        def tap_body(tap, at_weights, *sums):
+            at_weights, sums = self.add_words(self.runs_of(tap), self.const(0), self.run_bytes, at_weights, sums)
+            tap = self.builder.add(tap, self.const(1))
+            return [tap, at_weights, *sums], self.less(tap, self.taps)
+
+        first = [self.starts(b) for b in range(self.blocks)]
+        _, _, *sums = repeat(self.builder, [self.const(0), self.weights, *first * self.pixels], tap_body)
+        for target, value in zip(self.targets(), sums, strict=True):
+            self.builder.store(value, target, align=_VECTOR)
+
+    def by_spans(self) -> None:
+        """A span's sums in phi nodes, then added to `dots`."""
+        builder, targets = self.builder, self.targets()
+        for p in range(self.pixels):
+            for b in range(self.blocks):
+                builder.store(self.starts(b), targets[p * self.blocks + b], align=_VECTOR)
+        zeros = [ir.Constant(self.product.sums, [0] * self.product.sums.count)] * len(targets)
+
+        def tap_body(tap, at_weights):
+            runs = self.runs_of(tap)
+
+            def span_body(position, at_weights):
+                most = builder.add(position, self.span_bytes)
+                end = builder.select(self.less(most, self.run_bytes), most, self.run_bytes)
+                at_weights, sums = self.add_words(runs, position, end, at_weights, zeros)
+                for target, value in zip(targets, sums, strict=True):
+                    total = builder.add(builder.load(target, align=_VECTOR), self.product.words(builder, value))
+                    builder.store(total, target, align=_VECTOR)
+                return [end, at_weights], self.less(end, self.run_bytes)
+
+            _, at_weights = repeat(builder, [self.const(0), at_weights], span_body)
+            tap = builder.add(tap, self.const(1))
+            return [tap, at_weights], self.less(tap, self.taps)
+
+        repeat(builder, [self.const(0), self.weights], tap_body)
+
+    def add_words(self, runs: list, position, end, at_weights, sums) -> tuple:
         """The words from `position` to `end` (bytes) of the runs; returns (next weights, sums)."""
+        builder, product = self.builder, self.product
 
         def body(position, at_weights, *sums):
             sums, w, at = list(sums), [], at_weights
-            for _ in range(blocks):
-                w.append(multiply.weights(builder, load_at(at, _words, _VECTOR)))
-                at = builder.add(at, block_bytes)
-            for p, start_of_run in enumerate(runs):
-                word = load_at(builder.add(start_of_run, position), _i32, 4)
-                a = multiply.activations(builder, word, broadcast)
-                for b in range(blocks):
-                    sums[p * blocks + b] = multiply.add(builder, sums[p * blocks + b], a, w[b])
-            position = builder.add(position, const(4))
-            return [position, builder.add(at_weights, const(_VECTOR)), *sums], less(position, end)
+            for _ in range(self.blocks):
+                w.append(product.weights(builder, self.load(at, 0, _words, _VECTOR)))
+                at = builder.add(at, self.block_bytes)
+            for p, run in enumerate(runs):
+                word = self.load(builder.add(run, position), 0, _i32, 4)
+                a = product.activations(builder, word, self.broadcast)
+                for b in range(self.blocks):
+                    at_sum = p * self.blocks + b
+                    sums[at_sum] = product.add(builder, sums[at_sum], a, w[b])
+            position = builder.add(position, self.const(4))
+            return [position, builder.add(at_weights, self.const(_VECTOR)), *sums], self.less(position, end)
 
         _, at_weights, *sums = repeat(builder, [position, at_weights, *sums], body)
         return at_weights, sums
 
-    def as_floats(sums):
-        return [builder.sitofp(value, _floats) for value in sums]
+    def runs_of(self, tap) -> list:
+        """Where the tap's run begins in each pixel's window."""
+        address = self.builder.add(self.tap_offsets, self.builder.mul(tap, self.const(8)))
+        offset = self.load(address, 0, _i64, 8)
+        return [self.builder.add(window, offset) for window in self.windows]
 
-    def runs_of(tap):
-        offset = load_at(builder.add(tap_offsets, builder.mul(tap, const(8))), _i64, 8)
-        return [builder.add(start_of_pixel, offset) for start_of_pixel in starts]
+    def starts(self, block: int):
+        return self.load(self.start, _VECTOR * block, _words, _VECTOR)
 
-    def whole_window():
-        def tap_body(tap, at_weights, *sums):
-            at_weights, sums = add_words(runs_of(tap), const(0), run_bytes, at_weights, sums)
-            tap = builder.add(tap, const(1))
-            return [tap, at_weights, *sums], less(tap, taps)
+    def targets(self) -> list:
+        """Where the dots go, in the order of the sums: pixels, then blocks."""
+        slots = [(b * self.row + p) * _VECTOR for p in range(self.pixels) for b in range(self.blocks)]
+        at = [self.builder.add(self.dots, self.const(slot)) for slot in slots]
+        return [self.builder.inttoptr(address, _words.as_pointer()) for address in at]
 
-        first = [load_at(builder.add(start, const(_VECTOR * b)), _words, _VECTOR) for b in range(blocks)]
-        return as_floats(repeat(builder, [const(0), weights, *first * pixels], tap_body)[2:])
+    def broadcast(self, word):
+        undefined = ir.Constant(_words, ir.Undefined)
+        single = self.builder.insert_element(undefined, word, ir.Constant(_i32, 0))
+        return self.builder.shuffle_vector(single, undefined, ir.Constant(_words, [0] * LANES))
 
-    def by_spans():
-        def tap_body(tap, at_weights, *totals):
-            runs = runs_of(tap)
+    def load(self, address, offset: int, kind, align: int):
+        place = self.builder.add(address, self.const(offset))
+        return self.builder.load(self.builder.inttoptr(place, kind.as_pointer()), align=align)
 
-            def span_body(position, at_weights, *totals):
-                most = builder.add(position, span_bytes)
-                end = builder.select(less(most, run_bytes), most, run_bytes)
-                at_weights, sums = add_words(runs, position, end, at_weights, [lanes] * len(totals))
-                totals = [builder.fadd(total, value) for total, value in zip(totals, as_floats(sums), strict=True)]
-                return [end, at_weights, *totals], less(end, run_bytes)
+    def less(self, left, right):
+        return self.builder.icmp_signed("<", left, right)
 
-            _, at_weights, *totals = repeat(builder, [const(0), at_weights, *totals], span_body)
-            tap = builder.add(tap, const(1))
-            return [tap, at_weights, *totals], less(tap, taps)
-
-        zero = ir.Constant(_floats, [0.0] * LANES)
-        return repeat(builder, [const(0), weights, *[zero] * (pixels * blocks)], tap_body)[2:]
-
-    starts = [builder.add(image, load_at(builder.add(pixel_offsets, const(8 * p)), _i64, 8)) for p in range(pixels)]
-    run_bytes, span_bytes = builder.mul(run, const(4)), builder.mul(span, const(4))
-    totals = by_spans() if multiply.spans else whole_window()
-    for p in range(pixels):
-        for b in range(blocks):
-            address = builder.add(dots, const(_VECTOR * (b * row + p)))
-            builder.store(totals[p * blocks + b], builder.inttoptr(address, _floats.as_pointer()), align=_VECTOR)
+    @staticmethod
+    def const(value: int) -> ir.Constant:
+        return ir.Constant(_i64, value)

@@ -8,26 +8,24 @@ from __future__ import annotations
 from collections import namedtuple
 
 __all__ = [
-    "CODING_HEAD",
+    "CODING",
     "FIELDS",
     "FOLD_RUN",
     "GATHER_RUN",
     "LANES",
     "LEVEL_RUN",
     "LIMIT_RING",
-    "LOW",
-    "LOW_ZERO",
-    "MAX_CODE_BITS",
-    "MAX_CODE_WINDOW",
+    "MAX_EXACT_FLOAT",
     "MAX_FOLDED",
     "MAX_HALO",
     "MAX_LEVELS",
-    "MIN_CODE_WINDOW",
     "MIN_SPAN",
+    "CODING_SLOTS",
     "PIXEL_CHUNK",
     "SPANS",
     "F",
     "field_enum",
+    "slot_enum",
 ]
 
 LANES = 16
@@ -54,27 +52,11 @@ MAX_HALO = 64
 LIMIT_RING = 16
 """Activation words that limit.py goes around in: a power of two, and a multiple of LANES."""
 
-CODING_HEAD = 6
-"""Values in `coding` before those of the rows of alpha."""
-
-LOW = 127
-"""Largest low digit, and largest high digit of 8 bits of a weight."""
-
-LOW_ZERO = 128
-"""What is added to an activation's low digit, so that it is an unsigned byte."""
-
-MAX_CODE_BITS = 30
-"""Most bits of a product of codes of 16 bits: 15 bits and 15 bits."""
+MAX_EXACT_FLOAT = 1 << 24
+"""Integers up to here are float32 numbers, and so are their sums in any order that stays below."""
 
 MIN_SPAN = 1
-"""Fewest words of a window that are summed as integers before they are added up as floats, for codes of 16 bits: sums
-of 2 * MIN_SPAN such products always fit int32.
-"""
-
-MIN_CODE_WINDOW = 64
-"""Fewest products in a window for codes that aren't the levels exactly: fewer don't average their errors as
-kernels/coding.py's estimate expects.
-"""
+"""Fewest words of a window that are summed in 16 bits before they are added up in 32."""
 
 SPANS = 12
 """Spans that are tried: MIN_SPAN * 2**k words, k < SPANS."""
@@ -82,15 +64,24 @@ SPANS = 12
 MAX_LEVELS = 256
 """Most levels of weights or activations."""
 
-MAX_CODE_WINDOW = (2**31 - 1) // (2 * 255 * 127)
-"""Most products in a window whose two mixed dot products of bytes certainly fit int32."""
+CODING_SLOTS = {
+    "unit": "of the activations' levels",
+    "zero": "what stands for activation 0 in a byte: 0, or what brings negative or large levels into a byte",
+    "least": "least byte of a level, as a number", "largest": "largest byte of a level",
+    "most_weight": "largest |k| of a weight", "most_level": "largest |l| of an activation",
+    "on_grid": "1 where all levels are integers times units that fit bytes, else 0",
+    "rows": "the unit of each row of alpha, from here on",
+}  # fmt: skip
+"""Slot of `coding` -> meaning (kernels/coding.py)."""
+
+CODING = namedtuple("CODING", CODING_SLOTS)(*range(len(CODING_SLOTS)))
+"""Slot name -> index."""
 
 FIELDS = {
     # tensors of one call
     "x": "X (B, C, H, W) float32",
     "y": "Y (B, O, OH, OW) float32, or counts (B, M, N, O, OH, OW) int32",
-    "words": "activation words (B, G, Hp, Wp, CW, N, or D for codes) uint32",
-    "sums": "(B, G, Hp, Wp, D) int32: sums of the codes' digits",
+    "words": "activation words (B, G, Hp, Wp, CW, N) uint32, or (B, G, Hp, Wp, CW) of four level codes",
     "levels": "L (B, H, W, C) uint8, where levels are read",
     "residual": "R (B, OH, OW, O) float32, 0 for none",
     "levels_1": "L1 (B, OH, OW, O) uint8, 0 for none", "levels_2": "L2, as levels_1",
@@ -110,16 +101,17 @@ FIELDS = {
     "thresholds_1": "(blocks, E_1, LANES) float32: endpoints of levels_1", "thresholds_2": "of levels_2",
     "flips_1": "(blocks, LANES) uint32: the sign bit where sign is -1", "flips_2": "for levels_2",
     # made once by coding.py, weights.py and code_weights.py
-    "coding": "(CODING_HEAD + alpha_rows,) float64: q, r, error, zero, least and largest code, then p of each row",
-    "level_codes": "(E+1,) uint32: the code of 16 bits, or digit 0 in bits 0..7 and digit 1 in bits 16..23",
-    "correction": "(G*OB, D, LANES) float32: factors of the sums of digits",
-    "start": "(G*OB, D, LANES) int32: what dot products start from, so that those of a window of activation 0 are 0",
-    "span_sums": "(G*OB, SPANS) int64: largest sums of spans",
-    "weight_words": "(G*OB, taps*run, M, or D for codes, LANES) uint32",
-    "phi": "(G*OB, M*N, or D for codes, LANES) float32: factors of the counts or dot products",
-    "base": "(G*OB, LANES) float32: bias",
-    "offset_alpha": "(G*OB, LANES) float32: scale_o * alpha_0",
-    "offset_taps": "(G*OB, KH*KW, LANES) float32: scale_o * beta_0 * sum over the tap's weights",
+    "coding": "(slots of CODING) float64",
+    "alpha_k": "(alpha_rows, M+1) float32: alpha over the row's unit; alpha itself off the grid",
+    "beta_l": "(N+1,) float32: beta over its unit, or beta itself",
+    "level_codes": "(E+1,) uint8: the byte of each level",
+    "start": "(G*OB, LANES) int32: what dot products start from, so that those of a window of activation 0 are 0",
+    "span_sums": "(G*OB, SPANS) int64: largest sums of pairs of products over spans",
+    "weight_words": "(G*OB, taps*run, M, LANES) uint32, or (G*OB, taps*run, LANES) of four weights",
+    "phi": "(G*OB, M*N, LANES) float32: factors of the counts",
+    "offset_alpha": "(G*OB, LANES) float32: alpha_0",
+    "offset_taps": "(G*OB, KH*KW, LANES) float32: beta_0 * sum over the tap's weights",
+    "out_scale": "(G*OB, LANES) float32: scale times the units", "out_bias": "(G*OB, LANES) float32: bias",
     # sizes
     "B": "batch", "C": "input channels", "H": "rows", "W": "columns",
     "O": "output channels", "OH": "output rows", "OW": "output columns",
@@ -134,15 +126,17 @@ FIELDS = {
     "folded": "whether words are folded (kernels/fold.py)",
     "taps": "runs of words in a window", "run": "words (of N planes) in a run",
     "M": "weight planes", "N": "activation planes", "E": "endpoints",
-    "D": "digits of a level code, 0 for planes", "digit_bits": "8 or 16",
+    "coded": "1 for level codes, 0 for planes", "signed_codes": "whether the CPU's dot products take signed activations",
     "v_rows": "1 or C", "sign_rows": "1 or C", "alpha_rows": "1 or O",
     "E_1": "endpoints of levels_1", "E_2": "endpoints of levels_2",
     "channel_last": "whether Y is (B, OH, OW, O)", "one_hot": "whether level l sets plane l alone, and level 0 none",
     "R": "bits of a weight code", "code_bytes": "bytes of a row of codes", "weight_codes": "number of weight masks",
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work
-    "accumulate": "address of the accumulate function", "tile": "pixels of its tile",
-    "tile_blocks": "lane blocks of its tile (codes)", "span": "words of a window summed as integers (codes)",
+    "accumulate": "address of the accumulate function of codes, or of the table of those of planes (9, 9) by m and n",
+    "tile": "pixels of its tile", "tile_blocks": "lane blocks of its tile (codes)",
+    "parts_M": "parts that weight planes are taken in", "parts_N": "parts that activation planes are taken in",
+    "span": "words of a window summed in 16 bits (codes)",
     "gather_runs": "tasks of the gathers along the pixels of an image's group",
     "gather_parts": "tasks of the gathers along its channels' words",
     "pixel_chunks": "tasks along the output pixels", "block_chunks": "tasks along the lane blocks",
@@ -156,6 +150,11 @@ F = namedtuple("F", FIELDS)(*range(len(FIELDS)))
 
 
 def field_enum() -> str:
-    """The C enum of the slots."""
-    lines = [f"  F_{name} = {slot}, /* {FIELDS[name]} */" for name, slot in F._asdict().items()]
-    return "enum {\n" + "\n".join(lines) + f"\n  F_COUNT = {len(FIELDS)}\n}};\n"
+    """The C enum of the argument block's slots."""
+    return slot_enum("F", F, FIELDS)
+
+
+def slot_enum(prefix: str, slots, meanings: dict[str, str]) -> str:
+    """A C enum of slots (a namedtuple of their numbers), with their meanings."""
+    lines = [f"  {prefix}_{name} = {slot}, /* {meanings[name]} */" for name, slot in slots._asdict().items()]
+    return "enum {\n" + "\n".join(lines) + f"\n  {prefix}_COUNT = {len(lines)}\n}};\n"

@@ -1,30 +1,41 @@
-"""Kernels from source to machine code by Numba: here in this process, or ahead of time as native objects.
+"""Kernels from source to machine code: in this process, or ahead of time as native objects.
+
+Tasks are Numba functions. Microkernels are emitted as LLVM instructions, without Numba (kernels/accumulate*.py).
 
 Ahead of time, Numba's own optimizer is switched off (NUMBA_OPT=0, in a process of its own), so that the LLVM module
 isn't shaped for the machine that builds it; then LLVM optimizes it for the level's CPU: reference counts pruned, O3,
-both twice, as Numba does. What comes out calls nothing but mem* functions.
+both twice, as Numba does. Microkernels, loops of vectors without calls, need O3 once. What comes out calls nothing but
+mem* functions.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 
 import llvmlite.binding as llvm
 import numba
+from llvmlite import ir
 from numba import cfunc, types
 
-from paconv.kernels.accumulate import ACCUMULATE_SIGNATURE
-from paconv.kernels.accumulate_codes import CODES_SIGNATURE
-from paconv.kernels.accumulate_tiles import make_accumulate_tiles
-from paconv.kernels.formats import FORMATS
+from paconv.kernels.accumulate import ACCUMULATE_ARGUMENTS, emit_accumulate
+from paconv.kernels.accumulate_codes import CODES_ARGUMENTS, emit_accumulate_codes
+from paconv.kernels.accumulate_tiles import emit_accumulate_tiles
+from paconv.kernels.limit import LIMIT_ARGUMENTS, emit_limit
 from paconv.kernels.levels import Level, levels_of
-from paconv.kernels.machine import real_names
-from paconv.kernels.products import PRODUCTS
-from paconv.kernels.registry import KERNELS
-from paconv.kernels.tiling import code_tile
+from paconv.kernels.registry import KERNELS, KINDS, Microkernel
 
-__all__ = ["compile_kernel", "host_level", "native_object"]
+__all__ = [
+    "JitMicrokernel",
+    "TaskText",
+    "compile_task",
+    "emit_microkernels",
+    "host_level",
+    "native_object",
+    "task_text",
+]
 
+_ARGUMENTS = {"accumulate": ACCUMULATE_ARGUMENTS, "accumulate_codes": CODES_ARGUMENTS, "limit": LIMIT_ARGUMENTS}
 _TASK = types.void(types.voidptr, types.uintp)
 
 
@@ -38,62 +49,99 @@ def host_level() -> Level:
     return [level for level in suited if "amx-int8" not in level.needs][-1]  # it takes the shim to ask for permission
 
 
-def compile_kernel(name: str, variant: tuple[int, int], level: Level, *, cache: bool = False):
-    """Compile a kernel: Numba's cfunc object, whose `.address` is its address in this process.
-
-    variant matters only to kernels that have variants; level to those and to kernels made per level.
-    """
+def compile_task(name: str, *, cache: bool = False):
+    """Compile a task: Numba's cfunc object, whose `.address` is its address in this process."""
     kernel = KERNELS[name]
     function = getattr(import_module(kernel.module), kernel.function)
-    signature = _TASK
-    if name == "accumulate":
-        signature, function = ACCUMULATE_SIGNATURE, function(*variant, level)
-    elif name == "accumulate_codes":
-        chosen = next(f for f in FORMATS.values() if f.number == variant[0])
-        signature, product = CODES_SIGNATURE, level.products[chosen.name]
-        if product == "Tiles":
-            function = make_accumulate_tiles(chosen.D, soft=False)
+    return cfunc(_TASK, error_model="numpy", boundscheck=False, cache=cache)(function)
+
+
+def emit_microkernels(wanted: dict[str, Microkernel], level: Level) -> str:
+    """LLVM's text of a module with microkernels, symbol -> microkernel, as those of a CPU level."""
+    module, i64 = ir.Module(), ir.IntType(64)
+    for symbol, microkernel in wanted.items():
+        arguments = _ARGUMENTS[microkernel.name]
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * arguments), symbol)
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        if microkernel.name == "limit":
+            emit_limit(builder, level, *function.args)
+        elif microkernel.name == "accumulate":
+            emit_accumulate(builder, *microkernel.variant, level, *function.args)
         else:
-            names = [known.__name__ for known in PRODUCTS]
-            function = function(names.index(product), code_tile(level.code_budget, chosen.spans))
-    elif kernel.per_level:
-        function = function(level)
-    return cfunc(signature, error_model="numpy", boundscheck=False, cache=cache)(function)
+            multiplier = level.multipliers[list(KINDS)[microkernel.variant[0] - 1]]
+            emit = emit_accumulate_tiles if multiplier.product == "Tiles" else emit_accumulate_codes
+            emit(builder, multiplier, *function.args)
+        builder.ret_void()
+    return str(module)
 
 
-def native_object(compiled: list[tuple[str, object]], level: Level, triple: str) -> bytes:
-    """One object file with the kernels (symbol, cfunc) for `level`; only the symbols are visible."""
-    machine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="default"
-    )
-    module = llvm.parse_assembly("")
-    for symbol, kernel in compiled:
-        # Numba keeps a cfunc's body apart from its C entry: a tile's arguments would be copied twice
-        text = real_names(kernel._library.get_llvm_str())
-        part = llvm.parse_assembly(text.replace("{ noinline }", "{ alwaysinline }"))
+class JitMicrokernel:
+    """A microkernel of a CPU level in this process, at `address` for as long as this object lives."""
+
+    def __init__(self, microkernel: Microkernel, level: Level):
+        machine = _machine(level, llvm.get_process_triple(), jit=True)
+        module = _optimized(emit_microkernels({"microkernel": microkernel}, level), machine, 1)
+        self._engine = llvm.create_mcjit_compiler(module, machine)
+        self._engine.finalize_object()
+        self.address = self._engine.get_function_address("microkernel")
+
+
+@dataclass(frozen=True)
+class TaskText:
+    """A compiled task as LLVM's text, and the name of its C entry there."""
+
+    text: str
+    entry: str
+
+
+def task_text(name: str) -> TaskText:
+    """The task as Numba makes it, to be optimized for a level. Expects Numba's optimizer to be off."""
+    task = compile_task(name)
+    # Numba keeps a cfunc's body apart from its C entry: a tile's arguments would be copied twice
+    return TaskText(task._library.get_llvm_str().replace("{ noinline }", "{ alwaysinline }"), task._wrapper_name)
+
+
+def native_object(tasks: dict[str, TaskText], wanted: dict[str, Microkernel], level: Level, triple: str) -> bytes:
+    """One object file for `level` with tasks and microkernels by symbol; only the symbols are visible, and only to what
+    they are linked with: two libraries in a process must not mix.
+    """
+    machine = _machine(level, triple)
+    module = _optimized(emit_microkernels(wanted, level), machine, 1)
+    for symbol in wanted:
+        module.get_function(symbol).visibility = "hidden"
+    for symbol, task in tasks.items():
+        part = llvm.parse_assembly(task.text)
         for function in part.functions:
             if not function.is_declaration:
-                named = function.name == kernel._wrapper_name
+                named = function.name == task.entry
                 function.linkage = "external" if named else "internal"
-                if named:  # visible to the shim, not outside: two libraries in a process must not mix
+                if named:
                     function.name, function.visibility = symbol, "hidden"
         for variable in part.global_variables:
             if not variable.is_declaration:
                 variable.linkage = "internal"
-        part.triple, part.data_layout = triple, str(machine.target_data)
-        _optimize(part, machine)
-        module.link_in(part)
-    module.triple, module.data_layout = triple, str(machine.target_data)
+        module.link_in(_optimized(part, machine, 2))
     module.verify()
     return machine.emit_object(module)
 
 
-def _optimize(module, machine) -> None:
+def _machine(level: Level, triple: str, jit: bool = False):
+    return llvm.Target.from_triple(triple).create_target_machine(
+        cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="jitdefault" if jit else "default", jit=jit
+    )
+
+
+def _optimized(module, machine, times: int):
+    """The module, or the one of this text, for the machine."""
+    if isinstance(module, str):
+        module = llvm.parse_assembly(module)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = True
-    for _ in range(2):
+    for _ in range(times):
         prune = llvm.create_new_module_pass_manager()
         prune.add_refprune_pass()
         prune.run(module, llvm.create_pass_builder(machine, options))
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
+    return module

@@ -8,8 +8,9 @@ output.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
+from numba import carray, njit
 
+from paconv.bits import MAX_PLANES
 from paconv.kernels.accumulate import call_accumulate
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
 from paconv.kernels.compare import store_channel_last
@@ -22,10 +23,31 @@ from paconv.kernels.weigh import weigh_tile
 
 __all__ = ["conv", "conv_counts"]
 
+_inline = njit(inline="always", error_model="numpy")
+
 _OFFSETS_BYTES = 8 * PIXEL_CHUNK
 _COUNTS_BYTES = 4 * LANES * MAX_TILE_COUNTS
 _VECTOR = 4 * LANES
 _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
+
+
+@_inline
+def _accumulate(a, pixels, words, offsets_at, weights, counts_at):
+    """The counts of a tile, sub-block by sub-block of its M x N planes (kernels/tiling.py)."""
+    M, N, rows, columns = a[F.M], a[F.N], a[F.parts_M], a[F.parts_N]
+    functions = carray(pointer(a[F.accumulate]), (MAX_PLANES + 1, MAX_PLANES + 1), np.int64)
+    i = np.int64(0)
+    for row in range(rows):
+        m = M // rows + (1 if row < M % rows else 0)
+        j = np.int64(0)
+        for column in range(columns):
+            n = N // columns + (1 if column < N % columns else 0)
+            call_accumulate(
+                functions[m, n], pixels, words + 4 * j, offsets_at, a[F.tap_offsets], a[F.taps], a[F.run],
+                weights + i * _VECTOR, counts_at + (i * N + j) * _VECTOR, M, N,
+            )  # fmt: skip
+            j += n
+        i += m
 
 
 def conv(arguments, task):
@@ -42,27 +64,30 @@ def conv(arguments, task):
     offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
     offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
     out_at, totals_at = stack_buffer(_OUT_BYTES), stack_buffer(TOTALS_BYTES)
+    out = carray(pointer(out_at), (PIXEL_CHUNK * LANES,), np.float32)
     window_offsets(offsets, a, first_pixel, count, word_bytes)
+    has_offsets = a[F.has_alpha_0] | a[F.has_beta_0]
     if a[F.has_alpha_0]:
         window_totals(a, totals_at, words, offsets_at, count)
     tiles = (count + P - 1) // P
     least, larger = count // tiles, count % tiles  # pixels of a tile; tiles with one more
     for b in range(first_block, last_block):
         block = group * a[F.OB] + b
-        weights, base = a[F.weight_words] + block * block_bytes, a[F.base] + block * _VECTOR
-        phi = a[F.phi] + block * M * N * _VECTOR
-        p = 0
-        for tile in range(tiles):
-            taken = least + 1 if tile < larger else least
-            call_accumulate(
-                a[F.accumulate], taken, words, offsets_at + 8 * p, a[F.tap_offsets], taps, run, weights, counts_at
-            )
-            weigh_tile(out_at + p * _VECTOR, base, counts_at, phi, M * N, taken)
-            p += taken
+        weights, phi = a[F.weight_words] + block * block_bytes, a[F.phi] + block * M * N * _VECTOR
+        scale, bias = a[F.out_scale] + block * _VECTOR, a[F.out_bias] + block * _VECTOR
+        if has_offsets:
+            for q in range(count * LANES):
+                out[q] = 0
         if a[F.has_alpha_0]:
             add_scaled(out_at, count, a[F.offset_alpha] + block * _VECTOR, totals_at)
         if a[F.has_beta_0]:
             add_window_offsets(a, out_at, block, first_pixel, count)
+        p = 0
+        for tile in range(tiles):
+            taken = least + 1 if tile < larger else least
+            _accumulate(a, taken, words, offsets_at + 8 * p, weights, counts_at)
+            weigh_tile(out_at + p * _VECTOR, has_offsets, scale, bias, counts_at, phi, M * N, taken)
+            p += taken
         if a[F.channel_last]:
             store_channel_last(a, out_at, batch, group, b, first_pixel, count)
         else:
@@ -90,10 +115,7 @@ def conv_counts(arguments, task):
         p = 0
         for tile in range(tiles):
             taken = least + 1 if tile < larger else least
-            call_accumulate(
-                a[F.accumulate], taken, words, offsets_at + 8 * p, a[F.tap_offsets], a[F.taps], a[F.run], weights,
-                counts_at,
-            )  # fmt: skip
+            _accumulate(a, taken, words, offsets_at + 8 * p, weights, counts_at)
             for k in range(M * N):
                 for lane in range(min(LANES, a[F.OG] - b * LANES)):
                     at = ((batch * M * N + k) * a[F.O] + first_channel + lane) * pixels + first_pixel + p

@@ -9,7 +9,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["LEVELS", "Level", "levels_of"]
+from paconv.errors import UsageError
+
+__all__ = ["LEVELS", "Level", "Multiplier", "find_level", "levels_of"]
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """How level codes are multiplied: a name in kernels/products.py's PRODUCTS, or "Tiles" for kernels/tiles.py, and the
+    tile of sums that registers hold without spilling (tests/kernels/test_registers.py): lane blocks x pixels.
+    """
+
+    product: str
+    blocks: int
+    pixels: int
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,8 @@ class Level:
     16 words, accumulators and weights, that its registers hold beside temporaries: AVX-512 has 32 registers of 16
     words; elsewhere 16 words take several registers (AVX2: 2 of 16, SSE: 4 of 16, NEON: 4 of 32), and popcount without
     VPOPCNTD or cnt needs constants and temporaries. As many as no inner loop spills with
-    (tests/kernels/test_registers.py). code_budget: accumulators alone, of level codes.
+    (tests/kernels/test_registers.py). multipliers: of level codes, by a kind of kernels/registry.py's KINDS. base: a
+    level whose machine code serves here as well, but for the multipliers that it doesn't have.
     """
 
     name: str
@@ -30,18 +44,13 @@ class Level:
     features: str
     needs: tuple[str, ...]
     budget: int
-    code_budget: int
+    multipliers: dict[str, Multiplier]
+    base: str = ""
 
     @property
-    def products(self) -> dict[str, str]:
-        """How level codes are multiplied: a format of kernels/formats.py -> a class of kernels/products.py, or
-        "Tiles": kernels/accumulate_tiles.py.
-        """
-        if "amx-int8" in self.needs:
-            return {"byte": "Tiles", "word": "VnniWords", "two-bytes": "Tiles"}
-        if "+avx512vnni" in self.features:
-            return {"byte": "VnniBytes", "word": "VnniWords"}
-        return {"byte": "PairBytes", "word": "PairWords" if self.architecture == "x86_64" else "WideningWords"}
+    def signed_codes(self) -> bool:
+        """Whether products take signed activations (SDOT, SMLAL), not unsigned ones (VPDPBUSD, VPMADDUBSW, TDPBUSD)."""
+        return self.architecture == "aarch64"
 
     @property
     def counts_bytes(self) -> bool:
@@ -57,34 +66,46 @@ class Level:
 # Named one by one: gcc before 12 and clang don't know the levels themselves. No CPU has these without the rest.
 _V3 = ("avx2", "bmi", "bmi2", "fma")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
+_V4_VNNI = (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni")
+_VNNI = "+avx512vpopcntdq,+avx512bitalg,+avx512vnni"
 
 LEVELS = (
-    Level("x86-64-v2", "x86_64", "x86-64-v2", "", ("sse4.2", "popcnt"), 2, 3),
-    Level("x86-64-v3", "x86_64", "x86-64-v3", "", _V3, 5, 6),
-    Level("x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", _V4, 26, 24),
     Level(
-        "x86-64-v4-vpopcntdq",
-        "x86_64",
-        "x86-64-v4",
-        "-prefer-256-bit,+avx512vpopcntdq,+avx512bitalg,+avx512vnni",
-        (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni"),
-        30,
-        28,
+        "x86-64-v2", "x86_64", "x86-64-v2", "", ("ssse3", "sse4.2", "popcnt"), 2,
+        {"narrow": Multiplier("PairsOf128", 1, 2), "wide": Multiplier("WidePairs", 1, 2)},
     ),
     Level(
-        "x86-64-v4-amx",
-        "x86_64",
-        "x86-64-v4",
-        "-prefer-256-bit,+avx512vpopcntdq,+avx512bitalg,+avx512vnni,+amx-tile,+amx-int8",
-        (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni", "amx-int8"),
-        30,
-        28,
+        "x86-64-v3", "x86_64", "x86-64-v3", "", _V3, 5,
+        {"narrow": Multiplier("PairsOf256", 1, 6), "wide": Multiplier("WidePairs", 1, 4)},
     ),
-    Level("armv8-a", "aarch64", "generic", "+neon", (), 4, 6),
-    Level("armv8.2-a-dotprod", "aarch64", "generic", "+v8.2a,+neon,+dotprod", ("ASIMDDP",), 4, 6),
-)
+    Level(
+        "x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", _V4, 26,
+        {"narrow": Multiplier("PairsOf512", 2, 12), "wide": Multiplier("WidePairs", 2, 12)},
+    ),
+    Level(
+        "x86-64-v4-vpopcntdq", "x86_64", "x86-64-v4", f"-prefer-256-bit,{_VNNI}", _V4_VNNI, 30,
+        {"dot": Multiplier("DotOf512", 2, 12)},
+    ),
+    Level(
+        "x86-64-v4-amx", "x86_64", "x86-64-v4", f"-prefer-256-bit,{_VNNI},+amx-tile,+amx-int8", (*_V4_VNNI, "amx-int8"),
+        30, {"dot": Multiplier("DotOf512", 2, 12), "tiles": Multiplier("Tiles", 2, 32)}, base="x86-64-v4-vpopcntdq",
+    ),
+    Level("armv8-a", "aarch64", "generic", "+neon", (), 4, {"narrow": Multiplier("WideningBytes", 1, 2)}),
+    Level(
+        "armv8.2-a-dotprod", "aarch64", "generic", "+v8.2a,+neon,+dotprod", ("ASIMDDP",), 4,
+        {"dot": Multiplier("DotOf128", 1, 6)},
+    ),
+)  # fmt: skip
 
 
 def levels_of(architecture: str) -> list[Level]:
     """The levels of an architecture (platform.machine()'s name), lowest first."""
     return [level for level in LEVELS if level.architecture == architecture]
+
+
+def find_level(name: str) -> Level:
+    """The level of this name. Raises UsageError listing the known ones."""
+    for level in LEVELS:
+        if level.name == name:
+            return level
+    raise UsageError(f"unknown CPU level {name!r}: expected one of {', '.join(level.name for level in LEVELS)}")

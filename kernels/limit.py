@@ -10,8 +10,6 @@ the loop.
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES, LIMIT_RING
 from paconv.kernels.levels import Level
@@ -19,48 +17,34 @@ from paconv.kernels.loops import repeat
 from paconv.kernels.popcount import add_bits, broadcast, counter_type
 from paconv.kernels.tiling import limit_sums
 
-__all__ = ["make_limit"]
+__all__ = ["LIMIT_ARGUMENTS", "emit_limit"]
+
+LIMIT_ARGUMENTS = 2
+"""memory, rounds: int64."""
 
 _VECTOR = 4 * LANES
 _i32, _i64 = ir.IntType(32), ir.IntType(64)
 _words = ir.VectorType(_i32, LANES)
 
 
-def make_limit(level: Level):
-    """The task limit(memory, rounds): memory holds words (LIMIT_RING,) uint32 and weights (K, LANES) uint32, then room
-    for sums (K, LANES) int32, written; 64-byte aligned. K = limit_sums(level.budget); rounds >= 1: turns of the loop.
+def emit_limit(builder, level: Level, memory, rounds) -> None:
+    """The body of limit(memory, rounds): memory holds words (LIMIT_RING,) uint32 and weights (K, LANES) uint32, then
+    room for sums (K, LANES) int32, written; 64-byte aligned. K = limit_sums(level.budget); rounds >= 1: turns of the
+    loop.
     """
-    K, in_bytes = limit_sums(level.budget), level.counts_bytes
+    count, kind = limit_sums(level.budget), counter_type(level.counts_bytes)
+    words = builder.inttoptr(memory, _i32.as_pointer())
+    vectors = builder.bitcast(builder.gep(words, [ir.Constant(_i64, LIMIT_RING)]), _words.as_pointer())
+    places = [builder.gep(vectors, [ir.Constant(_i64, k)]) for k in range(2 * count)]
+    weights = [builder.load(place, align=_VECTOR) for place in places[:count]]
 
-    def limit(memory, rounds):
-        _emit(K, in_bytes, memory, rounds)
+    def turn(left, *sums):
+        left = builder.sub(left, ir.Constant(_i64, 1))
+        place = builder.gep(words, [builder.and_(left, ir.Constant(_i64, LIMIT_RING - 1))])
+        word = broadcast(builder, builder.load(place, align=4))
+        sums = [add_bits(builder, s, builder.and_(w, word)) for w, s in zip(weights, sums, strict=True)]
+        return [left, *sums], builder.icmp_unsigned("!=", left, ir.Constant(_i64, 0))
 
-    return limit
-
-
-@intrinsic(prefer_literal=True)
-def _emit(typingctx, K, in_bytes, memory, rounds):
-    """The loop; K and in_bytes (a bool) are compile-time constants."""
-    if not (isinstance(K, types.IntegerLiteral) and isinstance(in_bytes, types.BooleanLiteral)):
-        return None
-    count, kind = K.literal_value, counter_type(in_bytes.literal_value)
-
-    def codegen(context, builder, signature, args):
-        words = builder.bitcast(args[2], _i32.as_pointer())
-        vectors = builder.bitcast(builder.gep(words, [ir.Constant(_i64, LIMIT_RING)]), _words.as_pointer())
-        places = [builder.gep(vectors, [ir.Constant(_i64, k)]) for k in range(2 * count)]
-        weights = [builder.load(place, align=_VECTOR) for place in places[:count]]
-
-        def turn(left, *sums):
-            left = builder.sub(left, ir.Constant(_i64, 1))
-            place = builder.gep(words, [builder.and_(left, ir.Constant(_i64, LIMIT_RING - 1))])
-            word = broadcast(builder, builder.load(place, align=4))
-            sums = [add_bits(builder, s, builder.and_(w, word)) for w, s in zip(weights, sums, strict=True)]
-            return [left, *sums], builder.icmp_unsigned("!=", left, ir.Constant(_i64, 0))
-
-        _, *sums = repeat(builder, [args[3], *[ir.Constant(kind, [0] * kind.count)] * count], turn)
-        for place, value in zip(places[count:], sums, strict=True):
-            builder.store(builder.bitcast(value, _words), place, align=_VECTOR)
-        return context.get_dummy_value()
-
-    return types.void(K, in_bytes, types.voidptr, types.uintp), codegen
+    _, *sums = repeat(builder, [rounds, *[ir.Constant(kind, [0] * kind.count)] * count], turn)
+    for place, value in zip(places[count:], sums, strict=True):
+        builder.store(builder.bitcast(value, _words), place, align=_VECTOR)

@@ -1,6 +1,6 @@
-"""Offsets of the general form: what alpha_0 and beta_0 add to an output (kernels/finish.py has the whole sum).
+"""Offsets of the general form: what alpha_0 and beta_0 add to a sum (kernels/finish.py has the whole of it).
 
-    totals[p]  = sum_j beta_j |V_j|, over the window of pixel p                    one number for all output channels
+    totals[p]  = sum_j l_j |V_j|, over the window of pixel p                       one number for all output channels
     out[p, o] += offset_alpha_o * totals[p]                                        where alpha_0 is not 0
     out[p, o] += sum over the window's taps inside the image of offset_taps[o, tap]       where beta_0 is not 0
 
@@ -50,7 +50,7 @@ def window_totals(a, totals_at, words, offsets_at, count):
     totals = carray(pointer(totals_at), (count,), np.float32)
     offsets = carray(pointer(offsets_at), (count,), np.int64)
     tap_offsets = carray(pointer(a[F.tap_offsets]), (taps,), np.int64)
-    beta = carray(pointer(a[F.beta]), (N + 1,), np.float32)
+    l = carray(pointer(a[F.beta_l]), (N + 1,), np.float32)
     for p in range(count):
         total = np.float32(0)
         for j in range(N):
@@ -59,7 +59,7 @@ def window_totals(a, totals_at, words, offsets_at, count):
                 run_words = carray(pointer(words + offsets[p] + tap_offsets[tap]), (run * N,), np.uint32)
                 for t in range(run):
                     bits += popcount(run_words[t * N + j])
-            total += beta[j + 1] * np.float32(bits)
+            total += l[j + 1] * np.float32(bits)
         totals[p] = total
 
 

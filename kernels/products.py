@@ -1,9 +1,12 @@
-"""How words of level codes are multiplied: 16 words of weights with one word of activations, added to 16 int32.
+"""How words of level codes are multiplied: 16 words of four weight bytes with one word of four activation bytes.
 
-`spans` says whether the sums must be taken in spans to fit int32. A product has three steps, each given an LLVM
-builder: `weights` (a vector of words, once for all pixels), `activations` (a word and the function that broadcasts it,
-once for all lane blocks) and `add` (total, activations, weights). All are exact modulo 2^32, so what comes out is the
-same at every CPU level.
+A product has three steps, each given an LLVM builder: `weights` (a vector of words, once for all pixels), `activations`
+(a word and the function that broadcasts it, once for all lane blocks) and `add` (total, activations, weights). Totals
+are of type `sums`; `words` makes 16 int32 of one. Weights are signed, activations unsigned on x86-64 and signed on
+aarch64 (kernels/coding.py). All are exact modulo 2**32, so what comes out is the same at every CPU level.
+
+Where `sums` has 16 bits (kind "narrow"), each sum holds the products of one or two of a word's channels; they stay
+within 16 bits over a span of words that the weights of the node allow (kernels/code_weights.py), and are then added up.
 """
 
 from __future__ import annotations
@@ -15,14 +18,47 @@ from paconv.kernels.machine import call_instruction
 
 __all__ = ["PRODUCTS"]
 
-_i16, _i32 = ir.IntType(16), ir.IntType(32)
-_words, _halves = ir.VectorType(_i32, LANES), ir.VectorType(_i16, LANES)
-_shorts, _longs = ir.VectorType(_i16, 2 * LANES), ir.VectorType(_i32, 2 * LANES)
+_i8, _i16, _i32 = (ir.IntType(n) for n in (8, 16, 32))
+_words, _shorts, _bytes = (ir.VectorType(kind, LANES * k) for kind, k in ((_i32, 1), (_i16, 2), (_i8, 4)))
+_widened = ir.VectorType(_i32, 2 * LANES)
 
 
-class _Vnni:
-    """One AVX-512 VNNI instruction."""
+def _indexes(numbers) -> ir.Constant:
+    numbers = list(numbers)
+    return ir.Constant(ir.VectorType(_i32, len(numbers)), numbers)
 
+
+def _pieces(builder, vector, count: int) -> list:
+    """A vector in `count` equal parts."""
+    size = vector.type.count // count
+    return [
+        builder.shuffle_vector(vector, vector, _indexes(range(k * size, (k + 1) * size))) if count > 1 else vector
+        for k in range(count)
+    ]
+
+
+def _joined(builder, pieces: list):
+    """Equal vectors side by side."""
+    while len(pieces) > 1:
+        size = 2 * pieces[0].type.count
+        pieces = [
+            builder.shuffle_vector(a, b, _indexes(range(size))) for a, b in zip(pieces[::2], pieces[1::2], strict=True)
+        ]
+    return pieces[0]
+
+
+def _add_neighbours(builder, vector):
+    """v[2k] + v[2k + 1]."""
+    count = vector.type.count
+    even, odd = (builder.shuffle_vector(vector, vector, _indexes(range(first, count, 2))) for first in (0, 1))
+    return builder.add(even, odd)
+
+
+class _Bytes:
+    """Words as they are, bytes to an instruction of `width` bits at a time."""
+
+    sums: ir.VectorType
+    width: int
     instruction: str
 
     @classmethod
@@ -33,98 +69,143 @@ class _Vnni:
     def activations(cls, builder, word, broadcast):
         return broadcast(word)
 
+
+class _Dots(_Bytes):
+    """Four products added to an int32 by one instruction."""
+
+    sums = _words
+
     @classmethod
     def add(cls, builder, total, a, w):
-        return call_instruction(builder, _words, f"x86.avx512.{cls.instruction}.512", total, a, w)
-
-
-class VnniBytes(_Vnni):
-    """Four unsigned activation bytes with four signed weight bytes."""
-
-    spans = False
-    instruction = "vpdpbusd"
-
-
-class VnniWords(_Vnni):
-    """Two signed pairs of 16 bits."""
-
-    spans = True
-    instruction = "vpdpwssd"
-
-
-class PairWords:
-    """Two signed pairs of 16 bits by PMADDWD and PADDD: LLVM knows the pattern."""
-
-    spans = True
-
-    @staticmethod
-    def weights(builder, words):
-        return builder.sext(builder.bitcast(words, _shorts), _longs)
-
-    @staticmethod
-    def activations(builder, word, broadcast):
-        return builder.sext(builder.bitcast(broadcast(word), _shorts), _longs)
-
-    @staticmethod
-    def add(builder, total, a, w):
-        product = builder.mul(a, w)
-        even, odd = (
-            builder.shuffle_vector(product, product, ir.Constant(_words, list(range(first, 2 * LANES, 2))))
-            for first in (0, 1)
+        count = 32 * LANES // cls.width
+        kind = cls.operand(cls.width)
+        parts = zip(*(_pieces(builder, v, count) for v in (total, *cls.operands(builder, a, w))), strict=True)
+        sums = ir.VectorType(_i32, cls.width // 32)
+        return _joined(
+            builder,
+            [
+                call_instruction(builder, sums, cls.instruction, s, *(builder.bitcast(v, kind) for v in pair))
+                for s, *pair in parts
+            ],
         )
-        return builder.add(total, builder.add(even, odd))
+
+    @classmethod
+    def words(cls, builder, total):
+        return total
 
 
-def _halves_of_bytes(builder, words, signed: bool) -> list:
-    """The even and the odd bytes of words, widened to 16 bits and again to 32."""
+class DotOf512(_Dots):
+    """VPDPBUSD: unsigned activations with signed weights."""
+
+    width, instruction = 512, "x86.avx512.vpdpbusd.512"
+
+    @staticmethod
+    def operand(width: int):
+        return ir.VectorType(_i32, width // 32)
+
+    @staticmethod
+    def operands(builder, a, w):
+        return a, w
+
+
+class DotOf128(_Dots):
+    """SDOT: signed with signed."""
+
+    width, instruction = 128, "aarch64.neon.sdot.v4i32.v16i8"
+
+    @staticmethod
+    def operand(width: int):
+        return ir.VectorType(_i8, width // 8)
+
+    @staticmethod
+    def operands(builder, a, w):
+        return w, a
+
+
+class _Pairs(_Bytes):
+    """PMADDUBSW: the products of two channels added in 16 bits, saturated, where spans keep clear of it."""
+
+    sums = _shorts
+
+    @classmethod
+    def add(cls, builder, total, a, w):
+        bytes_, shorts = (ir.VectorType(kind, cls.width // kind.width) for kind in (_i8, _i16))
+        pairs = zip(*(_pieces(builder, v, 32 * LANES // cls.width) for v in (a, w)), strict=True)
+        products = [
+            call_instruction(builder, shorts, cls.instruction, *(builder.bitcast(v, bytes_) for v in pair))
+            for pair in pairs
+        ]
+        return builder.add(total, _joined(builder, products))
+
+    @classmethod
+    def words(cls, builder, total):
+        return _add_neighbours(builder, builder.sext(total, _widened))
+
+
+class PairsOf128(_Pairs):
+    width, instruction = 128, "x86.ssse3.pmadd.ub.sw.128"
+
+
+class PairsOf256(_Pairs):
+    width, instruction = 256, "x86.avx2.pmadd.ub.sw"
+
+
+class PairsOf512(_Pairs):
+    width, instruction = 512, "x86.avx512.pmaddubs.w.512"
+
+
+class WideningBytes:
+    """SMLAL: signed bytes multiplied and added in 16 bits, a sum for each channel of a word. LLVM knows the pattern."""
+
+    sums = ir.VectorType(_i16, 4 * LANES)
+
+    @classmethod
+    def weights(cls, builder, words):
+        return builder.sext(builder.bitcast(words, _bytes), cls.sums)
+
+    @classmethod
+    def activations(cls, builder, word, broadcast):
+        return builder.sext(builder.bitcast(broadcast(word), _bytes), cls.sums)
+
+    @staticmethod
+    def add(builder, total, a, w):
+        return builder.add(total, builder.mul(a, w))
+
+    @staticmethod
+    def words(builder, total):
+        wide = builder.sext(total, ir.VectorType(_i32, 4 * LANES))
+        return _add_neighbours(builder, _add_neighbours(builder, wide))
+
+
+class WidePairs:
+    """PMADDWD of a word's even bytes and of its odd ones, widened to 16 bits: for codes of any size."""
+
+    sums = _words
+
+    @staticmethod
+    def weights(builder, words):
+        return _even_and_odd(builder, words, builder.ashr)
+
+    @staticmethod
+    def activations(builder, word, broadcast):
+        return _even_and_odd(builder, broadcast(word), builder.lshr)
+
+    @staticmethod
+    def add(builder, total, a, w):
+        for left, right in zip(a, w, strict=True):
+            total = builder.add(total, _add_neighbours(builder, builder.mul(left, right)))
+        return total
+
+    @staticmethod
+    def words(builder, total):
+        return total
+
+
+def _even_and_odd(builder, words, shift) -> list:
+    """The even and the odd bytes of words, widened to 16 bits by `shift` and again to 32."""
     eight = ir.Constant(_shorts, [8] * (2 * LANES))
-    odd = builder.bitcast(words, _shorts)
-    shift = builder.ashr if signed else builder.lshr
-    return [builder.sext(half, _longs) for half in (shift(builder.shl(odd, eight), eight), shift(odd, eight))]
+    both = builder.bitcast(words, _shorts)
+    return [builder.sext(half, _widened) for half in (shift(builder.shl(both, eight), eight), shift(both, eight))]
 
 
-class PairBytes:
-    """Four unsigned activation bytes with four signed weight bytes, by PMADDWD of the even ones and of the odd ones."""
-
-    spans = False
-
-    @staticmethod
-    def weights(builder, words):
-        return _halves_of_bytes(builder, words, True)
-
-    @staticmethod
-    def activations(builder, word, broadcast):
-        return _halves_of_bytes(builder, broadcast(word), False)
-
-    @staticmethod
-    def add(builder, total, a, w):
-        for left, right in zip(a, w, strict=True):
-            total = PairWords.add(builder, total, left, right)
-        return total
-
-
-class WideningWords:
-    """Two signed pairs of 16 bits by multiply-adds that widen (SMLAL), one for each half of the words."""
-
-    spans = True
-
-    @staticmethod
-    def weights(builder, words):
-        sixteen = ir.Constant(_words, [16] * LANES)
-        halves = builder.trunc(words, _halves), builder.trunc(builder.lshr(words, sixteen), _halves)
-        return [builder.sext(half, _words) for half in halves]
-
-    @staticmethod
-    def activations(builder, word, broadcast):
-        sixteen = ir.Constant(_i32, 16)
-        low, high = builder.ashr(builder.shl(word, sixteen), sixteen), builder.ashr(word, sixteen)
-        return [broadcast(low), broadcast(high)]
-
-    @staticmethod
-    def add(builder, total, a, w):
-        for left, right in zip(a, w, strict=True):
-            total = builder.add(total, builder.mul(left, right))
-        return total
-
-
-PRODUCTS = (VnniBytes, VnniWords, PairBytes, PairWords, WideningWords)
+PRODUCTS = {p.__name__: p for p in (DotOf512, DotOf128, PairsOf128, PairsOf256, PairsOf512, WideningBytes, WidePairs)}

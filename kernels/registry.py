@@ -1,6 +1,7 @@
-"""Every kernel, listed once: the build, the runtime, the tests and the benchmarks read this list.
+"""Every kernel, listed once: the build, the runtime, the tests and the benchmarks read these lists.
 
-Needs no compiler: kernels are named here by module and function, and made by kernels/compile.py.
+Needs no compiler: tasks are named here by module and function, microkernels by name and variant, and made by
+kernels/compile.py.
 """
 
 from __future__ import annotations
@@ -8,10 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
-from paconv.kernels.formats import FORMATS
-from paconv.kernels.levels import Level
+from paconv.kernels.levels import Level, find_level, levels_of
+from paconv.kernels.tiling import most_pixels, sub_blocks
 
-__all__ = ["CHOICES", "KERNELS", "Choice", "Kernel", "plane_pairs"]
+__all__ = [
+    "CHOICES",
+    "KERNELS",
+    "KINDS",
+    "Choice",
+    "Kernel",
+    "Microkernel",
+    "microkernel_home",
+    "microkernels",
+    "plane_pairs",
+    "task_home",
+]
 
 
 def plane_pairs() -> list[tuple[int, int]]:
@@ -19,32 +31,56 @@ def plane_pairs() -> list[tuple[int, int]]:
     return [(M, N) for M in range(1, MAX_PLANES + 1) for N in range(1, MAX_PLANES + 1)]
 
 
+KINDS = {
+    "dot": "four products added to a sum of 32 bits by one instruction (VPDPBUSD, SDOT)",
+    "tiles": "tiles of 16 x 64 bytes (AMX-INT8)",
+    "narrow": "sums of 16 bits over spans of the window (VPMADDUBSW, SMLAL)",
+    "wide": "bytes widened to 16 bits (PMADDWD), for products that 16 bits don't hold",
+}
+"""Ways to multiply level codes, all exact, and so of one result; kernels/levels.py says which a CPU level has."""
+
+
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel's name, where its source is, and its `variants`: none for a task; for an accumulate function, which a
-    factory makes, the pairs (M, N), or the pairs (format's number, 0) of the formats that some CPU levels have.
-    per_level: a task that a factory makes for each CPU level, where the same instructions don't serve all.
+    """A task's name and where its source is, a function of the module. once: whether it runs only when a node is created,
+    so that the code for the lowest CPU level serves all.
     """
 
     name: str
     module: str
     function: str
-    variants: tuple[tuple[int, int], ...] = ()
-    per_level: bool = False
-
-    def variants_at(self, level: Level) -> list[tuple[int, int]]:
-        """Those that a CPU level has."""
-        if self.name != "accumulate_codes":
-            return list(self.variants)
-        return [(FORMATS[name].number, 0) for name in level.products]
+    once: bool = False
 
 
-_FORMATS = tuple((f.number, 0) for f in FORMATS.values())
+@dataclass(frozen=True)
+class Microkernel:
+    """A function that is emitted as LLVM instructions, one for each CPU level: its name and variant. "accumulate" and
+    "accumulate_codes" are called by the convolution tasks. Variants of the first are the (m, n) of sub-blocks of
+    planes; of the second (number, 0), number the place of its kind in KINDS, from 1 on. "limit" is for benchmarks.
+    pixels, blocks: of its largest tile.
+    """
+
+    name: str
+    variant: tuple[int, int] = (0, 0)
+    pixels: int = 0
+    blocks: int = 1
+
+
+def microkernels(level: Level) -> list[Microkernel]:
+    """Those of a CPU level."""
+    planes = [Microkernel("accumulate", (m, n), most_pixels(m, n, level.budget)) for m, n in sub_blocks(level.budget)]
+    codes = [
+        Microkernel("accumulate_codes", (number, 0), level.multipliers[kind].pixels, level.multipliers[kind].blocks)
+        for number, kind in enumerate(KINDS, start=1)
+        if kind in level.multipliers
+    ]
+    return [*planes, *codes, Microkernel("limit")]
+
 
 KERNELS = {
     k.name: k
     for k in (
-        Kernel("prepare_weights", "paconv.kernels.weights", "prepare_weights"),
+        Kernel("prepare_weights", "paconv.kernels.weights", "prepare_weights", once=True),
         Kernel("gather", "paconv.kernels.gather", "gather"),
         Kernel("gather_levels", "paconv.kernels.gather_levels", "gather_levels"),
         Kernel("gather_level_codes", "paconv.kernels.gather_level_codes", "gather_level_codes"),
@@ -53,44 +89,39 @@ KERNELS = {
         Kernel("fold", "paconv.kernels.fold", "fold"),
         Kernel("conv", "paconv.kernels.conv", "conv"),
         Kernel("counts", "paconv.kernels.conv", "conv_counts"),
-        Kernel("accumulate", "paconv.kernels.accumulate", "make_accumulate", tuple(plane_pairs())),
-        Kernel("limit", "paconv.kernels.limit", "make_limit", per_level=True),
-        Kernel("prepare_coding", "paconv.kernels.coding", "prepare_coding"),
-        Kernel("prepare_codes", "paconv.kernels.code_weights", "prepare_codes"),
+        Kernel("prepare_coding", "paconv.kernels.coding", "prepare_coding", once=True),
+        Kernel("prepare_codes", "paconv.kernels.code_weights", "prepare_codes", once=True),
         Kernel("gather_codes", "paconv.kernels.gather_codes", "gather_codes"),
         Kernel("conv_codes", "paconv.kernels.conv_codes", "conv_codes"),
-        Kernel("accumulate_codes", "paconv.kernels.accumulate_codes", "make_accumulate_codes", _FORMATS),
     )
 }
 
 
+def task_home(level: Level, name: str) -> Level:
+    """The CPU level whose machine code of a task serves `level`."""
+    if KERNELS[name].once:
+        return levels_of(level.architecture)[0]
+    return find_level(level.base) if level.base else level
+
+
+def microkernel_home(level: Level, microkernel: Microkernel) -> Level:
+    """The CPU level whose machine code of a microkernel serves `level`."""
+    base = find_level(level.base) if level.base else level
+    return base if microkernel in microkernels(base) else level
+
+
 @dataclass(frozen=True)
 class Choice:
-    """A way to run a PABitConv node.
-
-    name: what the session configuration entry "paconv.kernel", or PACONV_KERNEL, calls it. error: most that an output
-    may be off, as a fraction of the layer's largest output, beside float32's rounding; 0 for the reference's own
-    integers (kernels/finish.py has the rounding bound), infinity where nothing is promised. formats: of level codes,
-    any of which it may take (kernels/formats.py; kernels/levels.py says what a CPU needs for each). reference: whether
-    it is the one that the others are off from: it computes the integers of paconv.reference.
-    """
+    """A way to run a PABitConv node: what the session configuration entry "paconv.kernel", or PACONV_KERNEL, calls it."""
 
     name: str
-    error: float
     summary: str
-    formats: tuple[str, ...] = ()
-    reference: bool = False
-
-    def runs_at(self, level: Level) -> bool:
-        """Whether a CPU level has what it needs."""
-        return not self.formats or any(name in level.products for name in self.formats)
 
 
 CHOICES = {
     c.name: c
     for c in (
-        Choice("planes", 0.0, "AND and popcount of bit planes: the reference's integers", reference=True),
-        Choice("codes", 2e-5, "integer dot products of level codes, cost independent of M and N", tuple(FORMATS)),
-        Choice("codes-fast", float("inf"), "integer dot products of one-byte level codes, opt-in", ("byte",)),
+        Choice("planes", "AND and popcount of bit planes; time grows with M N"),
+        Choice("codes", "integer dot products of level codes, where levels are on a grid; time independent of M and N"),
     )
 }

@@ -2,11 +2,12 @@
 
     words[g, b, (kh*KW + kw)*CW + cw, i, lane] bit c  =  T_i[o, 32*cw + c, kh, kw],  o = g*OG + b*LANES + lane
     words[g, b, kh*CW + t, i, lane] bit r  =  T_i[o, c, kh, kw],  kw*CG + c = 32*t + r      folded (kernels/fold.py)
-    phi[o, i, j]        = scale_o * alpha_i * beta_j
-    offset_alpha[o]     = scale_o * alpha_0
-    offset_taps[o, tap] = scale_o * beta_0 * ( sum_i alpha_i |T_i[o, :, tap]| + alpha_0 * CG )
+    phi[o, i, j]        = k_i * l_j
+    offset_alpha[o]     = k_0
+    offset_taps[o, tap] = l_0 * ( sum_i k_i |T_i[o, :, tap]| + k_0 * CG )
 
-each product in float64, narrowed once to float32. Lanes past the last output channel stay zero.
+with k and l of kernels/coding.py (alpha and beta themselves off the grid), each in float64, narrowed once to float32: on
+the grid they are integers, exactly. Lanes past the last output channel stay zero.
 A code without a mask is reported in the error slot; its weight counts as code 0.
 """
 
@@ -86,29 +87,24 @@ def prepare_weights(arguments, task):
     first = group * a[F.OG] + first_lane
     lanes = min(LANES, a[F.OG] - first_lane)
 
-    alpha = carray(pointer(a[F.alpha]), (a[F.alpha_rows], M + 1), np.float32)
-    beta = carray(pointer(a[F.beta]), (N + 1,), np.float32)
-    scale = carray(pointer(a[F.scale]), (a[F.O],), np.float32)
-    bias = carray(pointer(a[F.bias]), (a[F.O],), np.float32)
+    k = carray(pointer(a[F.alpha_k]), (a[F.alpha_rows], M + 1), np.float32)
+    l = carray(pointer(a[F.beta_l]), (N + 1,), np.float32)
     blocks = a[F.G] * a[F.OB]
     phi = carray(pointer(a[F.phi]), (blocks, M, N, LANES), np.float32)
-    base = carray(pointer(a[F.base]), (blocks, LANES), np.float32)
     offset_alpha = carray(pointer(a[F.offset_alpha]), (blocks, LANES), np.float32)
     offset_taps = carray(pointer(a[F.offset_taps]), (blocks, KH * KW, LANES), np.float32)
 
     for lane in range(lanes):
         o = first + lane
         row = 0 if a[F.alpha_rows] == 1 else o
-        scale_o = np.float64(scale[o])
-        base[block, lane] = bias[o]
-        offset_alpha[block, lane] = scale_o * np.float64(alpha[row, 0])
+        offset_alpha[block, lane] = k[row, 0]
         for i in range(M):
             for j in range(N):
-                phi[block, i, j, lane] = scale_o * np.float64(alpha[row, i + 1]) * np.float64(beta[j + 1])
+                phi[block, i, j, lane] = np.float64(k[row, i + 1]) * np.float64(l[j + 1])
         _set_bits(arguments, block, lane, o)
         for tap in range(KH * KW):
-            tap_sum = np.float64(alpha[row, 0]) * np.float64(CG)
+            tap_sum = np.float64(k[row, 0]) * np.float64(CG)
             for i in range(M):
                 ones = _ones(arguments, block, lane, i, tap)
-                tap_sum += np.float64(alpha[row, i + 1]) * np.float64(ones)
-            offset_taps[block, tap, lane] = scale_o * np.float64(beta[0]) * tap_sum
+                tap_sum += np.float64(k[row, i + 1]) * np.float64(ones)
+            offset_taps[block, tap, lane] = np.float64(l[0]) * tap_sum

@@ -16,29 +16,46 @@ import paconv
 from paconv import bits, ops
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import (
-    CODING_HEAD,
+    CODING,
+    CODING_SLOTS,
     GATHER_RUN,
     LANES,
     LEVEL_RUN,
-    LOW_ZERO,
-    MAX_CODE_WINDOW,
+    MAX_EXACT_FLOAT,
     MAX_FOLDED,
     MAX_HALO,
-    MIN_CODE_WINDOW,
     MIN_SPAN,
     PIXEL_CHUNK,
     SPANS,
     field_enum,
+    slot_enum,
 )
-from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import Level
 from paconv.kernels.rates import rates_of
-from paconv.kernels.registry import CHOICES, KERNELS
-from paconv.kernels.tiling import TILE_ROWS, tile_number
+from paconv.kernels.registry import (
+    CHOICES,
+    KERNELS,
+    KINDS,
+    Microkernel,
+    microkernel_home,
+    microkernels,
+    plane_pairs,
+    task_home,
+)
+from paconv.kernels.tiling import TILE_ROWS, tiling
 from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION, OpSchema
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
-__all__ = ["FOLDER", "SOURCES", "fingerprint", "kernel_symbol", "levels_header", "library_info", "tables_header"]
+__all__ = [
+    "FOLDER",
+    "SOURCES",
+    "fingerprint",
+    "levels_header",
+    "library_info",
+    "microkernel_symbol",
+    "tables_header",
+    "task_symbol",
+]
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = tuple(sorted(FOLDER.glob("*.c")))
@@ -61,10 +78,15 @@ def library_info() -> str:
     return f"{paconv.__version__} {OPSET_VERSION} {fingerprint()}"
 
 
-def kernel_symbol(level: Level, name: str, variant: tuple[int, int] = (0, 0)) -> str:
-    """C name of a linked kernel."""
-    suffix = f"_{variant[0]}_{variant[1]}" if KERNELS[name].variants else ""
-    return f"paconv_{level.symbol}_{name}{suffix}"
+def task_symbol(level: Level, name: str) -> str:
+    """C name of the linked task that a level runs."""
+    return f"paconv_{task_home(level, name).symbol}_{name}"
+
+
+def microkernel_symbol(level: Level, microkernel: Microkernel) -> str:
+    """C name of the linked microkernel that a level runs."""
+    first, second = microkernel.variant
+    return f"paconv_{microkernel_home(level, microkernel).symbol}_{microkernel.name}_{first}_{second}"
 
 
 def levels_header(levels: Sequence[Level]) -> str:
@@ -79,12 +101,8 @@ def levels_header(levels: Sequence[Level]) -> str:
 
 
 def _declarations(level: Level) -> list[str]:
-    tasks = [f"void {kernel_symbol(level, k.name)}(void *, size_t);" for k in KERNELS.values() if not k.variants]
-    accumulates = [
-        f"void {kernel_symbol(level, k.name, variant)}(void);"
-        for k in KERNELS.values()
-        for variant in k.variants_at(level)
-    ]
+    tasks = [f"void {task_symbol(level, name)}(void *, size_t);" for name in KERNELS]
+    accumulates = [f"void {microkernel_symbol(level, each)}(void);" for each in microkernels(level)]
     return [*tasks, *accumulates, f"static int runs_{level.symbol}(void) {{ {_support_test(level)} }}"]
 
 
@@ -104,19 +122,23 @@ def _support_test(level: Level) -> str:
 def _entry(level: Level) -> str:
     """Initializer of a Level."""
     rates = rates_of(level)
-    parts = [f'.name = "{level.name}", .supported = runs_{level.symbol}']
-    for kernel in KERNELS.values():
-        if not kernel.variants:
-            parts.append(f".{kernel.name} = {kernel_symbol(level, kernel.name)}")
-    for M, N in KERNELS["accumulate"].variants:
-        parts.append(f".accumulate[{M}][{N}] = {kernel_symbol(level, 'accumulate', (M, N))}")
-        parts.append(f".tile[{M}][{N}] = {tile_number('accumulate', (M, N), level)}")
+    parts = [f'.name = "{level.name}", .supported = runs_{level.symbol}, .signed_codes = {int(level.signed_codes)}']
+    parts += [f".{name} = {task_symbol(level, name)}" for name in KERNELS]
+    for M, N in plane_pairs():
+        plan = tiling(M, N, level.budget)
+        parts.append(f".tilings[{M}][{N}] = {{{plan.pixels}, {plan.parts_M}, {plan.parts_N}}}")
         parts.append(f".rates.planes[{M}][{N}] = {rates.planes[M, N]:.6g}")
-    for variant in KERNELS["accumulate_codes"].variants_at(level):
-        at = f"[{variant[0]}]"
-        parts.append(f".accumulate_codes{at} = {kernel_symbol(level, 'accumulate_codes', variant)}")
-        parts.append(f".code_tile{at} = {tile_number('accumulate_codes', variant, level)}")
-        parts.append(f".rates.codes{at} = {rates.codes[variant[0]]:.6g}")
+    for each in microkernels(level):
+        first, second = each.variant
+        if each.name == "limit":
+            parts.append(f".limit = {microkernel_symbol(level, each)}")
+        elif each.name == "accumulate":
+            parts.append(f".accumulate[{first}][{second}] = {microkernel_symbol(level, each)}")
+        else:
+            parts.append(
+                f".codes[{first}] = {{{microkernel_symbol(level, each)}, {each.pixels}, {each.blocks}}}, "
+                f".rates.codes[{first}] = {rates.codes[list(KINDS)[first - 1]]:.6g}"
+            )
     return "{" + ",\n ".join(parts) + "},\n"
 
 
@@ -131,10 +153,7 @@ def tables_header() -> str:
         "MIN_SPAN": MIN_SPAN,
         "SPANS": SPANS,
         "TILE_ROWS": TILE_ROWS,
-        "CODING_HEAD": CODING_HEAD,
-        "LOW_ZERO": LOW_ZERO,
-        "MAX_CODE_WINDOW": MAX_CODE_WINDOW,
-        "MIN_CODE_WINDOW": MIN_CODE_WINDOW,
+        "MAX_EXACT_FLOAT": MAX_EXACT_FLOAT,
         "MAX_FOLDED": MAX_FOLDED,
         "MAX_HALO": MAX_HALO,
         "MAX_PLANES": MAX_PLANES,
@@ -160,16 +179,13 @@ def tables_header() -> str:
         f"enum {{ {', '.join(f'ATTRIBUTE_{name}' for name in attributes)} }};",
         f"static const char *const ATTRIBUTE_NAMES[] = {{{_strings(list(attributes))}}};",
         f"static const int ATTRIBUTE_LENGTHS[] = {{{', '.join(map(str, attributes.values()))}}};",
-        f"#define TASKS(T) {' '.join(f'T({k.name})' for k in KERNELS.values() if not k.variants)}",
+        f"#define TASKS(T) {' '.join(f'T({k.name})' for k in KERNELS.values())}",
         f"enum {{ {', '.join(choices)}, CHOICE_COUNT }};",
         f"static const char *const CHOICE_NAMES[] = {{{_strings(list(CHOICES))}}};",
-        f"enum {{ FORMAT_planes, {', '.join(f'{_format_symbol(name)} = {f.number}' for name, f in FORMATS.items())}, "
-        "FORMAT_COUNT };",
-        "static const char *const FORMAT_NAMES[] = {" + _strings(["planes", *FORMATS]) + "};",
-        f"static const int FORMAT_DIGITS[] = {{0, {', '.join(str(f.D) for f in FORMATS.values())}}};",
-        f"static const int FORMAT_DIGIT_BITS[] = {{0, {', '.join(str(f.digit_bits) for f in FORMATS.values())}}};",
-        f"#define EXACT_ERROR {CHOICES['codes'].error!r}",
+        f"enum {{ KIND_planes, {', '.join(f'KIND_{kind}' for kind in KINDS)}, KIND_COUNT }};",
+        "static const char *const KIND_NAMES[] = {" + _strings(["planes", *KINDS]) + "};",
         field_enum(),
+        slot_enum("CODING", CODING, CODING_SLOTS),
     ]
     return "\n".join(parts)
 
@@ -179,10 +195,6 @@ def _op_table(op: OpSchema) -> str:
     inputs, outputs = (", ".join(str(int(t.dtype)) for t in tensors) for tensors in (op.inputs, op.outputs))
     names = _strings([t.name for t in op.inputs])
     return f'{{"{op.name}", {len(op.inputs)}, {{{names}}}, {{{inputs}}}, {len(op.outputs)}, {{{outputs}}}}}'
-
-
-def _format_symbol(name: str) -> str:
-    return "FORMAT_" + name.replace("-", "_")
 
 
 def _strings(names: list[str]) -> str:

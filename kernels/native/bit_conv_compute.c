@@ -12,34 +12,33 @@ static void divide(int64_t *f) {
   const int64_t run = f[F_levels] ? LEVEL_RUN : GATHER_RUN;
   f[F_gather_runs] = (f[F_H] * f[F_W] + run - 1) / run;
   const int64_t runs = f[F_B] * f[F_G] * f[F_gather_runs];
-  f[F_gather_parts] = runs && !f[F_D] && !f[F_levels] ? (ENOUGH_TASKS + runs - 1) / runs : 1;
+  f[F_gather_parts] = runs && !f[F_coded] && !f[F_levels] ? (ENOUGH_TASKS + runs - 1) / runs : 1;
   if (f[F_gather_parts] > own) f[F_gather_parts] = own;
   f[F_pixel_chunks] = (f[F_OH] * f[F_OW] + PIXEL_CHUNK - 1) / PIXEL_CHUNK;
   const int64_t without = f[F_B] * f[F_G] * f[F_pixel_chunks];
   int64_t chunks = (ENOUGH_TASKS + without - 1) / without;
   if (chunks > f[F_OB]) chunks = f[F_OB];
   f[F_blocks_per_task] = (f[F_OB] + chunks - 1) / chunks;
-  if (f[F_D]) f[F_blocks_per_task] = (f[F_blocks_per_task] + 1) / 2 * 2; /* whole tiles of level codes */
+  if (f[F_coded]) f[F_blocks_per_task] = (f[F_blocks_per_task] + 1) / 2 * 2; /* whole tiles of level codes */
   f[F_block_chunks] = (f[F_OB] + f[F_blocks_per_task] - 1) / f[F_blocks_per_task];
 }
 
 /* A 1x1 convolution with strides reads few positions: pack those alone, a smaller image with strides of 1. */
 static void take_what_is_read(int64_t *f) {
   f[F_XH] = f[F_H], f[F_XW] = f[F_W], f[F_XSH] = f[F_XSW] = 1;
-  if ((f[F_D] && !f[F_levels]) || f[F_KH] != 1 || f[F_KW] != 1 || f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) return;
+  if ((f[F_coded] && !f[F_levels]) || f[F_KH] != 1 || f[F_KW] != 1 || f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) return;
   f[F_XSH] = f[F_SH], f[F_XSW] = f[F_SW], f[F_SH] = f[F_SW] = 1;
   f[F_H] = f[F_Hp] = f[F_OH], f[F_W] = f[F_Wp] = f[F_OW];
 }
 
+/* Bytes of a position's words. */
+static int64_t position_bytes(const int64_t *f) { return f[F_CW] * (f[F_coded] ? 1 : f[F_N]) * 4; }
+
 /* Fills `count` positions of the packed image, from `first` on, with what window padding is made of. */
 static void clear_positions(const int64_t *f, int64_t first, int64_t count) {
-  const int64_t word_bytes = f[F_CW] * (f[F_D] ? f[F_D] : f[F_N]) * 4, bytes = count * word_bytes;
-  uint8_t *words = (uint8_t *)(intptr_t)f[F_words] + first * word_bytes;
-  const int zero = f[F_D] ? (int)((const double *)(intptr_t)f[F_coding])[3] : 0;
-  memset(words, zero, (size_t)bytes);
-  if (f[F_D] == 2)
-    for (int64_t k = 4; k < bytes; k += 8) memset(words + k, LOW_ZERO, 4);
-  if (f[F_D]) memset((int32_t *)(intptr_t)f[F_sums] + first * f[F_D], 0, (size_t)(count * f[F_D] * 4));
+  const int64_t bytes = position_bytes(f);
+  const int zero = f[F_coded] ? (int)((const double *)(intptr_t)f[F_coding])[CODING_zero] : 0;
+  memset((uint8_t *)(intptr_t)f[F_words] + first * bytes, zero, (size_t)(count * bytes));
 }
 
 /* Clears the packed image's padding; the gather writes the rest. */
@@ -99,10 +98,10 @@ static OrtStatus *take_channel_last(const Node *node, OrtKernelContext *context,
 
 /* Gather and convolve, with memory for the packed image. */
 static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t *f) {
-  const int64_t word_bytes = f[F_CW] * (f[F_D] ? f[F_D] : f[F_N]) * 4;
+  const int64_t word_bytes = position_bytes(f);
   int64_t positions, bytes;
   if (__builtin_mul_overflow(f[F_B] * f[F_G], f[F_Hp], &positions) ||
-      __builtin_mul_overflow(positions, f[F_Wp], &positions) || __builtin_mul_overflow(positions, word_bytes + 8, &bytes) ||
+      __builtin_mul_overflow(positions, f[F_Wp], &positions) || __builtin_mul_overflow(positions, word_bytes, &bytes) ||
       __builtin_add_overflow(bytes, f[F_taps] * 8 + 128, &bytes))
     return failure(node, "expected a padded image that fits memory; found %lld x %lld", (long long)f[F_Hp],
                    (long long)f[F_Wp]);
@@ -115,18 +114,16 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
     const int64_t kh = rows ? tap : tap / f[F_KW], kw = rows ? 0 : tap % f[F_KW];
     tap_offsets[tap] = (kh * f[F_DH] * f[F_Wp] + kw * f[F_DW]) * word_bytes;
   }
-  const int64_t words = positions * word_bytes;
   f[F_tap_offsets] = (int64_t)(intptr_t)scratch;
   f[F_words] = f[F_tap_offsets] + (f[F_taps] * 8 + 63) / 64 * 64;
-  f[F_sums] = f[F_words] + (words + 63) / 64 * 64;
   divide(f);
   if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) clear_padding(f);
 
   const Level *level = node->level;
   const int kind = node->op->kind;
-  const Task gather = kind == OP_PALevelConv ? (f[F_D] ? level->gather_level_codes : level->gather_levels)
-                                             : (f[F_D] ? level->gather_codes : level->gather);
-  const Task conv = kind == OP_PABitConvCounts ? level->counts : f[F_D] ? level->conv_codes : level->conv;
+  const Task gather = kind == OP_PALevelConv ? (f[F_coded] ? level->gather_level_codes : level->gather_levels)
+                                             : (f[F_coded] ? level->gather_codes : level->gather);
+  const Task conv = kind == OP_PABitConvCounts ? level->counts : f[F_coded] ? level->conv_codes : level->conv;
   OrtStatus *status = run_tasks(context, gather, f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs], f);
   if (!status && f[F_folded]) status = run_tasks(context, level->fold, f[F_B] * f[F_G] * f[F_Hp], f);
   if (!status) status = run_tasks(context, conv, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);

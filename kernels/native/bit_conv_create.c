@@ -8,12 +8,12 @@
 #include "endpoints.h"
 #include "parallel.h"
 
-/* The longest span of words of 16-bit codes whose sums fit int32 in every lane block. */
+/* The longest span of words whose sums fit int16 in every lane block. */
 static int64_t longest_span(const int64_t *span_sums, int64_t blocks) {
   int k = 0;
   for (int longer = 1; longer < SPANS; longer++) {
     for (int64_t block = 0; block < blocks; block++)
-      if (span_sums[block * SPANS + longer] > INT32_MAX) return (int64_t)MIN_SPAN << k;
+      if (span_sums[block * SPANS + longer] > INT16_MAX) return (int64_t)MIN_SPAN << k;
     k = longer;
   }
   return (int64_t)MIN_SPAN << k;
@@ -29,6 +29,17 @@ static void lay_out_planes(int64_t *f) {
   f[F_CW] = f[F_folded] ? row : own;
   f[F_taps] = f[F_folded] || wide ? f[F_KH] : f[F_KH] * f[F_KW];
   f[F_run] = f[F_folded] ? row : wide ? f[F_KW] * own : own;
+}
+
+/* scale and bias by lanes, the units of the codes in the scale: rounded once. */
+static void scale_lanes(const int64_t *f, const float *scale, const float *bias) {
+  const double *coding = (const double *)(intptr_t)f[F_coding];
+  float *out_scale = (float *)(intptr_t)f[F_out_scale], *out_bias = (float *)(intptr_t)f[F_out_bias];
+  for (int64_t o = 0; o < f[F_O]; o++) {
+    const int64_t at = o / f[F_OG] * f[F_OB] * LANES + o % f[F_OG];
+    out_scale[at] = (float)(scale[o] * (coding[CODING_rows + (f[F_alpha_rows] == 1 ? 0 : o)] * coding[CODING_unit]));
+    out_bias[at] = bias[o];
+  }
 }
 
 /* Reads and checks everything that is the same in every call, and prepares the weights. */
@@ -125,16 +136,19 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   if (!reads_levels) f[F_v] = keep(node, &v, 4), f[F_sign] = keep(node, &sign, 1);
   f[F_beta] = keep(node, &beta, 4);
   f[F_level_masks] = keep(node, &level_mask_constant, 1);
-  float *lanes = node_memory(node, blocks, KH * KW + 6, LANES, 1, 4); /* base to offset_taps, two lanes for each digit */
-  f[F_coding] = (int64_t)(intptr_t)node_memory(node, CODING_HEAD + alpha.dims[0], 1, 1, 1, 8);
-  f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, E + 1, 1, 1, 1, 4);
-  if ((!reads_levels && (!f[F_v] || !f[F_sign])) || !f[F_beta] || !f[F_level_masks] || !lanes || !f[F_coding] || !f[F_level_codes])
+  f[F_coding] = (int64_t)(intptr_t)node_memory(node, CODING_rows + alpha.dims[0], 1, 1, 1, 8);
+  f[F_alpha_k] = (int64_t)(intptr_t)node_memory(node, alpha.dims[0], M + 1, 1, 1, 4);
+  f[F_beta_l] = (int64_t)(intptr_t)node_memory(node, N + 1, 1, 1, 1, 4);
+  f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, E + 1, 1, 1, 1, 1);
+  float *lanes = node_memory(node, blocks, KH * KW + 4, LANES, 1, 4); /* of start to offset_taps */
+  if ((!reads_levels && (!f[F_v] || !f[F_sign])) || !f[F_beta] || !f[F_level_masks] || !f[F_coding] || !f[F_alpha_k] ||
+      !f[F_beta_l] || !f[F_level_codes] || !lanes)
     return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
-  f[F_base] = (int64_t)(intptr_t)lanes;
-  f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + blocks * LANES);
-  f[F_correction] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
-  f[F_start] = (int64_t)(intptr_t)(lanes + 4 * blocks * LANES);
-  f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 6 * blocks * LANES);
+  f[F_start] = (int64_t)(intptr_t)lanes;
+  f[F_out_scale] = (int64_t)(intptr_t)(lanes + blocks * LANES);
+  f[F_out_bias] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
+  f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + 3 * blocks * LANES);
+  f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 4 * blocks * LANES);
 
   f[F_one_hot] = E == N;
   for (int64_t level = 0; level <= E; level++)
@@ -147,30 +161,32 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   int64_t once[F_COUNT];
   memcpy(once, f, sizeof once);
   once[F_codes] = (int64_t)(intptr_t)W.data, once[F_alpha] = (int64_t)(intptr_t)alpha.data;
-  once[F_scale] = (int64_t)(intptr_t)scale.data, once[F_bias] = (int64_t)(intptr_t)bias.data;
   once[F_weight_masks] = (int64_t)(intptr_t)weight_mask_bytes;
   choose_kernel(node, once, window);
 
   const Level *level = node->level;
-  const int64_t D = f[F_D];
-  if (D) {
+  scale_lanes(f, scale.data, bias.data);
+  if (f[F_coded]) {
     const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
-    f[F_folded] = 0, f[F_CW] = (CG * f[F_digit_bits] + 31) / 32;
+    const Codes *codes = &level->codes[node->kind];
+    f[F_folded] = 0, f[F_CW] = (CG + 3) / 4;
     f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
+    f[F_accumulate] = (int64_t)(intptr_t)codes->accumulate, f[F_tile] = codes->pixels, f[F_tile_blocks] = codes->blocks;
+  } else {
+    const Tiling *tiling = &level->tilings[M][N];
+    f[F_accumulate] = (int64_t)(intptr_t)level->accumulate, f[F_tile] = tiling->pixels;
+    f[F_parts_M] = tiling->parts_M, f[F_parts_N] = tiling->parts_N;
   }
-  f[F_accumulate] = (int64_t)(intptr_t)(D ? level->accumulate_codes[node->format] : level->accumulate[M][N]);
-  f[F_tile] = D ? level->code_tile[node->format] % 256 : level->tile[M][N];
-  f[F_tile_blocks] = D ? level->code_tile[node->format] / 256 : 1;
-  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * f[F_taps] * f[F_run] + TILE_ROWS, D ? D : M, LANES, 1, 4);
-  f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, D ? D : M * N, LANES, 1, 4);
+  const int64_t planes = f[F_coded] ? 1 : M;
+  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * f[F_taps] * f[F_run] + TILE_ROWS, planes, LANES, 1, 4);
+  f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, f[F_coded] ? 1 : M * N, LANES, 1, 4);
   if (!f[F_weight_words] || !f[F_phi])
     return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
   int64_t *span_sums = calloc((size_t)blocks, SPANS * sizeof *span_sums);
   if (!span_sums) return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
-  once[F_D] = D, once[F_digit_bits] = f[F_digit_bits], once[F_CW] = f[F_CW];
-  once[F_folded] = f[F_folded], once[F_taps] = f[F_taps], once[F_run] = f[F_run];
+  once[F_CW] = f[F_CW], once[F_folded] = f[F_folded], once[F_taps] = f[F_taps], once[F_run] = f[F_run];
   once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi], once[F_span_sums] = (int64_t)(intptr_t)span_sums;
-  parallel_for(D ? level->prepare_codes : level->prepare_weights, once, (size_t)blocks);
+  parallel_for(f[F_coded] ? level->prepare_codes : level->prepare_weights, once, (size_t)blocks);
   f[F_span] = longest_span(span_sums, blocks);
   free(span_sums);
   if (once[F_error])

@@ -19,9 +19,9 @@ void read_rates_once(const Level *level) {
 
 static const char CHOICE_KEY[] = "paconv.kernel", CHOICE_VARIABLE[] = "PACONV_KERNEL";
 
-/* Told of every node's kernel when it is created: the node's name, the choice with the format of its codes, why, and
+/* Told of every node's kernel when it is created: the node's name, the choice with how its codes are multiplied, why, and
  * the rates it was chosen by (0 for codes that can't be taken or were not asked for). */
-typedef void (*Listener)(const char *node, const char *choice, const char *format, const char *reason,
+typedef void (*Listener)(const char *node, const char *choice, const char *kind, const char *reason,
                          double planes_rate, double codes_rate);
 static Listener listener;
 EXPORT void paconv_set_listener(Listener listen) { listener = listen; }
@@ -52,48 +52,52 @@ OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
   return ORT_CALL(CreateStatus)(ORT_INVALID_ARGUMENT, message);
 }
 
-/* Fills `coding` and `level_codes` for a format; returns whether it is exact enough for the node's levels. */
-static int exact(const Node *node, int64_t *once, int format) {
-  once[F_D] = FORMAT_DIGITS[format], once[F_digit_bits] = FORMAT_DIGIT_BITS[format];
-  node->level->prepare_coding(once, 0);
-  return ((const double *)(intptr_t)once[F_coding])[2] <= EXACT_ERROR;
-}
-
-static int two_bytes_are_faster(const Node *node) {
-  return node->level->accumulate_codes[FORMAT_two_bytes] &&
-         active_rates.codes[FORMAT_two_bytes] < active_rates.codes[FORMAT_word];
+/* The fastest way to multiply codes that holds their products; KIND_planes if there is none. Narrow sums pay where
+ * spans are not too short, judged by the largest products: LEAST_SPAN words of two pairs. */
+static int kind_of_codes(const Node *node, const double *coding) {
+  enum { LEAST_SPAN = 4 };
+  const double byte = coding[CODING_largest] > -coding[CODING_least] ? coding[CODING_largest] : -coding[CODING_least];
+  int best = KIND_planes;
+  for (int kind = KIND_planes + 1; kind < KIND_COUNT; kind++) {
+    if (!node->level->codes[kind].accumulate) continue;
+    if (kind == KIND_narrow && node->level->codes[KIND_wide].accumulate &&
+        2 * LEAST_SPAN * coding[CODING_most_weight] * byte > INT16_MAX)
+      continue;
+    if (best == KIND_planes || active_rates.codes[kind] < active_rates.codes[best]) best = kind;
+  }
+  return best;
 }
 
 void choose_kernel(Node *node, int64_t *once, int64_t window) {
   int64_t *f = node->fields;
+  const double *coding = (const double *)(intptr_t)once[F_coding];
   const int choice = node->op->kind == OP_PABitConvCounts ? CHOICE_planes : node->op->choice;
   const double words = (double)(f[F_taps] * f[F_run]) / (double)(f[F_KH] * f[F_KW]); /* of a window position */
-  const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";
   const double planes = active_rates.planes[f[F_M]][f[F_N]] * words;
+  const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";
   double codes = 0;
-  int format = FORMAT_planes;
+  int kind = KIND_planes;
+  once[F_signed_codes] = node->level->signed_codes;
+  node->level->prepare_coding(once, 0);
+  const double most = coding[CODING_most_weight] * coding[CODING_most_level] * (double)window;
   if (choice != CHOICE_planes) {
-    if (window > MAX_CODE_WINDOW)
-      reason = "the window is too large for codes";
-    else if (exact(node, once, FORMAT_byte) || choice == CHOICE_codes_fast)
-      format = FORMAT_byte;
-    else if (window < MIN_CODE_WINDOW)
-      reason = "the window is too small for codes to average their errors";
-    else if (two_bytes_are_faster(node) && exact(node, once, FORMAT_two_bytes))
-      format = FORMAT_two_bytes;
-    else if (exact(node, once, FORMAT_word))
-      format = FORMAT_word;
+    if (coding[CODING_on_grid] == 0)
+      reason = "levels are on no grid of integers";
+    else if (most > INT32_MAX)
+      reason = "the window is too large for sums of 32 bits";
     else
-      reason = "codes are not exact enough for these levels";
+      kind = kind_of_codes(node, coding);
   }
-  if (format) {
-    const int64_t channels = 32 / FORMAT_DIGIT_BITS[format], code_words = (f[F_CG] + channels - 1) / channels;
-    codes = active_rates.codes[format] * (double)code_words / (double)(WORD_BITS / channels);
-    if (choice == AUTOMATIC && codes >= planes) format = FORMAT_planes;
+  if (kind) {
+    const int64_t code_words = (f[F_CG] + 3) / 4;
+    codes = active_rates.codes[kind] * (double)code_words / (double)(WORD_BITS / 4);
+    if (choice == AUTOMATIC && most >= MAX_EXACT_FLOAT)
+      reason = "sums beyond float32's integers";
+    else if (choice == AUTOMATIC && codes >= planes)
+      kind = KIND_planes;
   }
-  f[F_D] = FORMAT_DIGITS[format], f[F_digit_bits] = FORMAT_DIGIT_BITS[format];
-  node->format = format;
+  f[F_coded] = kind != KIND_planes;
+  node->kind = kind;
   if (listener && node->op->kind != OP_PABitConvCounts)
-    listener(node->where, CHOICE_NAMES[!format ? CHOICE_planes : choice == CHOICE_codes_fast ? choice : CHOICE_codes],
-             FORMAT_NAMES[format], reason, planes, codes);
+    listener(node->where, CHOICE_NAMES[kind ? CHOICE_codes : CHOICE_planes], KIND_NAMES[kind], reason, planes, codes);
 }

@@ -12,7 +12,7 @@ void read_rates_once(const Level *level);
 /* What a session asks for: its configuration, else the environment. A name in CHOICE_NAMES by index, or AUTOMATIC. */
 OrtStatus *session_choice(const OrtSessionOptions *options, int *choice);
 
-/* Sets the node's format, f[F_D] and f[F_digit_bits], and fills `coding` and `level_codes` if it takes codes. `once` has
- * the constants of prepare_coding. Codes are taken where their sums fit int32 and, if they are to be exact, in bytes or
- * else words, as the estimated error allows: the same at every CPU level, but for two bytes where AMX multiplies them. */
+/* Sets the node's kind and f[F_coded]; `once` has the constants that prepare_coding reads, which are replaced by what
+ * it fills. Where all levels are on a grid and sums of a window fit int32, codes may run; where these are float32 numbers
+ * too, planes give the same bits, and the better rate decides. */
 void choose_kernel(Node *node, int64_t *once, int64_t window);

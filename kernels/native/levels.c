@@ -19,41 +19,47 @@ static Task *task_slot(Level *level, const char *name) {
   return NULL;
 }
 
-/* The accumulate function of a variant, M and N or a format and 0, and its tile; NULL if there can be none. */
-static Accumulate *accumulate_slot(Level *level, const char *name, int64_t M, int64_t N, int64_t **tile) {
-  if (!strcmp(name, "accumulate") && M >= 1 && M <= MAX_PLANES && N >= 1 && N <= MAX_PLANES)
-    return *tile = &level->tile[M][N], &level->accumulate[M][N];
-  if (!strcmp(name, "accumulate_codes") && M > FORMAT_planes && M < FORMAT_COUNT && N == 0)
-    return *tile = &level->code_tile[M], &level->accumulate_codes[M];
+/* Where a microkernel belongs, by name and variant: m and n, or a kind and 0. NULL if there can be none. */
+static Accumulate *accumulate_slot(Level *level, const char *name, int64_t first, int64_t second) {
+  if (!strcmp(name, "accumulate") && first >= 1 && first <= MAX_PLANES && second >= 1 && second <= MAX_PLANES)
+    return &level->accumulate[first][second];
+  if (!strcmp(name, "accumulate_codes") && first > KIND_planes && first < KIND_COUNT && second == 0)
+    return &level->codes[first].accumulate;
+  if (!strcmp(name, "limit")) return &level->limit;
   return NULL;
 }
 
-/* Install a kernel by name in place of those linked in; M, N and tile matter to accumulate functions. Returns 0 for an
- * unknown name. */
-EXPORT int paconv_install(const char *name, int64_t M, int64_t N, int64_t tile, void (*function)(void)) {
-  int64_t *tile_slot = NULL;
+/* Install a kernel by name in place of those linked in; the variant, pixels and blocks of its tile matter to
+ * microkernels. Returns 0 for an unknown name. */
+EXPORT int paconv_install(const char *name, int64_t first, int64_t second, int64_t pixels, int64_t blocks,
+                          void (*function)(void)) {
   Task *task = task_slot(&installed, name);
-  Accumulate *accumulate = accumulate_slot(&installed, name, M, N, &tile_slot);
+  Accumulate *accumulate = accumulate_slot(&installed, name, first, second);
   if (task) *task = (Task)function;
-  if (accumulate) *accumulate = (Accumulate)function, *tile_slot = tile;
+  if (accumulate) *accumulate = (Accumulate)function;
+  if (accumulate && first && !second) installed.codes[first].pixels = pixels, installed.codes[first].blocks = blocks;
   return task || accumulate;
+}
+
+/* Take over what a linked level would say besides its kernels. */
+EXPORT void paconv_install_level(int signed_codes, const int64_t *tilings, const double *planes, const double *codes) {
+  installed.signed_codes = signed_codes;
+  memcpy(installed.tilings, tilings, sizeof installed.tilings);
+  memcpy(installed.rates.planes, planes, sizeof installed.rates.planes);
+  memcpy(installed.rates.codes, codes, sizeof installed.rates.codes);
 }
 
 /* From now on nodes use installed kernels. `resolve` is called when a node is created, to install what (M, N) needs. */
 EXPORT void paconv_set_resolver(int (*resolve)(int64_t M, int64_t N)) { resolver = resolve; }
 
-/* Address of a linked kernel, for tests and benchmarks; NULL if there is none. *tile is set for accumulate functions. */
-EXPORT void (*paconv_kernel(const char *level, const char *name, int64_t M, int64_t N, int64_t *tile))(void) {
+/* Address of a linked kernel by name and variant, for tests and benchmarks; NULL if there is none. */
+EXPORT void (*paconv_kernel(const char *level, const char *name, int64_t first, int64_t second))(void) {
   for (int k = 0; k < LEVEL_COUNT; k++) {
     if (strcmp(levels[k].name, level)) continue;
     Level copy = levels[k];
-    int64_t *tile_slot = NULL;
     Task *task = task_slot(&copy, name);
-    Accumulate *accumulate = accumulate_slot(&copy, name, M, N, &tile_slot);
-    if (task) return (void (*)(void))*task;
-    if (!accumulate) return NULL;
-    *tile = *tile_slot;
-    return (void (*)(void))*accumulate;
+    Accumulate *accumulate = accumulate_slot(&copy, name, first, second);
+    return task ? (void (*)(void))*task : accumulate ? (void (*)(void))*accumulate : NULL;
   }
   return NULL;
 }

@@ -10,15 +10,25 @@ typedef void (*Task)(void *arguments, size_t task);
 typedef void (*Accumulate)(void); /* an address for the convolution tasks, which know its arguments */
 
 typedef struct {
+  int64_t pixels, parts_M, parts_N;
+} Tiling; /* kernels/tiling.py */
+
+typedef struct {
+  Accumulate accumulate; /* NULL where the level has none */
+  int64_t pixels, blocks; /* of its tile */
+} Codes;
+
+typedef struct {
   const char *name;
   int (*supported)(void);
+  int signed_codes; /* whether products of codes take signed activations */
 #define TASK_FIELD(task) Task task;
   TASKS(TASK_FIELD)
 #undef TASK_FIELD
-  Accumulate accumulate[MAX_PLANES + 1][MAX_PLANES + 1]; /* by M and N */
-  int64_t tile[MAX_PLANES + 1][MAX_PLANES + 1];          /* pixels of its tile */
-  Accumulate accumulate_codes[FORMAT_COUNT];             /* by format; NULL where the level has none */
-  int64_t code_tile[FORMAT_COUNT];                       /* pixels of its tile + 256 * lane blocks */
+  Accumulate accumulate[MAX_PLANES + 1][MAX_PLANES + 1]; /* by m and n of a sub-block of planes */
+  Tiling tilings[MAX_PLANES + 1][MAX_PLANES + 1];        /* by M and N */
+  Codes codes[KIND_COUNT];
+  Accumulate limit; /* kernels/limit.py */
   Rates rates;
 } Level;
 

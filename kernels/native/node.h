@@ -17,7 +17,7 @@ typedef struct {
 typedef struct {
   const Op *op;
   const Level *level;
-  int format; /* FORMAT_planes, or that of the level codes */
+  int kind; /* KIND_planes, or how level codes are multiplied */
   int64_t fields[F_COUNT]; /* what is the same in every call */
   void *owned[16];
   size_t owned_count;

@@ -1,4 +1,4 @@
-/* Reading measured rates. A file holds lines "planes M N nanoseconds" and "codes FORMAT 0 nanoseconds"; one that is not
+/* Reading measured rates. A file holds lines "planes M N nanoseconds" and "codes KIND 0 nanoseconds"; one that is not
  * complete is not used at all. */
 #include "rates.h"
 
@@ -27,7 +27,7 @@ EXPORT size_t paconv_rates_path(const char *level, char *path, size_t size) {
 }
 
 void read_rates(const char *level, Rates *rates) {
-  char path[1024], kind[16];
+  char path[1024], word[16];
   long first, second;
   double nanoseconds;
   if (!paconv_rates_path(level, path, sizeof path)) return;
@@ -36,15 +36,15 @@ void read_rates(const char *level, Rates *rates) {
   Rates found;
   memset(&found, 0, sizeof found);
   int lines = 0, expected = MAX_PLANES * MAX_PLANES, fields;
-  while ((fields = fscanf(file, "%15s %ld %ld %lf", kind, &first, &second, &nanoseconds)) == 4) {
+  while ((fields = fscanf(file, "%15s %ld %ld %lf", word, &first, &second, &nanoseconds)) == 4) {
     if (!(nanoseconds > 0) || first < 1 || second < 0 || first > MAX_PLANES || second > MAX_PLANES) break;
-    double *rate = !strcmp(kind, "planes") && second ? &found.planes[first][second]
-                   : !strcmp(kind, "codes") && !second && first < FORMAT_COUNT && rates->codes[first] > 0 ? &found.codes[first]
+    double *rate = !strcmp(word, "planes") && second ? &found.planes[first][second]
+                   : !strcmp(word, "codes") && !second && first < KIND_COUNT && rates->codes[first] > 0 ? &found.codes[first]
                                                                                                          : NULL;
     if (!rate || *rate > 0) break;
     *rate = nanoseconds, lines++;
   }
   fclose(file);
-  for (int format = 0; format < FORMAT_COUNT; format++) expected += rates->codes[format] > 0;
+  for (int kind = 0; kind < KIND_COUNT; kind++) expected += rates->codes[kind] > 0;
   if (fields == EOF && lines == expected) *rates = found;
 }

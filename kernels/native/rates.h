@@ -8,7 +8,7 @@
 
 typedef struct {
   double planes[MAX_PLANES + 1][MAX_PLANES + 1]; /* nanoseconds, by M and N */
-  double codes[FORMAT_COUNT];                    /* by format; 0 where the level has none */
+  double codes[KIND_COUNT];                      /* by kind; 0 where the level has none */
 } Rates;
 
 /* Replaces what the file of the CPU level and this CPU holds; `rates` stays as it is where there is no valid file. */

@@ -20,8 +20,13 @@ from paconv.library_build.targets import Target
 __all__ = ["build_library", "is_current", "link_library"]
 
 
-def build_library(target: Target, output: Path, progress: Callable[[str], None] | None = None) -> None:
-    """Build the library of `target` into the file `output`; takes about half a minute.
+def build_library(
+    target: Target,
+    output: Path,
+    progress: Callable[[str], None] | None = None,
+    levels: Sequence[Level] | None = None,
+) -> None:
+    """Build the library of `target` into the file `output`, for all CPU levels of its architecture or for `levels`.
 
     progress: called with the name of each CPU level when its kernels are done.
     Raises PaconvError if there is no compiler or Numba, or a step fails; `output` is then left as it was.
@@ -29,11 +34,11 @@ def build_library(target: Target, output: Path, progress: Callable[[str], None] 
     if importlib.util.find_spec("numba") is None:
         raise PaconvError('building the library needs Numba: pip install "numba>=0.61.2"')
     _need_compiler(target)
+    wanted = levels_of(target.architecture) if levels is None else levels
     with replacing(output) as result, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _emit(target, folder, progress)
-        levels = levels_of(target.architecture)
-        link_library(target, result, levels, [folder / f"{level.name}.o" for level in levels])
+        _emit(target, folder, wanted, progress)
+        link_library(target, result, wanted, [folder / f"{level.name}.o" for level in wanted])
 
 
 def is_current(library: Path) -> bool:
@@ -65,10 +70,11 @@ def _need_compiler(target: Target) -> str:
     return compiler
 
 
-def _emit(target: Target, folder: Path, progress: Callable[[str], None] | None) -> None:
+def _emit(target: Target, folder: Path, levels: Sequence[Level], progress: Callable[[str], None] | None) -> None:
     root = str(Path(paconv.__file__).parent.parent)
     environment = os.environ | {"NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join([root, *sys.path])}
-    command = [sys.executable, "-m", "paconv.library_build.emit", target.name, str(folder)]
+    names = [level.name for level in levels]
+    command = [sys.executable, "-m", "paconv.library_build.emit", target.name, str(folder), *names]
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,

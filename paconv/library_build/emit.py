@@ -1,46 +1,57 @@
-"""Emit the native objects of a target: `python -m paconv.library_build.emit TARGET FOLDER`, one LEVEL.o a CPU level.
+"""Emit the native objects of a target: `python -m paconv.library_build.emit TARGET FOLDER LEVEL...`, a LEVEL.o each.
 
 Runs in a process of its own, because Numba's optimizer is switched off by an environment variable that Numba reads
-when it is imported (see kernels/compile.py).
+when it is imported (see kernels/compile.py). Numba's part is done once; LLVM's, for each level, on as many processes as
+there are cores.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+
+from paconv.cores import usable_cores
 
 __all__ = ["emit"]
 
 
-def emit(target_name: str, folder: Path) -> None:
-    """Write an object for each level of the target into `folder`."""
+def emit(target_name: str, folder: Path, level_names: list[str]) -> None:
+    """Write an object for each of these levels of the target into `folder`, and print its name when it is there."""
     os.environ["NUMBA_OPT"] = "0"
+    from paconv.kernels.compile import task_text
+    from paconv.kernels.registry import KERNELS
+
+    tasks = {name: task_text(name) for name in KERNELS}
+    workers = min(usable_cores(), len(level_names))
+    if workers == 1:
+        for name in level_names:
+            print(_emit_level(target_name, folder, name, tasks), flush=True)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(_emit_level, target_name, folder, name, tasks) for name in level_names]
+        for job in as_completed(jobs):
+            print(job.result(), flush=True)
+
+
+def _emit_level(target_name: str, folder: Path, name: str, tasks: dict) -> str:
     import llvmlite.binding as llvm
 
-    from paconv.kernels.compile import compile_kernel, native_object
-    from paconv.kernels.levels import levels_of
-    from paconv.kernels.native import kernel_symbol
-    from paconv.kernels.registry import KERNELS
+    from paconv.kernels.compile import native_object
+    from paconv.kernels.levels import find_level
+    from paconv.kernels.native import microkernel_symbol, task_symbol
+    from paconv.kernels.registry import microkernel_home, microkernels, task_home
     from paconv.library_build.targets import find_target
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    target = find_target(target_name)
-    levels = levels_of(target.architecture)
-    shared = [name for name, kernel in KERNELS.items() if not kernel.variants and not kernel.per_level]
-    tasks = {name: compile_kernel(name, (0, 0), levels[0]) for name in shared}
-    for level in levels:
-        compiled = [(kernel_symbol(level, name), kernel) for name, kernel in tasks.items()]
-        compiled += [
-            (kernel_symbol(level, name, variant), compile_kernel(name, variant, level))
-            for name, kernel in KERNELS.items()
-            if name not in tasks
-            for variant in kernel.variants_at(level) or [(0, 0)]
-        ]
-        (folder / f"{level.name}.o").write_bytes(native_object(compiled, level, target.triple))
-        print(level.name, flush=True)
+    level = find_level(name)
+    named = {task_symbol(level, task): text for task, text in tasks.items() if task_home(level, task) == level}
+    wanted = {microkernel_symbol(level, m): m for m in microkernels(level) if microkernel_home(level, m) == level}
+    (folder / f"{name}.o").write_bytes(native_object(named, wanted, level, find_target(target_name).triple))
+    return name
 
 
 if __name__ == "__main__":
-    emit(sys.argv[1], Path(sys.argv[2]))
+    emit(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

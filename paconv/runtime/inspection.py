@@ -25,14 +25,14 @@ _lock = threading.Lock()
 class NodeKernel:
     """What a PABitConv node runs.
 
-    node: its name. kernel: a name in CHOICES. format: of the level codes, a name in FORMATS, or "planes". reason: why
-    that kernel. planes_rate, codes_rate: nanoseconds for one pixel, 16 output channels and one window position of all
+    node: its name. kernel: a name in CHOICES. kind: how level codes are multiplied, a name in KINDS, or "planes".
+    reason: why that kernel. planes_rate, codes_rate: nanoseconds for one pixel, 16 output channels and one window position of all
     input channels (kernels/rates.py); codes_rate is 0 where codes can't be taken or were not asked for.
     """
 
     node: str
     kernel: str
-    format: str
+    kind: str
     reason: str
     planes_rate: float
     codes_rate: float
@@ -45,9 +45,9 @@ def node_kernels(model: str | os.PathLike | bytes, kernel: str | None = None) ->
     """
     found: list[NodeKernel] = []
 
-    def told(node: bytes, choice: bytes, code_format: bytes, reason: bytes, planes: float, codes: float) -> None:
+    def told(node: bytes, choice: bytes, kind: bytes, reason: bytes, planes: float, codes: float) -> None:
         name = node.decode(errors="replace").partition(" node '")[2].rstrip("'")
-        found.append(NodeKernel(name, choice.decode(), code_format.decode(), reason.decode(), planes, codes))
+        found.append(NodeKernel(name, choice.decode(), kind.decode(), reason.decode(), planes, codes))
 
     listener = _LISTENER(told)
     options = ort.SessionOptions()

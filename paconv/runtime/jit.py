@@ -15,21 +15,23 @@ from functools import cache
 from pathlib import Path
 
 import numba
+import numpy as np
 
+from paconv.bits import MAX_PLANES
 from paconv.errors import PaconvError
 from paconv.kernels import native
-from paconv.kernels.compile import compile_kernel, host_level
-from paconv.kernels.levels import Level
-from paconv.kernels.registry import KERNELS
-from paconv.kernels.tiling import tile_number
+from paconv.kernels.compile import JitMicrokernel, compile_task, host_level
+from paconv.kernels.rates import rates_of
+from paconv.kernels.registry import KERNELS, KINDS, Microkernel, microkernels, plane_pairs
+from paconv.kernels.tiling import tiling
 from paconv.library_build.build import link_library
 from paconv.library_build.targets import host_target
 
 __all__ = ["jit_library_path"]
 
 _lock = threading.RLock()
-_compiled: dict[tuple[str, int, int], object] = {}
-"""Kernels by (name, M, N). They must live as long as the process: the shim holds their addresses."""
+_compiled: dict[tuple[str, tuple[int, int]], object] = {}
+"""Kernels by name and variant. They must live as long as the process: the shim holds their addresses."""
 
 
 def jit_library_path() -> str:
@@ -58,7 +60,8 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise PaconvError(f"the development library {path}: {error}; PACONV_CACHE sets another folder") from error
-    library.paconv_install.argtypes = [ctypes.c_char_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
+    library.paconv_install.argtypes = [ctypes.c_char_p, *[ctypes.c_int64] * 4, ctypes.c_void_p]
+    _install_level(library)
     resolver = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int64, ctypes.c_int64)(
         lambda M, N: int(_install(library, folder, M, N))
     )
@@ -66,32 +69,56 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
     return path, library, resolver
 
 
+def _install_level(library: ctypes.CDLL) -> None:
+    """What the shim needs to know of the level besides its kernels."""
+    level, size = host_level(), MAX_PLANES + 1
+    rates = rates_of(level)
+    tilings, planes = np.zeros((size, size, 3), np.int64), np.zeros((size, size))
+    for M, N in plane_pairs():
+        plan = tiling(M, N, level.budget)
+        tilings[M, N], planes[M, N] = (plan.pixels, plan.parts_M, plan.parts_N), rates.planes[M, N]
+    codes = np.array([0.0, *(rates.codes.get(kind, 0.0) for kind in KINDS)])
+    library.paconv_install_level.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 3]
+    library.paconv_install_level(
+        int(level.signed_codes), *(values.ctypes.data for values in (tilings, planes, codes))
+    )
+
+
 def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     """Compile and install what nodes with (M, N) need. Called by the shim when a node is created; must not raise."""
     try:
         with _lock:
             level = host_level()
-            for kernel in KERNELS.values():
-                planes = kernel.name == "accumulate"
-                for variant in [(M, N)] if planes else kernel.variants_at(level) or [(0, 0)]:
-                    key = (kernel.name, *variant)
-                    if key in _compiled:
-                        continue
-                    _compiled[key] = _compile_cached(folder, kernel.name, variant, level)
-                    tile = tile_number(kernel.name, variant, level)
-                    if not library.paconv_install(kernel.name.encode(), *variant, tile, _compiled[key].address):
-                        raise ValueError(f"the shim does not know the kernel {kernel.name}")
+            for name in KERNELS:
+                if (name, (0, 0)) not in _compiled:
+                    _compiled[name, (0, 0)] = _compile_cached(folder, name)
+                    _tell(library, Microkernel(name), _compiled[name, (0, 0)].address)
+            plan = tiling(M, N, level.budget)
+            most = -(-M // plan.parts_M), -(-N // plan.parts_N)
+            for each in microkernels(level):
+                planes = each.name == "accumulate"
+                if each.name == "limit" or planes and not all(k in (size, size - 1) for k, size in zip(each.variant, most)):
+                    continue
+                key = each.name, each.variant
+                if key not in _compiled:
+                    _compiled[key] = JitMicrokernel(each, level)
+                    _tell(library, each, _compiled[key].address)
     except Exception as error:  # a C caller can't take it: say it here, and the shim refuses the node
         print(f"paconv: compiling the kernels for M={M}, N={N} failed: {error}", file=sys.stderr)
         return False
     return True
 
 
-def _compile_cached(folder: Path, name: str, variant: tuple[int, int], level: Level):
-    """compile_kernel with Numba's on-disk cache in our folder instead of beside the sources."""
+def _tell(library: ctypes.CDLL, kernel: Microkernel, address: int) -> None:
+    if not library.paconv_install(kernel.name.encode(), *kernel.variant, kernel.pixels, kernel.blocks, address):
+        raise ValueError(f"the shim does not know the kernel {kernel.name}")
+
+
+def _compile_cached(folder: Path, name: str):
+    """compile_task with Numba's on-disk cache in our folder instead of beside the sources."""
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder / "kernels")
     try:
-        return compile_kernel(name, variant, level, cache=True)
+        return compile_task(name, cache=True)
     finally:
         numba.config.CACHE_DIR = before

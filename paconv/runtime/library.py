@@ -76,8 +76,6 @@ def load_library() -> ctypes.CDLL:
     library.paconv_rates_path.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     library.paconv_rates_path.restype = ctypes.c_size_t
     library.paconv_set_listener.argtypes = [ctypes.c_void_p]
-    library.paconv_kernel.argtypes = [
-        ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64),
-    ]  # fmt: skip
+    library.paconv_kernel.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64]
     library.paconv_kernel.restype = ctypes.c_void_p
     return library

@@ -11,23 +11,26 @@ import numpy as np
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES
-from paconv.kernels.formats import FORMATS
-from paconv.kernels.levels import LEVELS
+from paconv.kernels.levels import Level, Multiplier, find_level
 from paconv.kernels.rates import Rates
-from paconv.kernels.registry import KERNELS
+from paconv.kernels.registry import KINDS, plane_pairs
+from paconv.kernels.tiling import TILE_ROWS, split, tiling
 from paconv.runtime.library import load_library
 
 __all__ = ["measure_rates"]
 
-_ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8)
+_ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
 _ACCUMULATE_CODES = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12)
 _SHORT, _LONG = 18, 144
 """Words of 32 channels in the two windows that are measured, 3x3 windows of 64 and of 512 channels: the difference is
 free of what a call costs.
 """
 
-_SPAN = 16
-"""Words of a span of codes: what codes of 13 bits, enough for most levels, come to."""
+_PER_32 = WORD_BITS // 4
+"""Words of codes for 32 channels."""
+
+_SPAN = 32
+"""Words of a span of 16 bits: at least what the default grid's products allow."""
 
 
 def measure_rates(
@@ -35,59 +38,55 @@ def measure_rates(
 ) -> Rates:
     """Rates of the CPU level's accumulate functions on this machine: best of as many calls as fit `seconds` for each.
 
-    progress: told (done, total) functions. Raises PaconvError where there is no library.
+    progress: told (done, total) rates. Raises PaconvError where there is no library.
     """
-    about = next(known for known in LEVELS if known.name == level)
-    planes, codes = KERNELS["accumulate"].variants, KERNELS["accumulate_codes"].variants_at(about)
-    total, found = len(planes) + len(codes), {}
-    for number, (name, variant) in enumerate([*product(["accumulate"], planes), *product(["accumulate_codes"], codes)]):
-        progress(number, total)
-        found[name, variant] = (_planes_rate if name == "accumulate" else _codes_rate)(level, variant, seconds)
-    return Rates(
-        {variant: found["accumulate", variant] for variant in planes},
-        {variant[0]: found["accumulate_codes", variant] for variant in codes},
-    )
+    about = find_level(level)
+    pairs, planes, codes = plane_pairs(), {}, {}
+    for number, pair in enumerate(pairs):
+        progress(number, len(pairs) + len(about.multipliers))
+        planes[pair] = _planes_rate(about, *pair, seconds)
+    for number, (kind, multiplier) in enumerate(about.multipliers.items()):
+        progress(len(pairs) + number, len(pairs) + len(about.multipliers))
+        codes[kind] = _codes_rate(level, kind, multiplier, seconds)
+    return Rates(planes, codes)
 
 
-def _planes_rate(level: str, variant: tuple[int, int], seconds: float) -> float:
-    address, P = _kernel(level, "accumulate", variant)
-    function, (M, N) = _ACCUMULATE(address), variant
+def _planes_rate(level: Level, M: int, N: int, seconds: float) -> float:
+    plan = tiling(M, N, level.budget)
+    parts = list(product(split(M, plan.parts_M), split(N, plan.parts_N)))
+    functions = {part: _ACCUMULATE(_address(level.name, "accumulate", part)) for part in parts}
+    P = plan.pixels
     image, weights, counts = (_memory(size) for size in ((P + _LONG) * N, _LONG * M * LANES, P * M * N * LANES))
     pixel_offsets, tap_offsets = np.arange(P, dtype=np.int64) * 4 * N, np.zeros(1, np.int64)
     addresses = image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data
 
     def call(words: int) -> None:
-        function(P, *addresses, 1, words, weights.ctypes.data, counts.ctypes.data)
+        for part in parts:
+            functions[part](P, *addresses, 1, words, weights.ctypes.data, counts.ctypes.data, M, N)
 
     return _nanoseconds(call, 1, seconds) / P
 
 
-def _codes_rate(level: str, variant: tuple[int, int], seconds: float) -> float:
-    address, tile = _kernel(level, "accumulate_codes", variant)
-    function, (blocks, P) = _ACCUMULATE_CODES(address), divmod(tile, 256)
-    code_format = next(f for f in FORMATS.values() if f.number == variant[0])
-    per_32 = WORD_BITS // code_format.channels
-    image, weights = (
-        _memory((P + _LONG * per_32) * code_format.D),
-        _memory(blocks * _LONG * per_32 * LANES * code_format.D),
-    )
-    start, dots = _memory(blocks * LANES * code_format.D), _memory(blocks * P * LANES * code_format.D)
+def _codes_rate(level: str, kind: str, multiplier: Multiplier, seconds: float) -> float:
+    function = _ACCUMULATE_CODES(_address(level, "accumulate_codes", (list(KINDS).index(kind) + 1, 0)))
+    blocks, P = multiplier.blocks, multiplier.pixels
+    image = _memory(P + _LONG * _PER_32)
+    weights = _memory((blocks * _LONG * _PER_32 + TILE_ROWS) * LANES)
+    start, dots = _memory(blocks * LANES), _memory(blocks * P * LANES)
     pixel_offsets, tap_offsets = np.arange(P, dtype=np.int64) * 4, np.zeros(1, np.int64)
     addresses = image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data
 
     def call(words: int) -> None:
         function(
-            P, blocks, *addresses, 1, words, _SPAN, weights.ctypes.data, weights.nbytes // blocks, start.ctypes.data,
+            P, blocks, *addresses, 1, words, _SPAN, weights.ctypes.data, _LONG * _PER_32 * LANES * 4, start.ctypes.data,
             dots.ctypes.data,
         )  # fmt: skip
 
-    return _nanoseconds(call, per_32, seconds) / (P * blocks)
+    return _nanoseconds(call, _PER_32, seconds) / (P * blocks)
 
 
-def _kernel(level: str, name: str, variant: tuple[int, int]) -> tuple[int, int]:
-    """(address, tile) of a kernel."""
-    tile = ctypes.c_int64(0)
-    return load_library().paconv_kernel(level.encode(), name.encode(), *variant, ctypes.byref(tile)), tile.value
+def _address(level: str, name: str, variant: tuple[int, int]) -> int:
+    return load_library().paconv_kernel(level.encode(), name.encode(), *variant)
 
 
 def _memory(words: int) -> np.ndarray:

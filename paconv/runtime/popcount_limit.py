@@ -10,13 +10,13 @@ import numpy as np
 from paconv.bits import WORD_BITS
 from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES, LIMIT_RING
-from paconv.kernels.levels import LEVELS
+from paconv.kernels.levels import find_level
 from paconv.kernels.tiling import limit_sums
 from paconv.runtime.library import cpu_levels, load_library
 
 __all__ = ["and_popcount_limit"]
 
-_TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
+_LIMIT = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 _ROUNDS = 20000
 """Turns of the loop in one call: some 50 us, of which the call itself is 2 %, and short enough to go undisturbed."""
 
@@ -30,8 +30,8 @@ def and_popcount_limit(level: str, seconds: float = 0.02) -> float:
     runs = cpu_levels()
     if level not in runs:
         raise UsageError(f"unknown CPU level {level!r}: expected one that this machine runs: {', '.join(runs)}")
-    K = limit_sums(next(each.budget for each in LEVELS if each.name == level))
-    limit = _TASK(load_library().paconv_kernel(level.encode(), b"limit", 0, 0, ctypes.byref(ctypes.c_int64())))
+    K = limit_sums(find_level(level).budget)
+    limit = _LIMIT(load_library().paconv_kernel(level.encode(), b"limit", 0, 0))
     words = np.zeros(LIMIT_RING + 2 * K * LANES + LANES, np.uint32)
     memory = -(-words.ctypes.data // 64) * 64
     best, end = float("inf"), time.perf_counter() + seconds
