@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from fractions import Fraction
+from math import gcd, lcm, prod
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from paconv import bits, ops
 from paconv.ops.pa_bit_conv import PA_BIT_CONV, PA_BIT_CONV_COUNTS
-from paconv.reference import BitConvResult
+from paconv.reference import BitConvResult, pa_bit_conv
 
 FLOAT_EPS = 2.0**-24
 
@@ -51,9 +52,12 @@ def make_case(
     weight_coding: str = "one-hot",
     level_coding: str = "one-hot",
     special: bool = False,
+    grid: tuple[int, int, int] | None = None,
 ) -> Case:
     """`channels` and `out` are per group. `special` puts endpoints, their neighbours, NaN and inf into X.
 
+    grid: (A, least, B): coefficients are integers times units, weights' within -A..A, activations' within least..B; for
+    binary codings the levels are. None: they are any real numbers.
     weight_coding: one-hot (level indexes) or binary (planes); level_coding: one-hot, binary or thermometer.
     """
     C, O = channels * group, out * group
@@ -89,6 +93,15 @@ def make_case(
         X = X * sign[None, :, None, None].astype(np.float32)
     alpha = rng.standard_normal((O if rng.random() < 0.3 else 1, M + 1)).astype(np.float32)
     beta = rng.standard_normal(N + 1).astype(np.float32)
+    if grid is not None:
+        A, least, B = grid
+        weight_share, level_share = M + 1 if weight_coding == "binary" else 1 + offsets, 1 + offsets
+        if level_coding != "one-hot":
+            level_share = N + 1
+        alpha = rng.integers(-(A // weight_share), A // weight_share + 1, alpha.shape)
+        beta = rng.integers(-(-least // level_share), B // level_share + 1, beta.shape)
+        alpha = (alpha * short_units(rng, (len(alpha), 1))).astype(np.float32)
+        beta = (beta * short_units(rng, (1,))).astype(np.float32)
     if not offsets:
         alpha[:, 0] = beta[0] = 0
     attributes = {
@@ -113,8 +126,35 @@ def make_case(
     return Case(X, attributes, inputs)
 
 
+def short_units(rng: np.random.Generator, shape) -> np.ndarray:
+    """Units of 12 significant bits, so that a product with an integer of a byte is a float32."""
+    return rng.integers(2048, 4096, shape) * 2.0 ** rng.integers(-18, -8, shape)
+
+
+def exact_output(case: Case) -> np.ndarray:
+    """What any kernel gives for a case on a grid, bit for bit: fl(fl(scale * units * n) + bias), n the exact integers."""
+    coefficients, units = {}, {}
+    for name in ("alpha", "beta"):
+        values = case.inputs[name].astype(np.float64)
+        units[name] = np.array([largest_unit(row) for row in np.atleast_2d(values)])
+        coefficients[name] = (values / (units[name][:, None] if values.ndim == 2 else units[name])).astype(np.float32)
+    O = len(case.inputs["scale"])
+    plain = case.inputs | coefficients | {"scale": np.ones(O, np.float32), "bias": np.zeros(O, np.float32)}
+    n = pa_bit_conv(case.X, attributes=case.attributes, inputs=plain).Y
+    assert (n == np.rint(n)).all()
+    scale = (case.inputs["scale"] * (units["alpha"] * units["beta"])).astype(np.float32)
+    return scale[:, None, None] * n.astype(np.float32) + case.inputs["bias"][:, None, None]
+
+
+def largest_unit(values: np.ndarray) -> float:
+    """The largest number that all of `values` (n,) are integers times of; 1 for zeros."""
+    ratios = [abs(Fraction(float(value))) for value in values if value]
+    denominator = lcm(*(ratio.denominator for ratio in ratios))
+    return float(Fraction(gcd(*(int(ratio * denominator) for ratio in ratios)), denominator)) if ratios else 1.0
+
+
 @st.composite
-def cases(draw, max_planes: int = 8, codings: bool = True) -> Case:
+def cases(draw, max_planes: int = 8, codings: bool = True, grids=(None,)) -> Case:
     """Random shapes, strides, pads, dilations, groups, M, N, signs, special inputs; sizes awkward on purpose."""
     kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     dilations = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
@@ -141,7 +181,12 @@ def cases(draw, max_planes: int = 8, codings: bool = True) -> Case:
         weight_coding=draw(st.sampled_from(["one-hot", "binary"] if codings else ["one-hot"])),
         level_coding=level_coding,
         special=draw(st.booleans()),
+        grid=draw(st.sampled_from(grids)),
     )
+
+
+GRIDS = ((1, 0, 1), (7, 0, 7), (15, 0, 31), (15, 0, 63), (63, 0, 63), (127, 0, 255), (15, -31, 31), (127, -127, 127))
+"""(A, least, B): what kernels are tried on."""
 
 
 def model_of(case: Case, counts: bool = False, **changes) -> onnx.ModelProto:
@@ -178,29 +223,10 @@ def model_of(case: Case, counts: bool = False, **changes) -> onnx.ModelProto:
     return model
 
 
-def kernel_tolerance(case: Case, expected: BitConvResult, kernel: str = "planes") -> np.ndarray:
-    """Bound of a kernel's error, whatever the case. Of its rounding: gamma_{terms+3} * sum of the absolute terms
-    (derived in kernels/finish.py). Level codes add, for each of a window's K products, with w and a the largest
-    absolute levels and the scales p and q of kernels/coding.py, at most twice the largest level by its largest code:
-
-        codes       |dw| <= p/2,  |da| <= q/2,  p <= w/1023, q <= a/1023 (words):  1/1023 w a, and half of it again for
-        the
-                    mean's correction. Only the 2e-5 of the largest output, where levels are many, tells more.
-        codes-fast  |dw| <= p/2,  |da| <= q/2,  p <= w/63, q <= a/63 (bytes):      1/63 w a, as much again for the
-        correction
-
-    and the rounding of the dot products to float32. kernels/conv_codes.py's 2e-5 of the largest output holds for
-    windows that average; this bound needs no luck.
-    """
-    k = (case.terms + 3) * FLOAT_EPS
-    rounding = k / (1 - k) * expected.absolute_sum
-    if kernel == "planes":
-        return rounding
-    K = prod(case.attributes["weight_shape"][1:])
-    w, a = (np.abs(case.inputs[name].astype(np.float64)).sum(-1).max() for name in ("alpha", "beta"))
-    share = {"codes": 2 / 1023, "codes-fast": 2 / 63}[kernel] + 8 * FLOAT_EPS
-    scale = np.abs(case.inputs["scale"].astype(np.float64))[None, :, None, None]
-    return rounding + share * K * w * a * scale
+def kernel_tolerance(case: Case, expected: BitConvResult) -> np.ndarray:
+    """Bound of bit planes' rounding off the grid: gamma_{terms+5} * sum of the absolute terms (kernels/finish.py)."""
+    k = (case.terms + 5) * FLOAT_EPS
+    return k / (1 - k) * expected.absolute_sum
 
 
 def body_tolerance(case: Case, expected: BitConvResult) -> np.ndarray:

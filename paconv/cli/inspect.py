@@ -34,10 +34,9 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     "paconv.kernel", every session of a process with PACONV_KERNEL.
 
     \b
-    planes      AND and popcount of bit planes; time grows with M*N
-    codes       integer dot products of level codes, words of 16 bits or, for evenly spaced levels, bytes;
-                outputs off by at most 2e-5 of the layer's largest
-    codes-fast  one-byte level codes; never chosen by itself
+    planes  AND and popcount of bit planes; time grows with M*N
+    codes   integer dot products of level codes, a byte each, where levels lie on a grid of integers;
+            the same bits as planes, at a time that doesn't depend on M and N
 
     \b
     Examples:
@@ -58,12 +57,12 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     if style == "json":
         click.echo(json.dumps({"level": level, "rates": source, "nodes": [vars(n) for n in nodes]}, indent=2))
         return
-    columns = ("node", "kernel", "format", "why", "planes ns", "codes ns")
+    columns = ("node", "kernel", "products", "why", "planes ns", "codes ns")
     table = Table(*columns, title=f"{model.name} at level {level}")
     for n in nodes:
         codes = f"{n.codes_rate:.2f}" if n.codes_rate else "-"
         table.add_row(
-            n.node, n.kernel, "-" if n.kernel == "planes" else n.format, n.reason, f"{n.planes_rate:.2f}", codes
+            n.node, n.kernel, "-" if n.kernel == "planes" else n.kind, n.reason, f"{n.planes_rate:.2f}", codes
         )
     console = output_console()
     console.print(table)

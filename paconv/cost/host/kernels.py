@@ -2,8 +2,8 @@
 
 A new kernel is a new entry: how long it takes on a host, and the one-node model that shows it. What is predicted is a
 node alone, float tensors in NCHW on both sides; a network is the sum of its nodes. The nodes of a linked pa.onnx
-(PALevelConv) hand each other level indexes instead, which isn't modelled. A layer has no levels here: level codes are
-predicted as if they were exact enough for them, which a session checks and takes bit planes where they aren't.
+(PALevelConv) hand each other level indexes instead, which isn't modelled. A layer has no levels here: they are taken to
+lie on the default grid (paconv/grid.py). Where they lie on none, a session takes bit planes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _predict_planes(host: HostModel, layer: Layer) -> float | None:
 
 def _predict_codes(host: HostModel, layer: Layer) -> float | None:
     pair = _pair(layer)
-    if pair is None or not runs_as_codes(layer, *pair):
+    if pair is None or not runs_as_codes(layer, pair[1]):
         return None
     return seconds(code_work(layer, pair[1]), host.codes)
 

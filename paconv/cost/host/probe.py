@@ -1,7 +1,7 @@
 """One-node models of a layer, as the kernels of this host would run it: what calibration and comparison time.
 
-Weights and inputs are random (seeded) and of the right shapes; their values don't change the time. Levels are not
-evenly spaced: those that are can be coded in fewer bits.
+Weights and inputs are random (seeded) and of the right shapes; their values don't change the time. Levels lie on the
+default grid, so that level codes can run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from paconv import bits, ops
 from paconv.cost.layers import CONV, LINEAR, Layer
+from paconv.grid import largest_integers, nearest_grid
 
 __all__ = ["Probe", "addition", "bit_conv", "conv", "float_layer", "integer_conv", "levels", "nothing"]
 
@@ -62,11 +63,16 @@ def float_layer(layer: Layer) -> onnx.ModelProto:
 
 
 def levels(M: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """alpha (M+1,) and beta (N+1,) float32 as training leaves them, seeded: not evenly spaced, alpha_0 = beta_0 = 0."""
+    """alpha (M+1,) and beta (N+1,) float32 as training and snapping leave them, seeded: integers of the default grid
+    that are not evenly spaced, alpha_0 = beta_0 = 0.
+    """
     rng = np.random.default_rng(_SEED)
     alpha = (0.2 + rng.random(M)) * (-1.0) ** np.arange(M)
     beta = np.sort(0.2 + rng.random(N))
-    return np.append(0, alpha).astype(np.float32), np.append(0, beta).astype(np.float32)
+    return tuple(
+        np.append(0, nearest_grid(values, most).integers).astype(np.float32)
+        for values, most in zip((alpha, beta), largest_integers(N), strict=True)
+    )
 
 
 def bit_conv(

@@ -8,12 +8,12 @@ Bit planes (PABitConv), E endpoints, G groups, OB = ceil(O/G / LANES) blocks of 
     word               outputs' * KH KW ceil(C/G / 32) * M N    AND + popcount + add of 32 bits in one lane
     output             outputs' = B OH OW G OB LANES            scaling, adding and storing M N counts
 
-Level codes (PABitConv as well), in words of two 16-bit digits, CP = C/G rounded up to whole words:
+Level codes (PABitConv as well), in words of four bytes, CP = C/G rounded up to whole words:
 
     node               1
-    element            B C H W                                  putting digits into words, pixel by pixel
+    element            B C H W                                  putting bytes into words, pixel by pixel
     element_endpoint   B C H W E                                comparing an element with an endpoint
-    product            outputs' * KH KW CP                      multiplying two digits and adding
+    product            outputs' * KH KW CP                      multiplying two bytes and adding
     output             outputs'                                 scaling, adding and storing a dot product
 
 Full precision (onnxruntime's Conv and Gemm):
@@ -33,8 +33,8 @@ from math import prod
 
 from paconv.bits import WORD_BITS
 from paconv.cost.layers import CONV, LINEAR, DataOp, Layer
-from paconv.kernels.arguments import LANES, MAX_CODE_WINDOW
-from paconv.kernels.formats import FORMATS
+from paconv.grid import largest_integers
+from paconv.kernels.arguments import LANES
 
 __all__ = ["CODE_UNITS", "FLOAT_UNITS", "GATHER_UNITS", "PLANE_UNITS", "bit_work", "code_work", "elements_moved",
            "float_work", "runs_as_codes", "runs_as_planes"]  # fmt: skip
@@ -51,6 +51,9 @@ CODE_UNITS = ("node", "element", "element_endpoint", "product", "output")
 FLOAT_UNITS = (
     "node", "mac_window", "mac_pointwise", "mac_shallow", "mac_depthwise", "mac_linear", "element", "weight",
 )  # fmt: skip
+
+_CHANNELS_OF_WORD = 4
+"""Level codes in a word of 32 bits."""
 
 _SHALLOW = 16
 """onnxruntime's blocked convolution takes this many channels at a time."""
@@ -85,18 +88,15 @@ def code_work(layer: Layer, N: int) -> dict[str, float]:
         "node": 1,
         "element": layer.inputs,
         "element_endpoint": layer.inputs * N,
-        "product": outputs * prod(kernel) * _up(depth, FORMATS["word"].channels),
+        "product": outputs * prod(kernel) * _up(depth, _CHANNELS_OF_WORD),
         "output": outputs,
     }
 
 
-def runs_as_codes(layer: Layer, M: int, N: int) -> bool:
-    """Whether PABitConv takes level codes in words for the layer with PA's levels, if asked for codes.
-
-    With one level besides 0 on one side and at most two on the other, one-byte codes are exact as a rule and are taken
-    instead; no rates are known for them.
-    """
-    return runs_as_planes(layer) and layer.window <= MAX_CODE_WINDOW and M * N > 2
+def runs_as_codes(layer: Layer, N: int) -> bool:
+    """Whether PABitConv can run the layer on level codes, with levels on the default grid: sums must fit 32 bits."""
+    A, B = largest_integers(N)
+    return runs_as_planes(layer) and layer.window * A * B < 1 << 31
 
 
 def runs_as_planes(layer: Layer) -> bool:
