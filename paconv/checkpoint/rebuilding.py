@@ -14,8 +14,10 @@ from torch import nn
 
 from paconv.checkpoint.container import Contents
 from paconv.errors import CheckpointError, UsageError
+from paconv.grid import MOST_ACTIVATION
 from paconv.models import build
 from paconv.nn.convert import convert_from_config
+from paconv.nn.quantizer import grid_tensors
 
 __all__ = ["from_user_model", "from_zoo", "skeleton"]
 
@@ -85,7 +87,9 @@ def _converted(model: nn.Module, conversion: dict | None) -> nn.Module:
 
 def _check_fit(model: nn.Module, contents: Contents) -> None:
     """Compare names, shapes and kinds of the tensors. Raises CheckpointError about the first that doesn't fit."""
-    want, have = model.state_dict(), contents.state_dict
+    want, have, optional = model.state_dict(), contents.state_dict, grid_tensors(model)
+    for name in optional:
+        want.pop(name, None)
     for name, tensor in want.items():
         if name not in have:
             raise _misfit(f"it has no {name} {tuple(tensor.shape)}", contents)
@@ -93,8 +97,12 @@ def _check_fit(model: nn.Module, contents: Contents) -> None:
             raise _misfit(f"{name} is {tuple(have[name].shape)} in it, {tuple(tensor.shape)} in the model", contents)
         if have[name].is_floating_point() != tensor.is_floating_point():
             raise _misfit(f"{name} is {have[name].dtype} in it, {tensor.dtype} in the model", contents)
-    for name in have:
-        if name not in want:
+    for name, tensor in have.items():
+        if name in optional:
+            whole = tensor.dtype == torch.int64 and tensor.shape == optional[name]
+            if not whole or (tensor < 0).any() or (not tensor.shape and not 1 <= tensor <= MOST_ACTIVATION):
+                raise _misfit(f"{name} is no part of an integer grid", contents)
+        elif name not in want:
             raise _misfit(f"the model has no {name}, which the checkpoint has", contents)
 
 

@@ -13,6 +13,7 @@ from paconv.checkpoint.rebuilding import skeleton
 from paconv.errors import CheckpointError
 from paconv.files import replacing
 from paconv.input_shape import Shape, checked_shapes
+from paconv.nn.quantizer import grid_tensors
 
 __all__ = ["save"]
 
@@ -57,7 +58,12 @@ def save(model: nn.Module, path: str | os.PathLike, input_shape: Shape | Sequenc
 def _is_as_built(contents: Contents) -> bool:
     """Whether the model still has the tensors that its architecture has; a user may have replaced a layer."""
     try:
-        built = skeleton(contents).state_dict()
+        model = skeleton(contents)
     except CheckpointError:
         return False
-    return {n: t.shape for n, t in built.items()} == {n: t.shape for n, t in contents.state_dict.items()}
+    optional = grid_tensors(model)
+    built, saved = (
+        {name: tensor.shape for name, tensor in state.items() if name not in optional}
+        for state in (model.state_dict(), contents.state_dict)
+    )
+    return built == saved

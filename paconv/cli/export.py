@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from paconv.grid import DEFAULT_GRID, parse_grid
 from paconv.input_shape import parse_shape
 
 __all__ = ["export"]
@@ -33,6 +35,16 @@ __all__ = ["export"]
     "[default: the checkpoint's].",
 )
 @click.option("--dynamic-size", is_flag=True, help="Leave height and width free, as the batch always is.")
+@click.option(
+    "--grid",
+    default=DEFAULT_GRID,
+    show_default=True,
+    metavar="A,B",
+    help="Largest integers that levels of weights and activations are to be times a unit; none for real levels. The "
+    "default, 15,31 for PA, leaves a model that is on a grid since training where it is.",
+)
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="json has the error of every layer's levels.")
 def export(
     checkpoint: Path,
     output: Path | None,
@@ -40,6 +52,8 @@ def export(
     trust_pickle: bool,
     input_shapes: tuple[str, ...],
     dynamic_size: bool,
+    grid: str,
+    style: str,
 ) -> None:
     """Write the PA model in MODEL.PT as ONNX, each quantizer a call of a model-local function.
 
@@ -50,9 +64,10 @@ def export(
       paconv export model.pt
       paconv export model.pt -o model.onnx --input-shape 3x224x224
       paconv export model.pt --model mypackage.nets:make_net
+      paconv export model.pt --grid none
       paconv export two_inputs.pt --model nets:make --input-shape 3x224x224 --input-shape 10
     """
-    shapes = tuple(map(parse_shape, input_shapes)) or None
+    shapes, chosen = tuple(map(parse_shape, input_shapes)) or None, parse_grid(grid)
     output = checkpoint.with_suffix(".onnx") if output is None else output
     console = Console(file=sys.stderr)  # this very stream: while torch exports, sys.stderr is another
     with console.status(f"exporting {checkpoint} ...") if console.is_terminal else nullcontext():
@@ -68,5 +83,11 @@ def export(
                 dynamic_size=dynamic_size,
                 model=None if factory is None else find_factory(factory),
                 trust_pickle=trust_pickle,
+                grid=chosen,
             )
+    if style == "json":
+        click.echo(json.dumps(done.as_data(), indent=1))
+        return
     click.echo(f"{done.path}: {done.size / 1e6:.2f} MB, {done.quantized} quantized and {done.real} real convolutions")
+    if done.levels is not None:
+        click.echo(f"{done.path}: {done.levels}")

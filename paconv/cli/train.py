@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from paconv.errors import UsageError
 from paconv.files import write_text
+from paconv.grid import DEFAULT_GRID, parse_grid
 
 if TYPE_CHECKING:
     from paconv.train.recipe import Recipe
@@ -42,6 +43,9 @@ _OPTIONS = "options.json"
 @click.option("-M", "--M", "M", type=int, help="Weight planes: 2, 4, 6 or 8 [default: 4].")
 @click.option("-N", "--N", "N",
               help="Activation planes: 1 to 8, or full for full-precision activations [default: 5].")
+@click.option("--grid", default=DEFAULT_GRID, show_default=True, metavar="A,B",
+              help="Largest integers that levels of weights and activations are times a unit after training; none for "
+              "real levels. The default is 15,31 for PA.")
 @click.option("--float", "parent", type=click.Path(path_type=Path), metavar="MODEL.PT",
               help="Trained float network to start from [default: it is trained first, in FOLDER/float].")
 @click.option("--backbone", type=click.Path(path_type=Path), metavar="MODEL.PT",
@@ -156,7 +160,7 @@ def _recipe(options: dict) -> Recipe:
     float_settings = replace(settings, **changes) if changes else None
     return Recipe(
         options["model"], settings, options["scheme"], planes, float_settings, options["parent"], options["backbone"],
-        architecture=dict(map(_argument, options["architecture"])),
+        architecture=dict(map(_argument, options["architecture"])), grid=parse_grid(options["grid"]),
     )  # fmt: skip
 
 

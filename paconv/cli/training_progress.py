@@ -6,6 +6,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from paconv.cli.console import progress_console
+from paconv.nn.snapping import LevelReport
 from paconv.train.watching import Progress as TrainingProgress
 from paconv.train.watching import Watcher
 
@@ -44,6 +45,9 @@ class TrainingBar(Watcher):
         shown = ", ".join(f"{name.replace('_', ' ')} {_text(name, value)}" for name, value in measures.items())
         shown = shown.replace("epoch ", f"{self.what}: epoch ", 1).replace(",", f"/{progress.epochs},", 1)
         click.echo(f"{shown}, {progress.rate:.0f} samples/s")
+
+    def levels(self, report: LevelReport) -> None:
+        click.echo(f"{self.what}: {report}")
 
     def end(self) -> None:
         if self._bar is not None:

@@ -7,10 +7,12 @@ from paconv.nn.convert import convert, convert_from_config
 from paconv.nn.layers import PAConv2d, freeze_, parameter_groups, project_
 from paconv.nn.quantizers import PAActivation, PAWeight
 from paconv.nn.report import ConversionReport, conversion_report
+from paconv.nn.snapping import LevelReport, level_report, snap_
 
 __all__ = [
     "Calibration",
     "ConversionReport",
+    "LevelReport",
     "PAActivation",
     "PAConv2d",
     "PAWeight",
@@ -19,7 +21,9 @@ __all__ = [
     "convert",
     "convert_from_config",
     "freeze_",
+    "level_report",
     "parameter_groups",
     "project_",
     "settle_batch_norm",
+    "snap_",
 ]

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from paconv.errors import UsageError
+from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
 from paconv.nn.gaussian import half_gaussian_quantizer
 from paconv.nn.half_line import centroids, lloyd_max
 from paconv.nn.quantizer import ActivationQuantizer
@@ -33,9 +34,6 @@ from paconv.nn.quantizers import PAActivation
 from paconv.nn.schemes.registry import scheme_class
 
 __all__ = ["Calibration", "calibrate", "settle_batch_norm"]
-
-Batch = Tensor | tuple[Tensor, ...]
-"""The input of a model, or its several inputs."""
 
 _SAMPLE = 1 << 18
 """Activations a quantizer is calibrated from; more are subsampled (seeded)."""
@@ -78,12 +76,12 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, 
 
     config = getattr(model, "paconv_conversion", {})
     with ExitStack() as stack:
-        stack.enter_context(_mode(model, training=False))
+        stack.enter_context(in_mode(model, training=False))
         if scheme_class(config.get("scheme", "pa")).moves_mean:
             stack.enter_context(_statistics_of_samples(model))
         for name, module in model.named_modules():
             if isinstance(module, ActivationQuantizer):
-                stack.enter_context(_removing(module.register_forward_pre_hook(hook(name))))
+                stack.enter_context(removing(module.register_forward_pre_hook(hook(name))))
         model(*inputs)
     return tuple(found for found in done.values() if found is not None)
 
@@ -100,14 +98,14 @@ def settle_batch_norm(model: nn.Module, batches: Iterable[Batch]) -> None:
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     count = 0
-    with _mode(model, training=False):
+    with in_mode(model, training=False):
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # cumulative average
             norm.train()
         try:
             for batch in batches:
-                model(*_inputs(batch))
+                model(*inputs_of(batch))
                 count += 1
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):
@@ -151,31 +149,13 @@ def _sample(x: Tensor) -> Tensor:
 
 def _joined(batches: Iterable[Batch]) -> tuple[Tensor, ...]:
     """The inputs of all batches as those of one."""
-    parts = [_inputs(batch) for batch in batches]
+    parts = [inputs_of(batch) for batch in batches]
     if not parts:
         raise UsageError("calibrate needs at least one batch; found none")
     counts = {len(part) for part in parts}
     if len(counts) > 1:
         raise UsageError(f"expected batches of as many inputs each; found some of {min(counts)} and of {max(counts)}")
     return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
-
-
-def _inputs(batch: Batch) -> tuple[Tensor, ...]:
-    inputs = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
-    for x in inputs:
-        if not isinstance(x, Tensor):
-            raise UsageError(f"batches: expected tensors or tuples of tensors, inputs alone; found {type(x).__name__}")
-    if not inputs:
-        raise UsageError("batches: expected tensors or tuples of tensors; found a tuple with nothing in it")
-    return inputs
-
-
-@contextmanager
-def _removing(handle: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -190,15 +170,3 @@ def _statistics_of_samples(model: nn.Module) -> Iterator[None]:
     finally:
         for norm, (training, track) in zip(norms, before, strict=True):
             norm.training, norm.track_running_stats = training, track
-
-
-@contextmanager
-def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put every module in one mode; afterwards, each into the mode it was in."""
-    before = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, was in before:
-            module.training = was

@@ -3,23 +3,78 @@
 A *weight quantizer* turns a weight tensor W into W_bar, an *activation quantizer* x into x_bar. Most schemes give the
 step function (paconv.nn.steps) and, for training, an expression that carries the gradient; SteppedWeight and
 SteppedActivation do the rest: the forward, freezing, and the export as one call of a paconv op.
+
+A quantizer can be put on an integer grid (paconv.nn.snap_): in eval mode its levels are then the nearest integers
+times a unit, a function of the levels that it has without, which training goes on with.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from paconv.errors import ExportError
+from paconv.nn.on_grid import Memory, largest_integer, relative_error, snapped_steps
 from paconv.nn.steps import Steps, straight_through
 from paconv.ops.schema import DOMAIN, OPSET_VERSION
 
-__all__ = ["ActivationQuantizer", "SteppedActivation", "SteppedWeight", "WeightQuantizer", "call_op"]
+__all__ = [
+    "ActivationQuantizer",
+    "Quantizer",
+    "SteppedActivation",
+    "SteppedWeight",
+    "WeightQuantizer",
+    "call_op",
+    "grid_tensors",
+]
+
+_NORMAL_COUNT = 1 << 20
+"""Number of activations that `ActivationQuantizer.occurrences` has of a normal distribution."""
 
 
-class WeightQuantizer(nn.Module):
+class Quantizer(nn.Module):
+    """most: () int64, the largest integer of the grid that the levels are on in eval mode; None: not on one.
+
+    The state dict has `most`, and `counts` of an activation quantizer, where they aren't None; loading one sets them to
+    what is in it, or to None.
+    """
+
+    most: Tensor | None
+
+    grid_state: ClassVar[tuple[str, ...]] = ("most",)
+    widens: ClassVar[bool] = True
+    """Whether the default grid has 8 bits where the small one moves the levels too far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start_off_grid()
+
+    def _start_off_grid(self) -> None:
+        for name in self.grid_state:
+            self.register_buffer(name, None)
+        self._memory = Memory()
+
+    @property
+    def on_grid(self) -> int | None:
+        """`most` as a number where it matters: not in training."""
+        return None if self.most is None or self.training else int(self.most)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        for name in self.grid_state:
+            found = state_dict.get(prefix + name)
+            setattr(self, name, None if found is None else found.clone())
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        if "most" not in self._buffers:  # pickled before there were grids
+            self._start_off_grid()
+
+
+class WeightQuantizer(Quantizer):
     """W (O, C/g, KH, KW) -> W_bar of the same shape."""
 
     def initialize_(self, W: Tensor) -> None:
@@ -29,9 +84,23 @@ class WeightQuantizer(nn.Module):
     def freeze(self, W: Tensor) -> None:
         """Fix whatever depends on W at what it is now. The decisions of `forward` are the same before and after."""
 
+    def natural_integer(self, W: Tensor, most: int) -> int | None:
+        """The largest integer, up to `most`, of levels that are integers times a unit as published; None where they
+        aren't.
+        """
+        return None
 
-class ActivationQuantizer(nn.Module):
-    """x (...) -> x_bar (...)."""
+    @abstractmethod
+    def grid_error(self, W: Tensor) -> float:
+        """How far the levels move to the grid, relative (paconv.nn.on_grid); 0 where they are on none."""
+
+
+class ActivationQuantizer(Quantizer):
+    """x (...) -> x_bar (...). counts: (E+1,) int64, how often each level occurred where that was counted."""
+
+    counts: Tensor | None
+
+    grid_state: ClassVar[tuple[str, ...]] = ("most", "counts")
 
     @abstractmethod
     def freeze(self) -> None:
@@ -43,6 +112,34 @@ class ActivationQuantizer(nn.Module):
     def calibrate_(self, x: Tensor) -> bool:
         """Set parameters from a sample x (n,) of finite float64 inputs. Returns whether there was anything to set."""
         return False
+
+    @abstractmethod
+    def pieces(self, x: Tensor) -> Tensor:
+        """The index of the level of each x (...): integers (...)."""
+
+    @abstractmethod
+    def endpoints_and_scale(self) -> tuple[Tensor, Tensor]:
+        """Endpoints (E,) ascending and () the standard deviation of activations as the quantizer expects them."""
+
+    @torch.no_grad()
+    def occurrences(self) -> Tensor:
+        """(E+1,) int64: how often each level occurs; as counted, otherwise of normal activations, of mean 0."""
+        if self.counts is not None:
+            return self.counts
+        v, scale = self.endpoints_and_scale()
+        below = torch.special.ndtr(v.double().cpu() / scale.double().cpu())
+        shares = torch.cat([below, below.new_ones(1)]).diff(prepend=below.new_zeros(1))
+        return (_NORMAL_COUNT * shares).round().long()
+
+    def natural_integer(self, most: int) -> int | None:
+        """The largest integer, up to `most`, of levels that are integers times a unit as published; None where they
+        aren't.
+        """
+        return None
+
+    @abstractmethod
+    def grid_error(self) -> float:
+        """How far the levels move to the grid, relative (paconv.nn.on_grid); 0 where they are on none."""
 
 
 class SteppedWeight(WeightQuantizer):
@@ -84,10 +181,26 @@ class SteppedWeight(WeightQuantizer):
         return straight_through(W_bar, self.through(W, steps)) if torch.is_grad_enabled() else W_bar
 
     def _present(self, W: Tensor) -> Steps:
-        """The step function: the frozen one after `freeze`."""
+        """The step function: the frozen one after `freeze`; on the grid, if the levels are."""
         if self.u is None or self.alpha is None or self.masks is None:
-            return self.steps(W.detach())
+            steps = self.steps(W.detach())
+            return steps if self.on_grid is None else self._snapped(W, steps)
         return Steps(self.u[:, 0, 0, 0], self.alpha, self.masks)
+
+    def _snapped(self, W: Tensor, steps: Steps) -> Steps:
+        assert self.most is not None
+        return snapped_steps(steps, steps.count_weights(W), int(self.most), self._memory)
+
+    @torch.no_grad()
+    def natural_integer(self, W: Tensor, most: int) -> int | None:
+        return largest_integer(self.steps(W), most)
+
+    @torch.no_grad()
+    def grid_error(self, W: Tensor) -> float:
+        steps = self.steps(W)
+        if self.most is None:
+            return 0.0
+        return relative_error(steps.levels, self._snapped(W, steps).levels, steps.count_weights(W))
 
 
 class SteppedActivation(ActivationQuantizer):
@@ -130,8 +243,43 @@ class SteppedActivation(ActivationQuantizer):
 
     def _present(self) -> Steps:
         if self.frozen_v is None or self.frozen_beta is None or self.frozen_masks is None:
-            return self.steps()
+            steps = self.steps()
+            return steps if self.on_grid is None else self._snapped(steps)
         return Steps(self.frozen_v[None], self.frozen_beta[None], self.frozen_masks[None])
+
+    def _snapped(self, steps: Steps) -> Steps:
+        assert self.most is not None
+        return snapped_steps(steps, self.occurrences()[None], int(self.most), self._memory)
+
+    @torch.no_grad()
+    def pieces(self, x: Tensor) -> Tensor:
+        return self.steps().beside(x).pieces(x)
+
+    def endpoints_and_scale(self) -> tuple[Tensor, Tensor]:
+        v = self.steps().endpoints[0]
+        return v, v.new_ones(())
+
+    @torch.no_grad()
+    def natural_integer(self, most: int) -> int | None:
+        return largest_integer(self.steps(), most)
+
+    @torch.no_grad()
+    def grid_error(self) -> float:
+        steps = self.steps()
+        if self.most is None:
+            return 0.0
+        return relative_error(steps.levels, self._snapped(steps).levels, self.occurrences()[None])
+
+
+def grid_tensors(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the int64 tensors that `model`'s state dict has if its levels are on a grid, all >= 0."""
+    found = {}
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, Quantizer):
+            found[f"{prefix}.most".lstrip(".")] = ()
+            if isinstance(module, ActivationQuantizer):
+                found[f"{prefix}.counts".lstrip(".")] = (len(module.endpoints_and_scale()[0]) + 1,)
+    return found
 
 
 def call_op(op: str, inputs: tuple[Tensor | None, ...], like: Tensor) -> Tensor:

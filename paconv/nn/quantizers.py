@@ -5,6 +5,8 @@ doesn't depend on the scale of W. Activations have the scale `unit`: 1 where bat
 paper has it, otherwise what calibration finds. lambda_Delta, lambda_A and the least gap between endpoints are
 in terms of it.
 
+On a grid (paconv.nn.snap_) the endpoints stay where they are; the gradient is that of the levels off the grid.
+
 Exported to ONNX, each quantizer is one call of its paconv op, whose endpoints and levels are frozen
 constants.
 """
@@ -12,15 +14,25 @@ constants.
 from __future__ import annotations
 
 from math import inf
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from paconv.bits import MAX_PLANES
 from paconv.errors import UsageError
-from paconv.nn.functional import approximate_activations, approximate_weights, weight_levels
+from paconv.nn.functional import (
+    approximate_activations,
+    approximate_weights,
+    count_above,
+    count_reached,
+    look_up,
+    weight_levels,
+)
 from paconv.nn.gaussian import half_gaussian_quantizer, weight_endpoints
+from paconv.nn.on_grid import relative_error, snapped_levels
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer, call_op
+from paconv.nn.steps import straight_through
 
 __all__ = ["LEAST_GAP", "PAActivation", "PAWeight", "check_planes"]
 
@@ -50,11 +62,13 @@ class PAWeight(WeightQuantizer):
     """Piecewise approximation of a weight tensor: M endpoints, M+1 levels, recomputed from W at each forward.
 
     M: even, 2..8. lambda_w: the paper's lambda_W times std(W). endpoints: "paper" (Table 1 at M = 8) or
-    "lloyd". Raises UsageError for another value. There is nothing to train and nothing in the state dict.
+    "lloyd". Raises UsageError for another value. There is nothing to train, and nothing in the state dict but the grid.
     """
 
     u: Tensor | None
     levels: Tensor | None
+
+    widens: ClassVar[bool] = False
 
     def __init__(self, M: int, *, lambda_w: float = 2.0, endpoints: str = "paper"):
         super().__init__()
@@ -69,12 +83,29 @@ class PAWeight(WeightQuantizer):
 
     @torch.no_grad()
     def endpoints_and_levels(self, W: Tensor) -> tuple[Tensor, Tensor]:
-        """u (M,) ascending and levels (M+1,) of W (...), in W's dtype; the frozen ones after `freeze`."""
+        """u (M,) ascending and levels (M+1,) of W (...), in W's dtype, the levels on the grid in eval mode if there is
+        one; the frozen ones after `freeze`.
+        """
         if self.u is not None and self.levels is not None:
             return self.u, self.levels
+        u, levels = self._off_grid(W)
+        return u, levels if self.on_grid is None else self._snapped(W, u, levels)
+
+    def _off_grid(self, W: Tensor) -> tuple[Tensor, Tensor]:
         u = torch.tensor(weight_endpoints(self.M, self.endpoints), dtype=torch.float64, device=W.device)
         u = (u * _std(W)).to(W.dtype)
         return u, weight_levels(W, u)
+
+    def _snapped(self, W: Tensor, u: Tensor, levels: Tensor) -> Tensor:
+        assert self.most is not None
+        return snapped_levels(levels, _weight_counts(W, u), int(self.most), self._memory)
+
+    @torch.no_grad()
+    def grid_error(self, W: Tensor) -> float:
+        u, levels = self._off_grid(W)
+        if self.most is None:
+            return 0.0
+        return relative_error(levels[None], self._snapped(W, u, levels)[None], _weight_counts(W, u)[None])
 
     @torch.no_grad()
     def freeze(self, W: Tensor) -> None:
@@ -87,7 +118,8 @@ class PAWeight(WeightQuantizer):
         if torch.onnx.is_in_onnx_export():
             return call_op("PAWeight", (W, self.u, self.levels), W)
         u, levels = self.endpoints_and_levels(W)
-        return approximate_weights(W, u, levels, self._slope(W.detach(), levels))
+        off_grid = levels if self.on_grid is None or not torch.is_grad_enabled() else self._off_grid(W.detach())[1]
+        return approximate_weights(W, u, levels, self._slope(W.detach(), off_grid))
 
     def _slope(self, W: Tensor, levels: Tensor) -> Tensor:
         """Slopes (M,) of eq. 8; 1 for a tensor without spread, which has no lambda_W = lambda'/std(W)."""
@@ -113,6 +145,8 @@ class PAActivation(ActivationQuantizer):
     unit: Tensor
     frozen_levels: Tensor | None
 
+    widens: ClassVar[bool] = False
+
     def __init__(self, N: int, *, lambda_a: float | None = None, lambda_delta: float = 1.0, rectified: bool = False):
         super().__init__()
         check_planes(2, N)
@@ -130,19 +164,39 @@ class PAActivation(ActivationQuantizer):
         self.register_buffer("frozen_levels", None, persistent=False)
 
     def levels(self) -> Tensor:
-        """[0, beta_1 .. beta_N] (N+1,): level values by index."""
+        """[0, beta_1 .. beta_N] (N+1,): level values by index; on the grid in eval mode, if there is one."""
         if self.frozen_levels is not None:
             return self.frozen_levels
-        return torch.cat([self.beta.new_zeros(1), self.beta])
+        levels = torch.cat([self.beta.new_zeros(1), self.beta])
+        return levels if self.on_grid is None else self._snapped(levels)
+
+    def _snapped(self, levels: Tensor) -> Tensor:
+        assert self.most is not None
+        return snapped_levels(levels.detach(), self.occurrences(), int(self.most), self._memory)
+
+    @torch.no_grad()
+    def pieces(self, x: Tensor) -> Tensor:
+        return count_reached(x, self.v)
+
+    def endpoints_and_scale(self) -> tuple[Tensor, Tensor]:
+        return self.v.detach().sort().values, self.unit
+
+    @torch.no_grad()
+    def grid_error(self) -> float:
+        if self.most is None:
+            return 0.0
+        levels = torch.cat([self.beta.new_zeros(1), self.beta])
+        return relative_error(levels[None], self._snapped(levels)[None], self.occurrences()[None])
 
     @torch.no_grad()
     def freeze(self) -> None:
-        """Fix the levels at the present beta, as a constant for the export, and put v in ascending order.
+        """Fix the present levels, as a constant for the export, and put v in ascending order.
 
         A level index counts endpoints, whatever their order, so `forward` is the same before and after.
         """
         self.v.copy_(self.v.sort().values)
-        self.frozen_levels = torch.cat([self.beta.new_zeros(1), self.beta])
+        self.frozen_levels = None
+        self.frozen_levels = self.levels()
 
     @torch.no_grad()
     def project_(self) -> None:
@@ -159,6 +213,12 @@ class PAActivation(ActivationQuantizer):
         """x_bar (...) of x (...): levels[#{j: v_j <= x}]. NaN has level 0."""
         if torch.onnx.is_in_onnx_export():
             return call_op("PAActivation", (x, self.v, self.frozen_levels), x)
+        if self.on_grid is None:
+            return self._off_grid(x)
+        x_bar = look_up(self.levels(), self.pieces(x))
+        return straight_through(x_bar, self._off_grid(x)) if torch.is_grad_enabled() else x_bar
+
+    def _off_grid(self, x: Tensor) -> Tensor:
         return approximate_activations(
             x,
             self.v,
@@ -172,6 +232,11 @@ class PAActivation(ActivationQuantizer):
 
     def extra_repr(self) -> str:
         return f"N={self.N}, lambda_a={self.lambda_a}, lambda_delta={self.lambda_delta}, rectified={self.rectified}"
+
+
+def _weight_counts(W: Tensor, u: Tensor) -> Tensor:
+    """(M+1,) int64: how many weights are in each piece."""
+    return torch.bincount(count_above(W, u).reshape(-1), minlength=len(u) + 1)
 
 
 def _std(W: Tensor) -> Tensor:

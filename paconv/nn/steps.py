@@ -54,24 +54,36 @@ class Steps:
 
     def of_weights(self, W: Tensor) -> Tensor:
         """Values (O, C/g, KH, KW) of the weights W (O, C/g, KH, KW)."""
-        levels = self.levels
-        if len(self.endpoints) == 1:
-            piece = count_above(W, self.endpoints[0])
-        else:
-            piece = torch.zeros(W.shape, dtype=torch.uint8, device=W.device)
-            for endpoint in self.endpoints.unbind(1):
-                piece += (W > endpoint[:, None, None, None]).view(torch.uint8)
+        levels, piece = self.levels, self._pieces_of_weights(W)
         if len(levels) == 1:
             return look_up(levels[0], piece)
         return levels.gather(1, piece.reshape(len(W), -1).long()).view(W.shape)
 
+    def count_weights(self, W: Tensor) -> Tensor:
+        """(R, E+1) int64: how many of the weights W (O, C/g, KH, KW) of each row of coefficients are in each piece."""
+        rows, pieces = len(self.coefficients), self.masks.shape[1]
+        piece = self._pieces_of_weights(W).reshape(rows, -1).long()
+        row = torch.arange(rows, device=W.device)[:, None]
+        return torch.bincount((piece + pieces * row).reshape(-1), minlength=rows * pieces).view(rows, pieces)
+
+    def _pieces_of_weights(self, W: Tensor) -> Tensor:
+        if len(self.endpoints) == 1:
+            return count_above(W, self.endpoints[0])
+        piece = torch.zeros(W.shape, dtype=torch.uint8, device=W.device)
+        for endpoint in self.endpoints.unbind(1):
+            piece += (W > endpoint[:, None, None, None]).view(torch.uint8)
+        return piece
+
     def of_activations(self, x: Tensor) -> Tensor:
-        """Values (...) of the activations x (...); NaN is in piece 0. One row."""
+        """Values (...) of the activations x (...). One row."""
+        return look_up(self.levels[0], self.pieces(x))
+
+    def pieces(self, x: Tensor) -> Tensor:
+        """Integers (...): the piece of each of the activations x (...); NaN is in piece 0. One row."""
         v = self.endpoints[0]
         if len(v) <= _FEW:
-            return look_up(self.levels[0], count_reached(x, v))
-        piece = torch.bucketize(x, v, right=True, out_int32=True).masked_fill_(x.isnan(), 0)
-        return look_up(self.levels[0], piece)
+            return count_reached(x, v)
+        return torch.bucketize(x, v, right=True, out_int32=True).masked_fill_(x.isnan(), 0)
 
 
 def straight_through(value: Tensor, through: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """`paconv.export`: a torch model or checkpoint -> model.onnx.
 
-frozen copy --torch.onnx.export--> exporter's graph --canonicalize, rename--> graph --add functions, check--> file
+copy on a grid, frozen --torch.onnx.export--> exporter's graph --canonicalize, rename--> graph
+graph --add functions, check--> file
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import paconv
 from paconv.checkpoint import load
 from paconv.errors import ExportError, ModelError, UsageError
 from paconv.files import replacing
+from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.input_shape import Shape, checked_shapes
 from paconv.model_io import check_model
+from paconv.nn.snapping import LevelReport
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
 from paconv.scheme_note import write_scheme
 from paconv.to_onnx.canonical import canonicalize
@@ -35,12 +38,19 @@ IR_VERSIONS = {18: 8, 19: 9, 20: 9}
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote. quantized: Conv nodes with a PAWeight; real: all other Conv nodes; size in bytes."""
+    """What `export` wrote. quantized: Conv nodes with a PAWeight; real: all other Conv nodes; size in bytes; levels: of
+    each quantizer, how far they moved to an integer grid; None without quantizers.
+    """
 
     path: Path
     size: int
     quantized: int
     real: int
+    levels: LevelReport | None
+
+    def as_data(self) -> dict:
+        """All of it as plain data."""
+        return {**vars(self), "path": str(self.path), "levels": None if self.levels is None else self.levels.as_data()}
 
 
 def export(
@@ -52,13 +62,15 @@ def export(
     dynamic_size: bool = False,
     model: nn.Module | Callable[[], nn.Module] | None = None,
     trust_pickle: bool = False,
+    grid: GridChoice = DEFAULT_GRID,
 ) -> Exported:
     """Write `source` to the ONNX file `path`, with one call of paconv.PAWeight or PAActivation for each quantizer.
 
     source: a torch module, or the path of a checkpoint, read as by `paconv.load(source, model, trust_pickle=...)`.
     It is exported as in eval mode, from a copy. input_shape: (C, H, W) without the batch, or one such shape for each
     input of `forward`; None is the shape that the checkpoint carries. The batch is free; with dynamic_size height and
-    width are too. opset: 18 to 20.
+    width are too. opset: 18 to 20. grid: the integers that levels are to be times a unit, as for `paconv.nn.snap_`; by
+    default a model that is on a grid already, as after training, stays on it; None exports real levels.
 
     The file has a layer's nodes and parameters under their torch names and needs nothing of paconv to run.
     Raises UsageError for bad options; CheckpointError for a bad checkpoint; ExportError for a model that torch can't
@@ -66,6 +78,7 @@ def export(
     """
     if opset not in IR_VERSIONS:
         raise UsageError(f"opset must be 18, 19 or 20; found {opset!r}")
+    grid = checked_grid(grid)
     if isinstance(source, nn.Module):
         if model is not None or trust_pickle:
             raise UsageError("model and trust_pickle tell how to read a checkpoint; found a torch module to export")
@@ -84,15 +97,17 @@ def export(
             raise UsageError(
                 "the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)"
             )
-        proto = _exported(module, checked_shapes(input_shape), opset, dynamic_size)
+        proto, levels = _exported(module, checked_shapes(input_shape), opset, dynamic_size, grid)
         temporary.write_bytes(proto.SerializeToString())
         size = temporary.stat().st_size
     quantized, real = _count_convs(proto.graph)
-    return Exported(Path(path), size, quantized, real)
+    return Exported(Path(path), size, quantized, real, levels)
 
 
-def _exported(module: nn.Module, shapes: Sequence[Shape], opset: int, dynamic_size: bool) -> onnx.ModelProto:
-    frozen = frozen_copy(module)
+def _exported(
+    module: nn.Module, shapes: Sequence[Shape], opset: int, dynamic_size: bool, grid: GridChoice
+) -> tuple[onnx.ModelProto, LevelReport | None]:
+    frozen, levels = frozen_copy(module, grid)
     tensors = {name for name, _ in frozen.named_parameters(remove_duplicate=False)}
     tensors |= {name for name, _ in frozen.named_buffers(remove_duplicate=False)}
     graph = trace(frozen, shapes, opset, dynamic_size)
@@ -110,7 +125,7 @@ def _exported(module: nn.Module, shapes: Sequence[Shape], opset: int, dynamic_si
         onnx.checker.check_model(proto, full_check=True)
     except (ModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"torch exported an invalid graph: {error}") from error
-    return proto
+    return proto, levels
 
 
 def _strip(proto: onnx.ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""The copy of a model that is exported: checked, in eval mode, on the CPU, with constant quantizers."""
+"""The copy of a model that is exported: checked, in eval mode, on the CPU, with constant quantizers on a grid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from paconv.errors import ExportError
+from paconv.grid import GridChoice
 from paconv.nn.layers import freeze_
+from paconv.nn.snapping import LevelReport, snap_if_real_
 
 __all__ = ["MAX_BYTES", "frozen_copy"]
 
@@ -17,8 +19,9 @@ MAX_BYTES = (1 << 31) - (1 << 24)
 """Protobuf's limit for one file is 2 GiB; nodes, shapes and names get 16 MiB of it."""
 
 
-def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy of `model` ready to be traced; `model` itself stays as it is.
+def frozen_copy(model: nn.Module, grid: GridChoice) -> tuple[nn.Module, LevelReport | None]:
+    """A copy of `model` ready to be traced, and its levels (paconv.nn.snapping), on `grid` unless they are already;
+    `model` itself stays as it is.
 
     Raises ExportError naming the first tensor that is not finite, not loaded or not float32, for a model of more
     than MAX_BYTES, and for one that can't be copied.
@@ -28,7 +31,9 @@ def frozen_copy(model: nn.Module) -> nn.Module:
         made = copy.deepcopy(model)
     except Exception as error:  # the model's own code
         raise ExportError(f"the model can't be copied (copy.deepcopy): {type(error).__name__}: {error}") from error
-    return freeze_(made.eval()).cpu().requires_grad_(False)
+    made = made.eval().cpu().requires_grad_(False)
+    levels = snap_if_real_(made, grid)
+    return freeze_(made), levels
 
 
 def _check_tensors(model: nn.Module) -> None:

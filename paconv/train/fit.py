@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import paconv
 from paconv.errors import CheckpointError, PaconvError, UsageError
 from paconv.files import write_text
+from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
+from paconv.nn.quantizer import Quantizer
+from paconv.nn.snapping import snap_
 from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import Ranks, current_ranks
@@ -34,6 +37,9 @@ __all__ = ["MODEL", "STATE", "fit"]
 
 STATE, HISTORY, MODEL = "state.pt", "history.json", "model.pt"
 
+_COUNTED = 128
+"""Samples on which activation levels are counted before they are put on a grid."""
+
 
 def fit(
     model: nn.Module,
@@ -46,9 +52,13 @@ def fit(
     workers: int = 0,
     watchers: Sequence[Watcher] = (),
     device: str = "cpu",
+    grid: GridChoice = DEFAULT_GRID,
 ) -> list[dict]:
     """Train `model` in place, by Algorithm 1, and leave it in eval mode. Returns the measures of each epoch: epoch,
     loss, accuracy, held_out_loss, held_out_accuracy, ... (accuracies from 0 to 1).
+
+    Training is with real levels. After the last step those of a quantized model are put on `grid` (paconv.nn.snap_),
+    which the last held-out measures are of.
 
     output: folder for the state, the history and the trained model, made if need be; None writes nothing. resume: go
     on from the state there, if there is one, with the same weights in the end, bit for bit, as without the interruption
@@ -61,7 +71,7 @@ def fit(
     """
     if not isinstance(source, DataSource):
         raise UsageError(f"source: expected a DataSource, found {type(source).__name__}; put samples into one")
-    settings, ranks, task = settings.resolved(), current_ranks(), task_of(source)
+    settings, ranks, task, grid = settings.resolved(), current_ranks(), task_of(source), checked_grid(grid)
     for name, value, least in (("checkpoint_steps", checkpoint_steps, 1), ("workers", workers, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
@@ -91,16 +101,26 @@ def fit(
             save_state(TrainingState(*contents), folder / STATE)
             write_text(folder / HISTORY, json.dumps(position.history, indent=1))
 
+    def put_on_grid() -> None:
+        if not any(isinstance(module, Quantizer) for module in model.modules()):
+            return
+        report = snap_(model, grid, _counted_on(model, source, settings))
+        for watcher in watchers:
+            watcher.levels(report)
+
     if not ranks.first:
         position.totals, watchers = [0.0, 0.0, 0.0], ()
     with deterministic(next(model.parameters()).device):
         loop = Loop(
             model, source, task, settings, optimizer, position,
             ranks=ranks, workers=workers, watchers=watchers, checkpoint_steps=checkpoint_steps, save=save,
+            finish=put_on_grid,
         )  # fmt: skip
         try:
             for watcher in watchers:
                 watcher.begin(position.epoch * loop.steps + position.step)
+            if position.epoch >= settings.epochs:  # resumed, when all was done
+                put_on_grid()
             loop.run()
         finally:
             for watcher in watchers:
@@ -109,6 +129,13 @@ def fit(
     if folder is not None and ranks.first:
         paconv.save(model, folder / MODEL, input_shape=source.input_shape)
     return position.history
+
+
+def _counted_on(model: nn.Module, source: DataSource, settings: Settings) -> Iterator[Tensor]:
+    """The inputs on which it is counted how often each activation level occurs: the same in every process."""
+    keys = first_keys(source.training, settings.seed, _COUNTED)
+    for start in range(0, len(keys), settings.batch_size):
+        yield moved_to(model, *source.training.batch(keys[start : start + settings.batch_size]))[0]
 
 
 def _prepared(folder: Path, resume: bool, ranks: Ranks) -> Path:

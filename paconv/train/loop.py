@@ -38,7 +38,9 @@ class Position:
 
 
 class Loop:
-    """model: trained in place. settings: resolved. save: called every `checkpoint_steps` steps and after an epoch."""
+    """model: trained in place. settings: resolved. save: called every `checkpoint_steps` steps and after an epoch;
+    finish: after the last step, before the last measures.
+    """
 
     def __init__(
         self,
@@ -54,10 +56,11 @@ class Loop:
         watchers: Sequence[Watcher],
         checkpoint_steps: int,
         save: Callable[[], None],
+        finish: Callable[[], None],
     ):
         self.model, self.source, self.task, self.settings = model, source, task, settings
         self.optimizer, self.position, self.ranks, self.workers = optimizer, position, ranks, workers
-        self.watchers, self.checkpoint_steps, self.save = watchers, checkpoint_steps, save
+        self.watchers, self.checkpoint_steps, self.save, self.finish = watchers, checkpoint_steps, save, finish
         self.steps = steps_an_epoch(source.training, settings.batch_size, ranks)
         self.counts_right = True
         self.rate = 0.0
@@ -92,6 +95,8 @@ class Loop:
             if position.step % self.checkpoint_steps == 0 and position.step < self.steps:
                 self.save()
         progress = self._progress()
+        if position.epoch + 1 == settings.epochs:
+            self.finish()
         measures = self._measures()
         position.history.append(measures)
         position.epoch, position.step, position.totals = position.epoch + 1, 0, [0.0, 0.0, 0.0]

@@ -1,8 +1,9 @@
 """`train`: the whole way of Algorithm 1, from data to a quantized network.
 
 The float network is trained first, in FOLDER/float, or loaded; it is converted, its activation quantizers are
-calibrated, and the result is trained in FOLDER. With the scheme "float" it is the float network that is trained there.
-A detector's float network can start from a trained classifier as its backbone, as the paper's section 4.4 does.
+calibrated, and the result is trained in FOLDER, its levels then put on a grid. With the scheme "float" it is the float
+network that is trained there. A detector's float network can start from a trained classifier as its backbone, as the
+paper's section 4.4 does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import nn
 
 import paconv
 from paconv.errors import UsageError
+from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.models import build
 from paconv.models.activations import activation_for
 from paconv.models.registry import arguments
@@ -49,7 +51,7 @@ class Recipe:
     options: M, N and whatever else paconv.convert takes. settings: of the quantized network, or of the float one where
     that is the scheme; float_settings: of the float network on the way, None for the same. parent: checkpoint of a
     trained float network, in place of training it. backbone: checkpoint of a float classifier that a detector's
-    training starts from.
+    training starts from. grid: that the levels are put on in the end (`fit`).
 
     Raises UsageError for an unknown scheme, or what has no meaning with it.
     """
@@ -62,8 +64,10 @@ class Recipe:
     parent: str | os.PathLike | None = None
     backbone: str | os.PathLike | None = None
     architecture: dict = field(default_factory=dict)
+    grid: GridChoice = DEFAULT_GRID
 
     def __post_init__(self) -> None:
+        checked_grid(self.grid)
         if self.scheme not in KNOWN_SCHEMES:
             raise UsageError(f"no scheme is called {self.scheme!r}; known are {', '.join(KNOWN_SCHEMES)}")
         if self.scheme == FLOAT and self.options:
@@ -98,7 +102,7 @@ def train(
         return fit(
             model, source, settings,
             output=folder, resume=resume, checkpoint_steps=checkpoint_steps, workers=workers, watchers=watching,
-            device=device,
+            device=device, grid=recipe.grid,
         )  # fmt: skip
 
     if not resume:

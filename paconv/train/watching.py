@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paconv.nn.snapping import LevelReport
+
 __all__ = ["Progress", "Watcher"]
 
 
@@ -39,6 +41,9 @@ class Watcher:
 
     def epoch(self, progress: Progress, measures: dict[str, float]) -> None:
         """An epoch was done; measures: what stands in the history."""
+
+    def levels(self, report: LevelReport) -> None:
+        """The last step is done, and the levels are as they will be deployed."""
 
     def end(self) -> None:
         """Training is over, or failed."""

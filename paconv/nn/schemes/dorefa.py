@@ -54,9 +54,10 @@ class DoReFaWeight(SteppedWeight):
     def steps(self, W: Tensor) -> Steps:
         if self.bits == 1:
             return sign_steps(W.double().abs().mean().to(W.dtype).reshape(1, 1))
+        last = (1 << self.bits) - 1
         largest = W.double().tanh().abs().amax()
         endpoints = torch.atanh((2 * _endpoints(self.bits).to(W.device) - 1) * largest)
-        return even_steps(below(endpoints, W.dtype), -1.0, 2 / ((1 << self.bits) - 1))
+        return even_steps(below(endpoints, W.dtype), -last, 2, 1 / last)
 
     def through(self, W: Tensor, steps: Steps) -> Tensor:
         if self.bits == 1:
@@ -76,7 +77,7 @@ class DoReFaActivation(SteppedActivation):
         self.bits = bits
 
     def steps(self) -> Steps:
-        return even_steps(at_least(_endpoints(self.bits), torch.float32), 0.0, 1 / ((1 << self.bits) - 1))
+        return even_steps(at_least(_endpoints(self.bits), torch.float32), 0, 1, 1 / ((1 << self.bits) - 1))
 
     def through(self, x: Tensor, steps: Steps) -> Tensor:
         return x * ((x.detach() >= 0) & (x.detach() <= 1))

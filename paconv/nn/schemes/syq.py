@@ -64,6 +64,12 @@ class SYQWeight(WeightQuantizer):
         self.delta = None
         self.delta = self._delta(W)
 
+    def natural_integer(self, W: Tensor, most: int) -> int | None:
+        return 1 if self.ternary else 2  # alpha_0 = -alpha, alpha_1 = 2 alpha
+
+    def grid_error(self, W: Tensor) -> float:
+        return 0.0
+
     def codes(self, W: Tensor) -> Tensor:
         """Q (O, C/g, KH, KW): -1, 0 and +1."""
         return self.steps(W, torch.ones(1, dtype=W.dtype, device=W.device)).of_weights(W)
@@ -166,7 +172,7 @@ class SYQActivation(SteppedActivation):
 
     def steps(self) -> Steps:
         halves = (torch.arange(1, 1 << self.bits, dtype=torch.float64)[None] - 0.5) * self.step
-        return even_steps(at_least(halves, torch.float32), 0.0, self.step)
+        return even_steps(at_least(halves, torch.float32), 0, 1, self.step)
 
     def through(self, x: Tensor, steps: Steps) -> Tensor:
         return x * ((x.detach() >= 0) & (x.detach() <= ((1 << self.bits) - 1) * self.step))

@@ -1,0 +1,98 @@
+"""Levels of a quantizer on an integer grid (paconv.grid), as tensors: pure functions of the levels that training has.
+
+    rows of W: weights of one scale each, all of them or one output channel's;   share_e: how often piece e occurs
+    error^2 = sum_e share_e (level_e - snapped_e)^2 / sum_e share_e level_e^2          over all rows
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paconv.grid import MOST_WEIGHT, integers_of, nearest_grid, nearest_sums
+from paconv.nn.steps import Steps
+
+__all__ = ["Memory", "largest_integer", "relative_error", "snapped_levels", "snapped_steps"]
+
+Found = TypeVar("Found")
+
+
+class Memory:
+    """The last result of a function, for as long as it is asked about the same tensors."""
+
+    def __init__(self) -> None:
+        self.asked: tuple[np.ndarray, ...] = ()
+        self.found: object = None
+
+    def __call__(self, function: Callable[..., Found], most: int, *tensors: Tensor) -> Found:
+        """function(most, *tensors), tensors as numpy arrays."""
+        asked = (np.array(most), *(tensor.detach().cpu().numpy() for tensor in tensors))
+        same = len(asked) == len(self.asked) and all(map(np.array_equal, asked, self.asked))
+        if not same:
+            self.asked, self.found = tuple(map(np.copy, asked)), function(most, *asked[1:])
+        return self.found  # type: ignore[return-value]
+
+
+def snapped_levels(levels: Tensor, counts: Tensor, most: int, memory: Memory) -> Tensor:
+    """`levels` (L,) on the nearest grid of integers up to `most`; counts (L,): how often each occurs."""
+    found = memory(_grid_levels, most, levels, counts)
+    return torch.from_numpy(found).to(levels)
+
+
+def snapped_steps(steps: Steps, counts: Tensor, most: int, memory: Memory) -> Steps:
+    """`steps` with coefficients, row by row, on the nearest grid of integers up to `most`, at most 127 where one of
+    them, or a level, is negative; so are the levels. counts (R, E+1): how often each piece occurs.
+    """
+    found = memory(_grid_coefficients, most, steps.coefficients, steps.masks, counts)
+    return Steps(steps.endpoints, torch.from_numpy(found).to(steps.coefficients), steps.masks)
+
+
+def largest_integer(steps: Steps, most: int) -> int | None:
+    """The largest |k| of the coefficients where each row of them, and its levels, are integers up to `most` times a
+    unit (at most 127 where one is negative); None where they aren't.
+    """
+    largest = 0
+    for coefficients, levels in zip(_rows(steps.coefficients), _rows(steps.levels), strict=True):
+        bound = _bound(most, coefficients, levels)
+        for values in (coefficients, levels):
+            if (found := integers_of(values, bound)) is None:
+                return None
+            largest = max(largest, int(np.abs(found.integers).max()))
+    return largest
+
+
+def relative_error(levels: Tensor, snapped: Tensor, counts: Tensor) -> float:
+    """The error above; levels, snapped, counts (R, L)."""
+    shares, exact = counts.double().cpu(), levels.double().cpu()
+    power = (shares * exact.square()).sum()
+    moved = (shares * (exact - snapped.double().cpu()).square()).sum()
+    return (moved / power).sqrt().item() if power > 0 else 0.0
+
+
+def _grid_levels(most: int, levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    grid = nearest_grid(levels, most, counts)
+    return grid.unit * grid.integers
+
+
+def _grid_coefficients(most: int, coefficients: np.ndarray, masks: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    rows = len(coefficients)
+    masks, counts = (np.broadcast_to(table, (rows, table.shape[1])) for table in (masks, counts))
+    found = np.empty(coefficients.shape)
+    for row, values in enumerate(coefficients):
+        bits = (masks[row].astype(np.int64) >> np.arange(values.size - 1)[:, None]) & 1
+        levels = values[0].astype(np.float64) + values[1:].astype(np.float64) @ bits
+        grid = nearest_sums(values, masks[row], _bound(most, values, levels), counts[row])
+        found[row] = grid.unit * grid.integers
+    return found
+
+
+def _bound(most: int, *values: np.ndarray) -> int:
+    return min(most, MOST_WEIGHT) if any((v < 0).any() for v in values) else most
+
+
+def _rows(table: Tensor) -> np.ndarray:
+    return table.detach().float().cpu().numpy()

@@ -1,0 +1,202 @@
+"""`snap_`: put a model's levels on an integer grid, so that its convolutions are exact sums of integers.
+
+    alpha_i = a k_i,  |k_i| <= A         beta_j = b l_j,  0 <= l_j <= B        sum_k w x = a b * sum k l
+
+a a tensor, or an output channel where a scheme has coefficients for each; b a quantizer. The unit is the least-squares
+one, over the levels as often as they occur: weights are counted, activations on samples. Endpoints stay.
+
+PA's levels are real and become integers up to (A, B). Schemes whose coefficients are integers times a unit as published
+(one bit, three equal values, evenly spaced) stay as they are, up to 8 bits. The levels of ABC-Net, TTQ and LQ-Net are
+snapped as PA's; in the default grid to 8 bits where the small one moves them by more than WIDE_ERROR.
+
+The grid is a state of each quantizer, kept in checkpoints. It holds in eval mode; training goes on with real levels,
+as if there were none, so that a model may be fine-tuned afterwards and is on the grid again in eval mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from paconv.errors import UsageError
+from paconv.grid import DEFAULT_GRID, MOST_ACTIVATION, MOST_WEIGHT, GridChoice, checked_grid
+from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
+from paconv.nn.layers import PAConv2d
+from paconv.nn.quantizer import ActivationQuantizer, Quantizer
+
+__all__ = ["DEFAULT_MOST", "WIDE_ERROR", "LayerLevels", "LevelReport", "level_report", "snap_", "snap_if_real_"]
+
+DEFAULT_MOST = (15, 31)
+"""(A, B) of the default grid."""
+
+_MANY_LEVELS, _MOST_OF_MANY = 8, 63
+"""From so many activation levels above the lowest on the default grid has this B."""
+
+WIDE_ERROR = 0.01
+"""Relative error from which on a scheme other than PA takes 8 bits, in the default grid."""
+
+
+@dataclass(frozen=True)
+class LayerLevels:
+    """The levels of one quantizer. name: of the convolution of weights, of the activation quantizer; kind: "weights" or
+    "activations"; most: the largest integer that they may have, None where they are real; by_nature: they are integers
+    as published (then most is what they have); error: relative, how far they moved to the grid, root mean square.
+    """
+
+    name: str
+    kind: str
+    most: int | None
+    by_nature: bool
+    error: float
+
+
+@dataclass(frozen=True)
+class LevelReport:
+    """The levels of a model, layer by layer; `str` is one line. counted: whether activations were counted on samples,
+    or taken to be normally distributed; None where nothing is snapped by how often they occur.
+    """
+
+    layers: tuple[LayerLevels, ...]
+    counted: bool | None
+
+    @property
+    def snapped(self) -> tuple[LayerLevels, ...]:
+        """Those that moved to a grid."""
+        return tuple(layer for layer in self.layers if layer.most is not None and not layer.by_nature)
+
+    @property
+    def worst(self) -> LayerLevels | None:
+        """The one with the largest error."""
+        return max(self.snapped, key=lambda layer: layer.error, default=None)
+
+    def __str__(self) -> str:
+        if self.worst is None:
+            real = any(layer.most is None for layer in self.layers)
+            return "real levels, on no grid" if real else "levels that are integers times a unit as published"
+        limits = ", ".join(filter(None, (self._limit("weights"), self._limit("activations"))))
+        taken = "" if self.counted in (True, None) else ", activations taken to be normally distributed"
+        return (
+            f"levels snapped to integers ({limits}){taken}: largest relative error {100 * self.worst.error:.2g} % "
+            f"({self.worst.kind} of {self.worst.name})"
+        )
+
+    def _limit(self, kind: str) -> str:
+        found = sorted({layer.most or 0 for layer in self.snapped if layer.kind == kind})
+        return " to ".join(map(str, dict.fromkeys((*found[:1], *found[-1:]))))
+
+    def as_data(self) -> dict:
+        """All of it as plain data."""
+        return {"summary": str(self), "counted": self.counted, "layers": [vars(layer) for layer in self.layers]}
+
+
+@torch.no_grad()
+def snap_(
+    model: nn.Module, grid: GridChoice = DEFAULT_GRID, batches: Iterable[Batch] | None = None
+) -> LevelReport:
+    """Put the levels of every quantizer in `model` on an integer grid, in place, to hold in eval mode; returns what
+    that moved.
+
+    grid: "default" is integers up to 15 for weights and 31 for activations, 63 for those with 8 levels above 0, and up
+    to 8 bits where the module says so; (A, B) is these limits, for every scheme; None takes the model off any grid,
+    back to the levels that training left. batches: inputs (B, ...) of the model, or tuples of them in the order of
+    forward's arguments, on which to count how often each activation level occurs; without them it is as often as it was
+    counted before, or as of a normal distribution. What `freeze_` made constant stays until it is frozen again.
+
+    Raises UsageError for another grid, a model without quantizers, and batches that aren't any.
+    """
+    grid = checked_grid(grid)
+    quantizers = _quantizers(model)
+    if not quantizers:
+        raise UsageError("the model has no quantizer whose levels could be snapped; convert it first (paconv.convert)")
+    for _, quantizer, _ in quantizers:
+        quantizer.most = None
+    if grid is None:
+        for _, quantizer, W in quantizers:
+            if not W:
+                quantizer.counts = None
+        return level_report(model)
+    real = [(quantizer, W) for _, quantizer, W in quantizers if _natural(quantizer, W) is None]
+    activations = [quantizer for quantizer, W in real if not W]
+    if batches is not None and activations:
+        _count(model, activations, batches)
+    for quantizer, W in real:
+        _snap(quantizer, W, grid)
+    return level_report(model)
+
+
+def snap_if_real_(model: nn.Module, grid: GridChoice) -> LevelReport | None:
+    """Put `model` on `grid`, but for the default one leave quantizers as they are if they are all on a grid already.
+    Returns the levels in the end; None for a model without quantizers.
+    """
+    grid, quantizers = checked_grid(grid), _quantizers(model)
+    if not quantizers:
+        return None
+    if grid == DEFAULT_GRID and not any(q.most is None and _natural(q, W) is None for _, q, W in quantizers):
+        return level_report(model)
+    return snap_(model, grid)
+
+
+@torch.no_grad()
+def level_report(model: nn.Module) -> LevelReport:
+    """The levels of every quantizer in `model`, as they are in eval mode."""
+    layers, counted = [], []
+    for name, quantizer, W in _quantizers(model):
+        natural = _natural(quantizer, W) if quantizer.most is None else None
+        most = natural if quantizer.most is None else int(quantizer.most)
+        error = quantizer.grid_error(*W)
+        layers.append(LayerLevels(name, "weights" if W else "activations", most, natural is not None, error))
+        if isinstance(quantizer, ActivationQuantizer) and quantizer.most is not None:
+            counted.append(quantizer.counts is not None)
+    return LevelReport(tuple(layers), all(counted) if counted else None)
+
+
+def _quantizers(model: nn.Module) -> list[tuple[str, Quantizer, tuple[Tensor, ...]]]:
+    """Each quantizer once: a name, itself, and (W,) of a weight quantizer."""
+    found: list[tuple[str, Quantizer, tuple[Tensor, ...]]] = []
+    for name, module in model.named_modules():
+        if isinstance(module, PAConv2d):
+            found.append((name, module.weight_quantizer, (module.weight.detach(),)))
+        elif isinstance(module, ActivationQuantizer):
+            found.append((name, module, ()))
+    return found
+
+
+def _natural(quantizer: Quantizer, W: tuple[Tensor, ...]) -> int | None:
+    return quantizer.natural_integer(*W, MOST_WEIGHT if W else MOST_ACTIVATION)
+
+
+def _snap(quantizer: Quantizer, W: tuple[Tensor, ...], grid: GridChoice) -> None:
+    A, B = DEFAULT_MOST if grid == DEFAULT_GRID else grid
+    if grid == DEFAULT_GRID and not W and len(quantizer.occurrences()) > _MANY_LEVELS:
+        B = _MOST_OF_MANY
+    device = next(iter((*W, *quantizer.parameters(), *quantizer.buffers()))).device
+    quantizer.most = torch.tensor(A if W else B, device=device)
+    if grid == DEFAULT_GRID and quantizer.widens and quantizer.grid_error(*W) > WIDE_ERROR:
+        quantizer.most = torch.tensor(MOST_WEIGHT if W else MOST_ACTIVATION, device=device)
+
+
+def _count(model: nn.Module, quantizers: list[Quantizer], batches: Iterable[Batch]) -> None:
+    """Set the counts of those of `quantizers`, of activations, that run."""
+    counts: dict[ActivationQuantizer, Tensor] = {}
+
+    def count(quantizer: ActivationQuantizer, args: tuple) -> None:
+        levels = len(quantizer.occurrences())
+        found = torch.bincount(quantizer.pieces(args[0]).reshape(-1).long(), minlength=levels)
+        counts[quantizer] = counts.get(quantizer, 0) + found
+
+    with ExitStack() as stack:
+        stack.enter_context(in_mode(model, training=False))
+        for quantizer in quantizers:
+            stack.enter_context(removing(quantizer.register_forward_pre_hook(count)))
+        ran = False
+        for batch in batches:
+            model(*inputs_of(batch))
+            ran = True
+    if not ran:
+        raise UsageError("snap_ needs at least one batch, or None in place of batches; found none")
+    for quantizer in quantizers:
+        quantizer.counts = counts.get(quantizer)  # type: ignore[assignment]
