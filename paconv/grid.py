@@ -3,8 +3,8 @@
     level_i = float32(unit * k_i),      k_i integers, |k_i| <= most
 
 Where the levels of weights and of activations are of this form, a convolution is one exact sum of integers times a
-single factor. `integers_of` finds the form from the levels alone, `common_unit` for whole rows of them; `nearest_grid`
-finds the grid that given levels lie closest to.
+single factor. `integers_of` finds the form from the levels alone; `nearest_grid` finds the grid that given levels lie
+closest to.
 
 A grid that `nearest_grid` makes has a unit of at most UNIT_BITS significant bits, so that unit * k is a float32 exactly
 for |k| < 2**(24 - UNIT_BITS). Levels that were computed in another way, as k / 3 is, are off such a product by their
