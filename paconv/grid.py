@@ -72,7 +72,7 @@ def nearest_grid(levels: np.ndarray, most: int, counts: np.ndarray | None = None
     """The grid of integers |k| <= most that `levels` (n,) lie closest to, by the sum of counts * (level - unit k)^2.
 
     counts: (n,), how often each level occurs; equally often by default. The integers are nearest for their unit and the
-    unit is the least-squares one for its integers, up to UNIT_BITS. Deterministic: of equal units the smallest integers.
+    unit is the least-squares one for its integers, up to UNIT_BITS. Deterministic; of equals, the smallest integers.
     """
     values = levels.astype(np.float64)
     weights = np.ones(values.shape) if counts is None else counts.astype(np.float64)

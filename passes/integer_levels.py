@@ -4,9 +4,9 @@
     level of an activation              unit * l
     Y = scale_o * sum_k w a + bias_o    = (scale_o unit_o unit) * sum k l + bias_o
 
-Where all channels have the same integers, one row of alpha is left: a scale of each filter, as of XNOR-Net, is an output
-scale. A channel without any weight but 0 has the unit 0. Levels without such a form stay as they are, and so do those
-whose integers are too large for a sum in 32 bits (paconv.ops.integer_levels).
+Where all channels have the same integers, one row of alpha is left: a scale of each filter, as XNOR-Net has it, is an
+output scale. A channel whose levels are all 0 has the unit 0. Levels without such a form stay as they are, and so do
+those whose integers are too large for a sum in 32 bits (paconv.ops.integer_levels).
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ from paconv.passes.graph import ModelGraph
 __all__ = ["INTEGER_LEVELS"]
 
 
-def _integers(coefficients: np.ndarray, table: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _integers(coefficients: np.ndarray, masks: list[int], most: int) -> tuple[np.ndarray, np.ndarray] | None:
     """(integer coefficients of each row, the shape of `coefficients`; unit of each row, float64), or None.
 
-    coefficients: (rows, P+1) float32; table: (rows, levels) float32, the levels that they make.
+    coefficients: (rows, P+1) float32, offset first; masks: plane mask of each level. The coefficients themselves have
+    to be multiples of the unit of their levels, up to the rounding of either.
     """
+    table = level_table(coefficients, masks)
     grids = [integers_of(row, most) for row in table]
     if any(grid is None for grid in grids):
         return None
     units = np.array([grid.unit for grid in grids])
     k = np.rint(coefficients.astype(np.float64) / units[:, None]).astype(np.float32)
+    if not np.array_equal(level_table(k, masks), np.stack([grid.integers for grid in grids])):
+        return None
     empty = ~table.any(1)
     if not empty.all():
         units[empty], k[empty] = 0, k[np.argmin(empty)]
@@ -45,10 +49,9 @@ def _unify(node: gs.Node, graph: ModelGraph) -> bool:
     alpha, beta, scale = (parameter(node, name) for name in ("alpha", "beta", "scale"))
     if not (scale == 1).all():  # it holds something already, rounded
         return False
-    levels = level_table(beta, node.attrs["level_masks"])
-    most = MOST_WEIGHT if levels.min() < 0 else MOST_ACTIVATION
-    weights = _integers(alpha, level_table(alpha, node.attrs["weight_masks"]), MOST_WEIGHT)
-    activations = _integers(beta[None], levels[None], most)
+    signed = level_table(beta, node.attrs["level_masks"]).min() < 0
+    weights = _integers(alpha, node.attrs["weight_masks"], MOST_WEIGHT)
+    activations = _integers(beta[None], node.attrs["level_masks"], MOST_WEIGHT if signed else MOST_ACTIVATION)
     if weights is None or activations is None:
         return False
     (k, units), ((row,), (unit,)) = weights, activations

@@ -17,9 +17,9 @@ and the sum over k is taken with integers:
 Cases: PA has alpha_0 = beta_0 = 0 and one-hot masks on both sides. A +-1 scheme has one plane a side, alpha = [-1, 2].
 Evenly spaced levels have binary masks (8-bit activations are 8 planes, 255 endpoints).
 
-The result is float32(float32(scale_o * sum) + bias_o). Where alpha and beta are integers (paconv.ops.integer_levels) the
-sum is exact, so that every kernel gives the same bits, and so does the function body where no sum reaches 2**24.
-`paconv optimize` makes them integers wherever the levels are multiples of a unit, and multiplies the units into scale.
+The result is float32(float32(scale_o * sum) + bias_o). Where alpha and beta are small integers, the sum is exact
+(paconv.ops.integer_levels), so that every kernel gives the same bits, and so does the function body where no sum
+reaches 2**24. `paconv optimize` makes them integers wherever levels are multiples of a unit: the units go into scale.
 
 `sign` carries the direction of the comparison: batch norm with a negative scale turns a >= v into x <= t, which is
 (-1) * x >= -t, exactly, in floating point.

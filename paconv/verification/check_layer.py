@@ -2,8 +2,8 @@
 
 Compared in this order, and the first that differs is named:
 
-    weights      integer levels: unit * k rounds to W_bar of the reference; others: the table's value is W_bar    exactly
-    level values the same of the reference's activation levels                                                    exactly
+    weights      integer levels: unit * k rounds to W_bar of the reference; others: the table's value is W_bar   exactly
+    level values the same of the reference's activation levels                                                   exactly
     decisions    level(X) is the level that the reference's quantizer chose, up to flips     (verification/decisions.py)
     sums         of integer levels, and the output made from them, scale and bias: exactly    (verification/integers.py)
                  of others, counts exactly and outputs within a derived bound              (verification/real_levels.py)

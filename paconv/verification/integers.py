@@ -7,8 +7,8 @@
     scale       the float32 nearest to  s unit_o unit,  s and b what follows the reference's convolution
     bias        the float32 nearest to  b
 
-The units are those of the smallest integers that make the reference's levels, for what w and a are multiples of them (1,
-as `paconv optimize` writes them). s, b and the products are in float64, here and in the optimizer, by at most 8
+The units are those of the smallest integers that make the reference's levels, divided by what w and a are multiples of
+(1, as `paconv optimize` writes them). s, b and the products are in float64, here and in the optimizer, by at most 8
 roundings a node each: where these leave open which float32 is nearest, either will do.
 """
 
