@@ -103,8 +103,9 @@ def test_levels_off_any_grid_stay_real(levels, alpha):
 
 
 def test_levels_whose_planes_are_off_their_grid_stay_real():
-    weight = weight_inputs([[-1, 0, 1]], [[0.13, 0.13, 0.24, 0.7, 1.1]], [[3, 11, 7, 15]])  # the first 3 never apart
-    assert level_table(weight["alpha"], weight["wm"]).tolist() == np.float32([[0.5, 1.6, 1.2, 2.3]]).tolist()
+    never_apart = [21 / 128, 21 / 128, 19 / 64]  # 5/8 together, but not 1 + 1 + 2 eighths
+    weight = weight_inputs([[-1, 0, 1]], [[*never_apart, 0.75, 1]], [[3, 11, 7, 15]])
+    assert level_table(weight["alpha"], weight["wm"]).tolist() == [[0.625, 1.625, 1.375, 2.375]]
     _, result = apply((LOWER_CONV, REMOVE_DEAD, INTEGER_LEVELS), conv_model(**weight))
     assert result.rewritten == []
 
