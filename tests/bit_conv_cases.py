@@ -145,7 +145,7 @@ def cases(draw, max_planes: int = 8, codings: bool = True) -> Case:
 
 
 def with_integer_levels(case: Case, rng: np.random.Generator, weights: int = 15, activations: int = 31) -> Case:
-    """`case` with integers for alpha and beta: |alpha_i| <= weights, 0 <= beta_j <= activations, offsets of 2 at most."""
+    """`case` with integers for alpha and beta: |alpha_i| <= weights, 0 <= beta_j <= activations, offsets up to 2."""
     alpha = rng.integers(-weights, weights + 1, case.inputs["alpha"].shape).astype(np.float32)
     beta = rng.integers(0, activations + 1, case.inputs["beta"].shape).astype(np.float32)
     alpha[:, 0], beta[0] = (a and rng.integers(-2, 3) for a in (case.inputs["alpha"][0, 0], case.inputs["beta"][0]))
