@@ -30,6 +30,7 @@ __all__ = [
     "checked_grid",
     "exact_unit",
     "integers_of",
+    "largest_integers",
     "nearest_grid",
     "nearest_sums",
     "parse_grid",
@@ -121,6 +122,11 @@ def nearest_sums(coefficients: np.ndarray, masks: np.ndarray, most: int, counts:
 def exact_unit(unit: float, largest: int) -> float:
     """The number closest to `unit` whose products with integers up to `largest` are float32 numbers exactly."""
     return float(_short(unit, _SINGLE_BITS - int(largest).bit_length()))
+
+
+def largest_integers(N: int) -> tuple[int, int]:
+    """(A, B) of the default grid: the largest integers of weights, and of activations with N levels above the lowest."""
+    return 15, 63 if N >= 8 else 31
 
 
 def checked_grid(grid: object) -> GridChoice:

@@ -2,7 +2,8 @@
 
 Canonical form first: no-ops go, so that patterns are adjacent. Then the machine form: PABitConv, and packed weights
 where activations are real. PABitConv's endpoints can differ by channel and direction, so what stands before it folds
-only then; what stands behind it folds last, because endpoints keep decisions exact and an output scale doesn't.
+only then; what stands behind it folds last, because endpoints keep decisions exact and an output scale doesn't. Levels
+that are multiples of a unit become integers just before, so that units and batch norms are rounded once, together.
 
 That is the canonical form. Then PABitConvs that are linked are fused into one chain: channel-last, with level indexes
 of a byte between them, and with the residual, the clip and the next comparison in their finish. paconv.passes.canonical
@@ -34,6 +35,7 @@ from paconv.passes.fuse_clip import FUSE_CLIP
 from paconv.passes.fuse_levels import FUSE_LEVELS
 from paconv.passes.fuse_residual import FUSE_RESIDUAL
 from paconv.passes.graph import ModelGraph, inner_convs
+from paconv.passes.integer_levels import INTEGER_LEVELS
 from paconv.passes.lower_conv import LOWER_CONV
 from paconv.passes.lower_weights import LOWER_WEIGHTS
 from paconv.passes.matching import is_op, is_paconv_op, producer
@@ -52,6 +54,7 @@ PIPELINE: tuple[tuple[Pass, ...], ...] = (
     (LOWER_WEIGHTS,),
     (REMOVE_DEAD,),
     (DROP_RELU, REMOVE_DEAD, FOLD_BEFORE, REMOVE_DEAD),
+    (INTEGER_LEVELS,),
     (FOLD_AFTER,),
 )
 """To the canonical form, in groups of passes; a group is repeated until none of its passes rewrites anything, so that

@@ -1,7 +1,8 @@
 """Plain numpy semantics of every op, reading like the equations. Slow on purpose; fast kernels are compared with it.
 
-Integer results (codes, planes, counts) are exact. Real results are float64 sums of float32 operands, to be compared
-within a tolerance derived from `absolute_sum` (see each test or `paconv.verify`).
+Integer results (codes, planes, counts, sums of integer levels) are exact, and so is what `finish_conv` makes of integer
+sums. Other real results are float64 sums of float32 operands, to be compared within a tolerance derived from
+`absolute_sum` (see each test or `paconv.verify`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ import numpy as np
 
 from paconv.bits import mask_bits, unpack_codes
 from paconv.errors import OpError
+from paconv.ops.integer_levels import IntegerLevels, integer_levels
 from paconv.ops.pa_bit_conv import check_parameters, output_shape
 
 __all__ = [
     "BitConvResult",
     "activation_levels",
+    "columns",
+    "convolve",
     "convolve_levels",
+    "finish_conv",
     "finish_level_conv",
+    "integer_sums",
     "pa_activation",
     "pa_bit_conv",
     "pa_level_max_pool",
@@ -64,18 +70,41 @@ def windows(x: np.ndarray, kernel, strides, pads, dilations) -> np.ndarray:
     return view.transpose(0, 2, 3, 1, 4, 5)
 
 
+def columns(x: np.ndarray, attributes: dict) -> np.ndarray:
+    """Windows of x (B, C, H, W) as (group, B*OH*OW, C/g*KH*KW), in x's dtype."""
+    shape, group = attributes["weight_shape"], attributes["group"]
+    view = windows(x, shape[2:], *(attributes[name] for name in ("strides", "pads", "dilations")))
+    size = view.shape[:3]
+    split = view.reshape(*size, group, shape[1], *shape[2:]).transpose(3, 0, 1, 2, 4, 5, 6)
+    return np.ascontiguousarray(split).reshape(group, prod(size), prod(shape[1:]))
+
+
+def convolve(x: np.ndarray, W: np.ndarray, attributes: dict) -> np.ndarray:
+    """Convolution in float64, exact for integers below 2**53: x (B, C, H, W), W (O, C/g, KH, KW) -> (B, O, OH, OW)."""
+    group, shape = attributes["group"], attributes["weight_shape"]
+    weights = W.astype(np.float64).reshape(group, shape[0] // group, -1).transpose(0, 2, 1)
+    size = output_shape(x.shape, shape, *(attributes[name] for name in ("strides", "pads", "dilations")))
+    Y = np.empty(size)
+    for image, y in zip(x, Y, strict=True):  # one by one: windows take KH*KW times the memory of an image
+        product = np.matmul(columns(image[None].astype(np.float64), attributes), weights)  # (group, OH*OW, O/g)
+        y[:] = product.transpose(0, 2, 1).reshape(size[1:])
+    return Y
+
+
 @dataclass(frozen=True)
 class BitConvResult:
     """What PABitConv computes, piece by piece.
 
     levels: (B, C, H, W) uint8; counts: (B, M, N, O, OH, OW) int64, |T_i & V_j|; Y: (B, O, OH, OW) float64;
-    absolute_sum: (B, O, OH, OW) float64, the sum of the absolute values of all terms of Y, which bounds rounding.
+    absolute_sum: (B, O, OH, OW) float64, the sum of the absolute values of all terms of Y, which bounds rounding;
+    exact: (B, O, OH, OW) float32, Y bit for bit where the levels are integers (paconv.ops.integer_levels), else None.
     """
 
     levels: np.ndarray
     counts: np.ndarray
     Y: np.ndarray
     absolute_sum: np.ndarray
+    exact: np.ndarray | None
 
 
 def pa_bit_conv(X: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray]) -> BitConvResult:
@@ -92,9 +121,8 @@ def pa_bit_conv(X: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray
 
 def convolve_levels(levels: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray]) -> BitConvResult:
     """PABitConv from the levels on: levels (B, C, H, W) uint8. OpError for a weight code without a mask."""
-    shape, group = attributes["weight_shape"], attributes["group"]
-    geometry = [attributes[name] for name in ("strides", "pads", "dilations")]
-    batch, out, rows, columns = output_shape(levels.shape, shape, *geometry)
+    shape = attributes["weight_shape"]
+    out = shape[0]
     alpha = np.broadcast_to(inputs["alpha"].astype(np.float64), (out, inputs["alpha"].shape[1]))
     beta = inputs["beta"].astype(np.float64)
     M, N = alpha.shape[1] - 1, beta.shape[0] - 1
@@ -102,20 +130,12 @@ def convolve_levels(levels: np.ndarray, *, attributes: dict, inputs: dict[str, n
     codes = unpack_codes(inputs["W"], prod(shape)).reshape(shape)
     if codes.max() >= len(attributes["weight_masks"]):
         raise OpError(f"PABitConv: weight codes up to {codes.max()}, but only {len(attributes['weight_masks'])} masks")
-    T = planes_of(codes, attributes["weight_masks"], M).reshape(M, group, out // group, -1)
+    T = planes_of(codes, attributes["weight_masks"], M)
     V = planes_of(levels, attributes["level_masks"], N)
     inside = np.ones(levels.shape)
 
-    def by_window(plane: np.ndarray) -> np.ndarray:  # (B, C, H, W) -> (group, B*OH*OW, C/g*KH*KW)
-        view = windows(plane, shape[2:], *geometry)
-        view = view.reshape(batch * rows * columns, group, prod(shape[1:]))
-        return view.transpose(1, 0, 2)
-
-    def output(array: np.ndarray) -> np.ndarray:  # (group, B*OH*OW, O/g) -> (B, O, OH, OW)
-        return array.transpose(1, 0, 2).reshape(batch, rows, columns, out).transpose(0, 3, 1, 2)
-
-    def pair(weight_plane: np.ndarray, plane: np.ndarray) -> np.ndarray:  # |T & V|, exact in float64
-        return output(np.matmul(by_window(plane), weight_plane.transpose(0, 2, 1)))
+    def pair(weight_plane: np.ndarray, plane: np.ndarray) -> np.ndarray:  # |T & V|
+        return convolve(plane, weight_plane, attributes)
 
     counts = np.stack([np.stack([pair(T[i], V[j]) for j in range(N)], 1) for i in range(M)], 1)
     ones = np.ones_like(T[0])
@@ -128,7 +148,21 @@ def convolve_levels(levels: np.ndarray, *, attributes: dict, inputs: dict[str, n
     bias = inputs["bias"].astype(np.float64)[None, :, None, None]
     Y = scale * sum(terms) + bias
     absolute_sum = np.abs(scale) * sum(np.abs(t) for t in terms) + np.abs(bias)
-    return BitConvResult(levels, counts.astype(np.int64), Y, absolute_sum)
+    integers = integer_levels(attributes, inputs)
+    exact = None
+    if integers is not None:
+        exact = finish_conv(integer_sums(levels, integers, attributes), inputs["scale"], inputs["bias"])
+    return BitConvResult(levels, counts.astype(np.int64), Y, absolute_sum, exact)
+
+
+def integer_sums(levels: np.ndarray, integers: IntegerLevels, attributes: dict) -> np.ndarray:
+    """sum_k w a of integer levels, exact: levels (B, C, H, W) uint8 -> (B, O, OH, OW) int64. They are below 2**31."""
+    return convolve(integers.activations[levels], integers.weights, attributes).astype(np.int64)
+
+
+def finish_conv(sums: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """float32(float32(scale_o * float32(sum)) + bias_o): sums (B, O, OH, OW) int64, scale and bias (O,) float32."""
+    return scale[:, None, None] * sums.astype(np.float32) + bias[:, None, None]
 
 
 def pa_levels(X: np.ndarray, v: np.ndarray, sign: np.ndarray) -> np.ndarray:

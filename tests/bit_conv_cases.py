@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd, lcm, prod
 
@@ -187,6 +187,14 @@ def cases(draw, max_planes: int = 8, codings: bool = True, grids=(None,)) -> Cas
 
 GRIDS = ((1, 0, 1), (7, 0, 7), (15, 0, 31), (15, 0, 63), (63, 0, 63), (127, 0, 255), (15, -31, 31), (127, -127, 127))
 """(A, least, B): what kernels are tried on."""
+
+
+def with_integer_levels(case: Case, rng: np.random.Generator, weights: int = 15, activations: int = 31) -> Case:
+    """`case` with integers for alpha and beta: |alpha_i| <= weights, 0 <= beta_j <= activations, offsets up to 2."""
+    alpha = rng.integers(-weights, weights + 1, case.inputs["alpha"].shape).astype(np.float32)
+    beta = rng.integers(0, activations + 1, case.inputs["beta"].shape).astype(np.float32)
+    alpha[:, 0], beta[0] = (a and rng.integers(-2, 3) for a in (case.inputs["alpha"][0, 0], case.inputs["beta"][0]))
+    return replace(case, inputs=case.inputs | {"alpha": alpha, "beta": beta})
 
 
 def model_of(case: Case, counts: bool = False, **changes) -> onnx.ModelProto:

@@ -58,7 +58,7 @@ def print_result(result: VerifyResult) -> None:
     console = output_console()
     table = Table(box=None, pad_edge=False, title="each PABitConv on the reference's own input", title_justify="left")
     table.add_column("layer", no_wrap=True)
-    for name in ("M", "N", "decisions", "flips", "counts", "error / bound", "codes"):
+    for name in ("M", "N", "decisions", "flips", "integers", "counts", "error / bound"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     for layer in result.layers:
@@ -68,17 +68,19 @@ def print_result(result: VerifyResult) -> None:
             str(layer.N),
             f"{layer.decisions:,}",
             f"{layer.flips:,}",
-            f"{layer.counts:,}",
-            f"{layer.largest_error:.2f}",
-            "" if layer.codes_error is None else f"{layer.codes_error:.1e}",
+            f"{layer.integers:,}" if layer.integers else "",
+            f"{layer.counts:,}" if layer.counts else "",
+            "" if layer.largest_error is None else f"{layer.largest_error:.2f}",
             "equal" if layer.ok else "[red]differs",
         )
     console.print(table)
     console.print(
         "flips: decisions that the reference's own float32 rounding turned, within its rounding bound of an endpoint"
     )
-    if any(layer.codes_error is not None for layer in result.layers):
-        console.print("codes: error of level codes over the layer's largest value; error / bound is of bit planes")
+    if any(layer.integers for layer in result.layers):
+        console.print("integers: sums of integer levels, and the outputs made from them: equal, bit for bit")
+    if any(layer.counts for layer in result.layers):
+        console.print("counts, error / bound: of levels that are no integers times a unit; the counts are equal")
     console.print(
         "graph between the layers: " + ("equal, bit for bit" if result.glue is None else f"[red]{result.glue}")
     )

@@ -13,8 +13,9 @@ Group-Net one a base, SYQ one a pixel of the kernel. They are counted as what th
 The same network has the same layers in each form. alpha, beta, v and the output scale of PABitConv are no
 parameters of the paper's accounting. Folded batch norms and bias parameters come from the optimizer's note
 (paconv.cost.folded). A file without a note is read as follows, and says so in `Network.inferred`: a scale
-other than 1 is a batch norm of O channels, a bias other than 0 beside a scale of 1 is a bias, endpoints a
-channel are a batch norm of C channels, once for each binarized input.
+other than 1 is a batch norm of O channels, unless it is the unit of integer levels, the same for all channels;
+a bias other than 0 where there is no such batch norm is a bias; endpoints a channel are a batch norm of C
+channels, once for each binarized input.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ class _Extraction:
         layer = self._with_weight(node, CONV, Parameter(shape, W, node), group=attribute(node, "group"))
         key = f"{X}|{self._content(v)}|{self._content(sign)}"
         if self.note is None:
-            if self._value(scale, 1):
+            if self._value(scale, 1) or self._is_unit(alpha, beta, scale):
                 layer = replace(layer, bias=0 if self._value(bias, 0) else shape[0])
             else:
                 self.batch_norms.append(Layer(f"{self.view.label(node)} (output scale)", BATCH_NORM, (shape[0],)))
@@ -314,6 +315,11 @@ class _Extraction:
 
     def _value(self, name: str, value: float) -> bool:
         return bool(np.all(self._array(name) == value))
+
+    def _is_unit(self, alpha: str, beta: str, scale: str) -> bool:
+        """Whether the output scale may be nothing but the unit of integer levels."""
+        integers = all((np.rint(array) == array).all() for array in (self._array(alpha), self._array(beta)))
+        return integers and bool(np.ptp(self._array(scale)) == 0)
 
     def _held(self, node: onnx.NodeProto) -> list[HeldParameters]:
         """Floating-point constants of more than one element that an uncounted node reads."""

@@ -17,6 +17,10 @@ and the sum over k is taken with integers:
 Cases: PA has alpha_0 = beta_0 = 0 and one-hot masks on both sides. A +-1 scheme has one plane a side, alpha = [-1, 2].
 Evenly spaced levels have binary masks (8-bit activations are 8 planes, 255 endpoints).
 
+The result is float32(float32(scale_o * sum) + bias_o). Where alpha and beta are small integers, the sum is exact
+(paconv.ops.integer_levels), so that every kernel gives the same bits, and so does the function body where no sum
+reaches 2**24. `paconv optimize` makes them integers wherever levels are multiples of a unit: the units go into scale.
+
 `sign` carries the direction of the comparison: batch norm with a negative scale turns a >= v into x <= t, which is
 (-1) * x >= -t, exactly, in floating point.
 
@@ -120,9 +124,14 @@ CONVOLUTION_BODY = """\
   conv = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group> (a, w)
   scale_nchw = Unsqueeze (scale, channel_axes)
   bias_nchw = Unsqueeze (bias, channel_axes)
-  scaled = Mul (conv, scale_nchw)
+  scaled = Mul (scale_nchw, conv)
 """
-"""Activations a (B, C, H, W) to scaled (B, O, OH, OW) and bias_nchw, what is still to be added."""
+"""Activations a (B, C, H, W) to scaled (B, O, OH, OW) and bias_nchw, what is still to be added.
+
+The constants of Mul and Add are their first operands. As second ones, onnxruntime would fold the scale into the weights
+and the bias into Conv: other roundings, where integer levels have exact sums. A batch norm behind a Conv would be
+folded as well.
+"""
 
 PA_BIT_CONV = OpSchema(
     name="PABitConv",
@@ -144,7 +153,7 @@ PA_BIT_CONV = OpSchema(
 
 {LEVEL_VALUES_BODY}  a = Gather (level_values, level)
 
-{CONVOLUTION_BODY}  Y = Add (scaled, bias_nchw)
+{CONVOLUTION_BODY}  Y = Add (bias_nchw, scaled)
 """,
 )
 

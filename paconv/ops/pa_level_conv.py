@@ -69,7 +69,7 @@ PA_LEVEL_CONV = OpSchema(
   a_last = Gather (level_values, index)
   a = Transpose <perm = [0, 3, 1, 2]> (a_last)
 
-{CONVOLUTION_BODY}  convolved = Add (scaled, bias_nchw)
+{CONVOLUTION_BODY}  convolved = Add (bias_nchw, scaled)
   S = Transpose <perm = [0, 2, 3, 1]> (convolved)
   with_residual = Add (S, R)
   low = Slice (clip, zero, one)

@@ -8,10 +8,13 @@ rounding error of one float32 operation. Through the nodes that passes fold:
                          e' = |s| e + 8 u (|s a| + |mean s| + |beta|)
     Mul, Div by k        e' = |k| e + u |a'|          Add, Sub   e' = e + u |a'|
     Relu, Clip, Identity, Dropout    e' = e (they move nothing apart)
+
+`folded` gives a' = s a + b of a whole chain, where no node of it clips.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +22,15 @@ import onnx
 
 from paconv.errors import VerifyError
 
-__all__ = ["UNIT", "Bounded", "through"]
+__all__ = ["UNIT", "Affine", "Bounded", "folded", "gamma", "through"]
 
 UNIT = 2.0**-24
 """u: relative rounding error of a float32 operation."""
+
+
+def gamma(k: int) -> float:
+    """k u / (1 - k u): bound of the relative error of k roundings of float32."""
+    return k * UNIT / (1 - k * UNIT)
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,8 @@ def through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], 
         low, high = (_constant(node, k, constants) for k in (1, 2))
         return Bounded(np.clip(x.value, low, high), x.error)
     if kind == "BatchNormalization":
-        gamma, beta, mean, var = (_by_channel(_constant(node, k, constants)) for k in range(1, 5))
-        epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), np.float32(1e-5))
-        s = gamma / np.sqrt(var + float(np.float32(epsilon)))
-        b = beta - mean * s
-        error = np.abs(s) * x.error + 8 * UNIT * (np.abs(s * x.value) + np.abs(mean * s) + np.abs(beta))
+        s, b, size = _batch_norm(node, constants)
+        error = np.abs(s) * x.error + 8 * UNIT * (np.abs(s * x.value) + size)
         return Bounded(s * x.value + b, error)
     if kind in ("Mul", "Div", "Add", "Sub"):
         first = node.input[0] == source
@@ -57,8 +62,64 @@ def through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], 
         value = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}[kind](left, right)
         slope = np.abs(k) if kind == "Mul" else 1 / np.abs(k) if kind == "Div" else 1.0
         return Bounded(value, slope * x.error + UNIT * np.abs(value))
-    raise VerifyError(
-        f"node '{node.name}' ({kind}) stands between a quantizer or convolution and what was folded into it"
+    raise _not_simple(node)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """a' = slope a + offset by a chain of `nodes` nodes, in float64. All broadcast against (B, C, H, W).
+
+    size: the sum of the absolute values that offset is a sum of, which bounds its rounding.
+    """
+
+    slope: np.ndarray
+    offset: np.ndarray
+    size: np.ndarray
+    nodes: int
+
+
+def folded(
+    path: Iterable[tuple[onnx.NodeProto, str]], offset: np.ndarray, constants: dict[str, np.ndarray]
+) -> Affine:
+    """a + offset through the nodes of OpenModel.path. Raises VerifyError for a node that isn't affine."""
+    slope, size, nodes = np.ones((1, 1, 1, 1)), np.abs(offset), 0
+    for node, source in path:
+        s, b, added = _affine(node, constants, source)
+        slope, offset, size, nodes = s * slope, s * offset + b, np.abs(s) * size + added, nodes + 1
+    return Affine(slope, offset, size, nodes)
+
+
+def _affine(node: onnx.NodeProto, constants: dict[str, np.ndarray], source: str) -> tuple[np.ndarray, ...]:
+    """(s, b, size) of `node`."""
+    kind, zero, one = node.op_type, np.zeros(()), np.ones(())
+    if kind in ("Identity", "Dropout"):
+        return one, zero, zero
+    if kind == "BatchNormalization":
+        return _batch_norm(node, constants)
+    if kind in ("Mul", "Div", "Add", "Sub"):
+        is_first = node.input[0] == source
+        k = _constant(node, 1 if is_first else 0, constants)
+        if kind == "Mul":
+            return k, zero, zero
+        if kind == "Div" and is_first:
+            return 1 / k, zero, zero
+        if kind == "Add":
+            return one, k, np.abs(k)
+        if kind == "Sub":
+            return (one, -k, np.abs(k)) if is_first else (-one, k, np.abs(k))
+    raise _not_simple(node)
+
+
+def _batch_norm(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    gamma, beta, mean, var = (_by_channel(_constant(node, k, constants)) for k in range(1, 5))
+    epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), np.float32(1e-5))
+    s = gamma / np.sqrt(var + float(np.float32(epsilon)))
+    return s, beta - mean * s, np.abs(mean * s) + np.abs(beta)
+
+
+def _not_simple(node: onnx.NodeProto) -> VerifyError:
+    return VerifyError(
+        f"node '{node.name}' ({node.op_type}) stands between a quantizer or convolution and what was folded into it"
     )
 
 

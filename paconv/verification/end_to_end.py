@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from paconv.bits import level_table
 from paconv.reference import activation_levels
 from paconv.verification.layers import Layer
 from paconv.verification.model import OpenModel, run_model
@@ -47,7 +46,7 @@ def compare_end_to_end(
 
     served: the model whose outputs count; optimized: its canonical form, the same model if it isn't fused.
     """
-    decided = [layer.activation.output[0] for layer in layers]
+    decided = [name for layer in layers for name in (layer.A, layer.real_levels)]
     expected = run_model(reference.model, feeds, [*reference.outputs, *decided], label=reference.label, plain=False)
     read = [layer.X for layer in layers]
     found = run_model(optimized.model, feeds, [*optimized.outputs, *read], label=optimized.label, plain=False)
@@ -57,8 +56,7 @@ def compare_end_to_end(
     flips, decisions, first = 0, 0, None
     for layer in layers:
         levels = activation_levels(found[layer.X], layer.parameters["v"], layer.parameters["sign"])
-        table = level_table(layer.parameters["beta"], layer.attributes["level_masks"])
-        count = int((table[levels] != expected[layer.activation.output[0]]).sum())
+        count = int((expected[layer.real_levels][levels] != expected[layer.A]).sum())
         first = first or (layer.name if count else None)
         flips, decisions = flips + count, decisions + levels.size
     return EndToEnd(outputs, decisions, flips, first)

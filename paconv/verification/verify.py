@@ -15,11 +15,12 @@ import onnx
 from paconv.errors import VerifyError
 from paconv.model_io import load_model
 from paconv.passes.canonical import canonical, unfuse
+from paconv.verification.check_layer import check_layer
 from paconv.verification.end_to_end import EndToEnd, compare_end_to_end
 from paconv.verification.fused import FusedResult, check_fused
 from paconv.verification.glue import check_glue
 from paconv.verification.inputs import make_inputs, read_inputs
-from paconv.verification.layers import LayerResult, check_layer, layers_of
+from paconv.verification.layers import LayerResult, layers_of
 from paconv.verification.model import OpenModel, run_model
 
 __all__ = ["VerifyResult", "verify"]

@@ -205,23 +205,29 @@ g (float[batch, 4, 8, 8] x) => (float[batch, 4, 8, 8] y) {
 """
 
 
-def folded(endpoint_rows: int, scale: float, bias: float) -> onnx.ModelProto:
+def folded(endpoint_rows: int, scale, bias: float, beta: float = 1) -> onnx.ModelProto:
     graph = model(
         FOLDED,
         W=np.zeros((2, 2), np.uint8), alpha=np.array([[0, 1, 2]], np.float32),
-        v=np.ones((endpoint_rows, 1), np.float32), sign=np.ones(1, np.int8),
-        beta=np.array([0, 1], np.float32), scale=np.full(4, scale, np.float32), bias=np.full(4, bias, np.float32),
+        v=np.ones((endpoint_rows, 1), np.float32), sign=np.ones(1, np.int8), beta=np.array([0, beta], np.float32),
+        scale=np.broadcast_to(np.float32(scale), 4).copy(), bias=np.full(4, bias, np.float32),
     )  # fmt: skip
     graph.graph.node[0].name = "conv"
     return graph
 
 
+NORM = (3, 2, 3, 3)
+
+
 @pytest.mark.parametrize(
-    ("rows", "scale", "bias", "expected"),
-    [(1, 1, 0, 0), (1, 1, 2, 4), (1, 3, 2, 8), (1, 3, 0, 8), (4, 1, 0, 8), (4, 3, 2, 16)],
-)
-def test_without_a_note_folded_parameters_are_inferred_and_said_to_be(rows, scale, bias, expected):
-    found = network(folded(rows, scale, bias))
+    ("rows", "scale", "bias", "beta", "expected"),
+    [
+        (1, 1, 0, 1, 0), (1, 1, 2, 1, 4), (1, NORM, 2, 1, 8), (1, NORM, 0, 1, 8), (4, 1, 0, 1, 8), (4, NORM, 2, 1, 16),
+        (1, 3, 0, 1, 0), (1, 3, 2, 1, 4), (1, 3, 2, 0.5, 8),
+    ],
+)  # fmt: skip
+def test_without_a_note_folded_parameters_are_inferred_and_said_to_be(rows, scale, bias, beta, expected):
+    found = network(folded(rows, scale, bias, beta))
     assert count(found).totals.real_parameters == expected
     assert "inferred" in found.inferred
 

@@ -1,18 +1,35 @@
 """The function bodies in stock onnxruntime, without the library, against the numpy reference."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paconv import ops
-from paconv.reference import pa_activation, pa_bit_conv, pa_weight
-from tests.bit_conv_cases import body_tolerance, cases, make_case, model_of
+from paconv.reference import finish_level_conv, pa_activation, pa_bit_conv, pa_weight
+from tests.bit_conv_cases import body_tolerance, cases, make_case, model_of, with_integer_levels
+from tests.level_conv_cases import level_cases, level_model
+
+OPTIMIZATIONS = [
+    ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+]
+
+
+def run_all(model, feeds, optimization=ort.GraphOptimizationLevel.ORT_ENABLE_ALL):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = optimization
+    return ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"]).run(None, feeds)
 
 
 def run_stock(model, feeds):
-    return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+    return run_all(model, feeds)[0]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -22,6 +39,34 @@ def test_the_body_of_pa_bit_conv_agrees_with_the_reference(case):
     found = run_stock(model_of(case), {"X": case.X})
     assert found.shape == expected.Y.shape
     assert (np.abs(found - expected.Y) <= body_tolerance(case, expected)).all()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(case=cases(max_planes=4), seed=st.integers(0, 999), optimization=st.sampled_from(OPTIMIZATIONS))
+def test_the_body_of_pa_bit_conv_gives_the_bits_of_the_reference_for_integer_levels(case, seed, optimization):
+    case = with_integer_levels(case, np.random.default_rng(seed))
+    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
+    assert np.array_equal(run_all(model_of(case), {"X": case.X}, optimization)[0], expected.exact)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(level_case=level_cases(), seed=st.integers(0, 999), optimization=st.sampled_from(OPTIMIZATIONS))
+def test_the_body_of_pa_level_conv_gives_the_bits_of_the_reference_for_integer_levels(level_case, seed, optimization):
+    case = with_integer_levels(level_case.case, np.random.default_rng(seed), 7, 15)
+    S = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs).exact.transpose(0, 2, 3, 1)
+    expected = finish_level_conv(S, level_case.residual, level_case.finish)
+    model = level_model(replace(level_case, case=case))
+    found = run_all(model, {"L": level_case.L, "R": level_case.residual}, optimization)
+    for name, array in zip(level_case.wanted, found, strict=True):
+        assert np.array_equal(array, expected[name])
+
+
+@pytest.mark.parametrize("optimization", OPTIMIZATIONS)
+def test_onnxruntime_folds_neither_scale_nor_bias_of_a_wide_convolution_into_its_weights(optimization):
+    rng = np.random.default_rng(0)
+    case = with_integer_levels(make_case(rng, channels=256, out=64, size=(14, 14)), rng)
+    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
+    assert np.array_equal(run_all(model_of(case), {"X": case.X}, optimization)[0], expected.exact)
 
 
 def test_a_model_of_pa_bit_conv_passes_the_full_checker():

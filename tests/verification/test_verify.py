@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import paconv
 from paconv.cli.main import cli
 from paconv.errors import UsageError, VerifyError
+from paconv.verification.model import run_model
 from tests.passes.graphs import batch_norm, model, pa_constants, pa_conv
 
 PARAMETERS = ["X", "W", "alpha", "v", "sign", "beta", "scale", "bias"]
@@ -21,17 +22,17 @@ C = 12
 
 def network() -> onnx.ModelProto:
     """Two residual blocks: batch norm of every sign before the quantizers, batch norm behind a convolution, a shared
-    activation (conv1 and downsample), a grouped convolution, and a real head."""
+    activation (conv1 and downsample), a grouped convolution, and a real head. The levels of conv1 and conv2 are on a
+    grid, downsample's weights on none."""
 
     def norm(prefix, n=C):
         gamma = RNG.standard_normal(n)
         gamma[1] = 0
         return batch_norm(prefix, gamma, RNG.standard_normal(n), RNG.standard_normal(n), RNG.uniform(0.1, 2, n))
 
-    def weights(prefix, *shape):
+    def weights(prefix, *shape, alpha=(-1.4, -0.7, 0, 0.8, 1.5)):
         W = RNG.standard_normal(shape).astype(np.float32)
-        W = W.reshape(shape)
-        return {f"{prefix}_W": W, f"{prefix}_u": [-1, -0.4, 0.5, 1.1], f"{prefix}_alpha": [-1.4, -0.7, 0, 0.8, 1.5]}
+        return {f"{prefix}_W": W, f"{prefix}_u": [-1, -0.4, 0.5, 1.1], f"{prefix}_alpha": alpha}
 
     text = """
     net (float[batch, 12, 9, 9] x) => (float[batch, 10] y) {
@@ -64,7 +65,7 @@ def network() -> onnx.ModelProto:
         **norm("n3"),
         **weights("c1", C, C, 3, 3),
         **weights("c2", C, C // 3, 3, 3),
-        **weights("d", C, C, 1, 1),
+        **weights("d", C, C, 1, 1, alpha=(-1.4142135, -0.6931472, 0, 0.8314159, 1.5772156)),
     )
 
 
@@ -72,16 +73,16 @@ REFERENCE = network()
 OPTIMIZED = paconv.optimize(REFERENCE, fuse=False).model
 
 
-def damaged(conv: str, parameter: str, change) -> onnx.ModelProto:
-    """OPTIMIZED with one constant input of one PABitConv changed in place by `change`; others that share it keep it."""
+def damaged(conv: str, parameter: str, change, model: onnx.ModelProto = OPTIMIZED) -> onnx.ModelProto:
+    """`model` with one constant input of one PABitConv changed in place by `change`; others that share it keep it."""
     copy = onnx.ModelProto()
-    copy.CopyFrom(OPTIMIZED)
+    copy.CopyFrom(model)
     node = next(n for n in copy.graph.node if n.name == conv)
     index = PARAMETERS.index(parameter)
     array = next(onnx.numpy_helper.to_array(i) for i in copy.graph.initializer if i.name == node.input[index]).copy()
     change(array)
-    node.input[index] = "damaged"
-    copy.graph.initializer.append(onnx.numpy_helper.from_array(array, "damaged"))
+    node.input[index] = f"damaged {parameter}"
+    copy.graph.initializer.append(onnx.numpy_helper.from_array(array, node.input[index]))
     return copy
 
 
@@ -89,8 +90,11 @@ def test_an_optimized_model_is_verified_layer_by_layer_and_end_to_end():
     result = paconv.verify(REFERENCE, OPTIMIZED)
     assert result.ok and result.first_difference is None and result.glue is None
     assert [layer.name for layer in result.layers] == ["conv1", "conv2", "downsample"]
-    assert all(layer.ok and 0 < layer.largest_error <= 1 for layer in result.layers)
-    assert [layer.counts for layer in result.layers] == [2 * 4 * 4 * C * 25] * 3
+    outputs = 2 * C * 25
+    assert [layer.integers for layer in result.layers] == [outputs, outputs, 0]
+    assert [layer.counts for layer in result.layers] == [0, 0, 4 * 4 * outputs]
+    *integers, real = (layer.largest_error for layer in result.layers)
+    assert integers == [None, None] and 0 < real <= 1
     assert result.end_to_end.decisions == sum(layer.decisions for layer in result.layers)
     assert result.end_to_end.outputs[0].agreeing == 2
 
@@ -110,16 +114,25 @@ def negate(array):
     array[2] = -array[2]
 
 
+def to_next_float(array):
+    array[5] = np.nextafter(array[5], np.float32(np.inf))
+
+
 @pytest.mark.parametrize(
     ("conv", "parameter", "change", "said"),
     [
-        ("conv2", "W", flip_bit, "weights: "),
+        ("conv2", "W", flip_bit, "weights: code 5 has no plane mask"),
+        ("conv2", "alpha", shift(1, (0, 2)), "weights of output channel 0: "),
+        ("downsample", "W", flip_bit, "weights: 1 differ, first at "),
         ("downsample", "alpha", shift(1e-6, (0, 2)), "weights: "),
         ("conv1", "v", shift(0.001, (3, 3)), "decisions beside the endpoints: "),
         ("conv2", "sign", negate, "decisions"),
-        ("conv1", "beta", shift(1e-6, 2), "decisions: level values"),
-        ("conv2", "scale", shift(0.001, 5), "outputs: "),
-        ("conv2", "bias", shift(0.001, 5), "outputs: "),
+        ("conv1", "beta", shift(1, 2), "decisions: level values: 1 differ, first at (2,): 9 in place of 0.8"),
+        ("downsample", "beta", shift(1e-6, 2), "decisions: level values"),
+        ("conv2", "scale", to_next_float, "scale: 1 of 12 differ, first of output channel 5: "),
+        ("conv2", "bias", to_next_float, "bias: 1 of 12 differ, first of output channel 5: "),
+        ("downsample", "scale", shift(0.001, 5), "outputs: "),
+        ("downsample", "bias", shift(0.001, 5), "outputs: "),
     ],
 )
 def test_a_changed_parameter_is_found_in_its_layer(conv, parameter, change, said):
@@ -127,6 +140,40 @@ def test_a_changed_parameter_is_found_in_its_layer(conv, parameter, change, said
     assert not result.ok
     assert result.first_difference.startswith(f"layer '{conv}': {said}")
     assert [layer.name for layer in result.layers if not layer.ok] == [conv]
+
+
+@pytest.mark.parametrize(("what", "scale"), [("sums", True), ("outputs", False)])
+def test_a_kernel_that_is_off_by_the_last_bit_in_one_place_is_found(monkeypatch, what, scale):
+    def faulty(model, *arguments, **options):
+        values = run_model(model, *arguments, **options)
+        if (onnx.numpy_helper.to_array(model.graph.initializer[5]) == 1).all() == scale:
+            values["out"][1, 2, 3, 4] = np.nextafter(values["out"][1, 2, 3, 4], np.float32(np.inf))
+        return values
+
+    monkeypatch.setattr("paconv.verification.integers.run_model", faulty)
+    found = paconv.verify(REFERENCE, OPTIMIZED).first_difference
+    assert found.startswith(f"layer 'conv1': {what}: 1 of 600 differ, first at (1, 2, 3, 4): ")
+
+
+def test_integers_need_not_be_the_smallest():
+    def double(array):
+        array *= 2
+
+    def halve(array):
+        array /= 2
+
+    doubled = damaged("conv2", "alpha", double)
+    assert paconv.verify(REFERENCE, damaged("conv2", "scale", halve, doubled)).ok
+    assert paconv.verify(REFERENCE, doubled).first_difference.startswith("layer 'conv2': scale: 11 of 12 differ")
+
+
+def test_levels_that_are_integers_in_the_file_alone_are_found():
+    reference = onnx.ModelProto()
+    reference.CopyFrom(REFERENCE)
+    stored = next(i for i in reference.graph.initializer if i.name == "c2_alpha")
+    stored.raw_data = np.float32([-1.4142135, -0.6931472, 0, 0.8314159, 1.5772156]).tobytes()
+    found = paconv.verify(reference, OPTIMIZED).first_difference
+    assert found.startswith("layer 'conv2': weights: integers, but [-1.41421353816986")
 
 
 def next_float(array):
@@ -211,6 +258,8 @@ def test_the_command_verifies_files_prints_json_and_names_the_difference(tmp_pat
     assert json.loads(good.stdout)["end_to_end"]["outputs"][0]["rows"] == 3
     bad = CliRunner().invoke(cli, ["verify", paths["model"], paths["bad"]])
     assert isinstance(bad.exception, VerifyError) and "layer 'conv2': weights" in str(bad.exception)
+    table = CliRunner().invoke(cli, arguments[:3]).stdout
+    assert "integers: sums of integer levels" in table and "counts, error / bound: of levels that are no" in table
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
