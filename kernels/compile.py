@@ -21,8 +21,8 @@ from numba import cfunc, types
 from paconv.kernels.accumulate import ACCUMULATE_ARGUMENTS, emit_accumulate
 from paconv.kernels.accumulate_codes import CODES_ARGUMENTS, emit_accumulate_codes
 from paconv.kernels.accumulate_tiles import emit_accumulate_tiles
-from paconv.kernels.limit import LIMIT_ARGUMENTS, emit_limit
 from paconv.kernels.levels import Level, levels_of
+from paconv.kernels.limit import LIMIT_ARGUMENTS, emit_limit
 from paconv.kernels.registry import KERNELS, KINDS, Microkernel
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "TaskText",
     "compile_task",
     "emit_microkernels",
-    "host_level",
+    "host_levels",
     "native_object",
     "task_text",
 ]
@@ -39,14 +39,17 @@ _ARGUMENTS = {"accumulate": ACCUMULATE_ARGUMENTS, "accumulate_codes": CODES_ARGU
 _TASK = types.void(types.voidptr, types.uintp)
 
 
-def host_level() -> Level:
-    """The highest CPU level that the CPU which Numba compiles for can run."""
+def host_levels() -> list[Level]:
+    """The highest CPU level that the CPU which Numba compiles for can run, after what stands in for it where the
+    operating system doesn't let a process use AMX, which only the shim can ask.
+    """
     features = set(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2].split(","))
     levels = levels_of("x86_64" if "+sse2" in features else "aarch64")
     if levels[0].architecture == "aarch64":
-        return levels[0]
+        return levels[:1]
     suited = [level for level in levels if features.issuperset(f"+{name}" for name in level.needs)]
-    return [level for level in suited if "amx-int8" not in level.needs][-1]  # it takes the shim to ask for permission
+    sure = [level for level in suited if "amx-int8" not in level.needs][-1:]
+    return sure + [level for level in suited if "amx-int8" in level.needs]
 
 
 def compile_task(name: str, *, cache: bool = False):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
-from paconv.kernels.levels import Level, find_level, levels_of
+from paconv.kernels.levels import Level, find_level
 from paconv.kernels.tiling import most_pixels, sub_blocks
 
 __all__ = [
@@ -43,7 +43,7 @@ KINDS = {
 @dataclass(frozen=True)
 class Kernel:
     """A task's name and where its source is, a function of the module. once: whether it runs only when a node is created,
-    so that the code for the lowest CPU level serves all.
+    so that the code for the lowest CPU level of a library serves all.
     """
 
     name: str
@@ -97,10 +97,10 @@ KERNELS = {
 }
 
 
-def task_home(level: Level, name: str) -> Level:
-    """The CPU level whose machine code of a task serves `level`."""
+def task_home(level: Level, name: str) -> Level | None:
+    """The CPU level whose machine code of a task serves `level`; None where one is enough for all."""
     if KERNELS[name].once:
-        return levels_of(level.architecture)[0]
+        return None
     return find_level(level.base) if level.base else level
 
 

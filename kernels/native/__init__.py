@@ -80,7 +80,8 @@ def library_info() -> str:
 
 def task_symbol(level: Level, name: str) -> str:
     """C name of the linked task that a level runs."""
-    return f"paconv_{task_home(level, name).symbol}_{name}"
+    home = task_home(level, name)
+    return f"paconv_{home.symbol}_{name}" if home else f"paconv_{name}"
 
 
 def microkernel_symbol(level: Level, microkernel: Microkernel) -> str:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import paconv
-from paconv.errors import PaconvError
+from paconv.errors import PaconvError, UsageError
 from paconv.files import replacing
 from paconv.kernels import native
 from paconv.kernels.levels import Level, levels_of
 from paconv.library_build.targets import Target
 
-__all__ = ["build_library", "is_current", "link_library"]
+__all__ = ["build_library", "chosen_levels", "is_current", "link_library"]
 
 
 def build_library(
@@ -41,9 +41,34 @@ def build_library(
         link_library(target, result, wanted, [folder / f"{level.name}.o" for level in wanted])
 
 
-def is_current(library: Path) -> bool:
-    """Whether `library` exists and was built from the present sources."""
-    return library.exists() and native.library_info().encode() in library.read_bytes()
+def is_current(library: Path, levels: Sequence[Level] = ()) -> bool:
+    """Whether `library` exists, was built from the present sources and holds these CPU levels."""
+    if not library.exists():
+        return False
+    code = library.read_bytes()
+    return all(text.encode() in code for text in (native.library_info(), *(f"\0{level.name}\0" for level in levels)))
+
+
+def chosen_levels(target: Target, names: Sequence[str]) -> list[Level]:
+    """The CPU levels of these names, lowest first, with those whose machine code they share; all without names.
+
+    "host": what this machine runs fastest. Raises UsageError for a level that the target's architecture hasn't got.
+    """
+    known = levels_of(target.architecture)
+    if not names:
+        return known
+    wanted = set(names)
+    if "host" in wanted:
+        from paconv.kernels.compile import host_levels
+
+        wanted = wanted - {"host"} | {level.name for level in host_levels()}
+    unknown = sorted(wanted - {level.name for level in known})
+    if unknown:
+        raise UsageError(
+            f"unknown CPU level {unknown[0]!r} of {target.name}: expected host, {', '.join(k.name for k in known)}"
+        )
+    wanted |= {level.base for level in known if level.name in wanted}
+    return [level for level in known if level.name in wanted]
 
 
 def link_library(target: Target, output: Path, levels: Sequence[Level], objects: Sequence[Path]) -> None:

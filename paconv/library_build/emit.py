@@ -27,15 +27,16 @@ def emit(target_name: str, folder: Path, level_names: list[str]) -> None:
     workers = min(usable_cores(), len(level_names))
     if workers == 1:
         for name in level_names:
-            print(_emit_level(target_name, folder, name, tasks), flush=True)
+            print(_emit_level(target_name, folder, name, tasks, name == level_names[0]), flush=True)
         return
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_emit_level, target_name, folder, name, tasks) for name in level_names]
+        jobs = [pool.submit(_emit_level, target_name, folder, name, tasks, name == level_names[0]) for name in level_names]
         for job in as_completed(jobs):
             print(job.result(), flush=True)
 
 
-def _emit_level(target_name: str, folder: Path, name: str, tasks: dict) -> str:
+def _emit_level(target_name: str, folder: Path, name: str, tasks: dict, lowest: bool) -> str:
+    """The object of one level; lowest: with the tasks that one level has for all."""
     import llvmlite.binding as llvm
 
     from paconv.kernels.compile import native_object
@@ -47,7 +48,12 @@ def _emit_level(target_name: str, folder: Path, name: str, tasks: dict) -> str:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     level = find_level(name)
-    named = {task_symbol(level, task): text for task, text in tasks.items() if task_home(level, task) == level}
+    homes = {task: task_home(level, task) for task in tasks}
+    named = {
+        task_symbol(level, task): text
+        for task, text in tasks.items()
+        if homes[task] == level or (homes[task] is None and lowest)
+    }
     wanted = {microkernel_symbol(level, m): m for m in microkernels(level) if microkernel_home(level, m) == level}
     (folder / f"{name}.o").write_bytes(native_object(named, wanted, level, find_target(target_name).triple))
     return name

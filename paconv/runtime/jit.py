@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numba
@@ -20,10 +21,10 @@ import numpy as np
 from paconv.bits import MAX_PLANES
 from paconv.errors import PaconvError
 from paconv.kernels import native
-from paconv.kernels.compile import JitMicrokernel, compile_task, host_level
+from paconv.kernels.compile import JitMicrokernel, compile_task, host_levels
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import KERNELS, KINDS, Microkernel, microkernels, plane_pairs
-from paconv.kernels.tiling import tiling
+from paconv.kernels.tiling import split, tiling
 from paconv.library_build.build import link_library
 from paconv.library_build.targets import host_target
 
@@ -71,7 +72,7 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
 
 def _install_level(library: ctypes.CDLL) -> None:
     """What the shim needs to know of the level besides its kernels."""
-    level, size = host_level(), MAX_PLANES + 1
+    level, size = host_levels()[0], MAX_PLANES + 1
     rates = rates_of(level)
     tilings, planes = np.zeros((size, size, 3), np.int64), np.zeros((size, size))
     for M, N in plane_pairs():
@@ -88,16 +89,15 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     """Compile and install what nodes with (M, N) need. Called by the shim when a node is created; must not raise."""
     try:
         with _lock:
-            level = host_level()
+            level = host_levels()[0]
             for name in KERNELS:
                 if (name, (0, 0)) not in _compiled:
                     _compiled[name, (0, 0)] = _compile_cached(folder, name)
                     _tell(library, Microkernel(name), _compiled[name, (0, 0)].address)
             plan = tiling(M, N, level.budget)
-            most = -(-M // plan.parts_M), -(-N // plan.parts_N)
+            parts = set(product(split(M, plan.parts_M), split(N, plan.parts_N)))
             for each in microkernels(level):
-                planes = each.name == "accumulate"
-                if each.name == "limit" or planes and not all(k in (size, size - 1) for k, size in zip(each.variant, most)):
+                if each.name == "limit" or each.name == "accumulate" and each.variant not in parts:
                     continue
                 key = each.name, each.variant
                 if key not in _compiled:
