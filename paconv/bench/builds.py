@@ -1,7 +1,8 @@
 """The compared networks as files: float, 8-bit and PA, with random weights. Time and size don't depend on the weights.
 
     float   random weights, batch norms settled on random images, exported
-    int8    the float file, quantized by onnxruntime (int8.py)
+    int8    the float file, quantized by onnxruntime (int8.py) in the form that it advises for this CPU, and where U8S8
+            saturates in that one besides, to tell by how much
     PA      M even: converted, calibrated, batch norms settled, exported and optimized, as a trained network would be
             M odd, which training does not make: the packed model of another M, recoded (recode.py)
 """
@@ -14,9 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from paconv.bench.int8 import quantize
+from paconv.bench.int8_form import U8S8, Advice, Form
 from paconv.bench.measured import SIGNS
 from paconv.bench.recode import recoded
 from paconv.cost import count, network, storage
@@ -26,7 +29,7 @@ from paconv.model_io import load_model
 from paconv.passes.canonical import canonical
 from paconv.pipeline import optimize
 
-__all__ = ["Build", "NetworkFiles", "build_network", "build_single_binary"]
+__all__ = ["Build", "NetworkFiles", "build_network", "build_single_binary", "timed_image"]
 
 SINGLE_BINARY = ("bireal18", "resnet18")
 """The layout of single-binary ResNet18: Bi-Real Net's where paconv.models has it, otherwise the plain one."""
@@ -60,14 +63,25 @@ class Build:
 
 @dataclass(frozen=True)
 class NetworkFiles:
-    """packed: (M, N) -> file; input_shape: without the batch."""
+    """input_shape: without the batch; int8: in the `form`; saturated: in U8S8, None where that doesn't saturate;
+    packed: (M, N) -> file.
+    """
 
     name: str
     input_shape: tuple[int, ...]
     real: Path
     int8: Path
+    form: Form
+    saturated: Path | None
     packed: dict[tuple[int, int], Path]
     builds: list[Build]
+
+
+def timed_image(input_shape: tuple[int, ...]) -> np.ndarray:
+    """(1, ...) float32: what the networks are timed on. 8-bit forms are calibrated on it too, so that their errors are
+    those of 8 bits, not of a range that was met nowhere.
+    """
+    return np.random.default_rng(_SEED).standard_normal((1, *input_shape), np.float32)
 
 
 def build_network(
@@ -75,9 +89,10 @@ def build_network(
     input_shape: tuple[int, ...],
     planes: Sequence[tuple[int, int]],
     folder: Path,
+    advice: Advice,
     progress: Progress = lambda what: None,
 ) -> NetworkFiles:
-    """Write the network called `name` in paconv.models in all its forms to `folder`.
+    """Write the network called `name` in paconv.models in all its forms to `folder`. advice: which 8-bit form.
 
     Raises UsageError for a name that isn't known.
     """
@@ -93,12 +108,16 @@ def build_network(
     parent = build(name)
     settle_batch_norm(parent, [images])
     real, int8 = folder / f"{name}.onnx", folder / f"{name}-int8.onnx"
+    saturated = folder / f"{name}-u8s8.onnx" if advice.saturates else None
     paconv.export(parent, real, input_shape)
     progress(f"quantizing {name}")
     (given,) = onnx.load(real).graph.input
-    quantize(real, int8, [{given.name: image[None]} for image in images.numpy()])
+    batches = [{given.name: image} for image in (timed_image(input_shape), *images.numpy()[:, None])]
+    quantize(real, int8, batches, advice.form)
+    if saturated is not None:
+        quantize(real, saturated, batches, U8S8)
     packed, builds = _packed(name, parent, images, input_shape, planes, folder, progress)
-    return NetworkFiles(name, input_shape, real, int8, packed, builds)
+    return NetworkFiles(name, input_shape, real, int8, advice.form, saturated, packed, builds)
 
 
 def build_single_binary(

@@ -14,6 +14,7 @@ from typing import Any
 
 from paconv.bench.builds import Build, NetworkFiles, build_network, build_single_binary
 from paconv.bench.environment import environment
+from paconv.bench.int8_form import Advice, int8_advice
 from paconv.bench.larq import Larq, larq_engine
 from paconv.bench.layers import POINTWISE, WINDOWS, time_layer
 from paconv.bench.limits import HostLimits, measure_limits
@@ -70,14 +71,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Comparison:
-    """larq: versions of its packages, or a line that tells why it wasn't run; single_binary: which network was timed
-    with levels of -1 and +1, "" if none was.
+    """larq: versions of its packages, or a line that tells why it wasn't run; int8: which 8-bit form was timed;
+    single_binary: which network was timed with levels of -1 and +1, "" if none was.
     """
 
     environment: dict[str, Any]
     options: dict[str, Any]
     limits: HostLimits
     larq: dict[str, str] | str
+    int8: Advice
     layers: list[Measured] = field(default_factory=list)
     networks: list[Measured] = field(default_factory=list)
     builds: list[Build] = field(default_factory=list)
@@ -94,6 +96,7 @@ class Comparison:
             "options": self.options,
             "limits": self.limits.as_data(),
             "larq": self.larq,
+            "int8": self.int8.as_data(),
             "single_binary": self.single_binary,
             "layers": [m.as_data() for m in self.layers],
             "networks": [m.as_data() for m in self.networks],
@@ -115,22 +118,22 @@ def compare_all(options: Options, progress: Progress = lambda what, done: None) 
     if options.networks:
         import torch  # noqa: F401  where it isn't there, that is said before the time is spent
     steps = _Steps(options, progress)
-    before = environment()
+    before, advice = environment(), int8_advice()
     with _larq(options.larq_python) as larq, TemporaryDirectory() as folder:
         steps.start("this machine's limits", LIMIT_SECONDS)
         result = Comparison(
             before, options.as_data(), measure_limits(LIMIT_SECONDS, steps.part),
-            "not installed" if larq is None else larq.versions,
+            "not installed" if larq is None else larq.versions, advice,
         )  # fmt: skip
         for layer in options.layers:
             steps.start(layer.name, options.layer_seconds)
             result.layers.extend(
-                time_layer(layer, options.planes, options.threads, options.layer_seconds, larq, steps.part)
+                time_layer(layer, options.planes, options.threads, options.layer_seconds, advice, larq, steps.part)
             )
         single = ""
         for name, shape in options.networks.items():
             steps.start(f"building {name}", _BUILD_SECONDS)
-            files = build_network(name, shape, options.planes, Path(folder), steps.say)
+            files = build_network(name, shape, options.planes, Path(folder), advice, steps.say)
             result.builds.extend(files.builds)
             peers = name == _WITH_PEERS
             beside = None

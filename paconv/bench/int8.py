@@ -1,4 +1,4 @@
-"""A float model as onnxruntime's own 8-bit form: static QDQ, weights signed and a scale for each output channel.
+"""A float model as onnxruntime's own 8-bit form: static QDQ, weights symmetric and a scale for each output channel.
 
 Batch norms are folded into the convolutions first, as onnxruntime advises; without that the result takes twice as long.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from paconv.bench.int8_form import REDUCED, Form
 from paconv.errors import ModelError
 from paconv.files import replacing
 from paconv.runtime.session import ORT_ERRORS
@@ -23,8 +24,10 @@ from paconv.runtime.session import ORT_ERRORS
 __all__ = ["quantize"]
 
 
-def quantize(source: str | os.PathLike, output: str | os.PathLike, batches: Sequence[dict[str, np.ndarray]]) -> None:
-    """Write the 8-bit form of the float model `source` to `output`, its scales from `batches` of inputs.
+def quantize(
+    source: str | os.PathLike, output: str | os.PathLike, batches: Sequence[Mapping[str, np.ndarray]], form: Form
+) -> None:
+    """Write the float model `source` in the 8-bit `form` to `output`, its scales from `batches` of inputs.
 
     Raises ModelError if onnxruntime can't quantize it.
     """
@@ -34,8 +37,10 @@ def quantize(source: str | os.PathLike, output: str | os.PathLike, batches: Sequ
         def __init__(self):
             self._left = iter(batches)
 
-        def get_next(self) -> dict[str, np.ndarray] | None:
+        def get_next(self) -> Mapping[str, np.ndarray] | None:
             return next(self._left, None)
+
+    types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 
     with TemporaryDirectory() as folder, replacing(output) as temporary, _quiet():
         folded = Path(folder) / "folded.onnx"
@@ -43,8 +48,8 @@ def quantize(source: str | os.PathLike, output: str | os.PathLike, batches: Sequ
             _fold(source, folded)
             quantize_static(
                 folded, temporary, Batches(), quant_format=QuantFormat.QDQ, per_channel=True,
-                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                extra_options={"WeightSymmetric": True},
+                activation_type=types[form.activations], weight_type=types[form.weights],
+                reduce_range=form.largest == REDUCED.largest, extra_options={"WeightSymmetric": True},
             )  # fmt: skip
         except (*ORT_ERRORS, ValueError, RuntimeError) as error:
             raise ModelError(f"{source}: onnxruntime can't quantize it: {error}") from error

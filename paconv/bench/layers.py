@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from paconv.bench.int8_form import U8S8, Advice
+from paconv.bench.int8_layer import integer_layer
 from paconv.bench.larq import Larq, LarqRun
 from paconv.bench.limits import coding_of
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.timing import Timing
-from paconv.cost.host.probe import bit_conv, conv, float_layer, integer_conv, levels
+from paconv.cost.host.probe import bit_conv, conv, float_layer, levels
 from paconv.cost.host.timing import Runnable, Timed, take_turns
 from paconv.cost.layers import Layer
 from paconv.kernels.registry import CHOICES
@@ -35,15 +37,22 @@ def time_layer(
     planes: Sequence[tuple[int, int]],
     threads: Sequence[int],
     seconds: float,
+    advice: Advice,
     larq: Larq | None = None,
     progress: Callable[[float], None] = lambda done: None,
 ) -> list[Measured]:
-    """The layer in every way and at every thread count, all in turns that take about `seconds`."""
+    """The layer in every way and at every thread count, all in turns that take about `seconds`.
+
+    advice: which 8-bit form to time.
+    """
     cases: list[tuple[Runnable, dict]] = []
+    integers = integer_layer(layer, advice.form)
+    saturated = integer_layer(layer, U8S8).error if advice.saturates else None
+    int8 = {"what": INT8, "form": advice.form.name, "error": integers.error, "u8s8_error": saturated}
     for count in threads:
         common = {"threads": count}
         cases.append((Timed(float_layer(layer), count), {"what": FLOAT, **common}))
-        cases.append((Timed(integer_conv(layer), count), {"what": INT8, **common}))
+        cases.append((Timed(integers.model, count, feed=integers.feed), int8 | common))
         if larq is not None:
             cases.append((LarqRun(larq, larq.layer(layer, count)), {"what": LARQ, **common}))
         forms = [((M, N), "", levels(M, N)) for M, N in planes]

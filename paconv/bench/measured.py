@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from paconv.bench.output_error import OutputError
 from paconv.bench.timing import Timing
 
 __all__ = ["FLOAT", "INT8", "LARQ", "PA", "SIGNS", "Measured", "find"]
@@ -24,8 +25,9 @@ class Measured:
     Of PA: planes (M, N); levels: "" for PA's or SIGNS; kernel: what was asked for, a name in CHOICES or "auto" (the
     layers list names only); ran: kernel -> number of nodes that ran it; coding: of a layer's level codes; chosen:
     whether the session would choose this kernel by itself; nodes_best: sum of the best seconds of a network's PABitConv
-    nodes alone. spinning: timed alone, its threads spinning, as when it serves, in place of in turns. macs: of a call,
-    0 where they weren't counted.
+    nodes alone. Of INT8: form: its name; error: against float, on the input that was timed; u8s8_error: that of U8S8,
+    where it saturates. spinning: timed alone, its threads spinning, as when it serves, in place of in turns. macs: of a
+    call, 0 where they weren't counted.
     """
 
     subject: str
@@ -40,6 +42,9 @@ class Measured:
     coding: str = ""
     chosen: bool = False
     nodes_best: float | None = None
+    form: str = ""
+    error: OutputError | None = None
+    u8s8_error: OutputError | None = None
     spinning: bool = False
 
     @property

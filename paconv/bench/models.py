@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paconv.bench.environment import environment
+from paconv.bench.int8_form import Advice
+from paconv.bench.int8_models import Int8Model, open_model, with_int8
 from paconv.bench.limits import HostLimits, measure_limits
 from paconv.bench.per_layer import LayerTime, packed_layers, time_layers
-from paconv.bench.sessions import open_timed
 from paconv.bench.timing import Timing, ratio
 from paconv.cost.host.timing import take_turns
 from paconv.errors import ModelError, UsageError
@@ -30,21 +31,25 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class SessionTime:
-    """file: as it was given; size: its bytes."""
+    """file: as it was given; size: its bytes; int8: of a model with 8-bit integers."""
 
     file: str
     threads: int
     size: int
     timing: Timing
+    int8: Int8Model | None = None
 
 
 @dataclass(frozen=True)
 class ModelBench:
-    """sessions: the model's first, then the others', each at every thread count; layers: empty unless asked for."""
+    """sessions: the model's first, then the others', each at every thread count; advice: of the 8-bit form, None where
+    no model has 8-bit integers; layers: empty unless asked for.
+    """
 
     environment: dict[str, Any]
     options: dict[str, Any]
     sessions: list[SessionTime]
+    advice: Advice | None = None
     layers: list[LayerTime] = field(default_factory=list)
     limits: HostLimits | None = None
 
@@ -64,9 +69,11 @@ class ModelBench:
                     "bytes": s.size,
                     **s.timing.as_data(),
                     "model_is_times_as_fast": self.against(s),
+                    "int8": None if s.int8 is None else s.int8.as_data(),
                 }
                 for s in self.sessions
             ],
+            "int8": None if self.advice is None else self.advice.as_data(),
             "layers": [layer.as_data() for layer in self.layers],
             "limits": None if self.limits is None else self.limits.as_data(),
             "units": "seconds of a call; best and median of all calls; ratios of best",
@@ -79,6 +86,7 @@ def bench(
     *,
     threads: Sequence[int] = (1,),
     seconds: float = 10.0,
+    int8: bool = False,
     kernel: str | None = None,
     per_layer: bool = False,
     inputs: str | os.PathLike | None = None,
@@ -88,10 +96,11 @@ def bench(
 ) -> ModelBench:
     """Time `model` and the models of `against`, fed with the same arrays, in turns that take `seconds` in all.
 
-    threads: of onnxruntime's pool, one or more counts; kernel: as for paconv.InferenceSession; per_layer: time each
-    PABitConv of `model` alone too, for `seconds` at each thread count; inputs: an .npz file, otherwise `batch` seeded
-    standard normal samples. Raises UsageError for bad options and inputs that don't fit a model, ModelError for a
-    file that is missing or can't be run.
+    threads: of onnxruntime's pool, one or more counts; int8: time the first float model of `against` as onnxruntime
+    quantizes it too, in the form that it advises for this CPU, its scales from the arrays that are fed; kernel: as for
+    paconv.InferenceSession; per_layer: time each PABitConv of `model` alone too, for `seconds` at each thread count;
+    inputs: an .npz file, otherwise `batch` seeded standard normal samples. Raises UsageError for bad options and inputs
+    that don't fit a model, ModelError for a file that is missing or can't be run or quantized.
     """
     threads = checked_threads(threads)
     if seconds <= 0:
@@ -107,17 +116,19 @@ def bench(
         raise ModelError(f"{model}: expected a packed model for a table of layers; found no PABitConv")
 
     before = environment()
-    cases = [(os.fspath(path), count) for path in (model, *against) for count in threads]
     progress("opening", 0)
-    sessions = [open_timed(path, feeds, count, kernel) for path, count in cases]
-    calls = take_turns(sessions, seconds, lambda done: progress("models", done))
+    opened = [open_model(path, feeds, threads, kernel) for path in (model, *against)]
+    opened, advice = with_int8(opened, feeds, threads, int8)
+    cases = [(m, count, session) for m in opened for count, session in zip(threads, m.sessions, strict=True)]
+    calls = take_turns([session for *_, session in cases], seconds, lambda done: progress("models", done))
     times = [
-        SessionTime(path, count, os.path.getsize(path), Timing.of(own))
-        for (path, count), own in zip(cases, calls, strict=True)
+        SessionTime(m.file, count, m.size, Timing.of(own), m.int8)
+        for (m, count, _), own in zip(cases, calls, strict=True)
     ]
     options = {
         "threads": threads,
         "seconds": seconds,
+        "int8": int8,
         "kernel": kernel or os.environ.get("PACONV_KERNEL") or "auto",
         "batch": batch,
         "seed": None if inputs else seed,
@@ -125,13 +136,13 @@ def bench(
         "spinning": False,
     }
     if not layers:
-        return ModelBench(before, options, times)
+        return ModelBench(before, options, times, advice)
     limits = measure_limits(LIMIT_SECONDS, lambda done: progress("this machine's limits", done))
     found: list[LayerTime] = []
     for count in threads:
         what = f"layers, threads {count}"
         found += time_layers(layers, count, seconds, limits, kernel, lambda done, what=what: progress(what, done))
-    return ModelBench(before, options, times, found, limits)
+    return ModelBench(before, options, times, advice, found, limits)
 
 
 def checked_threads(threads: Sequence[int]) -> list[int]:

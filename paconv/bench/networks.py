@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from paconv.bench.builds import NetworkFiles
+from paconv.bench.builds import NetworkFiles, timed_image
 from paconv.bench.larq import NETWORKS, Larq, LarqRun
 from paconv.bench.limits import HostLimits
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
+from paconv.bench.output_error import OutputError, output_error
 from paconv.bench.per_layer import packed_layers, time_layers
 from paconv.bench.sessions import fed_with
 from paconv.bench.timing import Timing
@@ -24,7 +23,6 @@ FAST = "codes-fast"
 STOCK = "stock"
 """A packed model in onnxruntime without the custom-op library."""
 
-_SEED = 0
 _SCALING_SECONDS = 0.7
 
 
@@ -53,18 +51,19 @@ def time_network(
     time a packed model without the library too, on one thread; nodes: time the PABitConv nodes of each packed model
     alone as well, for a quarter of the time, on the first thread count.
     """
-    image = np.random.default_rng(_SEED).standard_normal((1, *files.input_shape), np.float32)
+    image = timed_image(files.input_shape)
     packed = [_Packed(files.name, pair, "", path) for pair, path in files.packed.items()]
     if single_binary is not None:
         packed.append(_Packed(single_binary[0], (1, 1), SIGNS, single_binary[1]))
     feed = fed_with({"input": image}, files.name)
 
+    int8 = {"what": INT8, "form": files.form.name, **_errors(files, feed)}
     cases: list[tuple[Runnable, dict]] = []
     for count in threads:
         common = {"threads": count}
         own = common | {"subject": files.name}
         cases.append((Timed(files.real, count, feed=feed, library=False), own | {"what": FLOAT}))
-        cases.append((Timed(files.int8, count, feed=feed, library=False), own | {"what": INT8}))
+        cases.append((Timed(files.int8, count, feed=feed, library=False), own | int8))
         for p in packed:
             case = common | {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels}
             for kernel in ("auto", FAST):
@@ -91,6 +90,16 @@ def time_network(
         found.extend(_scaling(files, packed, threads, feed))
     progress(1.0)
     return found
+
+
+def _errors(files: NetworkFiles, feed: Feed) -> dict[str, OutputError | None]:
+    """The 8-bit forms' against float, as Measured calls them."""
+    want = Timed(files.real, 1, feed=feed, library=False).outputs()
+    paths = {"error": files.int8, "u8s8_error": files.saturated}
+    return {
+        name: None if path is None else output_error(want, Timed(path, 1, feed=feed, library=False).outputs())
+        for name, path in paths.items()
+    }
 
 
 def _scaling(files: NetworkFiles, packed: Sequence[_Packed], threads: Sequence[int], feed: Feed) -> list[Measured]:

@@ -27,6 +27,7 @@ __all__ = ["DATA", "PICTURE", "REPORT", "check_report", "report_text", "write_re
 REPORT, PICTURE, DATA = "README.md", "speed.png", "comparison.json"
 
 _NAMES = {FLOAT: "float", INT8: "int8", LARQ: "Larq, binary"}
+_ERROR = "int8's largest error"
 _KERNEL_NAMES = {"auto": "", "stock": ", stock onnxruntime", "codes-fast": ", fast codes"}
 
 
@@ -87,6 +88,7 @@ def _environment(run: Comparison) -> list[str]:
         f"kernels: level {e['level']}, fingerprint {e['kernels']}" + (f"; {variables}" if variables else ""),
         f"threads: {', '.join(map(str, run.threads))}; batch 1",
         f"Larq Compute Engine: {larq}",
+        *run.int8.lines,
     ]
     if run.layers or run.networks:
         lines.append(noise_line(m.timing for m in (*run.layers, *run.networks)))
@@ -119,17 +121,27 @@ def _planes_name(planes: tuple[int, int], levels: str) -> str:
     return f"({planes[0]},{planes[1]})" + (" +-1" if levels else "")
 
 
+def _form_name(m: Measured) -> str:
+    if m.what == PA:
+        return f"PA{_planes_name(m.planes, m.levels)}{_KERNEL_NAMES.get(m.kernel, '')}"
+    return f"{_NAMES[m.what]}, {m.form}" if m.form else _NAMES[m.what]
+
+
 def _layers_table(run: Comparison, threads: int) -> Table:
     """GMAC/s of every layer, PABitConv on the kernel that a session chooses."""
     found = [m for m in run.layers if m.threads == threads]
     whats = [what for what in (FLOAT, INT8, LARQ) if any(m.what == what for m in found)]
-    columns = [Column("layer", "layer", left=True), *(Column(what, _NAMES[what], read=giga) for what in whats)]
+    columns = [Column("layer", "layer", left=True)]
+    columns += [Column(what, _form_name(find(found, what=what)), read=giga) for what in whats]
+    if INT8 in whats:
+        columns.insert(2 + whats.index(INT8), Column("error", _ERROR))
     columns += [Column(_planes_name(*p), f"PA{_planes_name(*p)}", read=str) for p in _pairs(found)]
     rows = []
     for subject in dict.fromkeys(m.subject for m in found):
         own = [m for m in found if m.subject == subject]
         row: dict[str, Any] = {"layer": subject}
         row |= {m.what: m.macs_per_second for m in own if m.what != PA}
+        row["error"] = next((m.error for m in own if m.what == INT8), None)
         row |= {
             _planes_name(m.planes, m.levels): f"{giga(m.macs_per_second)} {m.kernel}"
             for m in own
@@ -140,7 +152,19 @@ def _layers_table(run: Comparison, threads: int) -> Table:
     return Table(title, columns, rows, notes=[
         "PA: quantization and packing included, on the kernel that the session chooses by itself; int8: QLinearConv, "
         "its input quantized already; +-1: levels -1 and +1 on both sides",
+        *_int8_notes(found),
     ])  # fmt: skip
+
+
+def _int8_notes(found: Iterable[Measured]) -> list[str]:
+    """What its error is, and by how much U8S8 is off where it saturates."""
+    timed = [m for m in found if m.what == INT8]
+    notes = ["int8's error: the largest difference of an output from float's, and its share of the largest output"]
+    saturated = [(m.u8s8_error, m.subject) for m in timed if m.u8s8_error is not None]
+    if saturated:
+        error, subject = max(saturated, key=lambda found: found[0].relative)
+        notes.append(f"U8S8 with weights of 8 bits saturates on this CPU; its largest error is {error}, of {subject}")
+    return notes if timed else []
 
 
 def _kernels_table(run: Comparison) -> Table:
@@ -183,19 +207,19 @@ def _networks_table(run: Comparison, threads: int) -> Table:
         Column("best", "best [ms]", read=milliseconds),
         Column("median", "median [ms]", read=milliseconds),
         Column("speed", "speed against float", read=times),
+        Column("error", _ERROR),
         Column("size", "file [MB]", read=_megabytes),
         Column("nodes", "its PABitConv alone [ms]", read=milliseconds),
     ]
     rows = []
     for m in found:
         real = find(found, subject=m.subject, what=FLOAT) or find(found, what=FLOAT)
-        form = _NAMES.get(m.what) or f"PA{_planes_name(m.planes, m.levels)}{_KERNEL_NAMES.get(m.kernel, '')}"
         rows.append({
-            "network": m.subject, "form": form, "best": m.timing.best, "median": m.timing.median,
-            "speed": None if real is None else ratio(m.timing, real.timing),
+            "network": m.subject, "form": _form_name(m), "best": m.timing.best, "median": m.timing.median,
+            "speed": None if real is None else ratio(m.timing, real.timing), "error": m.error,
             "size": None if m.planes is None else sizes.get((m.subject, m.planes, m.levels)), "nodes": m.nodes_best,
         })  # fmt: skip
-    return Table(f"{threads} thread{'s' if threads > 1 else ''}", columns, rows)
+    return Table(f"{threads} thread{'s' if threads > 1 else ''}", columns, rows, notes=_int8_notes(found))
 
 
 def _builds_table(run: Comparison) -> Table:
@@ -242,8 +266,9 @@ def _method(run: Comparison) -> list[str]:
     lines = [
         "All forms of a layer or a network, at all thread counts, take turns within one process; the best call of each "
         "counts, medians are in the data. Threads do not spin between calls, or one session would slow the next.",
-        "Weights and inputs are random: time and size don't depend on them. int8: onnxruntime's static QDQ, a scale "
-        "for each output channel, symmetric weights, batch norms folded before.",
+        "Weights and inputs are random: time and size don't depend on them, errors do. int8: onnxruntime's static QDQ, "
+        "a scale for each output channel, symmetric weights, batch norms folded before, in the form that onnxruntime "
+        "advises for the CPU.",
         "M even: the network is converted, calibrated and optimized as a trained one would be. M odd, which training "
         "does not make: the packed model of an even M, its levels, endpoints and codes replaced.",
     ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paconv.bench.int8_models import Int8Model
 from paconv.bench.models import ModelBench
 from paconv.bench.per_layer import LayerTime
 from paconv.bench.timing import noise_line
@@ -59,21 +60,46 @@ def sessions_table(result: ModelBench) -> Table:
         Column("median", "median\n[ms]", read=milliseconds, csv_key="median_s"),
         Column("ratio", f"{first} is\ntimes as fast", read=times),
     ]
+    integers = {names[s.file]: s.int8 for s in result.sessions if s.int8 is not None}
+    if integers:
+        columns += [Column("form", "8-bit form", left=True), Column("error", "its largest\nerror")]
     rows = [
         {
             "model": names[s.file], "threads": s.threads, "size": s.size, "calls": s.timing.calls,
             "best": s.timing.best, "median": s.timing.median,
             "ratio": None if s.file == files[0] else result.against(s),
+            "form": s.int8 and s.int8.name, "error": s.int8 and s.int8.error,
         }
         for s in result.sessions
     ]  # fmt: skip
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in result.options["inputs"].items())
     notes = [
         "all sessions take turns; ratios are of the best calls; threads don't spin between calls",
+        *_int8_notes(result, integers),
         noise_line(s.timing for s in result.sessions),
         environment_line(result.environment),
     ]
     return Table(f"{first}, input {shapes}, kernel {result.options['kernel']}", columns, rows, notes=notes)
+
+
+def _int8_notes(result: ModelBench, integers: Mapping[str, Int8Model]) -> list[str]:
+    """integers: name -> an 8-bit model."""
+    if result.advice is None:
+        return []
+    notes = list(result.advice.lines)
+    if any(model.error is not None for model in integers.values()):
+        notes.append("largest error: of an output against the first float model's, and its share of the largest output")
+    notes += [
+        f"{name} saturates on this CPU: its outputs are not what its integers say; --int8 times a form that doesn't"
+        for name, model in integers.items()
+        if model.saturates
+    ]
+    notes += [
+        f"{name} in U8S8 with weights of 8 bits, which saturates: largest error {model.u8s8_error}"
+        for name, model in integers.items()
+        if model.u8s8_error is not None
+    ]
+    return notes
 
 
 def layers_table(result: ModelBench) -> Table:

@@ -18,10 +18,11 @@ from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured, find
 from paconv.bench.memory import Served
 from paconv.bench.ports import macs_per_cycle
 from paconv.bench.timing import ratio
+from paconv.cost.host.features import VNNI
 
 __all__ = ["Row", "targets"]
 
-AMX, VNNI = "amx_int8", ("avx512_vnni", "avx_vnni", "asimddp")
+AMX, DOT_PRODUCTS = "amx_int8", (*VNNI, "asimddp")
 _LARQ_NETWORK = "BiRealNet"
 
 
@@ -156,13 +157,19 @@ def _why_layer(run: Comparison, m: Measured, other: Measured, where: str) -> str
     counts = [macs_per_cycle(run.limits.level, kernel, m.planes, m.coding), macs_per_cycle(run.limits.level, "float")]
     if other.what == FLOAT and None not in counts:
         parts.append(f"counted from ports {counts[0]:.0f} MAC a cycle, float {counts[1]:.0f}")
+    if other.error is not None:
+        parts.append(_int8_error(other))
     return f"worst: {where} on {kernel}" + (": " + "; ".join(parts) if parts else "")
+
+
+def _int8_error(m: Measured) -> str:
+    return f"int8 is {m.form}, off by {m.error}"
 
 
 def _exact_codes(run: Comparison) -> Row:
     amx = not _no_amx(run)
     bound = 2.0 if amx else 1.0
-    vnni = any(name in run.environment["instructions"] for name in VNNI)
+    vnni = any(name in run.environment["instructions"] for name in DOT_PRODUCTS)
     missing = "" if amx or vnni else "neither AMX nor integer dot products on this CPU"
     return _layers(
         run, "PABitConv, any M and N, exact codes", bound, _planes(run), kernel="codes",
@@ -216,6 +223,8 @@ def _ratio_row(
         if rest > 0:
             why += f": {other.timing.best / rest:.2f}x if they took no time"
         why += f"; ran {', '.join(f'{kernel} {count}x' for kernel, count in own.ran)}" if own.ran else ""
+    if other.error is not None:
+        why += ("; " if why else "") + _int8_error(other)
     return Row(what, target, bound, value, text, why, missing=missing)
 
 

@@ -35,7 +35,10 @@ class Counts(click.ParamType):
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--against", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="Another ONNX model to time beside MODEL: its float parent, model.onnx, int8. May be repeated.")
+              help="Another ONNX model to time beside MODEL: its float parent, model.onnx, an 8-bit one. "
+              "May be repeated.")
+@click.option("--int8", is_flag=True, help="Time the first float model as onnxruntime quantizes it too, in the 8-bit "
+              "form that it advises for this CPU.")
 @click.option("--threads", type=Counts(), default="1", show_default=True,
               help="Threads of onnxruntime's pool; several counts with commas between.")
 @click.option("--per-layer", is_flag=True, help="Time each PABitConv of MODEL alone too.")
@@ -51,6 +54,7 @@ class Counts(click.ParamType):
 def bench(
     model: Path,
     against: tuple[Path, ...],
+    int8: bool,
     threads: list[int],
     per_layer: bool,
     kernel: str | None,
@@ -63,17 +67,20 @@ def bench(
     """Time MODEL on this machine: best and median of many calls, the models taken in turns.
 
     Ratios hold on a machine that does other things too, milliseconds less so. The result says what it was measured on.
+    Beside the time of a model with 8-bit integers stand its form and its largest error against the first float model,
+    and where its sums saturate on this CPU, as onnxruntime's usual form does without VNNI, that is said.
 
     \b
     Example:
       paconv bench pa.onnx --against float.onnx --threads 1,2
       paconv bench pa.onnx --per-layer
+      paconv bench pa.onnx --against float.onnx --int8
       paconv bench pa.onnx --against float.onnx --against int8.onnx --format json
     """
     with progress_bar("opening") as update:
         result = run_bench(
-            model, against, threads=threads, seconds=seconds, kernel=kernel, per_layer=per_layer, inputs=inputs,
-            batch=batch, seed=seed, progress=lambda what, done: update(what, int(_STEPS * done), _STEPS),
+            model, against, threads=threads, seconds=seconds, int8=int8, kernel=kernel, per_layer=per_layer,
+            inputs=inputs, batch=batch, seed=seed, progress=lambda what, done: update(what, int(_STEPS * done), _STEPS),
         )  # fmt: skip
     if style == "json":
         click.echo(to_json(result.as_data()), nl=False)

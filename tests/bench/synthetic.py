@@ -7,10 +7,12 @@ from typing import Any
 
 from paconv.bench.builds import Build
 from paconv.bench.comparison import Comparison, Options
+from paconv.bench.int8_form import REDUCED, Advice
 from paconv.bench.layers import WINDOWS
 from paconv.bench.limits import HostLimits
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.memory import Served
+from paconv.bench.output_error import OutputError
 from paconv.bench.timing import Timing
 
 PAIRS = ((1, 1), (4, 5))
@@ -27,6 +29,11 @@ LIMITS = HostLimits(
 )  # fmt: skip
 
 
+ADVICE = Advice(REDUCED, "x86-64 without VNNI", saturates=True)
+
+ERRORS = {"form": REDUCED.name, "error": OutputError(0.5, 0.0125), "u8s8_error": OutputError(12.0, 0.3)}
+
+
 def timing(best: float) -> Timing:
     return Timing(best, 2 * best, 10)
 
@@ -40,7 +47,7 @@ def layers(float_best: float = 8e-3) -> list[Measured]:
                 return Measured(layer.name, what, threads, timing(best / threads), layer.macs, **fields)
 
             found += [
-                made(float_best, FLOAT), made(2e-3, INT8), made(40e-3, LARQ),
+                made(float_best, FLOAT), made(2e-3, INT8, **ERRORS), made(40e-3, LARQ),
                 made(1e-3, PA, planes=(1, 1), kernel="planes", ran=(("planes", 1),), chosen=True),
                 made(2e-3, PA, planes=(1, 1), levels=SIGNS, kernel="planes", ran=(("planes", 1),), chosen=True),
                 made(8e-3, PA, planes=(4, 5), kernel="planes", ran=(("planes", 1),)),
@@ -54,7 +61,7 @@ def networks() -> list[Measured]:
     """float ResNet18 takes 20 ms, int8 8 ms, PA(4,5) 10 ms, fast 5 ms, +-1 4 ms, Larq's 100 ms; two threads: 2/3."""
     found = [
         Measured("resnet18", FLOAT, 1, timing(20e-3)),
-        Measured("resnet18", INT8, 1, timing(8e-3)),
+        Measured("resnet18", INT8, 1, timing(8e-3), **ERRORS),
         Measured("resnet18", PA, 1, timing(10e-3), planes=(4, 5), kernel="auto", ran=(("codes", 19),), nodes_best=6e-3),
         Measured("resnet18", PA, 1, timing(5e-3), planes=(4, 5), kernel="codes-fast"),
         Measured("bireal18", PA, 1, timing(4e-3), planes=(1, 1), levels=SIGNS, kernel="auto", nodes_best=1e-3),
@@ -67,7 +74,7 @@ def networks() -> list[Measured]:
 
 def comparison(**changed: Any) -> Comparison:
     made = Comparison(
-        ENVIRONMENT, Options().as_data(), LIMITS, {"larq-compute-engine": "0"}, layers(), networks(),
+        ENVIRONMENT, Options().as_data(), LIMITS, {"larq-compute-engine": "0"}, ADVICE, layers(), networks(),
         [
             Build("resnet18", (4, 5), 1_030_000, 1_000_000.0, 0.5),
             Build("resnet50", (4, 5), 2_000_000, 2_000_000.0, 20.0),

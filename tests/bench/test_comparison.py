@@ -6,6 +6,9 @@ import pytest
 
 from paconv.bench import comparison
 from paconv.bench.comparison import Options, compare_all
+from paconv.bench.int8_form import REDUCED, U8S8, Advice, int8_advice
+from paconv.bench.int8_layer import integer_layer
+from paconv.bench.layers import time_layer
 from paconv.bench.measured import FLOAT, INT8, PA, SIGNS
 from paconv.bench.report import report_text
 from paconv.cost.host.probe import conv
@@ -51,6 +54,26 @@ def test_every_form_of_a_network_is_timed_and_its_files_counted(result):
     assert all(m.nodes_best > 0 and sum(count for _, count in m.ran) == 8 for m in whole)
     assert [(b.planes, b.optimize_seconds is None) for b in result.builds] == [((1, 1), True), ((4, 5), False)]
     assert all(b.size > b.accounted > 0 for b in result.builds)
+
+
+def test_the_8_bit_opponent_has_the_form_for_this_cpu_and_its_error_against_float(result):
+    advice = int8_advice()
+    assert result.int8 == advice
+    for m in (*result.layers, *result.networks):
+        if m.what == INT8:
+            assert m.form == advice.form.name and 0 < m.error.relative < 1
+            assert (m.u8s8_error is not None) == advice.saturates
+        else:
+            assert (m.form, m.error, m.u8s8_error) == ("", None, None)
+
+
+@pytest.mark.parametrize("form", [U8S8, REDUCED])
+def test_where_u8s8_saturates_its_error_is_measured_beside_the_advised_forms(form):
+    """By an advice that is given, whatever this CPU is."""
+    told = [m for m in time_layer(LAYER, [], [1], 0.01, Advice(form, "a CPU", saturates=True)) if m.what == INT8]
+    (m,) = told
+    assert m.form == form.name and m.error is not None
+    assert m.u8s8_error == integer_layer(LAYER, U8S8).error
 
 
 def test_serving_was_measured_in_fresh_processes(result):

@@ -1,13 +1,21 @@
 """`bench`: the same arrays for every model, ratios of the best calls, and one line for what can't be compared."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from paconv.bench.int8 import quantize
+from paconv.bench.int8_form import REDUCED, U8S8, Advice
 from paconv.bench.models import ModelBench, SessionTime, bench
+from paconv.bench.output_error import output_error
+from paconv.bench.tables import sessions_table
 from paconv.bench.timing import Timing
 from paconv.cost.host.probe import bit_conv, conv, float_layer
+from paconv.cost.tables import plain
 from paconv.errors import ModelError, UsageError
 
 LAYER = conv(8, 16, 5)
@@ -67,6 +75,62 @@ def test_each_layer_is_timed_with_its_kernel_and_its_work_counted(packed):
 
 def test_the_one_input_of_another_model_may_have_another_name(packed, tmp_path):
     assert len(bench(packed, [add(tmp_path / "named.onnx", name="image")], seconds=0.01).sessions) == 2
+
+
+@pytest.fixture
+def saturating(monkeypatch, request):
+    """The advice of a CPU that saturates or doesn't, whatever this one does."""
+    advice = Advice(REDUCED, "a CPU", True) if request.param else Advice(U8S8, "a CPU", False)
+    monkeypatch.setattr("paconv.bench.int8_models.int8_advice", lambda: advice)
+    return request.param
+
+
+@pytest.mark.parametrize("saturating", [True, False], indirect=True)
+def test_the_8_bit_opponent_is_made_from_the_float_model_and_its_error_told(packed, real, saturating):
+    result = bench(packed, [real], seconds=0.01, threads=[1, 2], int8=True)
+    assert [(s.file, s.threads) for s in result.sessions[-2:]] == [(f"{real}, int8", 1), (f"{real}, int8", 2)]
+    int8 = result.sessions[-1].int8
+    assert [s.int8 for s in result.sessions[:-2]] == [None] * 4
+    assert (int8.name, int8.saturates) == (REDUCED.name if saturating else U8S8.name, False)
+    assert int8.error.largest > 0 and (int8.u8s8_error is not None) == saturating
+    assert ("in U8S8 with weights of 8 bits, which saturates" in plain(sessions_table(result))) == saturating
+    data = result.as_data()
+    assert data["int8"]["u8s8_saturates"] == saturating and data["options"]["int8"] is True
+    assert data["sessions"][-1]["int8"]["error"] == int8.error.as_data()
+
+
+@pytest.mark.parametrize("saturating", [True, False], indirect=True)
+def test_a_given_8_bit_model_has_its_form_and_error_told_and_whether_it_saturates(
+    packed, real, saturating, tmp_path
+):
+    feeds = {"X": np.random.default_rng(0).standard_normal(LAYER.input_shape, np.float32)}
+    np.savez(tmp_path / "x.npz", **feeds)
+    paths = [tmp_path / "whole.onnx", Path(real), tmp_path / "seven.onnx"]
+    quantize(real, paths[0], [feeds], U8S8)
+    quantize(real, paths[2], [feeds], REDUCED)
+    result = bench(packed, paths, seconds=0.01, inputs=tmp_path / "x.npz")
+    _, whole, _, seven = [s.int8 for s in result.sessions]
+    assert (whole.name, whole.saturates, whole.u8s8_error) == ("U8S8", saturating, None)
+    assert (seven.name, seven.saturates) == ("U8S8, 7-bit weights", False)
+    found = [ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, feeds) for path in paths]
+    assert [m.error for m in (whole, seven)] == [output_error(found[1], y) for y in (found[0], found[2])]
+    text = plain(sessions_table(result))
+    assert ("whole.onnx saturates on this CPU" in text) == saturating and "seven.onnx saturates" not in text
+    assert "U8S8, 7-bit weights" in text and str(seven.error) in text
+
+
+def test_an_8_bit_model_without_a_float_one_has_no_error(packed, real, tmp_path):
+    quantize(real, tmp_path / "int8.onnx", [{"X": np.ones(LAYER.input_shape, np.float32)}], REDUCED)
+    result = bench(packed, [tmp_path / "int8.onnx"], seconds=0.01)
+    assert result.sessions[1].int8.error is None and result.as_data()["sessions"][1]["int8"]["error"] is None
+    with pytest.raises(UsageError, match="int8: expected a float model to quantize"):
+        bench(packed, [tmp_path / "int8.onnx"], seconds=0.01, int8=True)
+
+
+def test_without_8_bit_models_nothing_is_said_of_them(packed, real):
+    result = bench(packed, [real], seconds=0.01)
+    assert result.advice is None and result.as_data()["int8"] is None
+    assert "8-bit" not in plain(sessions_table(result))
 
 
 def test_given_arrays_are_fed(packed, tmp_path):

@@ -1,6 +1,7 @@
 """The folder written from a comparison: text, data and picture, all of them or the older ones."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from paconv.bench import report
 from paconv.bench.plot import bars
 from paconv.bench.report import DATA, PICTURE, REPORT, check_report, report_text, write_report
 from paconv.errors import PaconvError, UsageError
-from tests.bench.synthetic import comparison, layers
+from tests.bench.synthetic import ADVICE, comparison, layers
 
 
 def test_the_report_has_the_machine_the_targets_and_every_table():
@@ -18,11 +19,30 @@ def test_the_report_has_the_machine_the_targets_and_every_table():
     assert "(layout of bireal18) | >= 20x Larq's | 25.00x (4.00 ms, 100.00 ms) | reached |" in text
     assert "| optimize ResNet50 | < 15 s | 20.0 s | missed by 33% |" in text
     # 115,605,504 MAC in 1 ms on planes; 4 ms on codes is chosen before 8 ms on planes
-    assert "| 64 to 64, 3x3/1 at 56 | 14.5 | 57.8 | 2.9 | 116 planes | 57.8 planes | 28.9 codes |" in text
+    assert "| 64 to 64, 3x3/1 at 56 | 14.5 | 57.8 | 0.5 (1.2%) | 2.9 | 116 planes | 57.8 planes | 28.9 codes |" in text
     assert "| 64 to 64, 3x3/1 at 56 | (4,5) | 8.00 | 4.00 | 1.00 | 29% | codes | 2.00x |" in text
-    assert "| resnet18 | PA(4,5) | 10.00 | 20.00 | 2.00x | 1.03 | 6.00 |" in text
+    assert "| resnet18 | PA(4,5) | 10.00 | 20.00 | 2.00x |  | 1.03 | 6.00 |" in text
     assert "| resnet18 | PA(4,5), stock onnxruntime | 50.00 |" in text
     assert "| resnet50 | PA(4,5) | 1.00 | 50.00 | 200.00 | 60.00 | 0.50x |" in text
+
+
+def test_the_8_bit_opponent_is_named_with_its_error_beside_its_time():
+    text = report_text(comparison())
+    assert "| layer | float | int8, U8S8, 7-bit weights | int8's largest error | Larq, binary |" in text
+    assert "| resnet18 | int8, U8S8, 7-bit weights | 8.00 | 16.00 | 2.50x | 0.5 (1.2%) |  |  |" in text
+    assert "onnxruntime advises for x86-64 without VNNI; measured: U8S8 with weights of 8 bits saturates" in text
+    assert "saturates on this CPU; its largest error is 12 (30.0%), of resnet18" in text
+    assert "int8 is U8S8, 7-bit weights, off by 0.5 (1.2%)" in text
+
+
+def test_where_nothing_saturates_no_error_of_it_is_told():
+    def quiet(measured):
+        return [replace(m, u8s8_error=None) for m in measured]
+
+    run = comparison()
+    run = replace(run, int8=replace(ADVICE, saturates=False), layers=quiet(run.layers), networks=quiet(run.networks))
+    text = report_text(run)
+    assert "doesn't saturate on this CPU" in text and "12 (30.0%)" not in text
 
 
 def test_no_path_of_the_machine_is_in_it(tmp_path):
@@ -42,7 +62,13 @@ def test_the_data_hold_every_measurement_and_target(tmp_path):
     assert data["layers"][0] == {
         "subject": "64 to 64, 3x3/1 at 56", "what": "float", "threads": 1, "macs": 115605504, "planes": None,
         "timing": {"best": 8e-3, "median": 16e-3, "calls": 10}, "levels": "", "kernel": "", "ran": {}, "coding": "",
-        "chosen": False, "nodes_best": None, "spinning": False,
+        "chosen": False, "nodes_best": None, "form": "", "error": None, "u8s8_error": None, "spinning": False,
+    }  # fmt: skip
+    int8 = next(m for m in data["networks"] if m["what"] == "int8")
+    assert (int8["form"], int8["error"]) == ("U8S8, 7-bit weights", {"largest": 0.5, "relative": 0.0125})
+    assert int8["u8s8_error"] == {"largest": 12.0, "relative": 0.3}
+    assert data["int8"] == {
+        "form": "U8S8, 7-bit weights", "advised_for": "x86-64 without VNNI", "u8s8_saturates": True,
     }  # fmt: skip
     assert {"what", "target", "bound", "value", "verdict", "reached", "limits"} <= set(data["targets"][0])
     assert data["environment"]["versions"] and data["options"]["threads"] == [1, 2]

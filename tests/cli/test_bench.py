@@ -25,12 +25,12 @@ def test_json_has_what_was_measured_on_what_and_how(run, files):
                          "--format", "json")  # fmt: skip
     assert (code, err) == (0, "")
     data = json.loads(out)
-    assert set(data) == {"environment", "options", "sessions", "layers", "limits", "units"}
+    assert set(data) == {"environment", "options", "sessions", "int8", "layers", "limits", "units"}
     assert {"cpu", "instructions", "cores", "versions", "level", "kernels", "date", "load"} <= set(data["environment"])
     assert {"paconv", "onnxruntime", "numpy", "onnx", "python"} == set(data["environment"]["versions"])
     assert data["options"] == {
-        "threads": [1, 2], "seconds": 0.01, "kernel": "auto", "batch": 1, "seed": 0, "inputs": {"X": [1, 8, 5, 5]},
-        "spinning": False,
+        "threads": [1, 2], "seconds": 0.01, "int8": False, "kernel": "auto", "batch": 1, "seed": 0,
+        "inputs": {"X": [1, 8, 5, 5]}, "spinning": False,
     }  # fmt: skip
     assert [(s["file"], s["threads"]) for s in data["sessions"]] == [(packed, 1), (packed, 2), (real, 1), (real, 2)]
     own, other = data["sessions"][0], data["sessions"][2]
@@ -39,6 +39,16 @@ def test_json_has_what_was_measured_on_what_and_how(run, files):
     layer = data["layers"][0]
     assert (layer["M"], layer["N"], layer["macs"]) == (4, 5, 16 * 25 * 72)
     assert layer["bit_operations_per_second"] == pytest.approx(20 * layer["macs_per_second"])
+
+
+def test_the_8_bit_form_of_the_float_model_is_timed_where_it_is_asked_for(run, files):
+    packed, real = files
+    code, out, err = run("bench", packed, "--against", real, "--int8", "--seconds", 0.01)
+    assert (code, err) == (0, "")
+    for found in ("float.onnx, int8", "8-bit form", "its largest", "which onnxruntime advises for", "on this CPU"):
+        assert found in out, found
+    data = json.loads(run("bench", packed, "--against", real, "--int8", "--seconds", 0.01, "--format", "json")[1])
+    assert data["sessions"][-1]["int8"]["error"]["relative"] > 0 and data["int8"]["form"]
 
 
 def test_tables_name_the_models_and_the_layers(run, files):
@@ -58,6 +68,7 @@ def test_tables_name_the_models_and_the_layers(run, files):
         (("--threads", "1,x"), "expected counts of at least 1"),
         (("--against", "none.onnx"), "none.onnx: no such file"),
         (("--kernel", "fastest"), "'fastest' is not one of"),
+        (("--int8",), "expected a float model to quantize"),
         (("--seconds", "0"), "0.0 is not in the range"),
         (("--inputs", "none.npz"), "none.npz: no such file"),
     ],

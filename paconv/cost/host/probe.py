@@ -104,16 +104,25 @@ def bit_conv(
     return model
 
 
-def integer_conv(layer: Layer) -> onnx.ModelProto:
-    """The convolution as onnxruntime's own 8-bit QLinearConv, quantized on both sides already."""
+_Q_INPUTS = ("x_scale", "x_zero", "W", "w_scale", "w_zero", "y_scale", "y_zero")
+"""QLinearConv's, after X."""
+
+
+def integer_conv(layer: Layer, given: Mapping[str, np.ndarray] | None = None) -> onnx.ModelProto:
+    """The convolution as onnxruntime's own 8-bit QLinearConv, quantized on both sides already. given: its inputs after
+    X, random weights and unsigned activations if they aren't.
+    """
+    inputs = _random_integers(layer) if given is None else given
+    node = helper.make_node("QLinearConv", ["X", *_Q_INPUTS], ["Y"], group=layer.group, **_window(layer))
+    dtype = helper.np_dtype_to_tensor_dtype(inputs["x_zero"].dtype)
+    return _model(node, layer.input_shape, {name: inputs[name] for name in _Q_INPUTS}, dtype)
+
+
+def _random_integers(layer: Layer) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(_SEED)
-    scalars = {"x_scale": 1, "x_zero": np.uint8(0), "w_scale": 1, "w_zero": np.int8(0), "y_scale": 4096,
-               "y_zero": np.uint8(0)}  # fmt: skip
-    inputs = {name: np.asarray(v, np.float32 if isinstance(v, int) else None) for name, v in scalars.items()}
-    inputs["W"] = rng.integers(-128, 128, layer.weight_shape, dtype=np.int8)
-    order = ("x_scale", "x_zero", "W", "w_scale", "w_zero", "y_scale", "y_zero")
-    node = helper.make_node("QLinearConv", ["X", *order], ["Y"], group=layer.group, **_window(layer))
-    return _model(node, layer.input_shape, inputs, TensorProto.UINT8)
+    scales = {name: np.array(value, np.float32) for name, value in (("x_scale", 1), ("w_scale", 1), ("y_scale", 4096))}
+    zeros = {"x_zero": np.array(0, np.uint8), "w_zero": np.array(0, np.int8), "y_zero": np.array(0, np.uint8)}
+    return scales | zeros | {"W": rng.integers(-128, 128, layer.weight_shape, dtype=np.int8)}
 
 
 def addition(shape: tuple[int, ...]) -> onnx.ModelProto:

@@ -46,7 +46,10 @@ Feed = Callable[[Sequence[Any]], Mapping[str, np.ndarray]]
 
 
 class Timed:
-    """A session with its input bound to memory, so that a call is the model's work and little else."""
+    """A session with its input bound to memory, so that a call is the model's work and little else.
+
+    inputs: name -> the array that it is fed.
+    """
 
     def __init__(
         self,
@@ -75,9 +78,9 @@ class Timed:
         source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else os.fspath(model)
         try:
             session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-            given = feed(session.get_inputs()) if feed else _random(session.get_inputs(), shapes or {})
+            self.inputs = feed(session.get_inputs()) if feed else _random(session.get_inputs(), shapes or {})
             self._binding = session.io_binding()
-            for name, x in given.items():
+            for name, x in self.inputs.items():
                 self._binding.bind_cpu_input(name, x)
             for output in session.get_outputs():
                 self._binding.bind_output(output.name)
@@ -92,6 +95,10 @@ class Timed:
         start = time.perf_counter()
         self._session.run_with_iobinding(self._binding)
         return time.perf_counter() - start
+
+    def outputs(self) -> list[np.ndarray]:
+        """Of the last call."""
+        return self._binding.copy_outputs_to_cpu()
 
 
 def take_turns(
