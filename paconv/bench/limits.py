@@ -4,8 +4,8 @@
     rate of a kernel        the same of the kernel's inner loop, which also loads its operands; of level codes this is
                             the limit too: it lies within a few percent of what their instructions can do
 
-A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes one product of bytes
-or of 16-bit words, or three of bytes (paconv/kernels/formats.py), whatever M and N.
+A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes one product of bytes,
+whatever M and N.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES
-from paconv.kernels.formats import FORMATS
+from paconv.kernels.registry import KINDS
 from paconv.runtime.inspection import NodeKernel
 from paconv.runtime.library import active_level
 from paconv.runtime.measure_rates import measure_rates
@@ -27,16 +27,13 @@ __all__ = ["HostLimits", "coding_of", "layer_limit", "measure_limits", "products
 _MEASURED_BY = {"planes": "paconv.runtime.popcount_limit:and_popcount_limit"}
 """Kernel -> module:function, (level, seconds) -> multiply-accumulates a second of one product on one thread."""
 
-_PRODUCTS = {name: 3 if f.D == 2 else 1 for name, f in FORMATS.items()}
-"""Format of level codes -> products for one multiply-accumulate."""
-
-
 @dataclass(frozen=True)
 class HostLimits:
     """Of one thread, at a CPU level, in multiply-accumulates a second.
 
     single: kernel ("planes") -> the limit of one product, without those that aren't known; planes: (M, N) -> the inner
-    loop's rate; codes: coding -> the inner loop's rate.
+    loop's rate; codes: how level codes are multiplied (a name in KINDS) -> the inner loop's
+    rate.
     """
 
     level: str
@@ -58,13 +55,13 @@ class HostLimits:
 
 
 def coding_of(node: NodeKernel) -> str:
-    """The format of the node's level codes, "" for bit planes."""
-    return node.format if node.format in FORMATS else ""
+    """How the node's level codes are multiplied, "" for bit planes."""
+    return node.kind if node.kind in KINDS else ""
 
 
-def products(kernel: str, planes: tuple[int, int], coding: str) -> int:
+def products(kernel: str, planes: tuple[int, int]) -> int:
     """Bit pairs or byte products that the kernel takes for one multiply-accumulate."""
-    return planes[0] * planes[1] if kernel == "planes" else _PRODUCTS[coding]
+    return planes[0] * planes[1] if kernel == "planes" else 1
 
 
 def layer_limit(
@@ -77,7 +74,7 @@ def layer_limit(
     if kernel != "planes":
         return None if coding not in limits.codes else threads * limits.codes[coding]
     single = limits.single.get(kernel)
-    return None if single is None else threads * single / products(kernel, planes, coding)
+    return None if single is None else threads * single / products(kernel, planes)
 
 
 def measure_limits(seconds: float, progress: Callable[[float], None] = lambda done: None) -> HostLimits:
@@ -92,7 +89,7 @@ def measure_limits(seconds: float, progress: Callable[[float], None] = lambda do
         level,
         single,
         {planes: word / ns for planes, ns in rates.planes.items()},
-        {name: word / rates.codes[f.number] for name, f in FORMATS.items() if f.number in rates.codes},
+        {kind: word / ns for kind, ns in rates.codes.items()},
     )
 
 

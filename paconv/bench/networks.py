@@ -19,7 +19,6 @@ from paconv.model_io import load_model
 
 __all__ = ["time_network"]
 
-FAST = "codes-fast"
 STOCK = "stock"
 """A packed model in onnxruntime without the custom-op library."""
 
@@ -66,8 +65,7 @@ def time_network(
         cases.append((Timed(files.int8, count, feed=feed, library=False), own | int8))
         for p in packed:
             case = common | {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels}
-            for kernel in ("auto", FAST):
-                cases.append((Timed(p.path, count, feed=feed, kernel=kernel), case | {"kernel": kernel}))
+            cases.append((Timed(p.path, count, feed=feed, kernel="auto"), case | {"kernel": "auto"}))
         for name in NETWORKS if larq is not None else ():
             assert larq is not None
             cases.append((LarqRun(larq, larq.network(name, count)), common | {"subject": name, "what": LARQ}))

@@ -6,9 +6,9 @@
 
 Per 512 bits, AND + popcount + add are three instructions on two ports, 1.5 cycles, 341 bit pairs a cycle; float has two
 FMA of 16 lanes a cycle. So with M N bit pairs for a multiply-accumulate, bit planes can beat float only where
-M N < 341 / 32 = 10.7, and level codes by 64 / 32 = 2 at most as words of 16 bits (two VPDPWSSD of 32 products), by
-128 / 32 = 4 as bytes. What ports a CPU has differs (some run AND and add on four): the measured limit goes before this
-count.
+M N < 341 / 32 = 10.7, and level codes by 128 / 32 = 4 at most (two VPDPBUSD of 64 products). Without VNNI, VPMADDUBSW
+and VPADDW are two instructions, and codes beat float by 2 where both share two ports. What ports a CPU has differs
+(some run AND and add on four): the measured limit goes before this count.
 """
 
 from __future__ import annotations
@@ -36,13 +36,12 @@ STEPS = {
     "x86-64-v4-vpopcntdq": {
         "float": Step(("VFMADD231PS",), 16),
         "planes": Step(("VPANDD", "VPOPCNTD", "VPADDD"), 512),
-        "byte": Step(("VPDPBUSD",), 64),
-        "word": Step(("VPDPWSSD",), 32),
+        "dot": Step(("VPDPBUSD",), 64),
     },
-    "x86-64-v4": {"float": Step(("VFMADD231PS",), 16)},
-    "x86-64-v3": {"float": Step(("VFMADD231PS",), 8), "word": Step(("VPMADDWD", "VPADDD"), 16)},
+    "x86-64-v4": {"float": Step(("VFMADD231PS",), 16), "narrow": Step(("VPMADDUBSW", "VPADDW"), 64)},
+    "x86-64-v3": {"float": Step(("VFMADD231PS",), 8), "narrow": Step(("VPMADDUBSW", "VPADDW"), 32)},
 }
-"""CPU level -> kernel, or format of level codes -> its step, for those whose inner loop is one instruction sequence
+"""CPU level -> kernel, or kind of level codes -> its step, for those whose inner loop is one instruction sequence
 worth counting.
 """
 
@@ -52,4 +51,4 @@ def macs_per_cycle(level: str, kernel: str, planes: tuple[int, int] = (1, 1), co
     step = STEPS.get(level, {}).get(coding or kernel)
     if step is None:
         return None
-    return step.macs_per_cycle() / (1 if kernel == "float" else products(kernel, planes, coding))
+    return step.macs_per_cycle() / (1 if kernel == "float" else products(kernel, planes))

@@ -28,7 +28,7 @@ REPORT, PICTURE, DATA = "README.md", "speed.png", "comparison.json"
 
 _NAMES = {FLOAT: "float", INT8: "int8", LARQ: "Larq, binary"}
 _ERROR = "int8's largest error"
-_KERNEL_NAMES = {"auto": "", "stock": ", stock onnxruntime", "codes-fast": ", fast codes"}
+_KERNEL_NAMES = {"auto": "", "stock": ", stock onnxruntime"}
 
 
 def check_report(folder: str | os.PathLike) -> None:

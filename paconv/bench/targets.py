@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 from paconv.bench.comparison import SERVED_PLANES, Comparison
@@ -20,7 +21,7 @@ from paconv.bench.ports import macs_per_cycle
 from paconv.bench.timing import ratio
 from paconv.cost.host.features import VNNI
 
-__all__ = ["Row", "targets"]
+__all__ = ["Row", "cpu_kind", "targets"]
 
 AMX, DOT_PRODUCTS = "amx_int8", (*VNNI, "asimddp")
 _LARQ_NETWORK = "BiRealNet"
@@ -29,8 +30,7 @@ _LARQ_NETWORK = "BiRealNet"
 @dataclass(frozen=True)
 class Row:
     """value: the figure that counts, None if it wasn't measured; bound: what it should be at least, or, `at_most`, at
-    most; measured: the figure as a person reads it; limits: what holds it back; missing: what this CPU lacks for the
-    target to apply, "" if nothing.
+    most; measured: the figure as a person reads it; limits: what holds it back.
     """
 
     what: str
@@ -40,19 +40,16 @@ class Row:
     measured: str
     limits: str = ""
     at_most: bool = False
-    missing: str = ""
 
     @property
     def reached(self) -> bool | None:
-        """None where there is nothing to say: not measured, or not meant for this CPU."""
-        if self.value is None or self.missing:
+        """None where it wasn't measured."""
+        if self.value is None:
             return None
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
     @property
     def verdict(self) -> str:
-        if self.missing:
-            return self.missing
         if self.value is None:
             return "not measured"
         if self.reached:
@@ -70,12 +67,9 @@ def targets(run: Comparison) -> list[Row]:
         *_kernel(run),
         _layers(run, "PABitConv (1,1) against float Conv, all included", 8.0, [(1, 1)]),
         _layers(run, "the same with levels -1 and +1", 8.0, [(1, 1)], levels=SIGNS),
-        _layers(run, "PABitConv (2,2)", 2.2, [(2, 2)]),
-        _exact_codes(run),
-        _fast_codes(run),
-        _whole(run, "PA-ResNet18 (4,5), exact", 2.5, (4, 5), "auto", FLOAT),
-        _whole(run, "PA-ResNet18 (8,7), exact", 2.5, (8, 7), "auto", FLOAT),
-        _whole(run, "PA-ResNet18 (4,5), fast", 1.0, (4, 5), "codes-fast", INT8),
+        _layers(run, "PABitConv (2,2)", 2.0, [(2, 2)]),
+        *_many_planes(run),
+        *_whole_networks(run),
         *_single_binary(run),
         _two_threads(run),
         _size(run),
@@ -86,10 +80,6 @@ def targets(run: Comparison) -> list[Row]:
 
 def _threads(run: Comparison) -> int:
     return run.threads[0]
-
-
-def _no_amx(run: Comparison) -> str:
-    return "" if AMX in run.environment["instructions"] else "no AMX on this CPU"
 
 
 # Single layers
@@ -115,7 +105,7 @@ def _kernel(run: Comparison) -> Iterator[Row]:
 
 def _layers(
     run: Comparison, what: str, bound: float, planes: Sequence[tuple[int, int]], levels: str = "", kernel: str = "",
-    target: str = "", peer: str = FLOAT, missing: str = "",
+    target: str = "", peer: str = FLOAT,
 ) -> Row:  # fmt: skip
     """The smallest ratio over ResNet18's 3x3 layers, by the chosen kernel unless another is named."""
     found = [
@@ -126,11 +116,11 @@ def _layers(
     ]
     target = target or f">= {bound:g}x {peer}"
     if not found:
-        return Row(what, target, bound, None, "-", "not in this run", missing=missing)
+        return Row(what, target, bound, None, "-", "not in this run")
     worst, m, other = min(found, key=lambda f: f[0])
     where = f"{m.subject}{'' if len(planes) == 1 else ', ' + _pair(m.planes)}"
     text = f"{worst:.2f}x to {max(f[0] for f in found):.2f}x"
-    return Row(what, target, bound, worst, text, _why_layer(run, m, other, where), missing=missing)
+    return Row(what, target, bound, worst, text, _why_layer(run, m, other, where))
 
 
 def _on_windows(run: Comparison, pair: tuple[int, int], kernel: str = "", levels: str = "") -> list[Measured]:
@@ -166,22 +156,27 @@ def _int8_error(m: Measured) -> str:
     return f"int8 is {m.form}, off by {m.error}"
 
 
-def _exact_codes(run: Comparison) -> Row:
-    amx = not _no_amx(run)
-    bound = 2.0 if amx else 1.0
-    vnni = any(name in run.environment["instructions"] for name in DOT_PRODUCTS)
-    missing = "" if amx or vnni else "neither AMX nor integer dot products on this CPU"
-    return _layers(
-        run, "PABitConv, any M and N, exact codes", bound, _planes(run), kernel="codes",
-        target=">= 2x float on AMX, >= 1x on VNNI", missing=missing,
-    )  # fmt: skip
+_MANY_PLANES = ((4, 5), (8, 7))
+_NETWORKS = ("resnet18", "resnet34", "resnet50")
+
+_LAYER_BOUNDS = {"AMX": ((INT8, 1.0),), "VNNI": ((INT8, 0.9),), "AVX2": ((FLOAT, 2.2), (INT8, 1.2))}
+_NETWORK_BOUNDS = {"AMX": ((INT8, 1.0),), "VNNI": ((FLOAT, 3.2), (INT8, 1.0)), "AVX2": ((FLOAT, 2.2), (INT8, 1.2))}
+"""Kind of CPU -> what PA with many planes should be how many times as fast as."""
 
 
-def _fast_codes(run: Comparison) -> Row:
-    return _layers(
-        run, "PABitConv, any M and N, fast codes, on AMX", 1.0, _planes(run), kernel="codes-fast",
-        target=">= 1x int8 QLinearConv", peer=INT8, missing=_no_amx(run),
-    )  # fmt: skip
+def cpu_kind(run: Comparison) -> str:
+    """What its integer instructions make of a CPU: AMX, VNNI (integer dot products) or AVX2 (neither)."""
+    instructions = run.environment["instructions"]
+    return "AMX" if AMX in instructions else "VNNI" if any(k in instructions for k in DOT_PRODUCTS) else "AVX2"
+
+
+def _many_planes(run: Comparison) -> Iterator[Row]:
+    kind = cpu_kind(run)
+    for peer, bound in _LAYER_BOUNDS[kind]:
+        yield _layers(
+            run, "PABitConv (4,5) and (8,7), whole node", bound, [p for p in _MANY_PLANES if p in _planes(run)],
+            peer=peer, target=f">= {bound:g}x {peer} Conv on {kind}",
+        )  # fmt: skip
 
 
 def _planes(run: Comparison) -> list[tuple[int, int]]:
@@ -191,10 +186,13 @@ def _planes(run: Comparison) -> list[tuple[int, int]]:
 # Whole networks
 
 
-def _whole(run: Comparison, what: str, bound: float, pair: tuple[int, int], kernel: str, peer: str) -> Row:
-    own = _network(run, "resnet18", what=PA, planes=pair, levels="", kernel=kernel)
-    return _ratio_row(run, what + ", on AMX", f">= {bound:g}x {peer} ResNet18", bound, own,
-                      _network(run, "resnet18", what=peer), _no_amx(run))  # fmt: skip
+def _whole_networks(run: Comparison) -> Iterator[Row]:
+    kind = cpu_kind(run)
+    for name, pair in product(_NETWORKS, _MANY_PLANES):
+        own = _network(run, name, what=PA, planes=pair, levels="", kernel="auto")
+        for peer, bound in _NETWORK_BOUNDS[kind] if own is not None or name == _NETWORKS[0] else ():
+            target = f">= {bound:g}x {peer} on {kind}"
+            yield _ratio_row(run, f"PA-{name} {_pair(pair)}", target, bound, own, _network(run, name, what=peer))
 
 
 def _single_binary(run: Comparison) -> Iterator[Row]:
@@ -209,11 +207,10 @@ def _single_binary(run: Comparison) -> Iterator[Row]:
 
 
 def _ratio_row(
-    run: Comparison, what: str, target: str, bound: float, own: Measured | None, other: Measured | None,
-    missing: str = "",
-) -> Row:  # fmt: skip
+    run: Comparison, what: str, target: str, bound: float, own: Measured | None, other: Measured | None
+) -> Row:
     if own is None or other is None:
-        return Row(what, target, bound, None, "-", "not in this run", missing=missing)
+        return Row(what, target, bound, None, "-", "not in this run")
     value = ratio(own.timing, other.timing)
     text = f"{value:.2f}x ({_ms(own.timing.best)}, {_ms(other.timing.best)})"
     why, nodes = "", own.nodes_best
@@ -225,7 +222,7 @@ def _ratio_row(
         why += f"; ran {', '.join(f'{kernel} {count}x' for kernel, count in own.ran)}" if own.ran else ""
     if other.error is not None:
         why += ("; " if why else "") + _int8_error(other)
-    return Row(what, target, bound, value, text, why, missing=missing)
+    return Row(what, target, bound, value, text, why)
 
 
 def _network(run: Comparison, subject: str, **wanted: Any) -> Measured | None:

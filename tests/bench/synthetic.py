@@ -25,7 +25,7 @@ ENVIRONMENT: dict[str, Any] = {
 
 LIMITS = HostLimits(
     "x86-64-v4-vpopcntdq", {"planes": 1e12}, {(1, 1): 0.9e12, (4, 5): 0.04e12, (2, 2): 0.2e12},
-    {"byte": 3e11, "word": 1e11},
+    {"dot": 1e11},
 )  # fmt: skip
 
 
@@ -51,19 +51,17 @@ def layers(float_best: float = 8e-3) -> list[Measured]:
                 made(1e-3, PA, planes=(1, 1), kernel="planes", ran=(("planes", 1),), chosen=True),
                 made(2e-3, PA, planes=(1, 1), levels=SIGNS, kernel="planes", ran=(("planes", 1),), chosen=True),
                 made(8e-3, PA, planes=(4, 5), kernel="planes", ran=(("planes", 1),)),
-                made(4e-3, PA, planes=(4, 5), kernel="codes", ran=(("codes", 1),), coding="word", chosen=True),
-                made(1e-3, PA, planes=(4, 5), kernel="codes-fast", ran=(("codes-fast", 1),), coding="byte"),
+                made(4e-3, PA, planes=(4, 5), kernel="codes", ran=(("codes", 1),), coding="dot", chosen=True),
             ]  # fmt: skip
     return found
 
 
 def networks() -> list[Measured]:
-    """float ResNet18 takes 20 ms, int8 8 ms, PA(4,5) 10 ms, fast 5 ms, +-1 4 ms, Larq's 100 ms; two threads: 2/3."""
+    """float ResNet18 takes 20 ms, int8 8 ms, PA(4,5) 10 ms, +-1 4 ms, Larq's 100 ms; two threads: 2/3."""
     found = [
         Measured("resnet18", FLOAT, 1, timing(20e-3)),
         Measured("resnet18", INT8, 1, timing(8e-3), **ERRORS),
         Measured("resnet18", PA, 1, timing(10e-3), planes=(4, 5), kernel="auto", ran=(("codes", 19),), nodes_best=6e-3),
-        Measured("resnet18", PA, 1, timing(5e-3), planes=(4, 5), kernel="codes-fast"),
         Measured("bireal18", PA, 1, timing(4e-3), planes=(1, 1), levels=SIGNS, kernel="auto", nodes_best=1e-3),
         Measured("BiRealNet", LARQ, 1, timing(100e-3)),
     ]

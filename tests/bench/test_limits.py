@@ -8,20 +8,20 @@ import pytest
 from paconv.bench.limits import HostLimits, layer_limit, measure_limits
 from paconv.bench.ports import macs_per_cycle
 
-HOST = HostLimits("level", {"planes": 1000.0}, {(2, 2): 200.0}, {"word": 90.0, "byte": 300.0})
+HOST = HostLimits("level", {"planes": 1000.0}, {(2, 2): 200.0}, {"narrow": 90.0, "dot": 300.0})
 
 
 def test_a_layers_limit_is_one_products_over_the_products_it_takes():
     assert layer_limit(HOST, "planes", (4, 5), "") == 50.0
     assert layer_limit(HOST, "planes", (4, 5), "", threads=2) == 100.0
-    assert layer_limit(HOST, "codes", (4, 5), "word") == 90.0
-    assert layer_limit(HOST, "codes-fast", (8, 7), "byte") == 300.0
+    assert layer_limit(HOST, "codes", (4, 5), "narrow") == 90.0
+    assert layer_limit(HOST, "codes", (8, 7), "dot") == 300.0
 
 
 def test_what_is_not_known_has_no_limit():
     assert layer_limit(HostLimits("level"), "planes", (1, 1), "") is None
-    assert HOST.inner_loop("planes", (2, 2), "") == 200.0 and HOST.inner_loop("codes", (2, 2), "word") == 90.0
-    assert HOST.inner_loop("planes", (3, 3), "") is None and HOST.inner_loop("codes", (3, 3), "two-bytes") is None
+    assert HOST.inner_loop("planes", (2, 2), "") == 200.0 and HOST.inner_loop("codes", (2, 2), "narrow") == 90.0
+    assert HOST.inner_loop("planes", (3, 3), "") is None and HOST.inner_loop("codes", (3, 3), "tiles") is None
 
 
 def test_the_limit_of_and_popcount_is_asked_for_at_the_level_in_use(monkeypatch):
@@ -43,6 +43,6 @@ def test_ports_give_the_counts_of_the_avx512_instructions():
     level = "x86-64-v4-vpopcntdq"
     assert macs_per_cycle(level, "float") == 32
     assert macs_per_cycle(level, "planes", (4, 5)) == pytest.approx(512 / 1.5 / 20)
-    assert macs_per_cycle(level, "codes", coding="word") == 64
-    assert macs_per_cycle(level, "codes-fast", coding="byte") == 128
+    assert macs_per_cycle(level, "codes", coding="dot") == 128
+    assert macs_per_cycle("x86-64-v3", "codes", coding="narrow") == 32
     assert macs_per_cycle("armv8-a", "planes") is None

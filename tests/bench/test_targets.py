@@ -2,7 +2,7 @@
 
 import pytest
 
-from paconv.bench.targets import Row, targets
+from paconv.bench.targets import Row, cpu_kind, targets
 from tests.bench.synthetic import ENVIRONMENT, LIMITS, comparison
 
 
@@ -17,7 +17,6 @@ def test_a_target_is_reached_from_its_bound_on_and_missed_by_a_share_of_it():
     assert Row("", "", 2.0, 2.0, "", at_most=True).verdict == "reached"
     assert Row("", "", 2.0, 3.0, "", at_most=True).verdict == "missed by 50%"
     assert Row("", "", 2.0, None, "").verdict == "not measured"
-    assert Row("", "", 2.0, 3.0, "", missing="no AMX on this CPU").verdict == "no AMX on this CPU"
 
 
 @pytest.mark.parametrize(
@@ -29,10 +28,10 @@ def test_a_target_is_reached_from_its_bound_on_and_missed_by_a_share_of_it():
         ("PABitConv (1,1)", "", 8.0, True),
         ("the same with levels -1 and +1", "", 4.0, False),
         ("PABitConv (2,2)", "", None, None),
-        ("PABitConv, any M and N, exact codes", "", 2.0, True),
-        ("PABitConv, any M and N, fast codes", "", 2.0, None),
-        ("PA-ResNet18 (4,5), exact", "", 2.0, None),
-        ("PA-ResNet18 (4,5), fast", "", 1.6, None),
+        ("PABitConv (4,5) and (8,7)", "0.9x int8", 0.5, False),
+        ("PA-resnet18 (4,5)", "3.2x float", 2.0, False),
+        ("PA-resnet18 (4,5)", "1x int8", 0.8, False),
+        ("PA-resnet18 (8,7)", "float", None, None),
         ("single-binary", "float", 5.0, True),
         ("single-binary", "Larq", 25.0, True),
         ("whole PA networks on two threads", "", 1.5, False),
@@ -64,11 +63,18 @@ def test_without_a_measured_limit_the_kernels_share_is_not_measured():
     assert (found.value, found.verdict) == (None, "not measured") and "900 GMAC/s" in found.measured
 
 
-def test_a_cpu_with_amx_has_the_higher_bounds_and_verdicts():
-    run = comparison(environment=ENVIRONMENT | {"instructions": ["amx_int8"]})
-    assert row(run, "PABitConv, any M and N, exact codes").bound == 2.0
-    assert row(run, "PA-ResNet18 (4,5), exact").verdict == "missed by 20%"
-    assert row(run, "PA-ResNet18 (4,5), fast").verdict == "reached"
+@pytest.mark.parametrize(
+    ("instructions", "kind", "bounds"),
+    [
+        (["avx2", "avx512_vnni", "amx_int8"], "AMX", [">= 1x int8 on AMX"]),
+        (["avx2", "avx512_vnni"], "VNNI", [">= 3.2x float on VNNI", ">= 1x int8 on VNNI"]),
+        (["avx2"], "AVX2", [">= 2.2x float on AVX2", ">= 1.2x int8 on AVX2"]),
+    ],
+)
+def test_each_kind_of_cpu_has_its_own_bounds(instructions, kind, bounds):
+    run = comparison(environment=ENVIRONMENT | {"instructions": instructions})
+    assert cpu_kind(run) == kind
+    assert [r.target for r in targets(run) if r.what == "PA-resnet18 (4,5)"] == bounds
 
 
 def test_what_was_not_run_is_not_measured():

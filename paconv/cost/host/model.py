@@ -16,7 +16,7 @@ from paconv.errors import ModelError
 
 __all__ = ["HostModel"]
 
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)

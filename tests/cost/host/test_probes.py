@@ -46,12 +46,12 @@ def test_levels_are_not_evenly_spaced_and_have_zero_among_them():
 
 
 @pytest.mark.parametrize("pair", [(1, 3), (3, 1), (2, 2), (4, 5), (8, 8)])
-def test_a_probe_of_either_kernel_runs_that_kernel_and_codes_are_not_one_byte(pair):
+def test_a_probe_of_either_kernel_runs_that_kernel(pair):
     layer = conv(8, 16, 5, planes=pair)
     for kernel, ran in ((BIT_PLANES, "planes"), (LEVEL_CODES, "codes")):
         model, choice = kernel.probe(layer)
         (node,) = node_kernels(model.SerializeToString(), choice)
-        assert node.kernel == ran and node.format != "byte"
+        assert node.kernel == ran
 
 
 def test_every_kind_of_probe_runs_and_has_a_time():

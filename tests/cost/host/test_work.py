@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from paconv.cost.host.work import bit_work, code_work, elements_moved, float_work, runs_as_codes
 from paconv.cost.layers import LINEAR, DataOp, Layer
-from paconv.kernels.arguments import MAX_CODE_WINDOW
+from paconv.grid import largest_integers
 from tests.cost.host.synthetic import conv
 
 
@@ -38,19 +38,21 @@ def test_level_codes_count_padded_lanes_and_channels_that_share_words():
         "node": 1,
         "element": 41 * 7 * 7,
         "element_endpoint": 41 * 7 * 7 * 5,
-        "product": 7 * 7 * 32 * 9 * 42,  # 20 outputs in 32 lanes, two channels a word
+        "product": 7 * 7 * 32 * 9 * 44,  # 20 outputs in 32 lanes, four channels a word
         "output": 7 * 7 * 32,
     }
     grouped = code_work(conv(C=66, O=34, size=4, kernel=1, group=2), 1)
-    assert (grouped["product"], grouped["output"]) == (16 * 2 * 32 * 34, 16 * 2 * 32)
+    assert (grouped["product"], grouped["output"]) == (16 * 2 * 32 * 36, 16 * 2 * 32)
 
 
-def test_codes_are_taken_up_to_the_largest_window_and_not_where_one_byte_is_exact():
-    assert runs_as_codes(conv(64, 64, 8), 2, 2)
-    assert not runs_as_codes(conv(64, 64, 8), 1, 1) and not runs_as_codes(conv(64, 64, 8), 1, 2)
-    assert runs_as_codes(conv(MAX_CODE_WINDOW, 16, 1, kernel=1), 4, 5)
-    assert not runs_as_codes(conv(MAX_CODE_WINDOW + 1, 16, 1, kernel=1), 4, 5)
-    assert not runs_as_codes(Layer("fc", LINEAR, (10, 20), (2, 20), (2, 10)), 4, 5)
+def test_codes_are_taken_up_to_windows_whose_sums_fit_32_bits():
+    assert runs_as_codes(conv(64, 64, 8), 1)
+    for N in (5, 8):
+        A, B = largest_integers(N)
+        most = (2**31 - 1) // (A * B)
+        assert runs_as_codes(conv(most, 16, 1, kernel=1), N)
+        assert not runs_as_codes(conv(most + 1, 16, 1, kernel=1), N)
+    assert not runs_as_codes(Layer("fc", LINEAR, (10, 20), (2, 20), (2, 10)), 5)
 
 
 def test_float_work_has_the_class_of_the_convolution():
