@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from paconv import ops
 from paconv.reference import pa_activation, pa_bit_conv, pa_weight
 from tests.bit_conv_cases import body_tolerance, cases, make_case, model_of
+from tests.effort import examples
 
 
 def run_stock(model, feeds):
     return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)[0]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(case=cases())
 def test_the_body_of_pa_bit_conv_agrees_with_the_reference(case):
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
