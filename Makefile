@@ -1,19 +1,29 @@
 # make demo   export, optimize, verify and serve the digits sample
-# make test   the tests, without whole ResNets at 224x224; make test-all has them too
+# make test   the tests but the slow ones: whole networks at 224x224, and what costs much and seldom fails
+# make test-slow   the latter of these; make test-all   all tests
 # make lint   ruff
 # make docs   write docs/ops.md anew from the op schemas
+# make wheel  the wheel for this platform and the sdist, into dist/; on Linux with its manylinux tag
 # make clean  remove what these made
 #
 # Each sets up .venv and builds the custom-op library first, if need be. Another Python: make PYTHON=python3.12 demo
+# torch from another index, such as that of the CPU builds: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Another torch: make demo TORCH=torch==2.9.1
 
 PYTHON ?= python3
 VENV ?= .venv
+# The release that is developed with; paconv itself takes others too (paconv/tested_torch.py).
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
 IN_VENV := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 # Installing builds the library; later it is built again only when its sources have changed.
 LIBRARY_IS_CURRENT := 'import sys; from paconv.library_build.build import is_current; from paconv.runtime.library import BUILT; sys.exit(not is_current(BUILT))'
 
-.PHONY: demo test test-all lint docs clean install
+# A file's tests share what they set up, so a file is one worker's.
+PYTEST := -m pytest -n 2 --dist loadfile $(if $(CI),--durations=15)
+
+.PHONY: demo test test-slow test-all lint docs wheel clean install
 
 install: $(INSTALLED)
 	@$(IN_VENV) -c $(LIBRARY_IS_CURRENT) || $(IN_VENV) -m paconv build-library
@@ -22,16 +32,27 @@ demo: install
 	$(IN_VENV) examples/02_demo.py
 
 test: install
-	$(IN_VENV) -m pytest -n 2 -m "not slow"
+	$(IN_VENV) $(PYTEST) -m "not slow"
+
+test-slow: install
+	$(IN_VENV) $(PYTEST) -m "slow and not whole"
 
 test-all: install
-	$(IN_VENV) -m pytest -n 2
+	$(IN_VENV) $(PYTEST)
 
 lint: $(INSTALLED)
 	$(IN_VENV) -m ruff check .
 
 docs: $(INSTALLED)
 	$(IN_VENV) -m paconv.ops.document docs/ops.md
+
+wheel: $(INSTALLED)
+	rm -rf dist
+	$(IN_VENV) -m build --outdir dist . > /dev/null
+ifeq ($(shell uname -s),Linux)
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(IN_VENV) -m auditwheel repair --wheel-dir dist dist/*-linux_*.whl
+	rm dist/*-linux_*.whl
+endif
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info paconv/runtime/libpaconv.*
@@ -40,5 +61,6 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "paconv needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(IN_VENV) -m pip install --quiet --editable ".[build,torch,test,train,plot,examples,dev]"
+	$(if $(TORCH_INDEX),$(IN_VENV) -m pip install --quiet "$(TORCH)" --index-url "$(TORCH_INDEX)")
+	$(IN_VENV) -m pip install --quiet "$(TORCH)" --editable ".[build,torch,test,train,plot,examples,dev]"
 	@touch $@

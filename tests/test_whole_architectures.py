@@ -1,4 +1,4 @@
-"""The other architectures at their real input size through the command line. Slow: `pytest -m slow`."""
+"""The other architectures at their real input size through the command line. `make test-all` runs them."""
 
 import pytest
 import torch
@@ -49,6 +49,7 @@ REAL_SHORTCUTS = {"ssd300": 4}
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("name", list(QUANTIZED))
 def test_an_architecture_goes_through_under_bireal(tmp_path, name):
     torch.manual_seed(0)
@@ -58,6 +59,7 @@ def test_an_architecture_goes_through_under_bireal(tmp_path, name):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize(("M", "N"), [(4, 5), (8, 7), (4, None)])
 @pytest.mark.parametrize("name", list(QUANTIZED))
 def test_an_architecture_goes_through_with_every_eligible_conv_converted(tmp_path, name, M, N):

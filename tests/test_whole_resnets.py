@@ -1,4 +1,4 @@
-"""Whole ResNets at 224x224 through the command line: save, export, optimize, verify. Slow: `pytest -m slow`."""
+"""Whole ResNets at 224x224 through the command line: save, export, optimize, verify. `make test-all` runs them."""
 
 import pytest
 import torch
@@ -60,6 +60,7 @@ def goes_through_and_stays_small(folder, model, quantized: int, *export_options:
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize(("M", "N"), [(4, 5), (8, 7), (4, None)])
 @pytest.mark.parametrize("name", list(QUANTIZED))
 def test_a_resnet_goes_through_export_optimize_and_verify_with_every_quantized_conv_converted(tmp_path, name, M, N):
@@ -68,6 +69,7 @@ def test_a_resnet_goes_through_export_optimize_and_verify_with_every_quantized_c
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("name", list(QUANTIZED))
 def test_a_resnet_goes_through_under_bireal_with_its_shortcuts_real(tmp_path, name):
     torch.manual_seed(0)
@@ -86,6 +88,7 @@ def test_a_handwritten_resnet_with_functional_relu_and_add_goes_the_same_way(tmp
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_a_dynamic_image_size_gives_one_file_for_several_sizes(tmp_path):
     torch.manual_seed(0)
     model = models.resnet18(M=4, N=5)

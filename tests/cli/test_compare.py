@@ -6,7 +6,15 @@ import json
 
 import pytest
 
+from paconv.compare import comparison
+from tests.compare.in_process import workers_in_process
+
 SMALL = "--epochs 1 --batch-size 256 --seeds 1 --rates 0.004 --jobs 1 --system float --system pa:2,1".split()
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch):
+    monkeypatch.setattr(comparison, "workers", workers_in_process)
 
 
 def test_it_prints_what_it_writes_and_goes_on_where_it_was(run, tmp_path):

@@ -272,6 +272,7 @@ def test_checkpoint_exported_and_optimized_digits_net_cost_the_same(run, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize(("M", "N"), [(4, 5), (8, None)])
 @pytest.mark.parametrize("depth", [18, 34, 50])
 def test_checkpoint_exported_and_optimized_resnet_cost_what_shapes_say(run, tmp_path, depth, M, N):

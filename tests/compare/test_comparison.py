@@ -13,6 +13,7 @@ from paconv.compare.deploy import deploy
 from paconv.compare.runs import Run, execute
 from paconv.compare.tables import differences_table, results_table, tuning_table
 from paconv.errors import TrainingError, UsageError
+from tests.compare.in_process import workers_in_process
 
 DATA = "digits:0.7"
 STUDY = Study(
@@ -70,7 +71,8 @@ def test_the_network_of_seed_0_is_deployed_and_says_what_torch_says(comparison):
     assert pa.deployed.bits < real.deployed.bits and pa.deployed.file_bytes < real.deployed.file_bytes
 
 
-def test_it_goes_on_where_it_was_and_takes_up_more_seeds(comparison, folder):
+def test_it_goes_on_where_it_was_and_takes_up_more_seeds(comparison, folder, monkeypatch):
+    monkeypatch.setattr("paconv.compare.comparison.workers", workers_in_process)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("record.json")}
     again = compare(STUDY, folder / "runs")
     assert again == comparison

@@ -12,7 +12,7 @@ from tests.passes.resnets import pa_resnet
 VGG = pa_conv("c1", "x", "a") + "p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (a)" + pa_conv("c2", "p", "y")
 
 
-@pytest.fixture(scope="module", params=["resnet18", "resnet50", "vgg"])
+@pytest.fixture(scope="module", params=["resnet18", pytest.param("resnet50", marks=pytest.mark.slow), "vgg"])
 def reference(request):
     if request.param == "vgg":
         text = f"g (float[b,4,8,8] x) => (float[b,4,4,4] y) {{ {VGG} }}"

@@ -10,6 +10,7 @@ from paconv.cost import NetworkCost, count, network, rule, storage, under_scheme
 from paconv.cost.layers import BATCH_NORM
 from paconv.cost.resnet import resnet
 from tests.cost.resnet_graphs import FORMS, resnet_graph
+from tests.effort import examples
 
 DEPTHS = (18, 34, 50)
 
@@ -58,7 +59,7 @@ def independent_count(depth: int, M: int, N: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("form", ("exported", "optimized"))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(depth=st.sampled_from(DEPTHS), M=st.integers(1, 8), N=st.integers(1, 8))
 def test_every_form_agrees_with_a_count_from_shapes_alone(form, depth, M, N):
     found = count(network(resnet_graph(depth, form, M, N))).totals

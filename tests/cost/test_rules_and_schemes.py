@@ -13,6 +13,7 @@ from paconv.cost.layers import CONV, Layer, Network
 from paconv.cost.resnet import resnet
 from paconv.errors import UsageError
 from paconv.nn.schemes import make_scheme
+from tests.effort import examples
 
 
 def tiny(outputs: int = 5) -> Network:
@@ -130,7 +131,7 @@ def test_weights_only_schemes_refuse_activation_planes():
         under_scheme(resnet(18), "bwn", 1, 1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(M=st.sampled_from([2, 4, 6, 8]), N=st.integers(1, 8))
 def test_a_network_costs_what_its_layers_cost(M, N):
     counted = count(under_scheme(resnet(34), "pa", M, N))

@@ -117,6 +117,7 @@ def test_every_training_is_possible_up_to_its_first_step(commands, tmp_path, mon
         return []
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.nn.init, "normal_", lambda tensor, *_, **__: tensor)
     monkeypatch.setattr(paconv.train.data, "open_source", nothing)
     recipe = paconv.train.recipe
     for name, stand_in in {

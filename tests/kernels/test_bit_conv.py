@@ -7,6 +7,7 @@ from hypothesis import given, settings
 import paconv
 from paconv.reference import pa_bit_conv
 from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
+from tests.effort import examples
 
 
 def run(case, counts=False, kernel="planes"):
@@ -24,7 +25,7 @@ def agrees(case):
     assert (np.abs(Y - expected.Y) <= kernel_tolerance(case, expected)).all()
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=examples(120), deadline=None, derandomize=True)
 @given(case=cases())
 def test_counts_are_exact_and_outputs_within_the_derived_bound(case):
     agrees(case)

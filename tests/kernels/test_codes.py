@@ -17,6 +17,7 @@ from paconv.kernels.tiling import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, code_tile
 from paconv.reference import activation_levels, pa_bit_conv
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
+from tests.effort import examples
 from tests.kernels.test_steps import kernel
 
 
@@ -64,7 +65,7 @@ def digits(codes, code_format, zero):
 
 
 @pytest.mark.parametrize("code_format", FORMATS)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(
     M=st.integers(1, 8),
     N=st.integers(1, 8),
@@ -243,7 +244,7 @@ def prepare(case, codes, coding, sums):
 
 
 @pytest.mark.parametrize("choice", ["codes", "codes-fast"])
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=examples(80), deadline=None, derandomize=True)
 @given(case=cases())
 def test_codes_are_within_the_bound_that_holds_for_any_case(choice, case):
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)

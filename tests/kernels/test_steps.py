@@ -16,6 +16,7 @@ from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS, tiling
 from paconv.reference import activation_levels
 from paconv.runtime.library import cpu_levels, library_path, load_library
 from tests.bit_conv_cases import make_case
+from tests.effort import examples
 
 TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 ACCUMULATE = {
@@ -80,7 +81,7 @@ def test_accumulate_counts_exactly_for_every_number_of_planes_and_pixels(level, 
         assert (counts == bits_of_bytes[both.view(np.uint8)].reshape(*both.shape, 4).sum((1, 2, -1))).all()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(40), deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     channels=st.sampled_from([1, 31, 32, 33, 65]),

@@ -17,6 +17,7 @@ from paconv.nn import PAActivation
 from paconv.nn.functional import approximate_activations, segment_ends
 from paconv.nn.quantizers import LEAST_GAP
 from paconv.reference import pa_activation
+from tests.effort import examples
 
 NAN, INF = float("nan"), float("inf")
 
@@ -175,7 +176,7 @@ def test_what_a_relu_has_set_to_zero_does_not_pull_at_the_first_endpoint():
     assert torch.allclose(rectified, expected, rtol=1e-13, atol=0)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     arrays(np.float32, st.integers(0, 60), elements=st.floats(width=32)),
     arrays(np.float32, st.integers(1, 8), elements=st.floats(-3, 3, width=32)),
@@ -218,7 +219,7 @@ def test_projection_sorts_and_separates_and_leaves_admissible_endpoints_alone():
     assert q.v.tolist() == pytest.approx([0.01, 0.5, 2.0, 2.01, 2.02], rel=2**-22)  # float32 sums of gaps
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(arrays(np.float32, st.integers(1, 8), elements=st.floats(-10, 10, width=32)))
 def test_projection_gives_ascending_positive_endpoints_and_is_idempotent(v):
     q = PAActivation(len(v))

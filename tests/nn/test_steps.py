@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from paconv.bits import level_table
 from paconv.nn.rounding import above, at_least, at_most, below
 from paconv.nn.steps import Steps, straight_through
+from tests.effort import examples
 
 LARGE = 2.0**99
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 @given(t=st.one_of(st.floats(-LARGE, LARGE), st.floats(-LARGE, LARGE, width=32)), side=st.sampled_from([-1, 0, 1]))
 def test_the_float_beside_an_endpoint_decides_as_the_endpoint_does(t, side):
     exact = torch.tensor(t, dtype=torch.float64)

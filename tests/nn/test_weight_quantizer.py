@@ -15,6 +15,7 @@ from paconv.errors import ExportError, UsageError
 from paconv.nn import PAWeight
 from paconv.nn.functional import approximate_weights, weight_levels
 from paconv.reference import pa_weight
+from tests.effort import examples
 from tests.nn.test_gaussian import normal_quantiles
 
 PLANES = [2, 4, 6, 8]
@@ -115,7 +116,7 @@ def test_constant_weights_stay_as_they_are_and_have_a_straight_through_gradient(
     assert (W.grad == 1).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     arrays(
         np.float32,

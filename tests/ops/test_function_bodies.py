@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from paconv import ops
 from paconv.reference import finish_level_conv, pa_activation, pa_bit_conv, pa_weight
 from tests.bit_conv_cases import body_tolerance, cases, make_case, model_of, with_integer_levels
+from tests.effort import examples
 from tests.level_conv_cases import level_cases, level_model
 
 OPTIMIZATIONS = [
@@ -32,7 +33,7 @@ def run_stock(model, feeds):
     return run_all(model, feeds)[0]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(case=cases())
 def test_the_body_of_pa_bit_conv_agrees_with_the_reference(case):
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paconv.passes.endpoints import fold_affine
+from tests.effort import examples
 
 MAX = np.finfo(np.float32).max
 TINY = np.float32(2.0**-149)
@@ -42,7 +43,7 @@ def probes(folded, sign):
     return np.concatenate([at, *beside, *special])
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(v=endpoints, s=scales, b=offsets)
 def test_folded_and_unfolded_levels_agree_beside_every_boundary(v, s, b):
     v, s, b = np.float32([v]), np.array([s]), np.array([b])
@@ -54,7 +55,7 @@ def test_folded_and_unfolded_levels_agree_beside_every_boundary(v, s, b):
     assert level_folded(x, folded, sign)[~finite].sum() == 0  # NaN
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(v=endpoints, s=scales, b=offsets, first=st.sampled_from([2.0, -0.5, -3.0]))
 def test_folding_into_endpoints_that_carry_a_sign_keeps_their_decisions(v, s, b, first):
     s, b, zero = np.array([s]), np.array([b]), np.zeros(1)
@@ -67,7 +68,7 @@ def test_folding_into_endpoints_that_carry_a_sign_keeps_their_decisions(v, s, b,
     assert (level_folded(x, folded, sign) == ((inner_sign * a)[..., None] >= inner).sum(-1)).all()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(v=endpoints, s=st.lists(scales, min_size=2, max_size=5), b=offsets)
 def test_rows_stay_ascending_with_nan_last_for_every_channel(v, s, b):
     folded, sign = fold_affine(np.float32([v]), np.int8([1]), np.array(s), np.array([b]))

@@ -13,7 +13,7 @@ from tests.passes.test_canonical import signature, wiring
 SIZE = 32
 
 
-@pytest.fixture(scope="module", params=[18, 50])
+@pytest.fixture(scope="module", params=[18, pytest.param(50, marks=pytest.mark.slow)])
 def depth(request):
     return request.param
 

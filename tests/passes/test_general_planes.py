@@ -10,6 +10,7 @@ from paconv.bits import binary_masks, level_table, unpack_codes
 from paconv.passes.lower_conv import LOWER_CONV
 from paconv.passes.lower_weights import LOWER_WEIGHTS
 from paconv.passes.remove_dead import REMOVE_DEAD
+from tests.effort import examples
 from tests.passes.graphs import apply, image, model, ops, parameter, run, weights
 
 LOWER = (LOWER_CONV, REMOVE_DEAD, LOWER_CONV)
@@ -102,7 +103,7 @@ def test_codes_are_the_ranks_of_the_masks_that_occur():
     assert masks == [0, 4, 6, 7] and codes.max() == 3 and parameter(lowered, "layer", "W").shape[0] == 2
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=examples(25), deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000), M=st.integers(1, 8), N=st.integers(1, 8), rows=st.sampled_from([1, 6]))
 def test_random_step_functions_of_planes_are_lowered_exactly(seed, M, N, rows):
     """On a grid where float32 sums are exact, so that both graphs give equal bits."""

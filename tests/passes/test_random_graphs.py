@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import paconv
 from paconv.passes.canonical import canonical
+from tests.effort import examples
 from tests.passes.graphs import image, model, pa_constants, run
 from tests.passes.test_canonical import signature, wiring
 
@@ -48,7 +49,7 @@ def chain(names, x, y, first, rng, channels, constants):
     return text
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=examples(80), deadline=None, derandomize=True)
 @given(
     before=steps, between=between_steps, after=steps, residual=st.booleans(), group=st.sampled_from([1, 2]),
     stride=st.sampled_from([1, 2]), seed=st.integers(0, 999),
@@ -118,7 +119,7 @@ def networks(draw):
     return text, sorted({*unread, *draw(st.lists(st.sampled_from(tensors[1:]), max_size=2))})
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(network=networks(), free=st.booleans(), seed=st.integers(0, 999))
 def test_any_network_of_convolutions_and_elementwise_nodes_gives_equal_results(network, free, seed):
     rng = np.random.default_rng(seed)

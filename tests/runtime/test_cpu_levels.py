@@ -10,6 +10,7 @@ from paconv.kernels.registry import CHOICES
 from paconv.reference import pa_bit_conv
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
+from tests.effort import examples
 
 CASE = make_case(np.random.default_rng(0))
 SPECIAL = {
@@ -19,7 +20,12 @@ SPECIAL = {
 }
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(40),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(case=cases())
 def test_every_level_agrees_with_the_reference_and_with_the_others_bit_for_bit(monkeypatch, case):
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)

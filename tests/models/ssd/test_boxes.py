@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from paconv.models.ssd import decode, encode, iou, non_maximum_suppression, prior_boxes
 from paconv.models.ssd.boxes import centers, corners
+from tests.effort import examples
 
 
 def test_ssd300_has_8732_priors():
@@ -49,7 +50,7 @@ def test_a_prior_itself_is_coded_as_zeros_and_a_shift_and_a_scale_by_the_varianc
     assert torch.equal(encode(corners(tall), prior), torch.log(torch.tensor([[1, 1, 1, 2.0]])) / 0.2)
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(derandomize=True, deadline=None, max_examples=examples(50))
 @given(st.integers(0, 2**32 - 1))
 def test_decoding_is_the_inverse_of_coding(seed):
     generator = torch.Generator().manual_seed(seed)
@@ -82,7 +83,7 @@ def test_suppression_by_hand():
     assert non_maximum_suppression(torch.empty(0, 4), torch.empty(0), 0.5).tolist() == []
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(derandomize=True, deadline=None, max_examples=examples(50))
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.2, 0.45, 0.7]))
 def test_suppression_keeps_what_a_plain_loop_keeps(seed, threshold):
     generator = torch.Generator().manual_seed(seed)

@@ -94,6 +94,7 @@ def test_the_cost_names_scheme_and_planes_in_both_files(deployed):
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_resnet18_at_224_passes_in_every_scheme(scheme, tmp_path):
     x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))

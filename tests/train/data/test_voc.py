@@ -13,6 +13,7 @@ from paconv.errors import DataError
 from paconv.train import open_source
 from paconv.train.data.augment_boxes import augmented, cut, expanded, flipped, random_patch
 from paconv.train.data.voc import VOC_CLASSES, read_annotation
+from tests.effort import examples
 from tests.train.pictures import annotated, voc_folder
 
 
@@ -67,7 +68,7 @@ def test_a_training_image_depends_on_seed_epoch_and_index_alone(tmp_path):
     assert not torch.equal(open_source(spec, size=32).training.batch([(1, 1)])[0], alone)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=examples(60))
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 4), width=st.integers(20, 90), height=st.integers(20, 90))
 def test_augmented_boxes_have_an_area_within_the_image_and_one_at_least_is_left(seed, count, width, height):
     draw = np.random.default_rng(seed)
