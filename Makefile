@@ -17,27 +17,30 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 IN_VENV := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-# Installing builds the library; later it is built again only when its sources have changed.
-LIBRARY_IS_CURRENT := 'import sys; from paconv.library_build.build import is_current; from paconv.runtime.library import BUILT; sys.exit(not is_current(BUILT))'
 
 # A file's tests share what they set up, so a file is one worker's.
 PYTEST := -m pytest -n 2 --dist loadfile $(if $(CI),--durations=15)
 
-.PHONY: demo test test-slow test-all lint docs wheel clean install
+.PHONY: demo test test-slow test-all lint docs wheel clean install every-level
 
+# Installing builds the library for this CPU; it is built again only when its sources have changed.
 install: $(INSTALLED)
-	@$(IN_VENV) -c $(LIBRARY_IS_CURRENT) || $(IN_VENV) -m paconv build-library
+	@$(IN_VENV) -m paconv build-library --cpu host --if-stale
+
+# Tests run the kernels of every CPU level.
+every-level: $(INSTALLED)
+	@$(IN_VENV) -m paconv build-library --if-stale
 
 demo: install
 	$(IN_VENV) examples/02_demo.py
 
-test: install
+test: every-level
 	$(IN_VENV) $(PYTEST) -m "not slow"
 
-test-slow: install
+test-slow: every-level
 	$(IN_VENV) $(PYTEST) -m "slow and not whole"
 
-test-all: install
+test-all: every-level
 	$(IN_VENV) $(PYTEST)
 
 lint: $(INSTALLED)

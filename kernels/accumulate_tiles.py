@@ -3,9 +3,9 @@
     dots[b, p, lane] = start[b, lane] + sum_t  weights[b, t, lane] . image[p, t]                      int32, exact
 
 where t goes over the window's words and "." is the dot product of a word's four channels, unsigned activation bytes
-with signed weight bytes. Words of weights lie as a tile wants them: row t, LANES words. Activations don't: pixels are at
-any distance. So _STEPS tiles' worth of words of all pixels is first copied to rows of a panel, the words past a run's
-end zero; the weights that these meet are of the next run, or of the slack past the last.
+with signed weight bytes. Words of weights lie as a tile wants them: row t, LANES words. Activations don't: pixels are
+at any distance. So _STEPS tiles' worth of words of all pixels is first copied to rows of a panel, the words past a
+run's end zero; the weights that these meet are of the next run, or of the slack past the last.
 
 Registers: 2 x 2 tiles of sums (halves of 16 pixels, blocks), tiles 0 to 3, activations in 4 and 5, weights in 6 and 7.
 """

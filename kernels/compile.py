@@ -129,8 +129,9 @@ def native_object(tasks: dict[str, TaskText], wanted: dict[str, Microkernel], le
 
 
 def _machine(level: Level, triple: str, jit: bool = False):
+    model = "jitdefault" if jit else "default"
     return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel="jitdefault" if jit else "default", jit=jit
+        cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel=model, jit=jit
     )
 
 

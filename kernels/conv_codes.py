@@ -2,9 +2,9 @@
 
     Y[o] = scale_o * float32( dots[o] ) + bias_o
 
-each step rounded; scale_o has the units of the codes in it (kernels/coding.py). The dot products are exact integers, so
-the result is the same bit for bit for any tile, thread count and CPU level; and below MAX_EXACT_FLOAT, where the integer
-is a float32 number, it is that of bit planes, and of the function body, as well.
+each step rounded; scale_o has the units of the codes in it (kernels/coding.py). The dot products are exact integers,
+so the result is the same bit for bit for any tile, thread count and CPU level; and below MAX_EXACT_FLOAT, where the
+integer is a float32 number, it is that of bit planes, and of the function body, as well.
 
 Tasks are those of kernels/conv.py, but the pixels are divided evenly among the chunks.
 """
@@ -92,8 +92,8 @@ _dots, _floats = ir.VectorType(ir.IntType(32), LANES), ir.VectorType(ir.FloatTyp
 
 @intrinsic
 def _finish(typingctx, out, count, dots, scale, bias):
-    """out[p] = scale * dots[p] + bias, the product rounded first: out, dots (count, LANES); scale, bias (LANES,); float32
-    but for dots, int32; 64-byte aligned.
+    """out[p] = scale * dots[p] + bias, the product rounded first. out (count, LANES), scale and bias (LANES,) float32,
+    dots (count, LANES) int32, all 64-byte aligned.
     """
 
     def codegen(context, builder, signature, args):

@@ -16,8 +16,8 @@ __all__ = ["LEVELS", "Level", "Multiplier", "find_level", "levels_of"]
 
 @dataclass(frozen=True)
 class Multiplier:
-    """How level codes are multiplied: a name in kernels/products.py's PRODUCTS, or "Tiles" for kernels/tiles.py, and the
-    tile of sums that registers hold without spilling (tests/kernels/test_registers.py): lane blocks x pixels.
+    """How level codes are multiplied: a name in kernels/products.py's PRODUCTS, or "Tiles" for kernels/tiles.py, and
+    the tile of sums that registers hold without spilling (tests/kernels/test_registers.py): lane blocks x pixels.
     """
 
     product: str

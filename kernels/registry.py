@@ -42,8 +42,8 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Kernel:
-    """A task's name and where its source is, a function of the module. once: whether it runs only when a node is created,
-    so that the code for the lowest CPU level of a library serves all.
+    """A task's name and where its source is, a function of the module. once: whether it runs only when a node is
+    created, so that the code for the lowest CPU level of a library serves all.
     """
 
     name: str
@@ -112,7 +112,7 @@ def microkernel_home(level: Level, microkernel: Microkernel) -> Level:
 
 @dataclass(frozen=True)
 class Choice:
-    """A way to run a PABitConv node: what the session configuration entry "paconv.kernel", or PACONV_KERNEL, calls it."""
+    """A way to run a PABitConv node. name: in the session configuration entry "paconv.kernel" and in PACONV_KERNEL."""
 
     name: str
     summary: str

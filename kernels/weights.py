@@ -6,8 +6,8 @@
     offset_alpha[o]     = k_0
     offset_taps[o, tap] = l_0 * ( sum_i k_i |T_i[o, :, tap]| + k_0 * CG )
 
-with k and l of kernels/coding.py (alpha and beta themselves off the grid), each in float64, narrowed once to float32: on
-the grid they are integers, exactly. Lanes past the last output channel stay zero.
+with k and l of kernels/coding.py (alpha and beta themselves off the grid), each in float64, narrowed once to float32:
+on the grid they are integers, exactly. Lanes past the last output channel stay zero.
 A code without a mask is reported in the error slot; its weight counts as code 0.
 """
 

@@ -125,7 +125,7 @@ def exact_unit(unit: float, largest: int) -> float:
 
 
 def largest_integers(N: int) -> tuple[int, int]:
-    """(A, B) of the default grid: the largest integers of weights, and of activations with N levels above the lowest."""
+    """(A, B) of the default grid: the largest integers of weights, and of activations of N levels above the lowest."""
     return 15, 63 if N >= 8 else 31
 
 

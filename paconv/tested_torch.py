@@ -17,6 +17,6 @@ def warn_if_untested(version: str) -> None:
     if found is not None and OLDEST <= tuple(map(int, found.groups())) <= NEWEST:
         return
     oldest, newest = (".".join(map(str, release)) for release in (OLDEST, NEWEST))
-    message = f"torch {version} is in use; paconv is tested with {oldest} to {newest} (`paconv verify` checks an export)"
+    message = f"torch {version}: paconv is tested with {oldest} to {newest} (`paconv verify` checks an export)"
     # No file and line: those would be a lazy import's, and Python would print that line of code below.
     warnings.warn_explicit(message, UserWarning, "paconv", 0)

@@ -132,7 +132,7 @@ def short_units(rng: np.random.Generator, shape) -> np.ndarray:
 
 
 def exact_output(case: Case) -> np.ndarray:
-    """What any kernel gives for a case on a grid, bit for bit: fl(fl(scale * units * n) + bias), n the exact integers."""
+    """What any kernel gives for a case on a grid, bit for bit: fl(fl(scale * units * n) + bias), n exact integers."""
     coefficients, units = {}, {}
     for name in ("alpha", "beta"):
         values = case.inputs[name].astype(np.float64)

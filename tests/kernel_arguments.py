@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from paconv.kernels.formats import FORMATS
 
 from paconv import bits
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, LEVEL_RUN, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
-from paconv.kernels.formats import FORMATS
 from paconv.kernels.tiling import TILE_ROWS
 from paconv.ops.pa_bit_conv import output_shape
 

@@ -4,8 +4,8 @@
     rate of a kernel        the same of the kernel's inner loop, which also loads its operands; of level codes this is
                             the limit too: it lies within a few percent of what their instructions can do
 
-A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes one product of bytes,
-whatever M and N.
+A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes one product of
+bytes, whatever M and N.
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ def emit(target_name: str, folder: Path, level_names: list[str]) -> None:
             print(_emit_level(target_name, folder, name, tasks, name == level_names[0]), flush=True)
         return
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_emit_level, target_name, folder, name, tasks, name == level_names[0]) for name in level_names]
+        jobs = [
+            pool.submit(_emit_level, target_name, folder, name, tasks, lowest=name == level_names[0])
+            for name in level_names
+        ]
         for job in as_completed(jobs):
             print(job.result(), flush=True)
 

@@ -6,6 +6,7 @@ The library depends on the platform but not on the Python that loads it: the whe
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -17,18 +18,26 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class BuildPy(build_py):
-    """Copies the sources, then builds the library among them (in place for an editable install)."""
+    """Copies the sources, then builds the library among them: in place, for this CPU alone, for an editable install."""
 
     def run(self) -> None:
         super().run()
         sys.path.insert(0, str(ROOT))  # the sources being built, whatever else is installed
-        from paconv.library_build.build import build_library, is_current
+        from paconv.library_build.build import build_library, chosen_levels, is_current
         from paconv.library_build.targets import host_target
         from paconv.runtime.library import BUILT
 
         self.library = BUILT if self.editable_mode else Path(self.build_lib) / "paconv" / "runtime" / BUILT.name
-        if not is_current(self.library):
-            build_library(host_target(), self.library)
+        levels = chosen_levels(host_target(), ["host"] if self.editable_mode else [])
+        if is_current(self.library, levels):
+            return
+        start = time.monotonic()
+        print(f"compiling the kernels for {', '.join(level.name for level in levels)}", flush=True)  # pip -v shows it
+
+        def done(name: str) -> None:
+            print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+
+        build_library(host_target(), self.library, done, levels)
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         return [*super().get_outputs(include_bytecode), str(self.library)]

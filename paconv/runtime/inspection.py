@@ -26,8 +26,8 @@ class NodeKernel:
     """What a PABitConv node runs.
 
     node: its name. kernel: a name in CHOICES. kind: how level codes are multiplied, a name in KINDS, or "planes".
-    reason: why that kernel. planes_rate, codes_rate: nanoseconds for one pixel, 16 output channels and one window position of all
-    input channels (kernels/rates.py); codes_rate is 0 where codes can't be taken or were not asked for.
+    reason: why that kernel. planes_rate, codes_rate: nanoseconds for one pixel, 16 output channels and one window
+    position of all input channels (kernels/rates.py); codes_rate is 0 where codes can't be taken or were not asked for.
     """
 
     node: str

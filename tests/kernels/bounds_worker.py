@@ -14,11 +14,11 @@ import sys
 from itertools import product
 
 import numpy as np
+from paconv.kernels.formats import FORMATS
 
 import paconv
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES, LEVEL_RUN, LIMIT_RING, LOW_ZERO, MIN_SPAN, F
-from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import LEVELS, Level
 from paconv.kernels.tiling import TILE_ROWS, limit_sums
 from paconv.reference import finish_level_conv, pa_level_max_pool, pa_levels

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paconv.kernels.formats import FORMATS
 
 import paconv
 from paconv.bits import level_table, pack_codes, unpack_codes
 from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, LOW, LOW_ZERO, MAX_CODE_BITS, MIN_SPAN, SPANS, F
-from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import LEVELS
 from paconv.kernels.registry import CHOICES
 from paconv.kernels.tiling import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, code_tile

@@ -12,9 +12,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+from paconv.kernels.formats import FORMATS
 
 from paconv.kernels.arguments import LANES
-from paconv.kernels.formats import FORMATS
 from paconv.kernels.tiling import TILE_ROWS, amx_tile
 from paconv.reference import pa_bit_conv
 from tests.bit_conv_cases import kernel_tolerance

@@ -147,7 +147,9 @@ LARGE = ("densenet121", "ssd300", "resnet50", "resnet34", "bireal34")
 """Tens of layers, each converted under each scheme: the same kinds of layers are in smaller architectures."""
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in models.names()])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in models.names()]
+)
 def test_every_architecture_takes_every_scheme(name):
     with torch.device("meta"):
         for scheme in SCHEMES:

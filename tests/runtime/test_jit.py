@@ -23,7 +23,7 @@ assert "numba" in sys.modules and "jit" in paconv.library_path()
 
 pytestmark = [
     pytest.mark.slow,  # all kernels of a level are compiled, most of a minute
-    pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="Numba isn't installed; JIT is for development"),
+    pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="Numba isn't installed: JIT needs it"),
 ]
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from click.testing import CliRunner
+from paconv.kernels.formats import FORMATS
 
 import paconv
 from paconv.cli.main import cli
 from paconv.errors import PaconvError, UsageError
 from paconv.kernels.arguments import MAX_CODE_WINDOW, MIN_CODE_WINDOW
-from paconv.kernels.formats import FORMATS
 from paconv.kernels.levels import LEVELS
 from paconv.kernels.rates import Rates, rates_of
 from paconv.kernels.registry import CHOICES, KERNELS, plane_pairs
