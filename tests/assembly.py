@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Instruction", "disassemble", "inner_loops", "vector_spills"]
+__all__ = ["Instruction", "disassemble", "inner_loops", "vector_spills", "working_loops"]
 
 _FUNCTION = re.compile(r"[0-9a-f]+ <(.+)>:$")
 _LINE = re.compile(r"\s+([0-9a-f]+):\s+(\S+)\s*(.*)")
@@ -15,6 +15,14 @@ _JUMP = re.compile(r"(?:j|b\.|cbn?z|tbn?z|b$)")
 _TARGET = re.compile(r"(?:^|\s|,)([0-9a-f]+) <")
 _STACK = re.compile(r"\(%rsp|\[sp\b")
 _VECTOR = re.compile(r"%[xyz]mm|\b[qv]\d")
+
+_WORK = {
+    "planes": ("cnt", "pshufb", "vpshufb", "vpopcntb", "vpopcntd"),
+    "dot": ("vpdpbusd", "sdot"),
+    "tiles": ("tdpbusd",),
+    "narrow": ("pmaddubsw", "vpmaddubsw", "smlal", "smlal2", "mla"),
+    "wide": ("pmaddwd", "vpmaddwd"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,3 +63,8 @@ def inner_loops(function: list[Instruction]) -> list[list[Instruction]]:
 def vector_spills(loop: list[Instruction]) -> list[Instruction]:
     """Instructions that move a vector register to the stack or use one from there."""
     return [i for i in loop if _STACK.search(i.operands) and _VECTOR.search(i.operands)]
+
+
+def working_loops(function: list[Instruction], kind: str) -> list[list[Instruction]]:
+    """The inner loops that count bits ("planes"), or multiply level codes with a kind of products."""
+    return [loop for loop in inner_loops(function) if any(i.name in _WORK[kind] for i in loop)]

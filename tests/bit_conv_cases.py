@@ -131,19 +131,63 @@ def short_units(rng: np.random.Generator, shape) -> np.ndarray:
     return rng.integers(2048, 4096, shape) * 2.0 ** rng.integers(-18, -8, shape)
 
 
+@dataclass(frozen=True)
+class CaseGrid:
+    """A case's levels as the smallest integers times units.
+
+    alpha: (1|O, M+1) and beta: (N+1,) integers; scale: (O,) float32, the units in it; most_weight: largest magnitude of
+    a weight; least, largest: of the activations and 0; terms: the largest sum of the products that bit planes take a
+    product of a weight and an activation as, each without its sign.
+    """
+
+    alpha: np.ndarray
+    beta: np.ndarray
+    scale: np.ndarray
+    most_weight: int
+    least: int
+    largest: int
+    terms: int
+
+    @property
+    def most(self) -> int:
+        """The largest product of a weight and an activation."""
+        return self.most_weight * max(self.largest, -self.least)
+
+
+def grid_of(case: Case) -> CaseGrid | None:
+    """The grid that a case's levels are on, None if there is none (kernels/coding.py says what that takes)."""
+    alpha, beta = (case.inputs[name].astype(np.float64) for name in ("alpha", "beta"))
+    if not (np.isfinite(alpha).all() and np.isfinite(beta).all()):
+        return None
+    alpha_units, beta_unit = np.array([largest_unit(row) for row in alpha]), largest_unit(beta)
+    k, l = alpha / alpha_units[:, None], beta / beta_unit
+    planes = {name: bits.mask_bits(case.attributes[name], n) for name, n in
+              (("weight_masks", k.shape[1] - 1), ("level_masks", len(l) - 1))}  # fmt: skip
+    weights, levels = k[:, :1] + k[:, 1:] @ planes["weight_masks"].T, l[0] + planes["level_masks"] @ l[1:]
+    largest, least = max(levels.max(), 0), min(levels.min(), 0)
+    if np.abs(weights).max() > 127 or least < -127 or largest > (255 if least == 0 else 127):
+        return None
+    weight_terms = (np.abs(k[:, :1]) + np.abs(k[:, 1:]) @ planes["weight_masks"].T).max()
+    level_terms = (np.abs(l[0]) + planes["level_masks"] @ np.abs(l[1:])).max()
+    scale = (case.inputs["scale"] * (alpha_units * beta_unit)).astype(np.float32)
+    return CaseGrid(
+        k, l, scale, int(np.abs(weights).max()), int(least), int(largest), int(weight_terms * level_terms)
+    )
+
+
 def exact_output(case: Case) -> np.ndarray:
     """What any kernel gives for a case on a grid, bit for bit: fl(fl(scale * units * n) + bias), n exact integers."""
-    coefficients, units = {}, {}
-    for name in ("alpha", "beta"):
-        values = case.inputs[name].astype(np.float64)
-        units[name] = np.array([largest_unit(row) for row in np.atleast_2d(values)])
-        coefficients[name] = (values / (units[name][:, None] if values.ndim == 2 else units[name])).astype(np.float32)
-    O = len(case.inputs["scale"])
-    plain = case.inputs | coefficients | {"scale": np.ones(O, np.float32), "bias": np.zeros(O, np.float32)}
+    grid, O = grid_of(case), len(case.inputs["scale"])
+    integers = {"alpha": grid.alpha.astype(np.float32), "beta": grid.beta.astype(np.float32)}
+    plain = case.inputs | integers | {"scale": np.ones(O, np.float32), "bias": np.zeros(O, np.float32)}
     n = pa_bit_conv(case.X, attributes=case.attributes, inputs=plain).Y
     assert (n == np.rint(n)).all()
-    scale = (case.inputs["scale"] * (units["alpha"] * units["beta"])).astype(np.float32)
-    return scale[:, None, None] * n.astype(np.float32) + case.inputs["bias"][:, None, None]
+    return grid.scale[:, None, None] * n.astype(np.float32) + case.inputs["bias"][:, None, None]
+
+
+def window_of(case: Case) -> int:
+    """Products in one output."""
+    return prod(case.attributes["weight_shape"][1:])
 
 
 def largest_unit(values: np.ndarray) -> float:
@@ -245,7 +289,7 @@ def body_tolerance(case: Case, expected: BitConvResult) -> np.ndarray:
     sum of the absolute values of everything added. That sum is largest when all coefficients of a level add up, so
     the levels' absolute coefficients are used, not the levels.
     """
-    K = prod(case.attributes["weight_shape"][1:])
+    K = window_of(case)
     k = (K + 20) * FLOAT_EPS
     scale, bias = (np.abs(case.inputs[n].astype(np.float64)) for n in ("scale", "bias"))
     largest = np.abs(case.inputs["alpha"]).sum(1).max() * np.abs(case.inputs["beta"]).sum() * K

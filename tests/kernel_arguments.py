@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from paconv.kernels.formats import FORMATS
 
 from paconv import bits
 from paconv.bits import WORD_BITS
-from paconv.kernels.arguments import CODING_HEAD, GATHER_RUN, LANES, LEVEL_RUN, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
-from paconv.kernels.tiling import TILE_ROWS
+from paconv.kernels.arguments import CODING, GATHER_RUN, LANES, LEVEL_RUN, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
+from paconv.kernels.levels import Level
+from paconv.kernels.tiling import TILE_ROWS, tiling
 from paconv.ops.pa_bit_conv import output_shape
+from tests.bit_conv_cases import grid_of
 
 CHANNEL_LAST = {"Y": ("y", np.float32), "L1": ("levels_1", np.uint8), "L2": ("levels_2", np.uint8)}
 """Outputs of PALevelConv -> field, type."""
@@ -23,65 +24,74 @@ def layout_of(CG: int, KH: int, KW: int, DW: int) -> tuple[int, int, int, int]:
     return (0, own, KH, KW * own) if DW == 1 else (0, own, KH * KW, own)
 
 
-def arguments_of(case, code_format: str = "planes", levels: bool = False) -> tuple[dict, dict]:
-    """(arrays, numbers) of the argument block of a whole PABitConv of the case, by planes or by codes of a format, as
-    the shim fills it; without the accumulate function and its tile. levels: whether a gather reads levels, not X.
+def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False) -> tuple[dict, dict]:
+    """(arrays, numbers) of the argument block of a whole PABitConv of the case, by planes or by codes with a kind of
+    products, as the shim fills it for the CPU level; without the address of the accumulate function. levels: whether a
+    gather reads levels, not X.
     """
-    a, inputs = case.attributes, case.inputs
-    made = FORMATS.get(code_format)
+    a, inputs, coded = case.attributes, case.inputs, kind != "planes"
     O, CG, KH, KW = a["weight_shape"]
     G, M, N = a["group"], inputs["alpha"].shape[1] - 1, inputs["beta"].shape[0] - 1
     B, C, H, W = case.X.shape
     shape = output_shape(case.X.shape, a["weight_shape"], a["strides"], a["pads"], a["dilations"])
     _, _, OH, OW = shape
-    D, OG, DW = made.D if made else 0, O // G, a["dilations"][1]
-    digits, OB = D or N, -(-OG // LANES)
+    OG, DW, E = O // G, a["dilations"][1], inputs["v"].shape[1]
+    OB, word_planes = -(-OG // LANES), 1 if coded else N
     folded, CW, taps, run = layout_of(CG, KH, KW, DW)
-    if made:
-        CW = -(-CG // made.channels)
+    if coded:
+        CW = -(-CG // 4)
         folded, taps, run = 0, KH if DW == 1 else KH * KW, KW * CW if DW == 1 else CW
     XH, XW, (SH, SW), XSH, XSW = H, W, a["strides"], 1, 1
-    if (levels or not made) and KH == KW == 1 and not any(a["pads"]):  # what is read alone is packed
+    if (levels or not coded) and KH == KW == 1 and not any(a["pads"]):  # what is read alone is packed
         H, W, XSH, XSW, SH, SW = OH, OW, SH, SW, 1, 1
     Hp, Wp = H + a["pads"][0] + a["pads"][2], W + a["pads"][1] + a["pads"][3]
     tap_offsets = [
-        (kh * a["dilations"][0] * Wp + kw * a["dilations"][1]) * CW * digits * 4
+        (kh * a["dilations"][0] * Wp + kw * a["dilations"][1]) * CW * word_planes * 4
         for kh in range(KH)
         for kw in range(taps // KH)
     ]
     arrays = {
         "x": case.X,
         "y": np.zeros(shape, np.float32),
-        "words": np.zeros((B, G, Hp, Wp, CW, digits), np.uint32),
-        "sums": np.zeros((B, G, Hp, Wp, D), np.int32),
-        "coding": np.zeros(CODING_HEAD + len(inputs["alpha"])),
-        "level_codes": np.zeros(inputs["v"].shape[1] + 1, np.uint32),
-        "correction": np.zeros((G * OB, D, LANES), np.float32),
-        "start": np.zeros((G * OB, D, LANES), np.int32),
+        "words": np.zeros((B, G, Hp, Wp, CW, word_planes), np.uint32),
+        "coding": np.zeros(CODING.rows + len(inputs["alpha"])),
+        "alpha_k": np.zeros((len(inputs["alpha"]), M + 1), np.float32),
+        "beta_l": np.zeros(N + 1, np.float32),
+        "level_codes": np.zeros(E + 1, np.uint8),
+        "start": np.zeros((G * OB, LANES), np.int32),
         "span_sums": np.zeros((G * OB, SPANS), np.int64),
         "tap_offsets": np.array(tap_offsets, np.int64),
         "codes": inputs["W"],
-        **{name: inputs[name] for name in ("v", "sign", "alpha", "beta", "scale", "bias")},
+        **{name: inputs[name] for name in ("v", "sign", "alpha", "beta")},
         "weight_masks": np.array(a["weight_masks"], np.uint8),
         "level_masks": np.array(a["level_masks"], np.uint8),
-        "weight_words": np.zeros((G * OB * taps * run + TILE_ROWS, D or M, LANES), np.uint32),
-        "phi": np.zeros((G * OB, D or M * N, LANES), np.float32),
-        "base": np.zeros((G * OB, LANES), np.float32),
+        "weight_words": np.zeros((G * OB * taps * run + TILE_ROWS, 1 if coded else M, LANES), np.uint32),
+        "phi": np.zeros((G * OB, 1 if coded else M * N, LANES), np.float32),
         "offset_alpha": np.zeros((G * OB, LANES), np.float32),
         "offset_taps": np.zeros((G * OB, KH * KW, LANES), np.float32),
+        "out_scale": np.zeros((G * OB, LANES), np.float32),
+        "out_bias": np.zeros((G * OB, LANES), np.float32),
     }
+    grid = grid_of(case)
+    scales = {"out_scale": grid.scale if grid else inputs["scale"], "out_bias": inputs["bias"]}
+    for name, values in scales.items():
+        arrays[name].reshape(G, OB * LANES)[:, :OG] = values.reshape(G, OG)
     numbers = dict(
         B=B, C=C, H=H, W=W, XH=XH, XW=XW, XSH=XSH, XSW=XSW, O=O, OH=OH, OW=OW, G=G, CG=CG, OG=OG, CW=CW, OB=OB, KH=KH,
         KW=KW, SH=SH, SW=SW, PT=a["pads"][0], PL=a["pads"][1], Hp=Hp, Wp=Wp, DH=a["dilations"][0], DW=a["dilations"][1],
-        folded=folded, taps=taps, run=run, M=M, N=N, D=D,
-        digit_bits=made.digit_bits if made else 0, E=inputs["v"].shape[1], v_rows=len(inputs["v"]),
-        sign_rows=len(inputs["sign"]), alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]),
+        folded=folded, taps=taps, run=run, M=M, N=N, E=E, coded=int(coded), signed_codes=int(level.signed_codes),
+        v_rows=len(inputs["v"]), sign_rows=len(inputs["sign"]), alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]),
         code_bytes=inputs["W"].shape[1], weight_codes=len(a["weight_masks"]),
-        has_alpha_0=int(inputs["alpha"][:, 0].any()), gather_runs=-(-H * W // GATHER_RUN),
-        gather_parts=1,
-        has_beta_0=int(inputs["beta"][0] != 0), pixel_chunks=-(-OH * OW // PIXEL_CHUNK), block_chunks=1,
+        has_alpha_0=int(inputs["alpha"][:, 0].any()), has_beta_0=int(inputs["beta"][0] != 0),
+        gather_runs=-(-H * W // GATHER_RUN), gather_parts=1, pixel_chunks=-(-OH * OW // PIXEL_CHUNK), block_chunks=1,
         blocks_per_task=OB,
     )  # fmt: skip
+    if coded:
+        multiplier = level.multipliers[kind]
+        numbers |= dict(tile=multiplier.pixels, tile_blocks=multiplier.blocks)
+    else:
+        plan = tiling(M, N, level.budget)
+        numbers |= dict(tile=plan.pixels, parts_M=plan.parts_M, parts_N=plan.parts_N)
     return arrays, numbers
 
 
@@ -98,10 +108,10 @@ def endpoint_blocks(v, sign, G: int, OG: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(thresholds), flips.reshape(G * OB, LANES)
 
 
-def level_arguments_of(level_case, code_format: str = "planes") -> tuple[dict, dict]:
+def level_arguments_of(level_case, level: Level, kind: str = "planes") -> tuple[dict, dict]:
     """arguments_of for a PALevelConv: it reads levels, and its finish is channel-last."""
     case, finish = level_case.case, level_case.finish
-    arrays, numbers = arguments_of(case, code_format, levels=True)
+    arrays, numbers = arguments_of(case, level, kind, levels=True)
     shape = tuple(numbers[name] for name in ("B", "OH", "OW", "O"))
     one_hot = case.attributes["level_masks"] == bits.one_hot_masks(numbers["N"])
     numbers |= dict(channel_last=1, one_hot=int(one_hot), gather_runs=-(-numbers["H"] * numbers["W"] // LEVEL_RUN))

@@ -50,9 +50,9 @@ def make_level_case(case: Case, rng: np.random.Generator, out_shape, wanted=("Y"
 
 
 @st.composite
-def level_cases(draw) -> LevelCase:
-    """Any PABitConv case, with any finish."""
-    case = draw(cases())
+def level_cases(draw, grids=(None,)) -> LevelCase:
+    """Any PABitConv case, with any finish. grids: as for `cases`."""
+    case = draw(cases(grids=grids))
     a = case.attributes
     shape = ops.pa_bit_conv.output_shape(case.X.shape, a["weight_shape"], a["strides"], a["pads"], a["dilations"])
     wanted = draw(st.sampled_from([("Y",), ("L1",), ("Y", "L1"), ("L1", "L2"), ("Y", "L1", "L2"), ("L2",)]))

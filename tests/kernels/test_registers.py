@@ -1,23 +1,17 @@
-"""The counts stay in registers: no inner loop of an accumulate function touches the stack with a vector."""
+"""Sums stay in registers: no inner loop of an accumulate function touches the stack with a vector."""
 
 import shutil
 
 import pytest
 
-from paconv.kernels.levels import LEVELS
-from paconv.kernels.native import kernel_symbol
-from paconv.kernels.registry import plane_pairs
+from paconv.kernels.levels import find_level
+from paconv.kernels.native import microkernel_symbol
+from paconv.kernels.registry import KINDS, Microkernel, microkernels
 from paconv.runtime.library import BUILT
-from tests.assembly import Instruction, disassemble, inner_loops, vector_spills
-from tests.kernels.test_steps import built_levels
+from tests.assembly import Instruction, disassemble, vector_spills, working_loops
+from tests.kernels.linked import built_levels
 
 pytestmark = pytest.mark.skipif(not shutil.which("objdump"), reason="no objdump to read machine code with")
-
-
-def counting_loops(function):
-    """The inner loops that count bits."""
-    names = ("cnt", "pshufb", "vpshufb", "vpopcntb", "vpopcntd")
-    return [loop for loop in inner_loops(function) if any(i.name in names for i in loop)]
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +19,28 @@ def functions():
     return disassemble(BUILT, "paconv_")
 
 
+def kernels(level: str, name: str) -> list[Microkernel]:
+    return [each for each in microkernels(find_level(level)) if each.name == name]
+
+
 @pytest.mark.parametrize("level", built_levels())
-def test_no_inner_loop_spills_for_any_number_of_planes(functions, level):
-    found = next(each for each in LEVELS if each.name == level)
-    for variant in plane_pairs():
-        loops = counting_loops(functions[kernel_symbol(found, "accumulate", variant)])
-        assert loops
-        assert [vector_spills(loop) for loop in loops] == [[]] * len(loops), variant
-    assert all(not vector_spills(loop) for loop in counting_loops(functions[kernel_symbol(found, "limit")]))
+def test_no_inner_loop_spills_for_any_sub_block_of_planes(functions, level):
+    found = find_level(level)
+    for each in [*kernels(level, "accumulate"), *kernels(level, "limit")]:
+        loops = working_loops(functions[microkernel_symbol(found, each)], "planes")
+        assert len(loops) >= max(1, each.pixels)  # one for each size of a tile
+        assert [vector_spills(loop) for loop in loops] == [[]] * len(loops), each.variant
+
+
+@pytest.mark.parametrize("level", built_levels())
+def test_no_inner_loop_spills_for_any_kind_of_products(functions, level):
+    found = find_level(level)
+    for each in kernels(level, "accumulate_codes"):
+        kind = list(KINDS)[each.variant[0] - 1]
+        loops = working_loops(functions[microkernel_symbol(found, each)], kind)
+        sizes = 2 if kind == "tiles" else each.blocks * each.pixels // 2
+        assert len(loops) >= sizes, kind  # one for each size of a tile
+        assert [vector_spills(loop) for loop in loops] == [[]] * len(loops), kind
 
 
 def test_a_spill_is_seen():

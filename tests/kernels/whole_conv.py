@@ -1,40 +1,105 @@
-"""A PABitConv by level codes, its kernels called one by one with any accumulate function."""
+"""A whole PABitConv or PALevelConv from its kernels, one after the other, without onnxruntime."""
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 
-from paconv.kernels.arguments import LOW_ZERO, F
-from paconv.runtime.library import cpu_levels
+from paconv.bits import MAX_PLANES, WORD_BITS
+from paconv.kernels.arguments import CODING, MIN_SPAN, F
+from paconv.kernels.levels import find_level
+from paconv.kernels.registry import microkernels
 from tests.kernel_arguments import arguments_of
-from tests.kernels.test_codes import aligned
-from tests.kernels.test_steps import kernel
+from tests.kernels.linked import aligned, kernel, kind_number
+
+__all__ = ["GARBAGE", "Block", "address", "convolve", "longest_span", "output_of"]
+
+GARBAGE = 0xA5
+"""In memory that the shim does not clear."""
 
 
-def conv_by_codes(case, code_format: str, accumulate: int, pixels: int, blocks: int) -> tuple[np.ndarray, float]:
-    """(Y, estimated error), with the accumulate function at this address, of a tile of pixels x blocks."""
-    arrays, numbers = arguments_of(case, code_format)
-    placed = {}
-    for name, array in arrays.items():
-        placed[name] = aligned(array.shape, array.dtype)
-        placed[name][...] = array
-    arguments = np.zeros(len(F), np.int64)
-    for name, array in placed.items():
-        arguments[getattr(F, name)] = array.ctypes.data
-    numbers |= {"accumulate": accumulate, "tile": pixels, "tile_blocks": blocks}
-    for name, value in numbers.items():
-        arguments[getattr(F, name)] = value
+class Block:
+    """An argument block with arrays of its own, and the tasks of a CPU level on it."""
 
-    def run(name: str, tasks: int) -> None:
-        task = kernel(cpu_levels()[0], name)[0]
+    def __init__(self, level: str, arrays: dict, numbers: dict) -> None:
+        self.level, self.numbers = level, numbers
+        self.fields = np.zeros(len(F), np.int64)
+        self._placed = {name: self.place(name, array) for name, array in arrays.items()}
+        for name, value in {**numbers, **{name: a.ctypes.data for name, a in self._placed.items()}}.items():
+            self[name] = value
+
+    def place(self, name: str, array: np.ndarray) -> np.ndarray:
+        """A copy of the array where the kernels find it."""
+        placed = aligned(array.shape, array.dtype)
+        placed[...] = array
+        return placed
+
+    def __setitem__(self, field: str, value: int) -> None:
+        self.fields[getattr(F, field)] = value
+
+    def array(self, name: str) -> np.ndarray:
+        return self._placed[name]
+
+    def run(self, name: str, tasks: int) -> None:
+        task = kernel(self.level, name)
         for number in range(tasks):
-            task(arguments.ctypes.data, number)
+            task(self.fields.ctypes.data, number)
 
-    run("prepare_coding", 1)
-    words = placed["words"].view(np.uint8).reshape(*placed["words"].shape, 4)
-    words[..., 0, :] = int(placed["coding"][3])  # window padding
-    words[..., 1:, :] = LOW_ZERO
-    run("prepare_codes", numbers["G"] * numbers["OB"])
-    run("gather_codes", numbers["B"] * numbers["G"] * numbers["gather_runs"])
-    run("conv_codes", numbers["B"] * numbers["G"] * numbers["pixel_chunks"])
-    return placed["y"], placed["coding"][2]
+
+def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: int = 0) -> None:
+    """The tasks of a convolution, by planes or by codes with a kind of products. last: instead of the task that gives
+    outputs; accumulate: the address of another accumulate function of codes.
+    """
+    numbers, coded = block.numbers, kind != "planes"
+    images, blocks = numbers["B"] * numbers["G"], numbers["G"] * numbers["OB"]
+    parts = -(-numbers["CG"] // WORD_BITS) if gather == "gather" else 1
+    block["gather_parts"] = parts
+    block.run("prepare_coding", 1)
+    padding = int(block.array("coding")[CODING.zero]) & 255 if coded else 0
+    block.array("words").view(np.uint8)[...] = padding
+    inside(block).view(np.uint8)[...] = GARBAGE
+    functions = plane_functions(block.level)
+    if coded:
+        block["accumulate"] = accumulate or address(block.level, "accumulate_codes", (kind_number(kind), 0))
+    else:
+        block["accumulate"] = functions.ctypes.data
+    block.run("prepare_codes" if coded else "prepare_weights", blocks)
+    block["span"] = longest_span(block.array("span_sums"))
+    block.run(gather, images * numbers["gather_runs"] * parts)
+    if numbers["folded"]:
+        block.run("fold", images * numbers["Hp"])
+    tasks = images * numbers["pixel_chunks"] * numbers["block_chunks"]
+    block.run(last or ("conv_codes" if coded else "conv"), tasks)
+
+
+def output_of(case, level: str, kind: str, accumulate: int = 0) -> np.ndarray:
+    """Y of a PABitConv. accumulate: as for `convolve`."""
+    block = Block(level, *arguments_of(case, find_level(level), kind))
+    convolve(block, kind, "gather_codes" if kind != "planes" else "gather", accumulate=accumulate)
+    return block.array("y")
+
+
+def inside(block: Block) -> np.ndarray:
+    """The words (B, G, H, W, ...) that are not window padding."""
+    top, left = block.numbers["PT"], block.numbers["PL"]
+    return block.array("words")[:, :, top : top + block.numbers["H"], left : left + block.numbers["W"]]
+
+
+def longest_span(span_sums: np.ndarray) -> int:
+    """Words of the longest span whose sums fit 16 bits in every block, by span_sums (blocks, SPANS)."""
+    fits = np.logical_and.accumulate((span_sums <= np.iinfo(np.int16).max).all(0))
+    return MIN_SPAN << max(0, int(fits.sum()) - 1)
+
+
+def plane_functions(level: str) -> np.ndarray:
+    """The addresses of the accumulate functions of planes, by m and n."""
+    functions = np.zeros((MAX_PLANES + 1, MAX_PLANES + 1), np.int64)
+    for each in microkernels(find_level(level)):
+        if each.name == "accumulate":
+            functions[each.variant] = address(level, "accumulate", each.variant)
+    return functions
+
+
+def address(level: str, name: str, variant: tuple[int, int]) -> int:
+    return ctypes.cast(kernel(level, name, *variant), ctypes.c_void_p).value

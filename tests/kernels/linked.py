@@ -1,0 +1,55 @@
+"""The kernels of the built library, by CPU level and name, and memory for them."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+import numpy as np
+
+from paconv.kernels.levels import find_level
+from paconv.kernels.registry import KINDS
+from paconv.runtime.library import cpu_levels, load_library
+
+__all__ = ["MICROKERNELS", "aligned", "built_levels", "kernel", "kind_number", "level_kinds"]
+
+_TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
+MICROKERNELS = {
+    name: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)
+    for name, arguments in {"accumulate": 10, "accumulate_codes": 12, "limit": 2}.items()
+}
+"""Name -> type."""
+
+
+@cache
+def kernel(level: str, name: str, first: int = 0, second: int = 0):
+    """A linked kernel, to be called; `first` and `second` are a microkernel's variant."""
+    cpu_levels()  # asks for the permission to use AMX
+    address = load_library().paconv_kernel(level.encode(), name.encode(), first, second)
+    assert address, (level, name, first, second)
+    return MICROKERNELS.get(name, _TASK)(address)
+
+
+def kind_number(kind: str) -> int:
+    """Variant of accumulate_codes."""
+    return list(KINDS).index(kind) + 1
+
+
+def built_levels() -> list[str]:
+    """The levels of the library, highest first, whether this machine runs them or not."""
+    text = ctypes.create_string_buffer(1024)
+    load_library().paconv_levels(1, text, len(text))
+    return text.value.decode().split()
+
+
+def level_kinds() -> list[tuple[str, str]]:
+    """Every (CPU level, kind of products) that this machine runs."""
+    return [(level, kind) for level in cpu_levels() for kind in find_level(level).multipliers]
+
+
+def aligned(shape, dtype) -> np.ndarray:
+    """Zeros on a boundary of 64 bytes."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
