@@ -57,6 +57,9 @@ _SINGLE_BITS, _SMALLEST = 24, -149
 _CANDIDATES, _FINEST, _COARSEST = 1024, 32, 8
 """Units tried: about so many in all, but from _COARSEST to _FINEST for each value of the largest integer."""
 
+_EQUAL = 2.0**-48
+"""Squares of errors that differ by less, of the levels' own, are equal: the roundings of a float32 level."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -79,9 +82,9 @@ def integers_of(levels: np.ndarray, most: int) -> Grid | None:
     if not nonzero.size:
         return Grid(1.0, np.zeros(levels.shape, np.int64))
     # what rounds to the level: half a unit in the last place on either side, less below a power of two
-    narrow = nonzero.astype(np.float32)
-    above = np.spacing(narrow).astype(np.float64) / 2
-    below = (nonzero - np.nextafter(narrow, np.float32(0)).astype(np.float64)) / 2
+    exponents = np.frexp(nonzero)[1]
+    above = np.ldexp(0.5, np.maximum(exponents - _SINGLE_BITS, _SMALLEST))
+    below = (nonzero - np.nextafter(nonzero.astype(np.float32), np.float32(0)).astype(np.float64)) / 2
     tops = np.arange(1, most + 1)[:, None]
     k = np.rint(nonzero * (tops / nonzero[-1]))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -182,15 +185,14 @@ def _nearest(values: np.ndarray, sums: np.ndarray, most: int, shares: np.ndarray
         found = _integers(values, units, most) @ sums
         square, dot = (shares * found * found).sum(1), (shares * found * levels).sum(1)
         units = np.where((square > 0) & (dot > 0), dot / np.maximum(square, 1e-300), units)
-    units = np.unique(_short(units, UNIT_BITS))
-    units = units[units > 0]
+    units = units[units >= 2.0**_SMALLEST]
     k = _integers(values, units, most)
     found = k @ sums
     error = (shares * (levels - units[:, None] * found) ** 2).sum(1)
     error[np.abs(found).max(1) > most] = np.inf
-    best = np.flatnonzero(error <= error.min() * (1 + 1e-12))
+    best = np.flatnonzero(error <= error.min() + _EQUAL * (shares @ levels**2))
     chosen = best[units[best].argmax()]
-    return Grid(float(units[chosen]), k[chosen].astype(np.int64))
+    return Grid(float(_short(units[chosen], UNIT_BITS)), k[chosen].astype(np.int64))
 
 
 def _integers(values: np.ndarray, units: np.ndarray, most: int) -> np.ndarray:

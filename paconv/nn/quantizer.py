@@ -161,7 +161,9 @@ class SteppedWeight(WeightQuantizer):
 
     @abstractmethod
     def through(self, W: Tensor, steps: Steps) -> Tensor:
-        """An expression (O, C/g, KH, KW) that has, for autograd, the published gradient of W_bar; steps: those of W."""
+        """An expression (O, C/g, KH, KW) that has, for autograd, the published gradient of W_bar; steps: those of W, on
+        no grid.
+        """
 
     @torch.no_grad()
     def freeze(self, W: Tensor) -> None:
@@ -178,7 +180,9 @@ class SteppedWeight(WeightQuantizer):
         with torch.no_grad():
             steps = self._present(W)
             W_bar = steps.of_weights(W)
-        return straight_through(W_bar, self.through(W, steps)) if torch.is_grad_enabled() else W_bar
+        if not torch.is_grad_enabled():
+            return W_bar
+        return straight_through(W_bar, self.through(W, steps if self.on_grid is None else self.steps(W.detach())))
 
     def _present(self, W: Tensor) -> Steps:
         """The step function: the frozen one after `freeze`; on the grid, if the levels are."""
@@ -222,7 +226,9 @@ class SteppedActivation(ActivationQuantizer):
 
     @abstractmethod
     def through(self, x: Tensor, steps: Steps) -> Tensor:
-        """An expression (...) that has, for autograd, the published gradient of x_bar; steps: the present ones."""
+        """An expression (...) that has, for autograd, the published gradient of x_bar; steps: the present ones, on no
+        grid.
+        """
 
     @torch.no_grad()
     def freeze(self) -> None:
@@ -239,7 +245,9 @@ class SteppedActivation(ActivationQuantizer):
         with torch.no_grad():
             steps = self._present().beside(x)
             x_bar = steps.of_activations(x)
-        return straight_through(x_bar, self.through(x, steps)) if torch.is_grad_enabled() else x_bar
+        if not torch.is_grad_enabled():
+            return x_bar
+        return straight_through(x_bar, self.through(x, steps if self.on_grid is None else self.steps().beside(x)))
 
     def _present(self) -> Steps:
         if self.frozen_v is None or self.frozen_beta is None or self.frozen_masks is None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 
 import onnx
@@ -88,12 +89,25 @@ def dims(path: str) -> list:
     return [d.dim_param or d.dim_value for d in onnx.load(path).graph.input[0].type.tensor_type.shape.dim]
 
 
-def test_a_checkpoint_becomes_an_onnx_file_beside_it_and_one_line(paconv_command, checkpoint):
+def test_a_checkpoint_becomes_an_onnx_file_beside_it_and_two_lines(paconv_command, checkpoint):
     code, out, err = paconv_command("export", "model.pt")
     size = checkpoint.with_suffix(".onnx").stat().st_size
     assert (code, err) == (0, "")
-    assert out == f"model.onnx: {size / 1e6:.2f} MB, 8 quantized and 1 real convolutions\n"
+    first, second = out.splitlines()
+    assert first == f"model.onnx: {size / 1e6:.2f} MB, 8 quantized and 1 real convolutions"
+    assert second.startswith("model.onnx: levels snapped to integers (15, 31), activations taken to be normally ")
     assert dims("model.onnx") == ["batch", 1, 8, 8]
+
+
+def test_the_grid_can_be_given_and_json_has_the_error_of_each_layer(paconv_command, checkpoint):
+    code, out, err = paconv_command("export", "model.pt", "--grid", "7,15", "--format", "json")
+    found = json.loads(out)
+    assert (code, err) == (0, "") and found["quantized"] == 8
+    assert {layer["most"] for layer in found["levels"]["layers"]} == {7, 15}
+    assert all(0 < layer["error"] < 0.2 for layer in found["levels"]["layers"])
+    assert paconv_command("export", "model.pt", "--grid", "none")[1].endswith("real levels, on no grid\n")
+    code, out, err = paconv_command("export", "model.pt", "--grid", "7")
+    assert code == 1 and not out and err.count("\n") == 1 and "--grid: expected the largest integers A,B" in err
 
 
 def test_output_shape_and_dynamic_size_can_be_given(paconv_command, checkpoint):

@@ -10,6 +10,7 @@ import torch
 
 import paconv
 from paconv.models import digits_resnet
+from paconv.nn import level_report
 from tests.train.architectures import tiny_color_net
 from tests.train.pictures import annotated, image_folder, voc_folder
 
@@ -41,14 +42,26 @@ def test_it_trains_the_float_network_and_then_its_counterpart(folder, train):
     code, out, err = train("-M 2 -N full --float-lr 0.004 -o run", *DIGITS)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert [line.split(",")[0] for line in lines[:2]] == ["float: epoch 1/1", "pa M=2 N=None: epoch 1/1"]
-    assert lines[2].startswith("run/model.pt: ") and len(lines) == 3
+    assert lines[0].startswith("float: epoch 1/1,") and lines[2].startswith("pa M=2 N=None: epoch 1/1,")
+    assert lines[1].startswith("pa M=2 N=None: levels snapped to integers (15): largest relative error ")
+    assert lines[3].startswith("run/model.pt: ") and len(lines) == 4
     made = paconv.load(folder / "run/model.pt")
     assert made.paconv_conversion["M"] == 2 and made.paconv_conversion["N"] is None
     assert made.paconv_input_shape == (1, 8, 8)
     parent = paconv.load(folder / "run/float/model.pt")
     assert not torch.equal(made.conv.weight, parent.conv.weight) and not hasattr(parent, "paconv_conversion")
     assert json.loads((folder / "run/history.json").read_text())[0]["epoch"] == 1
+
+
+@pytest.mark.parametrize(("grid", "most"), [("", {15, 31}), ("--grid 7,15", {7, 15}), ("--grid none", {None})])
+def test_levels_are_on_the_grid_afterwards_that_is_asked_for(folder, train, grid, most):
+    assert train(f"{grid} -o run", *DIGITS)[0] == 0
+    assert {layer.most for layer in level_report(paconv.load(folder / "run/model.pt")).layers} == most
+    before = (folder / "run/model.pt").read_bytes()
+    assert train("-o run --resume")[0] == 0
+    assert (folder / "run/model.pt").read_bytes() == before
+    assert train("-o run --resume --grid 3,4")[0] == 0
+    assert {layer.most for layer in level_report(paconv.load(folder / "run/model.pt")).layers} == {3, 4}
 
 
 def test_a_float_network_that_is_there_is_the_start(folder, train):
@@ -77,6 +90,7 @@ BAD_OPTIONS = [
     ("--model resnet18", "the model doesn't take images (1, 8, 8) of digits"),
     ("--optimizer lion", "optimizer must be one of adam, sgd; found 'lion'"),
     ("--schedule linear", "schedule must be one of cosine, step; found 'linear'"),
+    ("--grid 15", "--grid: expected the largest integers A,B"),
     ("--epochs 0", "epochs must be a whole number from 1; found 0"),
     ("--batch-size 0", "batch_size must be a whole number from 1; found 0"),
     ("--batch-size 5000", "batch_size=5000, but there are only 1347 samples"),
@@ -138,7 +152,7 @@ def test_a_detector_starts_from_a_classifier_of_any_classes_and_is_resumed_with_
     paconv.save(classifier, "classifier.pt")
     # At rate 0 the weights stay what they were at the start.
     code, out, err = train(f"{DETECTOR} -M 2 -N 1 --float-lr 0 --backbone classifier.pt -o run")
-    assert (code, err) == (0, "") and [line.split(",")[0] for line in out.splitlines()[:2]] == [
+    assert (code, err) == (0, "") and [line.split(",")[0] for line in out.splitlines()[:3:2]] == [
         "float: epoch 1/1", "pa M=2 N=1: epoch 1/1",
     ]  # fmt: skip
     parent, made = paconv.load("run/float/model.pt"), paconv.load("run/model.pt")

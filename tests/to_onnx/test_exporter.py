@@ -13,7 +13,8 @@ from torch import nn
 import paconv
 import paconv.models
 from paconv.errors import CheckpointError, ExportError, PaconvError, UsageError
-from paconv.nn import PAActivation, PAConv2d, freeze_
+from paconv.grid import integers_of
+from paconv.nn import PAActivation, PAConv2d, freeze_, level_report, snap_
 from paconv.to_onnx import exporter, frozen_copy
 from tests.to_onnx.nets import Residual, make_residual
 
@@ -22,7 +23,9 @@ SHAPE = (3, 16, 16)
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    return make_residual()
+    model = make_residual()
+    snap_(model)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,8 @@ def test_the_exported_net_gives_the_logits_of_the_torch_net(model, path):
 
 
 def test_an_activation_on_its_endpoint_gets_the_level_above_in_onnx_as_in_torch(tmp_path):
-    quantizer = PAActivation(5)
+    quantizer = PAActivation(5).eval()
+    snap_(quantizer)
     v = quantizer.v.detach().numpy()
     beside = [np.nextafter(v, np.float32(-np.inf)), v, np.nextafter(v, np.float32(np.inf))]
     special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45], np.float32)
@@ -86,12 +90,13 @@ def test_an_activation_on_its_endpoint_gets_the_level_above_in_onnx_as_in_torch(
     paconv.export(quantizer, tmp_path / "a.onnx", (x.shape[1],))
     (levels,) = run(tmp_path / "a.onnx", x)
     assert (levels == quantizer(x).detach().numpy()).all()
-    assert levels[0, 5] == quantizer.beta[0].item() and levels[0, 0] == 0.0
+    assert levels[0, 5] == quantizer.levels()[1].item() and levels[0, 0] == 0.0
 
 
 def test_endpoints_out_of_order_are_exported_ascending_with_the_same_function(tmp_path):
-    quantizer = PAActivation(3)
+    quantizer = PAActivation(3).eval()
     quantizer.v.data = torch.tensor([1.0, 0.25, 0.5])
+    snap_(quantizer)
     x = torch.linspace(-1, 2, 61)[None]
     paconv.export(quantizer, tmp_path / "a.onnx", (61,))
     assert (run(tmp_path / "a.onnx", x)[0] == quantizer(x).detach().numpy()).all()
@@ -236,6 +241,43 @@ def test_a_model_in_training_mode_is_exported_as_in_eval_mode_and_stays_as_it_wa
 def test_a_frozen_model_exports_to_the_same_file(tmp_path, model, path):
     paconv.export(freeze_(copy.deepcopy(model)), tmp_path / "m.onnx", SHAPE)
     assert (tmp_path / "m.onnx").read_bytes() == path.read_bytes()
+
+
+def levels_in(path) -> list[tuple[str, np.ndarray]]:
+    """(op, levels) of each quantizer in the file, in order."""
+    graph = onnx.load(path).graph
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    return [(node.op_type, constants[node.input[2]]) for node in graph.node if node.domain == "paconv"]
+
+
+def has_levels_of(path, quantizer: PAActivation) -> bool:
+    return any(np.array_equal(levels, quantizer.levels().detach().numpy()) for _, levels in levels_in(path))
+
+
+def test_levels_are_snapped_where_that_was_not_done_and_otherwise_stay_as_torch_has_them(tmp_path):
+    raw, snapped, counted = (make_residual() for _ in range(3))
+    snap_(snapped)
+    snap_(counted, (7, 15), [torch.randn(8, *SHAPE, generator=torch.Generator().manual_seed(1))])
+    done = [
+        paconv.export(each, tmp_path / f"{n}.onnx", SHAPE).levels for n, each in enumerate((raw, snapped, counted))
+    ]
+    assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
+    assert done == [level_report(each) for each in (snapped, snapped, counted)]
+    assert not level_report(raw).snapped, "the model that was exported stays as it is"
+    for n, (A, B) in enumerate(((15, 31), (15, 31), (7, 15))):
+        for op, levels in levels_in(tmp_path / f"{n}.onnx"):
+            assert integers_of(levels, A if op == "PAWeight" else B) is not None
+    assert has_levels_of(tmp_path / "2.onnx", counted.conv1.activation)
+    assert has_levels_of(tmp_path / "2.onnx", counted.conv2.activation)
+
+
+def test_a_grid_that_is_asked_for_is_what_there_is_and_none_is_the_real_levels(tmp_path, model):
+    real = paconv.export(model, tmp_path / "real.onnx", SHAPE, grid=None)
+    assert not real.levels.snapped and level_report(model).snapped
+    assert has_levels_of(tmp_path / "real.onnx", make_residual().conv1.activation)
+    coarse = paconv.export(model, tmp_path / "coarse.onnx", SHAPE, grid=(3, 7))
+    assert {layer.most for layer in coarse.levels.layers} == {3, 7}
+    assert paconv.export(nn.Conv2d(3, 4, 3), tmp_path / "float.onnx", SHAPE).levels is None
 
 
 class TwoInTwoOut(nn.Module):

@@ -10,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from torch import nn
 
 import paconv
 from paconv.errors import DataError, UsageError
 from paconv.models import digits_resnet
+from paconv.nn import level_report
 from paconv.nn.quantizers import LEAST_GAP, PAActivation
 from paconv.train import DataSource, InMemory, Settings, Watcher, fit, open_source
 from paconv.train.optimizers import make_optimizer
@@ -36,6 +38,25 @@ def test_the_same_seed_gives_the_same_weights_with_or_without_workers_and_anothe
     again, same = trained(Settings(2, batch_size=16), workers=2)
     assert again == history and equal(same, weights)
     assert not equal(trained(Settings(2, batch_size=16, seed=1))[1], weights)
+
+
+def test_the_last_measures_are_of_levels_on_the_grid_which_training_does_not_see():
+    found = {}
+    for grid in ("default", (1, 2), None):
+        torch.manual_seed(0)
+        model = paconv.convert(digits_resnet(4, width=4), M=4, N=3)
+        history = fit(model, small_source(), Settings(2, batch_size=16), grid=grid)
+        source = small_source()
+        logits = model(source.held_out.batch([(0, i) for i in range(16)])[0])
+        labels = source.held_out.labels
+        assert abs(history[-1]["held_out_loss"] - nn.functional.cross_entropy(logits, labels).item()) < 1e-5
+        found[grid] = history, dict(model.named_parameters()), level_report(model)
+    first = found[None]
+    for history, parameters, report in found.values():
+        assert history[0] == first[0][0] and history[1]["loss"] == first[0][1]["loss"]
+        assert equal(parameters, first[1])
+        assert bool(report.snapped) == bool(report.counted) == (report is not first[2])
+    assert len({history[-1]["held_out_loss"] for history, *_ in found.values()}) == 3
 
 
 def test_digits_are_learnt():

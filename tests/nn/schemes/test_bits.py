@@ -17,6 +17,11 @@ from tests.nn.schemes.helpers import activations, gradient_of, weights
 ONE_ROUNDING = 2**-24
 
 
+def unit_rounding(largest: int) -> float:
+    """Relative, of a unit whose products with integers up to `largest` are exact: it has 24 bits less theirs."""
+    return 2.0 ** (largest.bit_length() - 24)
+
+
 def quantize(r: np.ndarray, bits: int) -> np.ndarray:
     """DoReFa's eq. 5, halves up."""
     n = 2**bits - 1
@@ -36,7 +41,7 @@ def test_dorefa_weights_are_evenly_spaced_in_tanh(bits):
     squashed = np.tanh(exact)
     expected = 2 * quantize(squashed / (2 * np.abs(squashed).max()) + 0.5, bits) - 1
     found = DoReFaWeight(bits)(W).double().numpy()
-    assert (np.abs(found - expected) <= 4 * ONE_ROUNDING).all()  # at most 4 rounded coefficients, of at most 1
+    assert (np.abs(found - expected) <= np.abs(expected) * unit_rounding(2**bits)).all()
     assert len(np.unique(found)) == 2**bits
 
 
@@ -66,7 +71,7 @@ def test_dorefa_activations_decide_as_the_equation_does_on_every_endpoint_and_be
     n = 2**bits - 1
     expected = np.floor(n * np.clip(x.double().numpy(), 0, 1) + 0.5)
     assert np.array_equal(np.rint(quantizer(x).double().numpy() * n), expected)
-    assert np.abs(quantizer(x).double().numpy() - expected / n).max() <= 2 * ONE_ROUNDING
+    assert (np.abs(quantizer(x).double().numpy() - expected / n) <= expected / n * unit_rounding(n)).all()
 
 
 @pytest.mark.parametrize("quantizer, top", [(DoReFaActivation(2), 1.0), (SYQActivation(3, 1), 3.5)])

@@ -12,7 +12,7 @@ import paconv
 from paconv.cost.extract import network
 from paconv.model_io import load_model
 from paconv.models import resnet18
-from paconv.nn import calibrate, convert, settle_batch_norm
+from paconv.nn import calibrate, convert, settle_batch_norm, snap_
 from paconv.nn.schemes import SCHEMES
 from tests.nn.networks import PreActivation
 
@@ -33,11 +33,12 @@ CASES = [
 
 
 def trained(net, scheme: str, x: torch.Tensor, **options) -> torch.nn.Module:
-    """Batch norms and quantizers that have seen data, trained scales that are no longer those they start with."""
+    """Batch norms and quantizers that have seen data, levels on a grid."""
     torch.manual_seed(0)
     model = convert(net(), scheme=scheme, **options)
     settle_batch_norm(model, [x])
     calibrate(model, [x])
+    snap_(model, batches=[x])
     return model.eval()
 
 
