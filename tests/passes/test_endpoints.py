@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paconv.passes.endpoints import fold_affine
+from paconv.passes.endpoints import fold_affine, narrowed
 
 MAX = np.finfo(np.float32).max
 TINY = np.float32(2.0**-149)
@@ -18,6 +18,12 @@ scales = st.one_of(
 )
 offsets = st.one_of(floats32.map(float), st.sampled_from([0.0, 2.0**150, -(2.0**150)]), st.floats(-4, 4))
 endpoints = st.lists(st.one_of(floats32, st.floats(-4, 4, width=32)), min_size=1, max_size=8).map(sorted)
+
+
+def fold_narrowed(v, sign, s, b):
+    folded, signs = fold_affine(v, sign, s, b)
+    assert folded.dtype == np.float64
+    return narrowed(folded), signs
 
 
 def level_unfolded(x, v, s, b):
@@ -46,7 +52,7 @@ def probes(folded, sign):
 @given(v=endpoints, s=scales, b=offsets)
 def test_folded_and_unfolded_levels_agree_beside_every_boundary(v, s, b):
     v, s, b = np.float32([v]), np.array([s]), np.array([b])
-    folded, sign = fold_affine(v, np.int8([1]), s, b)
+    folded, sign = fold_narrowed(v, np.int8([1]), s, b)
     x = probes(folded, sign)
     assert folded.dtype == np.float32 and sign.dtype == np.int8
     finite = np.isfinite(x[:, 0])
@@ -58,8 +64,8 @@ def test_folded_and_unfolded_levels_agree_beside_every_boundary(v, s, b):
 @given(v=endpoints, s=scales, b=offsets, first=st.sampled_from([2.0, -0.5, -3.0]))
 def test_folding_into_endpoints_that_carry_a_sign_keeps_their_decisions(v, s, b, first):
     s, b, zero = np.array([s]), np.array([b]), np.zeros(1)
-    inner, inner_sign = fold_affine(np.float32([v]), np.int8([1]), np.array([first]), zero)
-    folded, sign = fold_affine(inner, inner_sign, s, b)
+    inner, inner_sign = fold_narrowed(np.float32([v]), np.int8([1]), np.array([first]), zero)
+    folded, sign = fold_narrowed(inner, inner_sign, s, b)
     x = probes(folded, sign)
     x = x[np.isfinite(x[:, 0])]
     with np.errstate(invalid="ignore"):
@@ -67,10 +73,27 @@ def test_folding_into_endpoints_that_carry_a_sign_keeps_their_decisions(v, s, b,
     assert (level_folded(x, folded, sign) == ((inner_sign * a)[..., None] >= inner).sum(-1)).all()
 
 
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(v=endpoints, s=st.lists(scales, min_size=2, max_size=3), b=st.lists(offsets, min_size=3, max_size=3))
+def test_a_chain_of_foldings_decides_as_the_chain_beside_every_boundary(v, s, b):
+    folded, sign = np.float32([v]), np.int8([1])
+    for slope, offset in zip(s[::-1], b[: len(s)][::-1], strict=True):
+        folded, sign = fold_affine(folded, sign, np.array([slope]), np.array([offset]))
+    folded = narrowed(folded)
+    x = probes(folded, sign)
+    x = x[np.isfinite(x[:, 0])]
+    a = x.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for slope, offset in zip(s, b, strict=False):
+            a = slope * a + offset
+    finite = np.isfinite(a[:, 0])
+    assert (level_folded(x, folded, sign) == (a[..., None] >= np.float32([v])).sum(-1))[finite].all()
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(v=endpoints, s=st.lists(scales, min_size=2, max_size=5), b=offsets)
 def test_rows_stay_ascending_with_nan_last_for_every_channel(v, s, b):
-    folded, sign = fold_affine(np.float32([v]), np.int8([1]), np.array(s), np.array([b]))
+    folded, sign = fold_narrowed(np.float32([v]), np.int8([1]), np.array(s), np.array([b]))
     keyed = np.where(np.isnan(folded), np.inf, folded)
     assert (keyed[:, 1:] >= keyed[:, :-1]).all()
     assert not (np.isnan(folded[:, :-1]) & ~np.isnan(folded[:, 1:])).any()
@@ -78,7 +101,7 @@ def test_rows_stay_ascending_with_nan_last_for_every_channel(v, s, b):
 
 
 def fold(v, s, b):
-    folded, sign = fold_affine(np.float32([v]), np.int8([1]), np.array([s]), np.array([b]))
+    folded, sign = fold_narrowed(np.float32([v]), np.int8([1]), np.array([s]), np.array([b]))
     return folded[0].tolist(), sign.tolist()
 
 
@@ -113,10 +136,10 @@ def test_a_subnormal_boundary_is_found_exactly():
 
 @pytest.mark.parametrize("s, rows", [([2.0, 2.0], 1), ([2.0, 4.0], 2)])
 def test_channels_that_agree_share_one_row(s, rows):
-    folded, sign = fold_affine(np.float32([[1, 2]]), np.int8([1]), np.array(s), np.zeros(1))
+    folded, sign = fold_narrowed(np.float32([[1, 2]]), np.int8([1]), np.array(s), np.zeros(1))
     assert folded.shape == (rows, 2) and sign.shape == (1,)
 
 
 def test_channels_of_both_directions_get_a_sign_each():
-    folded, sign = fold_affine(np.float32([[1, 2]]), np.int8([1]), np.array([1.0, -1.0]), np.zeros(1))
+    folded, sign = fold_narrowed(np.float32([[1, 2]]), np.int8([1]), np.array([1.0, -1.0]), np.zeros(1))
     assert folded.tolist() == [[1, 2], [1, 2]] and sign.tolist() == [1, -1]

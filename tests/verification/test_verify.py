@@ -198,6 +198,20 @@ def test_an_endpoint_moved_in_front_of_a_value_exactly_on_it_is_found_without_a_
     assert found.first_difference.startswith("layer 'c1': decisions beside the endpoints: ")
 
 
+def test_two_batch_norms_with_a_relu_between_decide_as_both_together():
+    rng = np.random.default_rng(5)
+    body = "n = BatchNormalization (x, n_gamma, n_beta, n_mean, n_var) r = Relu (n)"
+    body += "m = BatchNormalization (r, m_gamma, m_beta, m_mean, m_var)" + pa_conv("c1", "m", "y")
+    norms = {}
+    for prefix in "nm":
+        gamma, beta, mean = rng.standard_normal((3, 16))
+        norms |= batch_norm(prefix, np.abs(gamma) + 0.1, beta - 3, mean, rng.uniform(0.3, 1.3, 16))
+    constants = pa_constants(rng, 4, 16, 3, 3) | norms | {"v": np.float32([-2, -1.5, 1])}
+    reference = model(f"g (float[b,16,5,6] x) => (float[b,4,5,6] y) {{ {body} }}", **constants)
+    result = paconv.verify(reference, paconv.optimize(reference).model)
+    assert result.ok, result.first_difference
+
+
 def test_flips_by_the_references_own_rounding_are_counted_and_do_not_fail():
     layer = next(n for n in OPTIMIZED.graph.node if n.name == "conv1")
     v, sign = (
