@@ -13,7 +13,7 @@ import paconv
 from paconv.cli.main import cli
 from paconv.errors import UsageError, VerifyError
 from paconv.verification.model import run_model
-from tests.passes.graphs import batch_norm, model, pa_constants, pa_conv
+from tests.passes.graphs import batch_norm, model, ops, pa_constants, pa_conv
 
 PARAMETERS = ["X", "W", "alpha", "v", "sign", "beta", "scale", "bias"]
 RNG = np.random.default_rng(0)
@@ -205,10 +205,12 @@ def test_two_batch_norms_with_a_relu_between_decide_as_both_together():
     norms = {}
     for prefix in "nm":
         gamma, beta, mean = rng.standard_normal((3, 16))
-        norms |= batch_norm(prefix, np.abs(gamma) + 0.1, beta - 3, mean, rng.uniform(0.3, 1.3, 16))
+        norms |= batch_norm(prefix, np.abs(gamma) + 0.1, beta / 3 - 4, np.abs(mean), rng.uniform(0.3, 1.3, 16))
     constants = pa_constants(rng, 4, 16, 3, 3) | norms | {"v": np.float32([-2, -1.5, 1])}
     reference = model(f"g (float[b,16,5,6] x) => (float[b,4,5,6] y) {{ {body} }}", **constants)
-    result = paconv.verify(reference, paconv.optimize(reference).model)
+    optimized = paconv.optimize(reference, fuse=False).model
+    assert ops(optimized) == ["PABitConv"]
+    result = paconv.verify(reference, optimized)
     assert result.ok, result.first_difference
 
 
