@@ -3,7 +3,7 @@
 Canonical form first: no-ops go, so that patterns are adjacent. Then the machine form: PABitConv, and packed weights
 where activations are real. PABitConv's endpoints can differ by channel and direction, so what stands before it folds
 only then; what stands behind it folds last, because endpoints keep decisions exact and an output scale doesn't. Levels
-that are multiples of a unit become integers just before, so that units and batch norms are rounded once, together.
+that are multiples of a unit become integers just before. What is folded is carried in float64 and rounded once.
 
 That is the canonical form. Then PABitConvs that are linked are fused into one chain: channel-last, with level indexes
 of a byte between them, and with the residual, the clip and the next comparison in their finish. paconv.passes.canonical
@@ -40,6 +40,7 @@ from paconv.passes.lower_conv import LOWER_CONV
 from paconv.passes.lower_weights import LOWER_WEIGHTS
 from paconv.passes.matching import is_op, is_paconv_op, producer
 from paconv.passes.merge_pad import MERGE_PAD
+from paconv.passes.narrow import NARROW
 from paconv.passes.pool_levels import POOL_LEVELS
 from paconv.passes.remove_dead import REMOVE_DEAD
 from paconv.passes.report import ConversionReport, ConvLine
@@ -56,6 +57,7 @@ PIPELINE: tuple[tuple[Pass, ...], ...] = (
     (DROP_RELU, REMOVE_DEAD, FOLD_BEFORE, REMOVE_DEAD),
     (INTEGER_LEVELS,),
     (FOLD_AFTER,),
+    (NARROW,),
 )
 """To the canonical form, in groups of passes; a group is repeated until none of its passes rewrites anything, so that
 chains fold whole.

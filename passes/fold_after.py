@@ -1,7 +1,7 @@
 """Batch norm (and per-channel constants) behind PABitConv goes into its output scale and bias.
 
 With Y = scale S + bias and a = s_c Y + b_c per output channel,  a = (s_c scale) S + (s_c bias + b_c).  The units of the
-levels (paconv.passes.integer_levels) and a chain of such nodes are multiplied in float64 and narrowed once.
+levels (paconv.passes.integer_levels) and a chain of such nodes are folded in float64; paconv.passes.narrow rounds them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
     for conv in bit_convs(graph):
         label, channels = graph.label(conv), channels_out(conv)
-        wide = parameter(conv, "scale").dtype == np.float64
         scale, bias = (parameter(conv, name).astype(np.float64) for name in ("scale", "bias"))
         folded = []
         while True:
@@ -56,16 +55,16 @@ def _run(graph: ModelGraph) -> PassResult:
             affine.node.inputs.clear()
             conv.outputs = [output]
             folded.append(Rewrite(f"{affine.kind}-after", label))
-        if folded or wide:
-            set_parameter(conv, graph, "scale", scale.astype(np.float32))
-            set_parameter(conv, graph, "bias", bias.astype(np.float32))
-        result.rewritten += folded
+        if folded:
+            set_parameter(conv, graph, "scale", scale)
+            set_parameter(conv, graph, "bias", bias)
+            result.rewritten += folded
     return result
 
 
 FOLD_AFTER = Pass(
     name="fold-after",
     requires="fold-before has taken the batch norms it can, because endpoints keep decisions exact",
-    ensures="no PABitConv's result is read by a batch norm or per-channel constant alone; scale and bias are float32",
+    ensures="no PABitConv's result is read by a batch norm or per-channel constant alone",
     run=_run,
 )

@@ -80,6 +80,6 @@ def _run(graph: ModelGraph) -> PassResult:
 INTEGER_LEVELS = Pass(
     name="integer-levels",
     requires="nothing is folded into the output scale yet: scale is 1",
-    ensures="levels on a grid are the smallest integers; scale holds their units in float64, for fold-after to narrow",
+    ensures="levels on a grid are the smallest integers; their units are in scale, in float64",
     run=_run,
 )

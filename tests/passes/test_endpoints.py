@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paconv.passes.endpoints import fold_affine
+from paconv.passes.endpoints import fold_affine, narrowed
 from tests.effort import examples
 
 MAX = np.finfo(np.float32).max
@@ -19,6 +19,12 @@ scales = st.one_of(
 )
 offsets = st.one_of(floats32.map(float), st.sampled_from([0.0, 2.0**150, -(2.0**150)]), st.floats(-4, 4))
 endpoints = st.lists(st.one_of(floats32, st.floats(-4, 4, width=32)), min_size=1, max_size=8).map(sorted)
+
+
+def fold_narrowed(v, sign, s, b):
+    folded, signs = fold_affine(v, sign, s, b)
+    assert folded.dtype == np.float64
+    return narrowed(folded), signs
 
 
 def level_unfolded(x, v, s, b):
@@ -47,7 +53,7 @@ def probes(folded, sign):
 @given(v=endpoints, s=scales, b=offsets)
 def test_folded_and_unfolded_levels_agree_beside_every_boundary(v, s, b):
     v, s, b = np.float32([v]), np.array([s]), np.array([b])
-    folded, sign = fold_affine(v, np.int8([1]), s, b)
+    folded, sign = fold_narrowed(v, np.int8([1]), s, b)
     x = probes(folded, sign)
     assert folded.dtype == np.float32 and sign.dtype == np.int8
     finite = np.isfinite(x[:, 0])
@@ -59,8 +65,8 @@ def test_folded_and_unfolded_levels_agree_beside_every_boundary(v, s, b):
 @given(v=endpoints, s=scales, b=offsets, first=st.sampled_from([2.0, -0.5, -3.0]))
 def test_folding_into_endpoints_that_carry_a_sign_keeps_their_decisions(v, s, b, first):
     s, b, zero = np.array([s]), np.array([b]), np.zeros(1)
-    inner, inner_sign = fold_affine(np.float32([v]), np.int8([1]), np.array([first]), zero)
-    folded, sign = fold_affine(inner, inner_sign, s, b)
+    inner, inner_sign = fold_narrowed(np.float32([v]), np.int8([1]), np.array([first]), zero)
+    folded, sign = fold_narrowed(inner, inner_sign, s, b)
     x = probes(folded, sign)
     x = x[np.isfinite(x[:, 0])]
     with np.errstate(invalid="ignore"):
@@ -68,10 +74,27 @@ def test_folding_into_endpoints_that_carry_a_sign_keeps_their_decisions(v, s, b,
     assert (level_folded(x, folded, sign) == ((inner_sign * a)[..., None] >= inner).sum(-1)).all()
 
 
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
+@given(v=endpoints, s=st.lists(scales, min_size=2, max_size=3), b=st.lists(offsets, min_size=3, max_size=3))
+def test_a_chain_of_foldings_decides_as_the_chain_beside_every_boundary(v, s, b):
+    folded, sign = np.float32([v]), np.int8([1])
+    for slope, offset in zip(s[::-1], b[: len(s)][::-1], strict=True):
+        folded, sign = fold_affine(folded, sign, np.array([slope]), np.array([offset]))
+    folded = narrowed(folded)
+    x = probes(folded, sign)
+    x = x[np.isfinite(x[:, 0])]
+    a = x.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for slope, offset in zip(s, b, strict=False):
+            a = slope * a + offset
+    finite = np.isfinite(a[:, 0])
+    assert (level_folded(x, folded, sign) == (a[..., None] >= np.float32([v])).sum(-1))[finite].all()
+
+
 @settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(v=endpoints, s=st.lists(scales, min_size=2, max_size=5), b=offsets)
 def test_rows_stay_ascending_with_nan_last_for_every_channel(v, s, b):
-    folded, sign = fold_affine(np.float32([v]), np.int8([1]), np.array(s), np.array([b]))
+    folded, sign = fold_narrowed(np.float32([v]), np.int8([1]), np.array(s), np.array([b]))
     keyed = np.where(np.isnan(folded), np.inf, folded)
     assert (keyed[:, 1:] >= keyed[:, :-1]).all()
     assert not (np.isnan(folded[:, :-1]) & ~np.isnan(folded[:, 1:])).any()
@@ -79,7 +102,7 @@ def test_rows_stay_ascending_with_nan_last_for_every_channel(v, s, b):
 
 
 def fold(v, s, b):
-    folded, sign = fold_affine(np.float32([v]), np.int8([1]), np.array([s]), np.array([b]))
+    folded, sign = fold_narrowed(np.float32([v]), np.int8([1]), np.array([s]), np.array([b]))
     return folded[0].tolist(), sign.tolist()
 
 
@@ -114,10 +137,10 @@ def test_a_subnormal_boundary_is_found_exactly():
 
 @pytest.mark.parametrize("s, rows", [([2.0, 2.0], 1), ([2.0, 4.0], 2)])
 def test_channels_that_agree_share_one_row(s, rows):
-    folded, sign = fold_affine(np.float32([[1, 2]]), np.int8([1]), np.array(s), np.zeros(1))
+    folded, sign = fold_narrowed(np.float32([[1, 2]]), np.int8([1]), np.array(s), np.zeros(1))
     assert folded.shape == (rows, 2) and sign.shape == (1,)
 
 
 def test_channels_of_both_directions_get_a_sign_each():
-    folded, sign = fold_affine(np.float32([[1, 2]]), np.int8([1]), np.array([1.0, -1.0]), np.zeros(1))
+    folded, sign = fold_narrowed(np.float32([[1, 2]]), np.int8([1]), np.array([1.0, -1.0]), np.zeros(1))
     assert folded.tolist() == [[1, 2], [1, 2]] and sign.tolist() == [1, -1]

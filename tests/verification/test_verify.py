@@ -13,7 +13,7 @@ import paconv
 from paconv.cli.main import cli
 from paconv.errors import UsageError, VerifyError
 from paconv.verification.model import run_model
-from tests.passes.graphs import batch_norm, model, pa_constants, pa_conv
+from tests.passes.graphs import batch_norm, model, ops, pa_constants, pa_conv
 
 PARAMETERS = ["X", "W", "alpha", "v", "sign", "beta", "scale", "bias"]
 RNG = np.random.default_rng(0)
@@ -196,6 +196,22 @@ def test_an_endpoint_moved_in_front_of_a_value_exactly_on_it_is_found_without_a_
     stored.CopyFrom(onnx.numpy_helper.from_array(v, name))
     found = paconv.verify(reference, optimized, {"x": np.zeros((1, 4, 5, 6), np.float32)})
     assert found.first_difference.startswith("layer 'c1': decisions beside the endpoints: ")
+
+
+def test_two_batch_norms_with_a_relu_between_decide_as_both_together():
+    rng = np.random.default_rng(5)
+    body = "n = BatchNormalization (x, n_gamma, n_beta, n_mean, n_var) r = Relu (n)"
+    body += "m = BatchNormalization (r, m_gamma, m_beta, m_mean, m_var)" + pa_conv("c1", "m", "y")
+    norms = {}
+    for prefix in "nm":
+        gamma, beta, mean = rng.standard_normal((3, 16))
+        norms |= batch_norm(prefix, np.abs(gamma) + 0.1, beta / 3 - 4, np.abs(mean), rng.uniform(0.3, 1.3, 16))
+    constants = pa_constants(rng, 4, 16, 3, 3) | norms | {"v": np.float32([-2, -1.5, 1])}
+    reference = model(f"g (float[b,16,5,6] x) => (float[b,4,5,6] y) {{ {body} }}", **constants)
+    optimized = paconv.optimize(reference, fuse=False).model
+    assert ops(optimized) == ["PABitConv"]
+    result = paconv.verify(reference, optimized)
+    assert result.ok, result.first_difference
 
 
 def test_flips_by_the_references_own_rounding_are_counted_and_do_not_fail():
