@@ -58,8 +58,8 @@ def chosen_elsewhere(folder, case, **environment) -> str:
 
 
 def rates_file(folder, planes: float, codes: float):
-    """A complete file of rates for this machine in the cache folder `folder`, the same for all planes and for all codes,
-    so that choices by it are those of any CPU level.
+    """A complete file of rates for this machine in the cache folder `folder`, one for all planes and one for all codes:
+    choices by it are the same at every CPU level.
     """
     script = "import sys; from paconv.runtime.rates import store_rates; from paconv.kernels.rates import Rates;"
     script += "from paconv.kernels.registry import plane_pairs; from paconv.kernels.rates import rates_of;"
