@@ -40,10 +40,10 @@ def made(folder, form: Form) -> tuple[str, str, np.ndarray]:
 
 
 def step(form: Form) -> float:
-    """A bound of |8-bit output - float output|: of K = 27 products of weights w and activations x, each is off by half
-    a step of w times x and half a step of x times w, and the output by half a step of its own. Values are standard
-    normal, so that |w|, |x| < 4.5 and the 432 outputs lie within 4.5 sqrt(27); errors of products have either sign:
-    sqrt(27) of them, six times over.
+    """A bound of |8-bit output - float output|, the sum of 27 products of weights w and activations x, both standard
+    normal. Rounding w to steps of s is off by s / sqrt(12) (one sigma), and x likewise, so the sum by that times
+    sqrt(27), of which six sigma are taken; the output is rounded to half a step. Steps: |w|, |x| < 4.5 and |y| < 4.5
+    sqrt(27).
     """
     w, x, y = 4.5 / form.largest, 9 / 255, 9 * 27**0.5 / 255
     return 6 * 27**0.5 * (w + x) / 12**0.5 + y / 2
@@ -62,7 +62,7 @@ def test_a_float_layer_becomes_one_of_8_bit_weights_and_as_it_is_written_compute
     assert not caplog.records and logging.root.manager.disable == logging.NOTSET
 
 
-@pytest.mark.parametrize("form", [REDUCED, int8_advice().form], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", dict.fromkeys([REDUCED, int8_advice().form]), ids=lambda form: form.name)
 def test_the_form_for_this_cpu_and_7_bit_weights_are_served_as_they_are_written(form, tmp_path):
     source, output, x = made(tmp_path, form)
     assert np.abs(run(source, x) - run(output, x)).max() < step(form)
