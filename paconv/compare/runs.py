@@ -18,6 +18,7 @@ from paconv.compare.records import read_record, write_record
 from paconv.compare.study import Study
 from paconv.compare.systems import System
 from paconv.errors import TrainingError, UsageError
+from paconv.grid import DEFAULT_GRID
 from paconv.train.data import open_source
 from paconv.train.data.splitting import split_for_validation
 from paconv.train.distributed import Ranks
@@ -128,6 +129,7 @@ def _settings(run: Run, study: Study) -> dict:
         "activation": run.activation,
         "validation": study.validation,
         "parent": run.parent,
+        "grid": None if run.system.scheme is None else DEFAULT_GRID,
         **study.settings(run.seed, run.rate, parent=run.parent is None).as_dict(),
     }
     return json.loads(json.dumps(made))
@@ -141,4 +143,5 @@ def _recipe(run: Run, study: Study, root: Path) -> Recipe:
         run.system.options,
         parent=None if run.parent is None else root / run.parent / MODEL,
         architecture=study.architecture(run.activation),
+        grid=DEFAULT_GRID,
     )
