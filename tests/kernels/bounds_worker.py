@@ -2,8 +2,8 @@
 
 SIDE "after": each buffer ends where such a page begins, but for its alignment; "before": it begins where one ends. The
 process is killed by the first access outside. That the kernels did their work is checked too, bit for bit: PABitConv
-and its counts against a session (planes and bytes), the ops on levels against the numpy reference. Prints the number
-of cases.
+on a grid against the integers, off it against a session; counts and the ops on levels against the numpy reference.
+Prints the number of cases.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ import sys
 from itertools import product
 
 import numpy as np
-from paconv.kernels.formats import FORMATS
 
 import paconv
 from paconv.bits import WORD_BITS
-from paconv.kernels.arguments import LANES, LEVEL_RUN, LIMIT_RING, LOW_ZERO, MIN_SPAN, F
-from paconv.kernels.levels import LEVELS, Level
+from paconv.kernels.arguments import LANES, LEVEL_RUN, LIMIT_RING
+from paconv.kernels.levels import find_level
 from paconv.kernels.tiling import TILE_ROWS, limit_sums
-from paconv.reference import finish_level_conv, pa_level_max_pool, pa_levels
-from tests.bit_conv_cases import make_case, model_of
+from paconv.reference import finish_level_conv, pa_bit_conv, pa_level_max_pool, pa_levels
+from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of
 from tests.kernel_arguments import (
     CHANNEL_LAST,
     arguments_of,
@@ -30,14 +29,14 @@ from tests.kernel_arguments import (
     level_arguments_of,
     pool_arguments_of,
 )
-from tests.kernels.test_steps import kernel
+from tests.kernels.linked import kernel
+from tests.kernels.whole_conv import GARBAGE, Block, convolve
 from tests.level_conv_cases import make_level_case
 
 PAGE = mmap.PAGESIZE
-ALIGNED = ("weight_words", "phi", "base", "offset_alpha", "offset_taps", "correction", "start")
+ALIGNED = ("weight_words", "phi", "offset_alpha", "offset_taps", "out_scale", "out_bias", "start")
 ALIGNED += tuple(f"{name}_{k}" for name in ("thresholds", "flips") for k in (1, 2))
 OUTPUTS = {name for name, _ in CHANNEL_LAST.values()}
-GARBAGE = 0xA5  # in memory that the shim does not clear
 PROT_NONE = 0
 
 
@@ -59,36 +58,23 @@ class Fenced:
                 raise OSError(ctypes.get_errno(), "mprotect")
 
 
-class Block:
-    """An argument block whose buffers are fenced, and the kernels of a CPU level on it."""
+class FencedBlock(Block):
+    """An argument block whose buffers are fenced."""
 
     def __init__(self, level: str, after: bool, arrays: dict, numbers: dict) -> None:
-        self.level, self.numbers = level, numbers
-        self.types = {name: (array.dtype, array.shape) for name, array in arrays.items()}
-        self.fenced = {
-            name: Fenced(array, after, 64 if name in ALIGNED else array.itemsize) for name, array in arrays.items()
-        }
-        self.fields = np.zeros(len(F), np.int64)
-        for name, value in {**numbers, **{name: buffer.address for name, buffer in self.fenced.items()}}.items():
-            self[name] = value
-        for name in OUTPUTS & self.fenced.keys():
-            self.fenced[name].array[:] = GARBAGE
+        self.after, self.fences = after, []
+        super().__init__(level, arrays, numbers)
 
-    def __setitem__(self, field: str, value: int) -> None:
-        self.fields[getattr(F, field)] = value
-
-    def array(self, name: str) -> np.ndarray:
-        dtype, shape = self.types[name]
-        return self.fenced[name].array.view(dtype).reshape(shape)
-
-    def run(self, name: str, tasks: int) -> None:
-        task = kernel(self.level, name)[0]
-        for number in range(tasks):
-            task(self.fields.ctypes.data, number)
+    def place(self, name: str, array: np.ndarray) -> np.ndarray:
+        fenced = Fenced(array, self.after, 64 if name in ALIGNED else array.itemsize)
+        self.fences.append(fenced)
+        if name in OUTPUTS:
+            fenced.array[:] = GARBAGE
+        return fenced.array.view(array.dtype).reshape(array.shape)
 
 
 def awkward_cases():
-    """Narrow, prime and strided sizes, each with few and many planes, one-hot or not."""
+    """Narrow, prime and strided sizes, each with few and many planes, one-hot or not, on a grid; and some off it."""
     rng = np.random.default_rng(0)
     point = dict(kernel=(1, 1), pads=(0, 0, 0, 0))
     sizes = [
@@ -107,95 +93,64 @@ def awkward_cases():
         dict(channels=131, out=5, size=(7, 11), strides=(2, 3), group=2, batch=2, **point),
         dict(channels=1, out=17, size=(6, 67), kernel=(5, 5), pads=(2, 2, 2, 2)),
     ]
-    planes = [(1, 1, "one-hot"), (2, 3, "thermometer"), (3, 3, "binary"), (8, 7, "one-hot")]
-    return [make_case(rng, M=M, N=N, level_coding=coding, **size) for size, (M, N, coding) in product(sizes, planes)]
+    planes = [
+        (1, 1, "one-hot", (1, 0, 1)),
+        (2, 3, "thermometer", (15, -31, 31)),
+        (3, 3, "binary", None),
+        (8, 7, "one-hot", (15, 0, 63)),
+    ]
+    return [
+        make_case(rng, M=M, N=N, level_coding=coding, grid=grid, **size)
+        for size, (M, N, coding, grid) in product(sizes, planes)
+    ]
 
 
-def conv_block(level: str, after: bool, arrays: dict, numbers: dict) -> Block:
+def conv_block(level: str, after: bool, arrays: dict, numbers: dict) -> FencedBlock:
     """Without the rows after the weights, which only AMX's tiles reach."""
-    if "Tiles" not in level_of(level).products.values():
+    if "tiles" not in find_level(level).multipliers:
         arrays["weight_words"] = arrays["weight_words"][:-TILE_ROWS]
-    return Block(level, after, arrays, numbers)
+    return FencedBlock(level, after, arrays, numbers)
 
 
-def level_of(name: str) -> Level:
-    return next(found for found in LEVELS if found.name == name)
-
-
-def inside(block: Block, name: str) -> np.ndarray:
-    """The positions of a packed array (B, G, Hp, Wp, ...) that are not window padding."""
-    top, left = block.numbers["PT"], block.numbers["PL"]
-    return block.array(name)[:, :, top : top + block.numbers["H"], left : left + block.numbers["W"]]
-
-
-def convolve(block: Block, code_format: str, gather: str, last: str = "") -> None:
-    """The tasks of a convolution, by planes or codes of a format. last: instead of the kernel that gives outputs."""
-    numbers, level = block.numbers, block.level
-    images, blocks = numbers["B"] * numbers["G"], numbers["G"] * numbers["OB"]
-    parts = -(-numbers["CG"] // WORD_BITS) if gather == "gather" else 1
-    block["gather_parts"] = parts
-    made = FORMATS.get(code_format)
-    if made:
-        function, tile = kernel(level, "accumulate_codes", made.number, 0)
-        block["tile_blocks"], block["tile"] = tile // 256, tile % 256
-        block.run("prepare_coding", 1)
-        words = block.array("words").view(np.uint8).reshape(-1, made.D, 4)
-        words[:, 0], words[:, 1:] = int(block.array("coding")[3]), LOW_ZERO  # window padding
-        inside(block, "sums")[...] = GARBAGE
-    else:
-        function, block["tile"] = kernel(level, "accumulate", numbers["M"], numbers["N"])
-    block["accumulate"] = ctypes.cast(function, ctypes.c_void_p).value
-    inside(block, "words").view(np.uint8)[...] = GARBAGE
-    block.run("prepare_codes" if made else "prepare_weights", blocks)
-    too_large = (block.array("span_sums").max(0) > np.iinfo(np.int32).max).nonzero()[0]
-    spans = too_large[0] if len(too_large) else block.array("span_sums").shape[1]
-    block["span"] = MIN_SPAN << int(spans - 1)
-    block.run(gather, images * numbers["gather_runs"] * parts)
-    if numbers["folded"]:
-        block.run("fold", images * numbers["Hp"])
-    tasks = images * numbers["pixel_chunks"] * numbers["block_chunks"]
-    block.run(last or ("conv_codes" if made else "conv"), tasks)
-
-
-def check_conv(case, code_format: str, level: str, after: bool) -> np.ndarray:
-    """Y of the case; of planes and bytes it is that of a session."""
-    block = conv_block(level, after, *arguments_of(case, code_format))
-    convolve(block, code_format, "gather" if code_format == "planes" else "gather_codes")
-    Y = block.array("y")
-    if choice := {"planes": "planes", "byte": "codes-fast"}.get(code_format):
-        session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel=choice)
-        assert Y.tobytes() == session.run(None, {"X": case.X})[0].tobytes(), code_format
-    return Y.copy()  # the block's memory goes with it
+def check_conv(case, kind: str, expected, level: str, after: bool) -> None:
+    """Y of the case."""
+    block = conv_block(level, after, *arguments_of(case, find_level(level), kind))
+    convolve(block, kind, "gather" if kind == "planes" else "gather_codes")
+    assert block.array("y").tobytes() == expected.tobytes(), kind
 
 
 def check_counts(case, level: str, after: bool) -> None:
-    """PABitConvCounts against a session."""
-    session = paconv.InferenceSession(model_of(case, counts=True).SerializeToString())
-    (expected,) = session.run(None, {"X": case.X})
-    arrays, numbers = arguments_of(case)
+    """PABitConvCounts."""
+    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs).counts.astype(np.int32)
+    arrays, numbers = arguments_of(case, find_level(level))
     block = conv_block(level, after, arrays | {"y": np.zeros_like(expected)}, numbers)
     convolve(block, "planes", "gather", "counts")
     assert (block.array("y") == expected).all()
 
 
-def check_level_conv(level_case, Y, code_format: str, level: str, after: bool) -> None:
+def check_level_conv(level_case, Y, kind: str, level: str, after: bool) -> None:
     """What a PALevelConv gives is the finish of Y (B, O, OH, OW)."""
-    block = conv_block(level, after, *level_arguments_of(level_case, code_format))
-    convolve(block, code_format, "gather_levels" if code_format == "planes" else "gather_level_codes")
+    block = conv_block(level, after, *level_arguments_of(level_case, find_level(level), kind))
+    convolve(block, kind, "gather_levels" if kind == "planes" else "gather_level_codes")
     channel_last = np.ascontiguousarray(Y.transpose(0, 2, 3, 1))
     expected = finish_level_conv(channel_last, level_case.residual, level_case.finish)
     for name in level_case.wanted:
-        assert (block.array(CHANNEL_LAST[name][0]) == expected[name]).all(), (code_format, name)
+        assert (block.array(CHANNEL_LAST[name][0]) == expected[name]).all(), (kind, name)
 
 
-def check_convolutions(case, rng, level: str, after: bool) -> None:
-    """PABitConvCounts; PABitConv and PALevelConv, by planes and by each format of the CPU level."""
+def check_convolutions(case, on_grid: bool, rng, level: str, after: bool) -> None:
+    """PABitConvCounts; PABitConv and PALevelConv, by planes and, on a grid, by each kind of products of the level."""
     check_counts(case, level, after)
+    if on_grid:
+        expected = exact_output(case)
+    else:
+        session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel="planes")
+        (expected,) = session.run(None, {"X": case.X})
     finishes = [(("Y", "L1", "L2"), True), (("L2",), False), (("Y", "L1"), False), (("L1", "L2"), True)]
-    for code_format in ("planes", *level_of(level).products):
-        Y = check_conv(case, code_format, level, after)
+    for kind in ("planes", *(find_level(level).multipliers if on_grid else ())):
+        check_conv(case, kind, expected, level, after)
         wanted, residual = finishes[rng.integers(len(finishes))]
-        check_level_conv(make_level_case(case, rng, Y.shape, wanted, residual), Y, code_format, level, after)
+        check_level_conv(make_level_case(case, rng, expected.shape, wanted, residual), expected, kind, level, after)
 
 
 def check_compare(C: int, E: int, size, rng, level: str, after: bool) -> None:
@@ -204,7 +159,7 @@ def check_compare(C: int, E: int, size, rng, level: str, after: bool) -> None:
     for rows in {1, C}:
         v = np.sort(rng.standard_normal((rows, E)).astype(np.float32), axis=1)
         sign = rng.choice(np.array([-1, 1], np.int8), rows)
-        block = Block(level, after, *compare_arguments_of(X, v, sign))
+        block = FencedBlock(level, after, *compare_arguments_of(X, v, sign))
         block.run("compare", -(-X.size // C // LEVEL_RUN))
         assert (block.array("levels_1") == pa_levels(X, v, sign)).all()
 
@@ -214,17 +169,17 @@ def check_pool(C: int, kernel_shape, size, rng, level: str, after: bool) -> None
     strides = [int(s) for s in rng.integers(1, 4, 2)]
     pads = [kernel_shape[k % 2] - 1 for k in range(4)]
     L = rng.integers(0, 9, (2, *size, C), dtype=np.uint8)
-    block = Block(level, after, *pool_arguments_of(L, kernel_shape, strides, pads))
+    block = FencedBlock(level, after, *pool_arguments_of(L, kernel_shape, strides, pads))
     block.run("pool_levels", block.numbers["B"] * block.numbers["OH"])
     assert (block.array("levels_1") == pa_level_max_pool(L, kernel_shape, strides, pads)).all()
 
 
 def check_limit(level: str, after: bool) -> None:
     """The limit's turns on words and weights of ones."""
-    sums, rounds = limit_sums(level_of(level).budget), 3
+    sums, rounds = limit_sums(find_level(level).budget), 3
     memory = np.full(LIMIT_RING + 2 * sums * LANES, 2**32 - 1, np.uint32)
     fenced = Fenced(memory, after, 64)
-    kernel(level, "limit")[0](fenced.address, rounds)
+    kernel(level, "limit")(fenced.address, rounds)
     counts = fenced.array[-4 * sums * LANES :]  # in words or bytes: at most 96 either way
     assert counts.sum() == sums * LANES * WORD_BITS * rounds
 
@@ -236,7 +191,7 @@ def main(level: str, side: str) -> None:
     after, rng, done = side == "after", np.random.default_rng(1), 0
     check_limit(level, after)
     for case in awkward_cases():
-        check_convolutions(case, rng, level, after)
+        check_convolutions(case, grid_of(case) is not None, rng, level, after)
         done += 1
     for C, size in product(CHANNELS, SIZES):
         check_compare(C, int(rng.choice([1, 3, 255])), size, rng, level, after)

@@ -191,7 +191,8 @@ def test_gathers_store_the_byte_of_each_level(channels):
     level_codes = rng.integers(0, 256, E + 1, dtype=np.uint8)
     levels = activation_levels(X, v, sign)
     expected = np.zeros((group, Hp, Wp, CW * 4), np.uint8)
-    expected[:, 1:, 1:-1, :channels] = level_codes[levels[0]].reshape(group, channels, height, width).transpose(0, 2, 3, 1)
+    by_group = level_codes[levels[0]].reshape(group, channels, height, width)
+    expected[:, 1:, 1:-1, :channels] = by_group.transpose(0, 2, 3, 1)
     channel_last = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
     gathers = {"gather_codes": GATHER_RUN, "gather_level_codes": LEVEL_RUN}
     for level, name in product(cpu_levels(), gathers):

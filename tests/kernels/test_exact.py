@@ -1,4 +1,4 @@
-"""On a grid every kernel gives the integers' own bits: planes and all codes, at every CPU level, on any threads.
+"""On a grid every kernel gives the integers' own bits: planes, each kind of codes, at any CPU level and thread count.
 
 Off any grid, planes give the same bits at every level, within the bound that kernels/finish.py derives.
 """

@@ -1,6 +1,5 @@
 """The kernels' steps on their own, as linked into the library, at every CPU level that this machine runs."""
 
-import ctypes
 import subprocess
 
 import numpy as np
@@ -9,79 +8,76 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paconv import bits
+from paconv.bits import MAX_PLANES
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.levels import LEVELS
-from paconv.kernels.registry import KERNELS, plane_pairs
-from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS, tiling
+from paconv.kernels.levels import LEVELS, find_level, levels_of
+from paconv.kernels.registry import KERNELS, microkernel_home, microkernels, plane_pairs, task_home
+from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS, most_pixels, split, sub_blocks, tiling
 from paconv.reference import activation_levels
-from paconv.runtime.library import cpu_levels, library_path, load_library
+from paconv.runtime.library import cpu_levels, library_path
 from tests.bit_conv_cases import make_case
-from tests.effort import examples
+from tests.kernels.linked import aligned, built_levels, kernel
 
-TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
-ACCUMULATE = {
-    "accumulate": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 8),
-    "accumulate_codes": ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12),
-}
+ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
+"""Bits of a byte."""
 
 
-def kernel(level: str, name: str, M: int = 0, N: int = 0):
-    """(callable, tile) of a linked kernel."""
-    tile = ctypes.c_int64(0)
-    address = load_library().paconv_kernel(level.encode(), name.encode(), M, N, ctypes.byref(tile))
-    assert address
-    return ACCUMULATE.get(name, TASK)(address), tile.value
-
-
-def built_levels() -> list[str]:
-    """The levels of the library, highest first, whether this machine runs them or not."""
-    text = ctypes.create_string_buffer(1024)
-    load_library().paconv_levels(1, text, len(text))
-    return text.value.decode().split()
-
-
-@given(M=st.integers(1, 8), N=st.integers(1, 8), budget=st.integers(1, 40))
+@given(M=st.integers(1, 8), N=st.integers(1, 8), budget=st.integers(2, 40))
 def test_a_tiling_covers_each_plane_pair_once_within_the_budget(M, N, budget):
     plan = tiling(M, N, budget)
-    pairs = [(i, j) for i0, m, j0, n in plan.blocks for i in range(i0, i0 + m) for j in range(j0, j0 + n)]
-    assert sorted(pairs) == [(i, j) for i in range(M) for j in range(N)]
     assert 1 <= plan.pixels <= MAX_TILE
     assert plan.pixels * M * N <= MAX_TILE_COUNTS
-    for _, m, _, n in plan.blocks:
-        weights = m if n * plan.pixels > 1 else 0
-        assert m * n * plan.pixels + weights <= budget or m * n * plan.pixels == 1
+    parts = split(M, plan.parts_M), split(N, plan.parts_N)
+    assert [sum(sizes) for sizes in parts] == [M, N]
+    for m in parts[0]:
+        for n in parts[1]:
+            weights = m if n * plan.pixels > 1 else 0
+            assert m * n * plan.pixels + weights <= budget
+            assert (m, n) in sub_blocks(budget) and plan.pixels <= most_pixels(m, n, budget)
+
+
+@given(budget=st.integers(2, 40))
+def test_no_sub_block_is_made_that_no_planes_are_divided_into(budget):
+    wanted = set()
+    for M, N in plane_pairs():
+        plan = tiling(M, N, budget)
+        wanted |= {(m, n) for m in split(M, plan.parts_M) for n in split(N, plan.parts_N)}
+    assert sub_blocks(budget) == sorted(wanted)
 
 
 @pytest.mark.parametrize("level", cpu_levels())
 @pytest.mark.parametrize("taps, run", [(2, 3), (1, 31), (3, 37), (1, 70), (5, 13)])
-def test_accumulate_counts_exactly_for_every_number_of_planes_and_pixels(level, taps, run):
+def test_accumulate_counts_exactly_for_every_sub_block_and_number_of_pixels(level, taps, run):
     rng = np.random.default_rng(run)
-    for M, N in plane_pairs():
-        function, most = kernel(level, "accumulate", M, N)
-        P = int(rng.integers(1, most + 1))
+    for each in microkernels(find_level(level)):
+        if each.name != "accumulate":
+            continue
+        m, n = each.variant
+        M, N = (int(rng.integers(size, MAX_PLANES + 1)) for size in (m, n))
+        i, j = int(rng.integers(0, M - m + 1)), int(rng.integers(0, N - n + 1))
+        P = int(rng.integers(1, each.pixels + 1))
         words = rng.integers(0, 2**32, (40 + 7 * taps + run, N), dtype=np.uint32)
         words[:20] = 0xFFFFFFFF  # with the weights' ones, counters as full as they can be
         at = rng.integers(0, 40, P)
         pixel_offsets, tap_offsets = at * 4 * N, 7 * 4 * N * np.arange(taps)
-        memory = np.zeros(taps * run * M * LANES + 16, np.uint32)
-        start = -(memory.ctypes.data // 4) % 16
-        weights = memory[start : start + taps * run * M * LANES].reshape(taps, run, M, LANES)
+        weights, counts = aligned((taps, run, M, LANES), np.uint32), aligned((P, M, N, LANES), np.int32)
         weights[:] = rng.integers(0, 2**32, weights.shape, dtype=np.uint32)
         weights[..., :3] = 0xFFFFFFFF
-        memory_out = np.full(P * M * N * LANES + 16, -1, np.int32)
-        start = -(memory_out.ctypes.data // 4) % 16
-        counts = memory_out[start : start + P * M * N * LANES].reshape(P, M, N, LANES)
-        function(
-            P, words.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run, weights.ctypes.data,
-            counts.ctypes.data,
+        counts[:] = -1
+        kernel(level, "accumulate", m, n)(
+            P, words.ctypes.data + 4 * j, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run,
+            weights[0, 0, i:].ctypes.data, counts[0, i:, j:].ctypes.data, M, N,
         )  # fmt: skip
         windows = np.stack([[words[p + 7 * t : p + 7 * t + run] for t in range(taps)] for p in at])  # (P, taps, run, N)
-        both = weights[None, :, :, :, None] & windows[:, :, :, None, :, None]  # (P, taps, run, M, N, LANES)
-        bits_of_bytes = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
-        assert (counts == bits_of_bytes[both.view(np.uint8)].reshape(*both.shape, 4).sum((1, 2, -1))).all()
+        mine = np.zeros((M, N), bool)
+        mine[i : i + m, j : j + n] = True
+        both = weights[None, :, :, i : i + m, None] & windows[:, :, :, None, j : j + n, None]
+        expected = ONES[both.view(np.uint8)].reshape(*both.shape, 4).sum((1, 2, -1), dtype=np.int64)
+        assert (counts[:, i : i + m, j : j + n] == expected).all(), each
+        assert (counts[:, ~mine] == -1).all(), each
 
 
-@settings(max_examples=examples(40), deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     channels=st.sampled_from([1, 31, 32, 33, 65]),
@@ -118,7 +114,7 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
         words[:] = 0  # window padding is the caller's
         words[:, 1:, :width] = 0xDEADBEEF
         for task in range(group * parts * runs):
-            kernel(level, "gather")[0](arguments.ctypes.data, task)
+            kernel(level, "gather")(arguments.ctypes.data, task)
         assert (words == expected).all()
 
 
@@ -139,7 +135,7 @@ def test_fold_puts_a_window_rows_channels_side_by_side(level, channels, KW, DW, 
     ).items():
         arguments[getattr(F, name)] = value
     for row in range(Hp):
-        kernel(level, "fold")[0](arguments.ctypes.data, row)
+        kernel(level, "fold")(arguments.ctypes.data, row)
     for column in range(0, OW * SW, SW):
         window = planes[:, column : column + KW * DW : DW].transpose(0, 2, 1, 3).reshape(Hp, N, KW * channels)
         folded = np.ascontiguousarray(words[:, column].transpose(0, 2, 1))
@@ -150,12 +146,23 @@ def test_fold_puts_a_window_rows_channels_side_by_side(level, channels, KW, DW, 
 
 def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
     built = built_levels()
-    architecture = next(level.architecture for level in LEVELS if level.name == built[0])
+    architecture = find_level(built[0]).architecture
     assert built == [level.name for level in LEVELS if level.architecture == architecture][::-1]
     for level in built:
-        for name, each in KERNELS.items():
-            for M, N in each.variants_at(next(k for k in LEVELS if k.name == level)) or [(0, 0)]:
-                kernel(level, name, M, N)
+        for name in KERNELS:
+            kernel(level, name)
+        for each in microkernels(find_level(level)):
+            kernel(level, each.name, *each.variant)
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
+def test_what_serves_several_levels_is_there_once(level):
+    base = find_level(level.base) if level.base else level
+    for name, each in KERNELS.items():
+        assert task_home(level, name) == (levels_of(level.architecture)[0] if each.once else base)
+    for each in microkernels(level):
+        assert microkernel_home(level, each) == (base if each in microkernels(base) else level)
+        assert each in microkernels(microkernel_home(level, each))
 
 
 def test_the_library_needs_nothing_but_an_old_c_library():

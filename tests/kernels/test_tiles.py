@@ -1,68 +1,86 @@
-"""AMX: the program of tiles with its tiles in memory, which runs on any CPU, against integers; and what the CPU would
-run.
+"""AMX: the program of tiles with its tiles in memory, which runs on any CPU, and with the CPU's, against integers."""
 
-No machine with AMX took part in this: the instructions themselves are only looked at.
-"""
-
-import os
-import subprocess
-import sys
+import shutil
 from importlib.util import find_spec
 from itertools import product
 
 import numpy as np
 import pytest
-from paconv.kernels.formats import FORMATS
 
 from paconv.kernels.arguments import LANES
-from paconv.kernels.tiling import TILE_ROWS, amx_tile
-from paconv.reference import pa_bit_conv
-from tests.bit_conv_cases import kernel_tolerance
-from tests.kernels.test_codes import aligned, pa_case
-from tests.kernels.test_steps import ACCUMULATE
-from tests.kernels.whole_conv import conv_by_codes
+from paconv.kernels.levels import find_level
+from paconv.kernels.native import microkernel_symbol
+from paconv.kernels.registry import microkernels
+from paconv.kernels.tiling import TILE_ROWS
+from paconv.runtime.library import BUILT, cpu_levels
+from tests.assembly import disassemble
+from tests.bit_conv_cases import GRIDS, exact_output, make_case
+from tests.kernels.linked import MICROKERNELS, aligned, built_levels, kind_number
+from tests.kernels.whole_conv import address, output_of
 
-pytestmark = pytest.mark.skipif(find_spec("numba") is None, reason="Numba isn't installed: it compiles the tiles")
+LEVEL = "x86-64-v4-amx"
+TILE = find_level(LEVEL).multipliers["tiles"]
+KINDS_OF_TILES = ["in memory", "the CPU's"]
 
 
 @pytest.fixture(scope="module")
-def soft():
-    """Digits -> (the accumulate function with tiles in memory, its address)."""
-    from numba import cfunc
-
-    from paconv.kernels.accumulate_codes import CODES_SIGNATURE
-    from paconv.kernels.accumulate_tiles import make_accumulate_tiles
-
-    made = {
-        D: cfunc(CODES_SIGNATURE, error_model="numpy", boundscheck=False)(make_accumulate_tiles(D, soft=True))
-        for D in (1, 2)
-    }
-    yield {D: (ACCUMULATE["accumulate_codes"](kernel.address), kernel.address) for D, kernel in made.items()}
-    del made
+def functions():
+    """Address of the accumulate function of each kind of tiles that can run here."""
+    found, engine = {}, None
+    if find_spec("numba") is not None:
+        engine, found["in memory"] = soft_tiles()
+    if LEVEL in cpu_levels():
+        found["the CPU's"] = address(LEVEL, "accumulate_codes", (kind_number("tiles"), 0))
+    yield found
+    del engine
 
 
-@pytest.mark.parametrize("D", [1, 2])
+def soft_tiles():
+    """(what keeps the function alive, its address)."""
+    import llvmlite.binding as llvm
+    from llvmlite import ir
+
+    from paconv.kernels.accumulate_codes import CODES_ARGUMENTS
+    from paconv.kernels.accumulate_tiles import emit_accumulate_tiles
+
+    module, i64 = ir.Module(), ir.IntType(64)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * CODES_ARGUMENTS), "soft")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    emit_accumulate_tiles(builder, TILE, *function.args, soft=True)
+    builder.ret_void()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(codemodel="jitdefault", jit=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(module)), machine)
+    engine.finalize_object()
+    return engine, engine.get_function_address("soft")
+
+
+def taken(functions, tiles: str) -> int:
+    if tiles not in functions:
+        pytest.skip("no Numba to emit tiles in memory with" if tiles == "in memory" else "this CPU has no AMX-INT8")
+    return functions[tiles]
+
+
+@pytest.mark.parametrize("tiles", KINDS_OF_TILES)
 @pytest.mark.parametrize(("taps", "run"), [(1, 1), (2, 5), (3, 16), (2, 33), (1, 128), (2, 131)])
-def test_tiles_give_the_exact_dot_products_of_every_size(soft, D, taps, run):
-    rng = np.random.default_rng(run)
-    function, P = soft[D][0], amx_tile(D).pixels
-    image = rng.integers(0, 256, (run + 80, D, 4), dtype=np.uint8)
-    image[: run + 4] = 255  # the largest digits
-    at, step = rng.integers(0, 40, P), 9
-    pixel_offsets, tap_offsets = at * 4 * D, np.arange(taps) * step * 4 * D
-    weights = aligned((2, taps * run + TILE_ROWS, D, LANES, 4), np.int8)
+def test_tiles_give_the_exact_dot_products_of_every_size(functions, tiles, taps, run):
+    function, P = MICROKERNELS["accumulate_codes"](taken(functions, tiles)), TILE.pixels
+    rng, step = np.random.default_rng(run), 9
+    image = rng.integers(0, 256, (run + 80, 4), dtype=np.uint8)
+    image[: run + 4] = 255  # the largest bytes
+    at = rng.integers(0, 40, P)
+    pixel_offsets, tap_offsets = at * 4, np.arange(taps) * step * 4
+    weights = aligned((2, taps * run + TILE_ROWS, LANES, 4), np.int8)
     weights[:] = rng.integers(-127, 128, weights.shape)
     weights[:, : run // 2] = -127
-    start, dots = aligned((2, D, LANES), np.int32), aligned((2, P, D, LANES), np.float32)
-    start[:] = rng.integers(-1000, 1000, start.shape)
-    windows = np.stack([[image[p + tap * step :][:run] for tap in range(taps)] for p in at]).reshape(
-        P, taps * run, D, 4
-    )
-    products = np.einsum("btdlk,ptek->bpdel", weights[:, : taps * run].astype(np.int64), windows.astype(np.int64))
-    sums = [products[:, :, 0, 0]] + ([products[:, :, 1, 0] + products[:, :, 0, 1]] if D == 2 else [])
-    expected = (np.stack(sums, 2) + start[:, None]).astype(np.float32)
+    start, dots = aligned((2, LANES), np.int32), aligned((2, P, LANES), np.int32)
+    start[:] = rng.integers(-(2**31), 2**31, start.shape)
+    windows = np.stack([[image[p + tap * step :][:run] for tap in range(taps)] for p in at]).reshape(P, taps * run, 4)
+    products = np.einsum("btlk,ptk->bpl", weights[:, : taps * run].astype(np.int64), windows.astype(np.int64))
+    expected = (products + start[:, None]).astype(np.int32)  # modulo 2**32
     for blocks, pixels in product((1, 2), (1, P - 1, P)):
-        dots[:] = np.nan
+        dots[:] = -1
         function(
             pixels, blocks, image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run, 0,
             weights.ctypes.data, weights[0].nbytes, start.ctypes.data, dots.ctypes.data,
@@ -70,30 +88,23 @@ def test_tiles_give_the_exact_dot_products_of_every_size(soft, D, taps, run):
         assert (dots[:blocks, :pixels] == expected[:blocks, :pixels]).all()
 
 
-@pytest.mark.parametrize(("M", "N"), [(1, 1), (2, 5), (4, 5), (8, 7), (8, 8)])
+@pytest.mark.parametrize("tiles", KINDS_OF_TILES)
+@pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize(("channels", "out", "size"), [(64, 48, (9, 9)), (37, 17, (5, 7)), (3, 1, (4, 4))])
-def test_two_bytes_on_tiles_are_within_what_exact_codes_promise(soft, M, N, channels, out, size):
-    case = pa_case(M, N, 10 * M + N, channels=channels, out=out, size=size)
-    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
-    tile = amx_tile(2)
-    Y, error = conv_by_codes(case, "two-bytes", soft[2][1], tile.pixels, tile.blocks)
-    largest = np.abs(expected.Y - case.inputs["bias"][:, None, None]).max()
-    bound = error * largest if channels == 64 else kernel_tolerance(case, expected, "codes")
-    assert (np.abs(Y - expected.Y) <= bound + kernel_tolerance(case, expected)).all()
+def test_a_convolution_by_tiles_gives_the_bits_of_the_integers(functions, tiles, grid, channels, out, size):
+    accumulate = taken(functions, tiles)
+    rng = np.random.default_rng(channels)
+    case = make_case(rng, M=8, N=7, channels=channels, out=out, size=size, offsets=True, grid=grid)
+    expected = exact_output(case)
+    level = LEVEL if LEVEL in cpu_levels() else cpu_levels()[0]
+    assert output_of(case, level, "tiles", accumulate, TILE).tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("code_format", ["byte", "two-bytes"])
-def test_the_inner_loop_for_amx_is_tile_loads_and_tile_products(tmp_path, code_format):
-    script = (
-        "import sys; import llvmlite.binding as llvm; llvm.initialize_all_targets(); llvm.initialize_all_asmprinters();"
-        "from paconv.kernels.compile import compile_kernel, native_object; from paconv.kernels.levels import LEVELS;"
-        "level = next(level for level in LEVELS if level.name == 'x86-64-v4-amx');"
-        f"kernel = compile_kernel('accumulate_codes', ({FORMATS[code_format].number}, 0), level);"
-        "open(sys.argv[1], 'wb').write(native_object([('kernel', kernel)], level, 'x86_64-unknown-linux-gnu'))"
-    )
-    path = tmp_path / "kernel.o"
-    subprocess.run([sys.executable, "-c", script, str(path)], env=os.environ | {"NUMBA_OPT": "0"}, check=True)
-    text = subprocess.run(["objdump", "-d", str(path)], capture_output=True, text=True, check=True).stdout
-    for instruction in ("ldtilecfg", "tileloadd", "tdpbusd", "tilestored", "tilerelease"):
-        assert instruction in text
-    assert text.count("tdpbusd") >= (6 if code_format == "byte" else 9)
+@pytest.mark.skipif(LEVEL not in built_levels() or not shutil.which("objdump"), reason="no AMX in this library")
+def test_the_inner_loop_for_amx_is_tile_loads_and_tile_products():
+    found = next(m for m in microkernels(find_level(LEVEL)) if m.variant == (kind_number("tiles"), 0))
+    code = disassemble(BUILT, "paconv_")[microkernel_symbol(find_level(LEVEL), found)]
+    names = [instruction.name for instruction in code]
+    for name in ("ldtilecfg", "tilezero", "tileloadd", "tdpbusd", "tilestored", "tilerelease"):
+        assert name in names
+    assert names.count("tdpbusd") >= 2 + 4  # for one lane block and for two

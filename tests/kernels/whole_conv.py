@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 
 import numpy as np
 
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import CODING, MIN_SPAN, F
-from paconv.kernels.levels import find_level
+from paconv.kernels.levels import Multiplier, find_level
 from paconv.kernels.registry import microkernels
 from tests.kernel_arguments import arguments_of
 from tests.kernels.linked import aligned, kernel, kind_number
@@ -73,9 +74,12 @@ def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: i
     block.run(last or ("conv_codes" if coded else "conv"), tasks)
 
 
-def output_of(case, level: str, kind: str, accumulate: int = 0) -> np.ndarray:
-    """Y of a PABitConv. accumulate: as for `convolve`."""
-    block = Block(level, *arguments_of(case, find_level(level), kind))
+def output_of(case, level: str, kind: str, accumulate: int = 0, tile: Multiplier | None = None) -> np.ndarray:
+    """Y of a PABitConv. accumulate: as for `convolve`, with a tile of its own."""
+    about = find_level(level)
+    if tile is not None:
+        about = replace(about, multipliers=about.multipliers | {kind: tile})
+    block = Block(level, *arguments_of(case, about, kind))
     convolve(block, kind, "gather_codes" if kind != "planes" else "gather", accumulate=accumulate)
     return block.array("y")
 

@@ -1,16 +1,16 @@
-"""PACONV_CPU forces a level; every level that this machine runs gives the same bits, within the reference's bound."""
+"""PACONV_CPU forces a level; every level that this machine runs gives the same bits (tests/kernels/test_exact.py has any
+shape).
+"""
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
 
 import paconv
 from paconv.kernels.levels import LEVELS
 from paconv.kernels.registry import CHOICES
 from paconv.reference import pa_bit_conv
 from paconv.runtime.library import cpu_levels
-from tests.bit_conv_cases import cases, kernel_tolerance, make_case, model_of
-from tests.effort import examples
+from tests.bit_conv_cases import exact_output, kernel_tolerance, make_case, model_of
 
 CASE = make_case(np.random.default_rng(0))
 SPECIAL = {
@@ -20,29 +20,8 @@ SPECIAL = {
 }
 
 
-@settings(
-    max_examples=examples(40),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(case=cases())
-def test_every_level_agrees_with_the_reference_and_with_the_others_bit_for_bit(monkeypatch, case):
-    expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs)
-    results = {kernel: set() for kernel in CHOICES}
-    for level in cpu_levels():
-        monkeypatch.setenv("PACONV_CPU", level)
-        counts = paconv.InferenceSession(model_of(case, counts=True).SerializeToString()).run(None, {"X": case.X})[0]
-        assert (counts == expected.counts).all()
-        for kernel in CHOICES:
-            Y = paconv.InferenceSession(model_of(case).SerializeToString(), kernel=kernel).run(None, {"X": case.X})[0]
-            assert (np.abs(Y - expected.Y) <= kernel_tolerance(case, expected, kernel)).all()
-            results[kernel].add(Y.tobytes())
-    assert all(len(bits) == 1 for bits in results.values())
-
-
 @pytest.mark.parametrize("which", SPECIAL)
-def test_every_level_gives_the_same_bits_for(monkeypatch, which):
+def test_every_level_gives_the_same_bits_off_any_grid_for(monkeypatch, which):
     case = make_case(np.random.default_rng(1), M=2, N=3, **SPECIAL[which])
     expected, results = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs), set()
     for level in cpu_levels():
@@ -52,6 +31,18 @@ def test_every_level_gives_the_same_bits_for(monkeypatch, which):
         assert (np.abs(Y - expected.Y) <= kernel_tolerance(case, expected)).all()
         results.add(Y.tobytes())
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("kernel", CHOICES)
+@pytest.mark.parametrize("grid", [(15, 0, 31), (127, -127, 127)])
+@pytest.mark.parametrize("which", SPECIAL)
+def test_every_level_gives_the_bits_of_the_integers_for(monkeypatch, which, grid, kernel):
+    case = make_case(np.random.default_rng(1), M=2, N=3, grid=grid, **SPECIAL[which])
+    for level in cpu_levels():
+        monkeypatch.setenv("PACONV_CPU", level)
+        model = model_of(case).SerializeToString()
+        Y = paconv.InferenceSession(model, kernel=kernel).run(None, {"X": case.X})[0]
+        assert Y.tobytes() == exact_output(case).tobytes(), level
 
 
 @pytest.mark.parametrize("level", ["pentium", next(level.name for level in LEVELS if level.name not in cpu_levels())])

@@ -1,28 +1,25 @@
 """The measured limit of AND + popcount: what it counts is right, and the answer is a rate."""
 
-import ctypes
-
 import numpy as np
 import pytest
 
 from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES, LIMIT_RING
-from paconv.kernels.levels import LEVELS
+from paconv.kernels.levels import find_level
 from paconv.kernels.tiling import limit_sums
 from paconv.runtime.library import cpu_levels
 from paconv.runtime.popcount_limit import and_popcount_limit
-from tests.kernels.test_codes import aligned
-from tests.kernels.test_steps import kernel
+from tests.kernels.linked import aligned, kernel
 
 
 @pytest.mark.parametrize("level", cpu_levels())
 def test_the_loop_counts_every_bit_it_claims_to_count(level):
-    found = next(each for each in LEVELS if each.name == level)
+    found = find_level(level)
     K, rounds = limit_sums(found.budget), 2 * LIMIT_RING + 5
     memory, rng = aligned((LIMIT_RING + 2 * K * LANES,), np.uint32), np.random.default_rng(0)
     memory[:] = rng.integers(0, 2**32, len(memory), dtype=np.uint32)
     words, weights = memory[:LIMIT_RING].copy(), memory[LIMIT_RING:][: K * LANES].copy()
-    kernel(level, "limit")[0](memory.ctypes.data, ctypes.c_size_t(rounds))
+    kernel(level, "limit")(memory.ctypes.data, rounds)
     taken = [words[t % LIMIT_RING] for t in range(rounds)]
     expected = sum(bits_of(weights & word).astype(np.int64) for word in taken)
     found_sums = memory[LIMIT_RING + K * LANES :]

@@ -10,18 +10,20 @@ import paconv
 from paconv.kernels.registry import CHOICES
 from tests.bit_conv_cases import make_case, model_of
 
-CASE = make_case(np.random.default_rng(0), channels=33, out=40, size=(23, 31), batch=2, offsets=True)
+SIZES = dict(channels=33, out=40, size=(23, 31), batch=2, offsets=True)
+CASE, ON_GRID = (make_case(np.random.default_rng(0), grid=grid, **SIZES) for grid in (None, (15, 0, 31)))
 
 
-def session(threads: int, kernel: str = "planes"):
+def session(threads: int, kernel: str = "planes", case=CASE):
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    return paconv.InferenceSession(model_of(CASE).SerializeToString(), options, kernel=kernel)
+    return paconv.InferenceSession(model_of(case).SerializeToString(), options, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", CHOICES)
-def test_results_do_not_depend_on_the_thread_count_bit_for_bit(kernel):
-    one, two, five = (session(t, kernel).run(None, {"X": CASE.X})[0].tobytes() for t in (1, 2, 5))
+@pytest.mark.parametrize("case", [CASE, ON_GRID], ids=["off any grid", "on a grid"])
+def test_results_do_not_depend_on_the_thread_count_bit_for_bit(kernel, case):
+    one, two, five = (session(t, kernel, case).run(None, {"X": case.X})[0].tobytes() for t in (1, 2, 5))
     assert one == two == five
 
 
