@@ -126,7 +126,7 @@ class _Builder:
             self.constant(f"{name}.v", v),
             self.constant(f"{name}.sign", np.ones(1), np.int8),
             self.constant(f"{name}.beta", np.arange(self.N + 1)),
-            self.constant(f"{name}.scale", np.full(out, 2 if folded_after else 1)),
+            self.constant(f"{name}.scale", np.linspace(1, 2 if folded_after else 1, out)),
             self.constant(f"{name}.bias", np.full(out, 3 if folded_after else 0)),
         ]
         return self.node(
