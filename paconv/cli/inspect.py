@@ -34,9 +34,9 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     "paconv.kernel", every session of a process with PACONV_KERNEL.
 
     \b
-    planes  AND and popcount of bit planes; time grows with M*N
-    codes   integer dot products of level codes, a byte each, where levels lie on a grid of integers;
-            the same bits as planes, at a time that doesn't depend on M and N
+    planes      AND and popcount of bit planes; time grows with M*N
+    codes       integer dot products of level codes, a byte each, where levels are on a grid; time independent of M
+                and N, and the same outputs bit for bit
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     if style == "json":
         click.echo(json.dumps({"level": level, "rates": source, "nodes": [vars(n) for n in nodes]}, indent=2))
         return
-    columns = ("node", "kernel", "products", "why", "planes ns", "codes ns")
+    columns = ("node", "kernel", "kind", "why", "planes ns", "codes ns")
     table = Table(*columns, title=f"{model.name} at level {level}")
     for n in nodes:
         codes = f"{n.codes_rate:.2f}" if n.codes_rate else "-"

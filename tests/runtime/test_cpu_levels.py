@@ -1,4 +1,4 @@
-"""PACONV_CPU forces a level; all that this machine runs give the same bits (tests/kernels/test_exact.py: any shape)."""
+"""PACONV_CPU forces a level; every level that this machine runs gives the same bits."""
 
 import numpy as np
 import pytest

@@ -9,39 +9,44 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from click.testing import CliRunner
-from paconv.kernels.formats import FORMATS
 
 import paconv
 from paconv.cli.main import cli
 from paconv.errors import PaconvError, UsageError
-from paconv.kernels.arguments import MAX_CODE_WINDOW, MIN_CODE_WINDOW
-from paconv.kernels.levels import LEVELS
+from paconv.kernels.arguments import MAX_EXACT_FLOAT
+from paconv.kernels.levels import LEVELS, find_level
 from paconv.kernels.rates import Rates, rates_of
-from paconv.kernels.registry import CHOICES, KERNELS, plane_pairs
+from paconv.kernels.registry import KINDS, plane_pairs
 from paconv.runtime.inspection import node_kernels
-from paconv.runtime.library import active_level
+from paconv.runtime.library import active_level, cpu_levels
 from paconv.runtime.measure_rates import measure_rates
-from tests.bit_conv_cases import make_case, model_of
-from tests.kernels.test_codes import pa_case
+from paconv.runtime.rates import store_rates
+from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of, window_of
+from tests.level_conv_cases import level_model, make_level_case
 from tests.passes.graphs import model, ops, pa_constants, pa_conv
 
+GRID = (15, 0, 31)
 SHOW = """
 import sys
 from paconv.runtime.inspection import node_kernels
-for node in node_kernels(sys.argv[1]):
-    print(node.kernel, node.format, node.reason)
+for path in sys.argv[2:]:
+    for node in node_kernels(path, sys.argv[1]):
+        print(node.kernel, node.kind, node.reason)
 """
 
 
-def products():
-    """How this process's CPU level multiplies the formats of level codes that it has."""
-    return next(level for level in LEVELS if level.name == active_level()).products
+def case_of(M: int, N: int, channels: int = 32, grid=GRID):
+    return make_case(np.random.default_rng(0), M=M, N=N, channels=channels, out=16, per_channel=False, grid=grid)
 
 
-def exact_format() -> str:
-    """The format of exact codes at this process's level: the fastest that it has by the library's own rates."""
-    rates = rates_of(next(level for level in LEVELS if level.name == active_level())).codes
-    return min((name for name in products() if FORMATS[name].exact), key=lambda name: rates[FORMATS[name].number])
+def point_case(alpha, beta, channels: int, **coding):
+    """A 1x1 convolution of an image of one pixel with these levels."""
+    case = make_case(
+        np.random.default_rng(0), M=len(alpha) - 1, N=len(beta) - 1, channels=channels, out=1, kernel=(1, 1),
+        pads=(0, 0, 0, 0), size=(1, 1), per_channel=False, **coding,
+    )  # fmt: skip
+    case.inputs["alpha"], case.inputs["beta"] = np.float32([alpha]), np.float32(beta)
+    return case
 
 
 def chosen(case, kernel=None):
@@ -49,110 +54,200 @@ def chosen(case, kernel=None):
     return node
 
 
-def chosen_elsewhere(folder, case, **environment) -> str:
-    """What a fresh process chooses."""
-    (folder / "one.onnx").write_bytes(model_of(case).SerializeToString())
-    command = [sys.executable, "-c", SHOW, str(folder / "one.onnx")]
+def chosen_elsewhere(folder, *cases, kernel="auto", **environment) -> list[str]:
+    """What a fresh process chooses for each case: "kernel kind reason"."""
+    paths = [folder / f"{k}.onnx" for k in range(len(cases))]
+    for path, case in zip(paths, cases, strict=True):
+        path.write_bytes(model_of(case).SerializeToString())
+    command = [sys.executable, "-c", SHOW, kernel, *map(str, paths)]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).strip()
+    return (done.stdout + done.stderr).splitlines()
 
 
-def rates_file(folder, planes: float, codes: float):
-    """A complete file of rates for this machine in the cache folder `folder`, one for all planes and one for all codes:
-    choices by it are the same at every CPU level.
-    """
-    script = "import sys; from paconv.runtime.rates import store_rates; from paconv.kernels.rates import Rates;"
-    script += "from paconv.kernels.registry import plane_pairs; from paconv.kernels.rates import rates_of;"
-    script += "from paconv.kernels.levels import LEVELS; from paconv.runtime.library import active_level;"
-    script += "L = {level.name: level for level in LEVELS};"
-    script += f"codes = dict.fromkeys(rates_of(L[active_level()]).codes, {codes});"
-    script += f"print(store_rates(Rates({{p: {planes} for p in plane_pairs()}}, codes)))"
-    environment = os.environ | {"PACONV_CACHE": str(folder)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+@pytest.fixture
+def rates_file(tmp_path, monkeypatch):
+    """Writes a complete file of rates for a level: one for all planes, one for all kinds of codes but those given."""
+    monkeypatch.setenv("PACONV_CACHE", str(tmp_path))
+
+    def write(planes: float, codes: float, level: str = "", **kinds: float):
+        known = find_level(level or active_level()).multipliers
+        return store_rates(
+            Rates(dict.fromkeys(plane_pairs(), planes), {kind: kinds.get(kind, codes) for kind in known}), level or None
+        )
+
+    return write
 
 
-@pytest.mark.parametrize("kernel", CHOICES)
-def test_a_forced_kernel_is_taken(kernel):
-    node = chosen(pa_case(4, 5, 0), kernel)
-    assert (node.node, node.kernel, node.reason) == ("the_conv", kernel, "forced")
-    assert node.format == {"planes": "planes", "codes": exact_format(), "codes-fast": "byte"}[kernel]
+def test_planes_are_taken_where_they_are_asked_for():
+    node = chosen(case_of(8, 7), "planes")
+    assert (node.node, node.kernel, node.kind, node.reason) == ("the_conv", "planes", "planes", "forced")
+    assert node.planes_rate > 0 == node.codes_rate
 
 
-def test_the_kernel_with_the_better_rate_is_chosen(tmp_path):
-    for planes, codes, expected in ((1, 2, "planes planes"), (2, 1, "codes word")):
-        rates_file(tmp_path, planes, codes)
-        found = chosen_elsewhere(tmp_path, pa_case(4, 5, 0, channels=32), PACONV_CACHE=str(tmp_path))
-        assert found == f"{expected} faster by the rates"
+def test_codes_are_taken_where_they_are_asked_for():
+    node = chosen(case_of(1, 1), "codes")
+    assert (node.node, node.kernel, node.reason) == ("the_conv", "codes", "forced")
+    assert node.kind in find_level(active_level()).multipliers
+    assert node.planes_rate > 0 and node.codes_rate > 0
 
 
-def test_rates_that_are_not_complete_are_not_used(tmp_path):
-    case = pa_case(1, 1, 0, channels=32)
+@pytest.mark.parametrize("kernel", ["auto", "codes"])
+def test_off_any_grid_planes_run(kernel):
+    node = chosen(case_of(4, 5, grid=None), kernel)
+    assert (node.kernel, node.kind, node.reason) == ("planes", "planes", "levels are on no grid of integers")
+    assert node.codes_rate == 0
+
+
+def test_a_convolution_of_levels_is_chosen_for_alike():
+    case = case_of(8, 7)
+    level_case = make_level_case(case, np.random.default_rng(0), (1, 16, 6, 6))
+    (node,) = node_kernels(level_model(level_case).SerializeToString())
+    assert node == chosen(case)
+
+
+def test_the_kernel_with_the_better_rate_is_chosen(tmp_path, rates_file):
+    for planes, codes, expected in ((1, 2, "planes"), (2, 1, "codes"), (1, 1, "planes")):
+        rates_file(planes, codes)
+        (found,) = chosen_elsewhere(tmp_path, case_of(4, 5))
+        assert found.startswith(expected) and found.endswith(" faster by the rates")
+
+
+def test_codes_are_charged_for_the_words_that_they_take(tmp_path, rates_file):
+    """33 channels are two words of planes, and nine of codes: a rate is for eight."""
+    for codes, expected in ((1.7, "codes"), (1.8, "planes")):
+        rates_file(1, codes)
+        (found,) = chosen_elsewhere(tmp_path, point_case([0, 1], [0, 1], 33))
+        assert found.startswith(expected)
+
+
+@pytest.mark.skipif("x86-64-v4-amx" not in cpu_levels(), reason="this CPU has one kind of products a level")
+def test_the_kind_of_products_with_the_better_rate_is_chosen(tmp_path, rates_file):
+    for tiles, dot, expected in ((1, 2, "tiles"), (2, 1, "dot")):
+        rates_file(9, 9, "x86-64-v4-amx", tiles=tiles, dot=dot)
+        assert chosen_elsewhere(tmp_path, case_of(4, 5), PACONV_CPU="x86-64-v4-amx") == [
+            f"codes {expected} faster by the rates"
+        ]
+
+
+def test_rates_that_are_not_complete_are_not_used(tmp_path, rates_file):
+    case = case_of(1, 1)
     own = chosen_elsewhere(tmp_path, case, PACONV_CACHE=str(tmp_path / "none"))
-    path = rates_file(tmp_path, 9, 1)
-    assert chosen_elsewhere(tmp_path, case, PACONV_CACHE=str(tmp_path)).startswith("codes")
-    text = open(path).read()
-    for broken in (text[: len(text) // 2], text.replace("planes 1 1 9", "planes 1 1 -9"), text + "codes 2 0 1\n", ""):
-        with open(path, "w") as file:
-            file.write(broken)
-        assert chosen_elsewhere(tmp_path, case, PACONV_CACHE=str(tmp_path)) == own
+    path = rates_file(9, 1)
+    (found,) = chosen_elsewhere(tmp_path, case)
+    assert found.startswith("codes") and own[0].startswith("planes")
+    text, some = path.read_text(), list(KINDS).index(next(iter(find_level(active_level()).multipliers))) + 1
+    for broken in (
+        text[: len(text) // 2], text.replace("planes 1 1 9", "planes 1 1 -9"), text + f"codes {some} 0 1\n", "",
+        text.replace(f"codes {some} 0", f"codes {some} 1"), text.replace(f"codes {some} 0", "codes 8 0"),
+    ):  # fmt: skip
+        assert broken != text
+        path.write_text(broken)
+        assert chosen_elsewhere(tmp_path, case) == own
 
 
-def test_a_session_asks_by_its_configuration_and_a_process_by_its_environment(tmp_path, monkeypatch):
-    case = pa_case(4, 5, 0)
-    monkeypatch.setenv("PACONV_KERNEL", "codes-fast")
-    assert chosen(case).kernel == "codes-fast"
+def test_codes_run_whatever_the_rates_where_sums_leave_float32s_integers(tmp_path, rates_file):
+    rates_file(1, 1000)
+    most, words = 64 * 128, MAX_EXACT_FLOAT // (64 * 128)
+    cases = [point_case([0, 64, 1], [0, 128, 1], channels) for channels in (words - 1, words)]
+    assert [grid_of(case).most * window_of(case) - MAX_EXACT_FLOAT for case in cases] == [-most, 0]
+    within, beyond = chosen_elsewhere(tmp_path, *cases)
+    assert within == "planes planes faster by the rates"
+    assert beyond.startswith("codes ") and beyond.endswith(" sums beyond float32's integers")
+    assert chosen_elsewhere(tmp_path, *cases, kernel="planes") == ["planes planes forced"] * 2
+
+
+def test_codes_run_where_the_sums_of_planes_alone_leave_float32s_integers(tmp_path, rates_file):
+    """-63 + (1 + ... + 64) times 2 + ... + 32: no sum of a window is as large as those that planes take on the way."""
+    rates_file(1, 1000)
+    case = point_case(
+        [-63, *2.0 ** np.arange(7)], [0, 2, 4, 1, 128, 8, 16, 64, 32], 1000, weight_coding="binary",
+        level_coding="binary",
+    )  # fmt: skip
+    case.inputs["v"][:], case.inputs["sign"][:] = np.arange(255), 1
+    case.X[:] = np.random.default_rng(0).integers(200, 256, case.X.shape) - 1
+    case.inputs["W"][:] = 255
+    grid, window = grid_of(case), window_of(case)
+    assert grid.most * window < MAX_EXACT_FLOAT < grid.terms * window
+    (found,) = chosen_elsewhere(tmp_path, case)
+    assert found.startswith("codes ") and found.endswith(" sums beyond float32's integers")
+    Y = paconv.InferenceSession(model_of(case).SerializeToString()).run(None, {"X": case.X})[0]
+    assert Y.tobytes() == exact_output(case).tobytes()
+
+
+@pytest.mark.parametrize("kernel", ["auto", "codes"])
+def test_a_window_too_large_for_sums_of_32_bits_is_for_planes(kernel):
+    largest = np.iinfo(np.int32).max // (127 * 255)
+    node = chosen(point_case([0, 127, 1], [0, 255, 1], largest + 1), kernel)
+    assert (node.kernel, node.reason) == ("planes", "the window is too large for sums of 32 bits")
+    assert chosen(point_case([0, 127, 1], [0, 255, 1], largest), kernel).kernel == "codes"
+
+
+@pytest.mark.parametrize("level", [level for level in cpu_levels() if "wide" in find_level(level).multipliers])
+def test_products_too_large_for_spans_of_16_bits_are_multiplied_in_32(tmp_path, level):
+    """Four words of two pairs must fit: 8 k l <= 32767, l the largest byte, 128 more where levels are negative."""
+    cases = [point_case([0, k, 1], [0, *levels], 64) for k, *levels in (
+        (15, 31, 1), (16, 255, 1), (17, 255, 1), (127, 32, 1), (127, 33, 1), (127, 255, 1), (25, 30, -1), (26, 30, -1),
+    )]  # fmt: skip
+    expected = ["narrow", "narrow", "wide", "narrow", "wide", "wide", "narrow", "wide"]
+    found = chosen_elsewhere(tmp_path, *cases, kernel="codes", PACONV_CPU=level)
+    assert found == [f"codes {kind} forced" for kind in expected]
+
+
+def test_a_session_asks_by_its_configuration_and_a_process_by_its_environment(monkeypatch):
+    case = case_of(4, 5)
+    monkeypatch.setenv("PACONV_KERNEL", "codes")
+    assert chosen(case).kernel == "codes"
     assert chosen(case, "planes").kernel == "planes"
-    options = ort.SessionOptions()
-    options.add_session_config_entry("paconv.kernel", "planes")
-    options.register_custom_ops_library(paconv.library_path())
-    by_entry = ort.InferenceSession(model_of(case).SerializeToString(), options).run(None, {"X": case.X})[0]
-    planes = paconv.InferenceSession(model_of(case).SerializeToString(), kernel="planes").run(None, {"X": case.X})[0]
-    fast = paconv.InferenceSession(model_of(case).SerializeToString()).run(None, {"X": case.X})[0]
-    assert by_entry.tobytes() == planes.tobytes() != fast.tobytes()
+    monkeypatch.setenv("PACONV_KERNEL", "planes")
+    assert chosen(case).kernel == "planes"
+    assert chosen(case, "codes").kernel == "codes"
+    assert chosen(case, "auto").reason == "faster by the rates"
+
+
+def test_a_session_of_onnxruntimes_own_asks_by_its_configuration():
+    def outputs(kernel, case):
+        options = ort.SessionOptions()
+        options.add_session_config_entry("paconv.kernel", kernel)
+        options.register_custom_ops_library(paconv.library_path())
+        return ort.InferenceSession(model_of(case).SerializeToString(), options).run(None, {"X": case.X})[0]
+
+    case = case_of(4, 5)
+    assert outputs("planes", case).tobytes() == outputs("codes", case).tobytes() == exact_output(case).tobytes()
+    with pytest.raises(Exception, match="paconv.kernel=bits: expected auto, planes, codes"):
+        outputs("bits", case)
 
 
 def test_an_unknown_kernel_is_refused_with_those_there_are(monkeypatch):
-    case = pa_case(2, 2, 0)
-    with pytest.raises(UsageError, match="expected auto, planes, codes, codes-fast; found 'bits'"):
+    case = case_of(2, 2)
+    with pytest.raises(UsageError, match="expected auto, planes, codes; found 'bits'"):
         chosen(case, "bits")
     monkeypatch.setenv("PACONV_KERNEL", "bits")
-    with pytest.raises(PaconvError, match="PACONV_KERNEL=bits: expected auto, planes, codes, codes-fast"):
+    with pytest.raises(PaconvError, match="PACONV_KERNEL=bits: expected auto, planes, codes"):
         chosen(case)
 
 
-def test_where_codes_cannot_be_exact_or_their_sums_could_overflow_planes_run():
-    case = make_case(np.random.default_rng(0), M=8, N=4, weight_coding="binary", level_coding="binary", channels=32)
-    node = chosen(case, "codes")
-    assert (node.kernel, node.reason) == ("planes", "codes are not exact enough for these levels")
-    wide = pa_case(1, 1, 0, channels=MAX_CODE_WINDOW + 1, out=1, kernel=(1, 1), pads=(0, 0, 0, 0), size=(1, 1))
-    assert chosen(wide, "codes-fast").reason == "the window is too large for codes"
-    narrow = pa_case(4, 5, 0, channels=MIN_CODE_WINDOW - 1, kernel=(1, 1), pads=(0, 0, 0, 0))
-    assert chosen(narrow, "codes").reason == "the window is too small for codes to average their errors"
-    assert chosen(wide, "codes-fast").kernel == "planes"
-
-
-def test_the_library_ships_a_rate_for_every_variant_of_every_level():
+def test_the_library_ships_a_rate_for_every_number_of_planes_and_kind_of_products_of_every_level():
     for level in LEVELS:
         rates = rates_of(level)
         assert set(rates.planes) == set(plane_pairs())
-        assert set(rates.codes) == {FORMATS[name].number for name in level.products}
+        assert set(rates.codes) == set(level.multipliers)
         assert min(*rates.planes.values(), *rates.codes.values()) > 0
 
 
-def test_measured_rates_are_positive_and_complete():
-    told = []
-    rates = measure_rates(active_level(), 1e-5, lambda done, total: told.append((done, total)))
+@pytest.mark.parametrize("level", cpu_levels())
+def test_measured_rates_are_positive_and_complete(level):
+    told, kinds = [], find_level(level).multipliers
+    rates = measure_rates(level, 1e-5, lambda done, total: told.append((done, total)))
     assert isinstance(rates, Rates)
-    assert set(rates.planes) == set(KERNELS["accumulate"].variants)
-    assert set(rates.codes) == {FORMATS[name].number for name in products()}
+    assert set(rates.planes) == set(plane_pairs())
+    assert set(rates.codes) == set(kinds)
     assert min(*rates.planes.values(), *rates.codes.values()) > 0
-    total = 64 + len(products())
+    total = 64 + len(kinds)
     assert told == [(k, total) for k in range(total)]
 
 
 def test_inspect_prints_what_the_library_says(tmp_path):
-    case = pa_case(4, 5, 0, channels=32)
+    case = case_of(4, 5)
     path = tmp_path / "pa.onnx"
     path.write_bytes(model_of(case).SerializeToString())
 
@@ -166,7 +261,9 @@ def test_inspect_prints_what_the_library_says(tmp_path):
     assert [n["node"] for n in found["nodes"]] == ["the_conv"]
     measured = json.loads(inspect(path, "--measure", "--format", "json").stdout)
     assert measured["rates"].startswith(str(tmp_path)) and os.path.exists(measured["rates"])
-    assert "codes-fast" in inspect(path, "--kernel", "codes-fast").stdout
+    (forced,) = json.loads(inspect(path, "--kernel", "codes", "--format", "json").stdout)["nodes"]
+    assert (forced["kernel"], forced["reason"]) == ("codes", "forced") and forced["kind"] in KINDS
+    assert "forced" in inspect(path, "--kernel", "planes").stdout
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     for bad in ("bad.onnx", "missing.onnx"):
         done = inspect(tmp_path / bad)
@@ -181,9 +278,3 @@ def test_inspect_takes_a_model_of_linked_convolutions_alone(tmp_path):
     assert "PABitConv" not in ops(fused)
     done = CliRunner().invoke(cli, ["inspect", str(tmp_path / "pa.onnx"), "--format", "json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["level"] == active_level()
-
-
-def test_one_choice_is_the_reference_and_every_level_runs_all_of_them():
-    assert [choice.name for choice in CHOICES.values() if choice.reference] == ["planes"]
-    assert CHOICES["planes"].error == 0
-    assert all(choice.runs_at(level) for choice in CHOICES.values() for level in LEVELS)
