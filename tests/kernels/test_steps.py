@@ -159,7 +159,7 @@ def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
 def test_what_serves_several_levels_is_there_once(level):
     base = find_level(level.base) if level.base else level
     for name, each in KERNELS.items():
-        assert task_home(level, name) == (levels_of(level.architecture)[0] if each.once else base)
+        assert task_home(level, name) == (None if each.once else base)
     for each in microkernels(level):
         assert microkernel_home(level, each) == (base if each in microkernels(base) else level)
         assert each in microkernels(microkernel_home(level, each))
