@@ -46,8 +46,8 @@ def call_accumulate_codes(
 
 
 def tile_sizes(most: int) -> tuple[int, ...]:
-    """Numbers of pixels that there is a microkernel for, up to `most`, an even number; smallest first."""
-    return tuple(range(2, most + 1, 2))
+    """Numbers of pixels that there is a microkernel for, up to `most`: 1, or an even number; smallest first."""
+    return tuple(range(2, most + 1, 2)) or (1,)
 
 
 def emit_accumulate_codes(builder, multiplier: Multiplier, pixels, blocks, *rest) -> None:

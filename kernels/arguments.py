@@ -69,6 +69,7 @@ CODING_SLOTS = {
     "zero": "what stands for activation 0 in a byte: 0, or what brings negative or large levels into a byte",
     "least": "least byte of a level, as a number", "largest": "largest byte of a level",
     "most_weight": "largest |k| of a weight", "most_level": "largest |l| of an activation",
+    "most_terms": "largest sum of |k_i l_j| over the planes of a weight and an activation, their offsets included",
     "on_grid": "1 where all levels are integers times units that fit bytes, else 0",
     "rows": "the unit of each row of alpha, from here on",
 }  # fmt: skip

@@ -8,8 +8,9 @@ MOST_ACTIVATION, or |l| <= MOST_WEIGHT where some are negative. Then
 
     sum w a = unit_o unit sum k l,      Y = (scale_o unit_o unit) sum k l + bias_o
 
-with one exact sum of integers, the same in every kernel, and two roundings. Off the grid, alpha_k and beta_l are alpha
-and beta themselves, with units of 1, and only bit planes run.
+with one exact sum of integers, the same in every kernel, and two roundings. Bit planes take a product as up to
+(M + 1)(N + 1) terms in float32, in any order exact where a window's sum of their magnitudes is below MAX_EXACT_FLOAT.
+Off the grid, alpha_k and beta_l are alpha and beta themselves, with units of 1, and only bit planes run.
 
 A byte of an activation is l + zero. Where products take unsigned activations, zero is 0, or LOW_ZERO if some level is
 negative; where they take signed ones, 0, or -LOW_ZERO if some level is above MOST_WEIGHT.
@@ -43,6 +44,16 @@ def level_value(coefficients, mask, planes):
     for i in range(planes):
         if (mask >> i) & 1:
             value += np.float64(coefficients[i + 1])
+    return value
+
+
+@_function
+def _magnitude(coefficients, mask, planes):
+    """level_value of the coefficients without their signs: no partial sum of a level is larger."""
+    value = abs(np.float64(coefficients[0]))
+    for i in range(planes):
+        if (mask >> i) & 1:
+            value += abs(np.float64(coefficients[i + 1]))
     return value
 
 
@@ -112,7 +123,7 @@ def prepare_coding(arguments, task):
     coding = carray(pointer(a[F.coding]), (len(CODING) - 1 + rows,), np.float64)
     level_codes = carray(pointer(a[F.level_codes]), (E + 1,), np.uint8)
 
-    most_weight, on_grid = np.float64(0), True
+    most_weight, weight_terms, level_terms, on_grid = np.float64(0), np.float64(0), np.float64(0), True
     for row in range(rows):
         unit = _integers(a[F.alpha] + row * (M + 1) * 4, M + 1, a[F.alpha_k] + row * (M + 1) * 4)
         coding[CODING.rows + row] = unit
@@ -120,11 +131,13 @@ def prepare_coding(arguments, task):
         if unit > 0:
             for k in range(codes):
                 most_weight = max(most_weight, abs(level_value(alpha_k[row], np.int64(weight_masks[k]), M)))
+                weight_terms = max(weight_terms, _magnitude(alpha_k[row], np.int64(weight_masks[k]), M))
     coding[CODING.unit] = _integers(a[F.beta], N + 1, a[F.beta_l])
     least, largest = np.float64(0), np.float64(0)
     for k in range(E + 1):
         value = level_value(beta_l, np.int64(level_masks[k]), N)
         least, largest = min(least, value), max(largest, value)
+        level_terms = max(level_terms, _magnitude(beta_l, np.int64(level_masks[k]), N))
     on_grid = on_grid and coding[CODING.unit] > 0 and most_weight <= MOST_WEIGHT
     on_grid = on_grid and least >= -MOST_WEIGHT and largest <= (MOST_ACTIVATION if least == 0 else MOST_WEIGHT)
 
@@ -150,3 +163,4 @@ def prepare_coding(arguments, task):
         level_codes[k] = np.uint8(np.int64(level_value(beta_l, np.int64(level_masks[k]), N) + zero) & 255)
     coding[CODING.zero], coding[CODING.least], coding[CODING.largest] = zero, least + zero, largest + zero
     coding[CODING.most_weight], coding[CODING.most_level] = most_weight, max(largest, -least)
+    coding[CODING.most_terms] = weight_terms * level_terms

@@ -3,8 +3,8 @@
     Y[o] = scale_o * float32( dots[o] ) + bias_o
 
 each step rounded; scale_o has the units of the codes in it (kernels/coding.py). The dot products are exact integers,
-so the result is the same bit for bit for any tile, thread count and CPU level; and below MAX_EXACT_FLOAT, where the
-integer is a float32 number, it is that of bit planes, and of the function body, as well.
+so the result is the same bit for bit for any tile, thread count and CPU level; and where no sum of terms reaches
+MAX_EXACT_FLOAT (kernels/coding.py), it is that of bit planes, and of the function body, as well.
 
 Tasks are those of kernels/conv.py, but the pixels are divided evenly among the chunks.
 """

@@ -72,7 +72,7 @@ _VNNI = "+avx512vpopcntdq,+avx512bitalg,+avx512vnni"
 LEVELS = (
     Level(
         "x86-64-v2", "x86_64", "x86-64-v2", "", ("ssse3", "sse4.2", "popcnt"), 2,
-        {"narrow": Multiplier("PairsOf128", 1, 2), "wide": Multiplier("WidePairs", 1, 2)},
+        {"narrow": Multiplier("PairsOf128", 1, 2), "wide": Multiplier("WidePairs", 1, 1)},
     ),
     Level(
         "x86-64-v3", "x86_64", "x86-64-v3", "", _V3, 5,

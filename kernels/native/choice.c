@@ -91,7 +91,7 @@ void choose_kernel(Node *node, int64_t *once, int64_t window) {
   if (kind) {
     const int64_t code_words = (f[F_CG] + 3) / 4;
     codes = active_rates.codes[kind] * (double)code_words / (double)(WORD_BITS / 4);
-    if (choice == AUTOMATIC && most >= MAX_EXACT_FLOAT)
+    if (choice == AUTOMATIC && coding[CODING_most_terms] * (double)window >= MAX_EXACT_FLOAT)
       reason = "sums beyond float32's integers";
     else if (choice == AUTOMATIC && codes >= planes)
       kind = KIND_planes;

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paconv import bits
 from paconv.bits import MAX_PLANES
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.levels import LEVELS, find_level, levels_of
+from paconv.kernels.levels import LEVELS, find_level
 from paconv.kernels.registry import KERNELS, microkernel_home, microkernels, plane_pairs, task_home
 from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS, most_pixels, split, sub_blocks, tiling
 from paconv.reference import activation_levels
