@@ -2,6 +2,8 @@
 
     rows of W: weights of one scale each, all of them or one output channel's;   share_e: how often piece e occurs
     error^2 = sum_e share_e (level_e - snapped_e)^2 / sum_e share_e level_e^2          over all rows
+
+Levels that aren't finite are on no grid and stay.
 """
 
 from __future__ import annotations
@@ -74,6 +76,8 @@ def relative_error(levels: Tensor, snapped: Tensor, counts: Tensor) -> float:
 
 
 def _grid_levels(most: int, levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    if not np.isfinite(levels).all():
+        return levels.copy()
     grid = nearest_grid(levels, most, counts)
     return grid.unit * grid.integers
 
@@ -83,6 +87,9 @@ def _grid_coefficients(most: int, coefficients: np.ndarray, masks: np.ndarray, c
     masks, counts = (np.broadcast_to(table, (rows, table.shape[1])) for table in (masks, counts))
     found = np.empty(coefficients.shape)
     for row, values in enumerate(coefficients):
+        found[row] = values
+        if not np.isfinite(values).all():
+            continue
         bits = (masks[row].astype(np.int64) >> np.arange(values.size - 1)[:, None]) & 1
         levels = values[0].astype(np.float64) + values[1:].astype(np.float64) @ bits
         grid = nearest_sums(values, masks[row], _bound(most, values, levels), counts[row])

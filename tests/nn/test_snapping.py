@@ -306,6 +306,16 @@ def test_weights_that_change_are_snapped_anew(model):
     assert not torch.equal(model(images()), first)
 
 
+@pytest.mark.parametrize("scheme", ["pa", "abc"])
+def test_what_is_not_finite_stays_not_finite(scheme):
+    model = trained(scheme)
+    snap_(model)
+    with torch.no_grad():
+        model.a.weight[0, 0, 0, 0] = torch.nan
+        model.b.activation.beta[-1] = torch.inf
+    assert model(images()).isnan().any() and not model.b.activation(images() + 9).isfinite().any()
+
+
 def test_frozen_levels_are_those_of_eval_mode(model):
     snap_(model)
     logits, levels = model(images()), model.a.activation.levels()

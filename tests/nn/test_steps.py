@@ -55,6 +55,21 @@ def test_weights_count_the_endpoints_below_them(rows):
         assert torch.equal(found[o], levels[(W[o][..., None] > u).sum(-1)])
 
 
+@pytest.mark.parametrize("endpoints, rows", [(1, 1), (1, 5), (5, 5)])
+def test_weights_are_counted_by_row_of_coefficients_and_piece(endpoints, rows):
+    steps = Steps(random_steps(0, endpoints, 3, 4).endpoints, *_tables(rows))
+    W = torch.randn(5, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    pieces = (W[..., None] > steps.endpoints[:, None, None, None]).sum(-1)
+    found = steps.count_weights(W)
+    for row, part in enumerate(pieces.reshape(rows, -1)):
+        assert found[row].tolist() == [(part == piece).sum() for piece in range(5)]
+
+
+def _tables(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    steps = random_steps(1, rows, 3, 4)
+    return steps.coefficients, steps.masks
+
+
 @pytest.mark.parametrize("endpoints", [3, 16, 17, 255])
 def test_activations_count_the_endpoints_reached_and_nan_reaches_none(endpoints):
     steps = random_steps(0, 1, 8, endpoints)
