@@ -42,6 +42,7 @@ def with_batch_norms(text: str, rng: np.random.Generator) -> tuple[str, list[str
         start = text.find(f"[conv{i}]")
         if start >= 0 and rng.integers(2):
             end = text.index(") ", start) + 2
-            text = text[:end] + NORM.format(i=i) + text[end:].replace(f"(t{i},", f"(n{i},").replace(f"(t{i})", f"(n{i})")
+            behind = text[end:].replace(f"(t{i},", f"(n{i},").replace(f"(t{i})", f"(n{i})")
+            text = text[:end] + NORM.format(i=i) + behind
             made.append(f"n{i}")
     return text, made
