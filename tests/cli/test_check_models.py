@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from paconv.verification import architectures
 
 
+@pytest.mark.slow
 def test_each_scheme_goes_through_with_every_eligible_convolution_converted(run):
     schemes = ["pa:4,5", "pa:4,full", "bireal", "syq", "groupnet"]
     words = [word for scheme in schemes for word in ("--scheme", scheme)]

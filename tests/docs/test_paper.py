@@ -103,6 +103,7 @@ def nothing(spec: str, **_) -> DataSource:
     return DataSource(spec, task, black, None, tuple(map(str, range(classes))), shape)
 
 
+@pytest.mark.slow
 def test_every_training_is_possible_up_to_its_first_step(commands, tmp_path, monkeypatch):
     """Networks are built without values; what is trained is noted instead."""
     trained = []
