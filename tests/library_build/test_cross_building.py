@@ -1,5 +1,5 @@
-"""A library for another architecture: built here, its instructions read, and its kernels run under qemu, bit for bit as
-on this machine.
+"""A library for another architecture: built here, its instructions read, and its kernels run under qemu: on a grid they
+give the integers' own bits, off it those of this machine.
 
 Debian: gcc-aarch64-linux-gnu and qemu-user.
 """
@@ -7,7 +7,6 @@ Debian: gcc-aarch64-linux-gnu and qemu-user.
 import shutil
 import subprocess
 from importlib.util import find_spec
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,43 @@ import pytest
 import paconv
 from paconv.kernels import native
 from paconv.kernels.arguments import F
-from paconv.kernels.levels import levels_of
-from paconv.kernels.native import kernel_symbol
-from paconv.kernels.registry import CHOICES, plane_pairs
+from paconv.kernels.levels import Level, find_level, levels_of
+from paconv.kernels.native import microkernel_symbol
+from paconv.kernels.registry import KINDS, microkernels
 from paconv.library_build.build import build_library
 from paconv.library_build.targets import find_target
-from paconv.runtime.inspection import node_kernels
-from tests.assembly import disassemble, inner_loops, vector_spills
-from tests.bit_conv_cases import make_case, model_of
+from paconv.reference import finish_level_conv
+from tests.assembly import disassemble, vector_spills, working_loops
+from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of
 from tests.kernel_arguments import CHANNEL_LAST, arguments_of, level_arguments_of
-from tests.level_conv_cases import level_model, make_level_case
+from tests.level_conv_cases import make_level_case
 
 RUN_KERNELS = Path(__file__).with_name("run_kernels.c")
 TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
 OBJDUMP = "aarch64-linux-gnu-objdump"
 MISSING = [tool for tool in (*TOOLS, OBJDUMP) if not shutil.which(tool)] + ([] if find_spec("numba") else ["Numba"])
+CPUS = {"armv8-a": "cortex-a53", "armv8.2-a-dotprod": "max"}
+"""CPU level -> a CPU that has no more."""
+
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}"
+)
+SIZES = [
+    dict(M=4, N=5, channels=33, out=17, group=2, size=(9, 11), strides=(2, 1), dilations=(1, 2), batch=2,
+         pads=(1, 0, 2, 1), offsets=True, special=True),
+    dict(M=1, N=1, channels=64, out=16),
+    dict(M=8, N=7, channels=16, out=33, kernel=(1, 1), pads=(0, 0, 0, 0), strides=(2, 2)),
+    dict(M=2, N=2, channels=20, out=17, dilations=(1, 2), offsets=True),  # folded
+    dict(M=2, N=3, channels=160, out=16),  # more words than byte counters hold
+]  # fmt: skip
+GRIDS = [None, (1, 0, 1), (15, 0, 31), (127, -127, 127), (127, 0, 255)]
+KERNELS = [
+    (level.name, kind, grid)
+    for level in levels_of("aarch64")
+    for kind in ("planes", *level.multipliers)
+    for grid in GRIDS
+    if grid or kind == "planes"  # codes are for grids
+]
 
 
 def job_of(arrays: dict, numbers: dict) -> tuple[bytes, dict[str, slice]]:
@@ -45,19 +66,21 @@ def job_of(arrays: dict, numbers: dict) -> tuple[bytes, dict[str, slice]]:
     return fields.tobytes() + bytes(memory), where
 
 
-def jobs_of(case, kernel: str, rng):
-    """(arguments, output fields, the outputs of a session) of a PABitConv and a PALevelConv of the case."""
-
-    def session(model, feeds):
-        model = model.SerializeToString()
-        (node,) = node_kernels(model, kernel)
-        return node.format, paconv.InferenceSession(model, kernel=kernel).run(None, feeds)
-
-    code_format, (Y,) = session(model_of(case), {"X": case.X})
-    yield arguments_of(case, code_format), ["y"], [Y]
+def jobs_of(case, level: Level, kind: str, rng):
+    """(arguments, {output field: expected}) of a PABitConv and a PALevelConv of the case."""
+    if grid_of(case):
+        Y = exact_output(case)
+    else:
+        session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel="planes")
+        (Y,) = session.run(None, {"X": case.X})
+    number = {"accumulate": list(KINDS).index(kind) + 1 if kind in KINDS else 0}
+    arrays, numbers = arguments_of(case, level, kind)
+    yield (arrays, numbers | number), {"y": Y}
     level_case = make_level_case(case, rng, Y.shape)
-    code_format, outputs = session(level_model(level_case), {"L": level_case.L, "R": level_case.residual})
-    yield level_arguments_of(level_case, code_format), [name for name, _ in CHANNEL_LAST.values()], outputs
+    channel_last = np.ascontiguousarray(Y.transpose(0, 2, 3, 1))
+    finished = finish_level_conv(channel_last, level_case.residual, level_case.finish)
+    arrays, numbers = level_arguments_of(level_case, level, kind)
+    yield (arrays, numbers | number), {field: finished[name] for name, (field, _) in CHANNEL_LAST.items()}
 
 
 @pytest.fixture(scope="module")
@@ -67,40 +90,41 @@ def library(tmp_path_factory) -> Path:
     return output
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}")
-def test_a_library_for_aarch64_gives_the_same_bits_under_qemu_at_every_level(library, tmp_path):
-    (tmp_path / "paconv_tables.h").write_text(native.tables_header())
-    source = str(tmp_path / "run_kernels")
-    program = [TOOLS[0], "-O1", f"-I{tmp_path}", str(RUN_KERNELS), "-o", source, "-ldl"]
-    subprocess.run(program, check=True, capture_output=True)
-    rng = np.random.default_rng(0)
-    cases = [
-        make_case(rng, M=4, N=5, channels=33, out=17, group=2, size=(9, 11), strides=(2, 1), dilations=(1, 2), batch=2,
-                  pads=(1, 0, 2, 1), offsets=True, special=True),
-        make_case(rng, M=1, N=1, channels=64, out=16),
-        make_case(rng, M=8, N=7, channels=16, out=33, kernel=(1, 1), pads=(0, 0, 0, 0), strides=(2, 2)),
-        make_case(rng, M=2, N=2, channels=20, out=17, dilations=(1, 2), offsets=True),  # folded
-        make_case(rng, M=2, N=3, channels=160, out=16),  # more words than byte counters hold
-    ]  # fmt: skip
-    for case, kernel in product(cases, CHOICES):
-        for arguments, fields, outputs in jobs_of(case, kernel, rng):
-            job, where = job_of(*arguments)
-            (tmp_path / "job").write_bytes(job)
-            for level in levels_of("aarch64"):
-                command = [TOOLS[1], "-L", "/usr/aarch64-linux-gnu", source, str(library), level.name, "job", "out"]
-                subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
-                memory = (tmp_path / "out").read_bytes()
-                for field, expected in zip(fields, outputs, strict=True):
-                    assert memory[where[field]] == expected.tobytes(), (kernel, level.name, field)
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run_kernels")
+    (folder / "paconv_tables.h").write_text(native.tables_header())
+    output = folder / "run_kernels"
+    command = [TOOLS[0], "-O1", f"-I{folder}", str(RUN_KERNELS), "-o", str(output), "-ldl"]
+    subprocess.run(command, check=True, capture_output=True)
+    return output
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}")
-def test_counts_for_aarch64_stay_in_registers_as_bytes(library):
+@pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: f"{sizes['channels']} channels")
+@pytest.mark.parametrize(("name", "kind", "grid"), KERNELS)
+def test_kernels_for_aarch64_give_the_same_bits_under_qemu(library, program, tmp_path, name, kind, grid, sizes):
+    rng, level = np.random.default_rng(0), find_level(name)
+    case = make_case(rng, grid=grid, **sizes)
+    for arguments, outputs in jobs_of(case, level, kind, rng):
+        job, where = job_of(*arguments)
+        (tmp_path / "job").write_bytes(job)
+        machine = [TOOLS[1], "-cpu", CPUS[name], "-L", "/usr/aarch64-linux-gnu"]
+        subprocess.run([*machine, program, library, name, "job", "out"], check=True, capture_output=True, cwd=tmp_path)
+        memory = (tmp_path / "out").read_bytes()
+        for field, expected in outputs.items():
+            assert memory[where[field]] == expected.tobytes(), field
+
+
+@pytest.mark.parametrize("level", levels_of("aarch64"), ids=lambda level: level.name)
+def test_sums_for_aarch64_stay_in_registers(library, level):
     functions = disassemble(library, "paconv_armv8", OBJDUMP)
-    for level, variant in product(levels_of("aarch64"), plane_pairs()):
-        loops = inner_loops(functions[kernel_symbol(level, "accumulate", variant)])
-        counting = [loop for loop in loops if any(i.name == "cnt" for i in loop)]
-        assert counting
-        for loop in counting:
-            assert not vector_spills(loop), (level.name, variant)
-            assert not [i for i in loop if i.name.startswith(("uaddl", "uadal", "addv"))]  # sums of bytes wait
+    for each in microkernels(level):
+        kind = list(KINDS)[each.variant[0] - 1] if each.name == "accumulate_codes" else "planes"
+        loops = working_loops(functions[microkernel_symbol(level, each)], kind)
+        assert loops, each
+        for loop in loops:
+            assert not vector_spills(loop), each
+            if kind == "planes":  # sums of bytes wait
+                assert not [i for i in loop if i.name.startswith(("uaddl", "uadal", "addv"))], each
+            instruction = {"planes": "cnt", "dot": "sdot", "narrow": "smlal"}[kind]
+            assert instruction in {i.name for i in loop}, each
