@@ -73,7 +73,7 @@ def with_tensors(model: onnx.ModelProto, names: list[str]) -> bytes:
 
 def test_a_stock_onnxruntime_and_the_library_have_the_same_levels_and_results(packed):
     results = [name for node, *_ in convolutions(packed) for name in node.output if name]
-    names = [*unfuse(packed).levels, *results, *(o.name for o in packed.graph.output)]
+    names = [*unfuse(packed).levels, *results]  # what stands behind them is onnxruntime's own
     data = with_tensors(packed, names)
     stock = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
     library = paconv.InferenceSession(data)
