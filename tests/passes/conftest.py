@@ -1,4 +1,4 @@
-"""Tests that compare decisions behind a stock batch norm with ==, at inputs on an endpoint, need one that is exact there.
+"""Tests that compare decisions behind a stock batch norm with ==, at inputs on an endpoint, need one that is exact.
 
 onnxruntime 1.17 rounds some of these to the other side on some CPUs (seen on one with AVX-512 and AMX); 1.32 doesn't.
 """
