@@ -103,7 +103,7 @@ def test_tiles_of_codes_are_no_larger_than_the_tasks_have_room_for(level):
 
 def bounded_weights(rng, shape, span: int, total: int) -> np.ndarray:
     """Weights (blocks, taps, run, LANES, 4) of bytes whose magnitudes add up to `total` over each span of a run, in the
-    first and in the last two channels of its words, all of one sign in a lane.
+    first and in the last two channels of its words, all of one sign for a lane and half.
     """
     blocks, taps, words, lanes, _ = shape
     weights = np.zeros(shape, np.int64)
@@ -115,7 +115,7 @@ def bounded_weights(rng, shape, span: int, total: int) -> np.ndarray:
             for k in rng.permutation(len(magnitudes)):
                 magnitudes[k] = min(left, 127 if len(magnitudes) == 2 else rng.integers(1, 128))
                 left -= magnitudes[k]
-            sign = -1 if (lane + half) % 2 else 1
+            sign = -1 if lane >> half & 1 else 1
             taken[b, tap, :, lane, 2 * half : 2 * half + 2] = sign * magnitudes.reshape(-1, 2)
     return weights
 
@@ -176,6 +176,14 @@ def test_dot_products_are_exact_where_sums_of_16_bits_are_as_large_as_they_can_b
     pairs = np.abs(weights[:, :, :span, :, :2]).sum((2, 4)) * byte
     assert LIMIT - byte < pairs.max() <= LIMIT
     check_dots(level, "narrow", weights, image, span, rng)
+
+
+@pytest.mark.parametrize("level", [level for level, kind in level_kinds() if kind == "narrow"])
+def test_a_sum_that_leaves_16_bits_would_be_seen(level):
+    rng = np.random.default_rng(0)
+    weights = bounded_weights(rng, (MAX_CODE_BLOCKS, 2, 5, LANES, 4), 8, 218)  # 218 * 151 is 151 too many
+    with pytest.raises(AssertionError):
+        check_dots(level, "narrow", weights, np.full((80, 4), 151), 8, rng)
 
 
 @pytest.mark.parametrize("channels", [3, 6, 33, 72])
