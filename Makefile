@@ -18,6 +18,10 @@ TORCH_INDEX ?=
 IN_VENV := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
+# pip needs half a minute to compile all modules of torch; Python compiles those that are imported, and keeps them.
+PIP_INSTALL := $(IN_VENV) -m pip install --quiet --no-compile
+unexport PYTHONDONTWRITEBYTECODE
+
 # A file's tests share what they set up, so a file is one worker's.
 PYTEST := -m pytest -n 2 --dist loadfile $(if $(CI),--durations=15)
 
@@ -64,6 +68,6 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "paconv needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(if $(TORCH_INDEX),$(IN_VENV) -m pip install --quiet "$(TORCH)" --index-url "$(TORCH_INDEX)")
-	$(IN_VENV) -m pip install --quiet "$(TORCH)" --editable ".[build,torch,test,train,plot,examples,dev]"
+	$(if $(TORCH_INDEX),$(PIP_INSTALL) "$(TORCH)" --index-url "$(TORCH_INDEX)")
+	$(PIP_INSTALL) "$(TORCH)" --editable ".[build,torch,test,train,plot,examples,dev]"
 	@touch $@

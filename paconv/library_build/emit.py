@@ -1,8 +1,8 @@
 """Emit the native objects of a target: `python -m paconv.library_build.emit TARGET FOLDER LEVEL...`, a LEVEL.o each.
 
 Runs in a process of its own, because Numba's optimizer is switched off by an environment variable that Numba reads
-when it is imported (see kernels/compile.py). Numba's part is done once; LLVM's, for each level, on as many processes as
-there are cores.
+when it is imported (see kernels/compile.py). Numba's part is done once, task by task, and LLVM's for each level, on as
+many processes as there are cores.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ __all__ = ["emit"]
 def emit(target_name: str, folder: Path, level_names: list[str]) -> None:
     """Write an object for each of these levels of the target into `folder`, and print its name when it is there."""
     os.environ["NUMBA_OPT"] = "0"
-    from paconv.kernels.compile import task_text
     from paconv.kernels.registry import KERNELS
 
-    tasks = {name: task_text(name) for name in KERNELS}
-    workers = min(usable_cores(), len(level_names))
-    if workers == 1:
-        for name in level_names:
-            print(_emit_level(target_name, folder, name, tasks, name == level_names[0]), flush=True)
-        return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(usable_cores()) as pool:
+        tasks = dict(zip(KERNELS, pool.map(_task_text, KERNELS), strict=True))
         jobs = [
             pool.submit(_emit_level, target_name, folder, name, tasks, lowest=name == level_names[0])
             for name in level_names
         ]
         for job in as_completed(jobs):
             print(job.result(), flush=True)
+
+
+def _task_text(name: str):
+    from paconv.kernels.compile import task_text
+
+    return task_text(name)
 
 
 def _emit_level(target_name: str, folder: Path, name: str, tasks: dict, lowest: bool) -> str:
