@@ -33,9 +33,10 @@ MISSING = [tool for tool in (*TOOLS, OBJDUMP) if not shutil.which(tool)] + ([] i
 CPUS = {"armv8-a": "cortex-a53", "armv8.2-a-dotprod": "max"}
 """CPU level -> a CPU that has no more."""
 
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}"
-)
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}"),
+    pytest.mark.slow,
+]
 SIZES = [
     dict(M=4, N=5, channels=33, out=17, group=2, size=(9, 11), strides=(2, 1), dilations=(1, 2), batch=2,
          pads=(1, 0, 2, 1), offsets=True, special=True),

@@ -26,6 +26,7 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "grid"), [(kernel, (15, 0, 31)) for kernel in CHOICES] + [("planes", None)])
 @pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="Numba isn't installed; JIT is for development")
 def test_kernels_compiled_in_process_give_the_same_bits(tmp_path, cache, kernel, grid):

@@ -74,6 +74,7 @@ def test_files_have_the_names_of_the_model_alone_without_traces_of_the_several_p
     assert paconv.load(folder / "model.pt").state_dict().keys() == found["pa"]["model"].keys()
 
 
+@pytest.mark.slow
 def test_torchrun_trains_and_only_the_first_process_writes_and_prints(tmp_path):
     options = "--model digits_resnet --data digits --epochs 1 --batch-size 256 --no-tensorboard".split()
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
