@@ -10,8 +10,8 @@
 
 f with its axes renamed for a move (paconv.passes.moves), and the comparison of M that of the channels it holds. t^T is
 the channel-last tensor that stands for t (paconv.passes.layout); where a tensor doesn't exist any more, its name is in
-the name of its levels that a move makes, or in the attribute `names` of the op that took it in. So every name, constant and attribute is that of the graph
-before fusion, and verification, cost and reading work on one form.
+the name of its levels that a move makes, or in the attribute `names` of the op that took it in. So every name, constant
+and attribute is that of the graph before fusion, and verification, cost and reading work on one form.
 """
 
 from __future__ import annotations
