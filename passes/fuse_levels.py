@@ -9,10 +9,11 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from paconv.passes.base import Pass, PassResult, Rewrite, Skip
+from paconv.passes.comparisons import LEVEL_OUTPUTS, comparison_of, comparisons_made
 from paconv.passes.graph import ModelGraph
 from paconv.passes.level_conv import input_index, level_convs
 from paconv.passes.matching import is_paconv_op, readers
-from paconv.passes.share_levels import comparison, redirect
+from paconv.passes.share_levels import redirect
 
 __all__ = ["FUSE_LEVELS"]
 
@@ -21,17 +22,13 @@ def _fuse(conv: gs.Node, graph: ModelGraph, result: PassResult) -> None:
     label, Y = graph.label(conv), conv.outputs[0]
     if Y.is_empty():
         return
-    taken = {
-        comparison(*(conv.inputs[input_index(f"{name}{k}")] for name in ("v", "sign"))): k
-        for k in (1, 2)
-        if not conv.outputs[k].is_empty()
-    }
+    taken = comparisons_made(conv)
     for node in [n for n, _ in readers(Y) if is_paconv_op(n, "PALevels")]:
         v, sign = node.inputs[1:]
-        key, L = comparison(v, sign), node.outputs[0]
+        key, L = comparison_of(v, sign), node.outputs[0]
         if key is None:
             continue
-        free = next((k for k in (1, 2) if conv.outputs[k].is_empty()), None)
+        free = next((k for k in LEVEL_OUTPUTS if conv.outputs[k].is_empty()), None)
         if key in taken:
             redirect(L, conv.outputs[taken[key]])
             graph.remove(node)

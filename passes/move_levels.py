@@ -8,6 +8,10 @@ and has level 0. A Pad adds the level of zero, if that is the same in all channe
 
 Comparisons of one result in several ways are several moves, of a byte each instead of four. Results of a Split that
 are compared once each share one move. Rows of fewer endpoints than others are filled up with NaN.
+
+A move stays one of floats where a tensor that it reads would be compared in more ways than the two that a PALevelConv
+makes levels for. Where many layers read what all those before them made, each in its own way, as in a DenseNet, every
+result would be compared, and its levels moved, once for each later layer.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.passes.base import Pass, PassResult, Rewrite, Skip, Unsuitable
+from paconv.passes.comparisons import LEVEL_OUTPUTS, comparison, comparison_of, comparisons_made
 from paconv.passes.endpoints import in_fewest_rows
 from paconv.passes.graph import ModelGraph
 from paconv.passes.layout import is_to_channel_last, new_levels, stands_for
@@ -66,10 +71,10 @@ def _before(move: Move, behind: list[Comparison | None]) -> list[Comparison]:
     v = np.full((sum(channels), max(c[0].shape[1] for c in given)), np.nan, np.float32)
     sign = np.ones(len(v), np.int8)
     taken = np.zeros(len(v), bool)
-    for comparison, origins in zip(behind, maps, strict=True):
-        if comparison is None:
+    for compared, origins in zip(behind, maps, strict=True):
+        if compared is None:
             continue
-        rows, signs = (np.broadcast_to(a, (origins.shape[1], *a.shape[1:])) for a in comparison)
+        rows, signs = (np.broadcast_to(a, (origins.shape[1], *a.shape[1:])) for a in compared)
         for origin in origins:
             wide = np.full((len(rows), v.shape[1]), np.nan, np.float32)
             wide[:, : rows.shape[1]] = rows
@@ -129,6 +134,15 @@ def _plan(move: Move, levels: tuple[gs.Node | None, ...]) -> _Plan:
     return _Plan(levels, _before(move, behind), filling)
 
 
+def _check_number(move: Move, plans: list[_Plan]) -> None:
+    """Raises Unsuitable if a moved tensor would be compared in more ways than a convolution makes levels for."""
+    for k, tensor in enumerate(move.inputs):
+        ways = {comparison_of(*n.inputs[1:]) for n, _ in readers(tensor) if is_paconv_op(n, "PALevels")}
+        ways |= comparisons_made(producer(tensor)).keys()
+        if len(ways | {comparison(*plan.before[k]) for plan in plans}) > len(LEVEL_OUTPUTS):
+            raise Unsuitable("moved-compared-often")
+
+
 def _rewrite(move: Move, plan: _Plan, graph: ModelGraph) -> None:
     label, start = graph.label(move.nodes[-1]), move.nodes[0]
     like = next(n for n in plan.levels if n is not None)
@@ -167,6 +181,7 @@ def _run(graph: ModelGraph) -> PassResult:
         label = graph.label(move.nodes[0])
         try:
             plans = [_plan(move, levels) for levels in zip_longest(*_comparisons(move, graph))]
+            _check_number(move, plans)
         except Unsuitable as refusal:
             result.skipped.append(Skip(refusal.reason, label))
             continue
@@ -181,6 +196,6 @@ def _run(graph: ModelGraph) -> PassResult:
 MOVE_LEVELS = Pass(
     name="move-levels",
     requires="dead Transposes are gone, so that readers are real ones",
-    ensures="no move of fused tensors is read by comparisons alone",
+    ensures="no move of fused tensors is read by comparisons alone, unless it would add a third way to compare one",
     run=_run,
 )

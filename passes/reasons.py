@@ -40,6 +40,7 @@ REASONS = {
     "moved-read-by-others": "The moved tensor is read by something besides comparisons too.",
     "comparisons-differ": "Results of a move that hold the same values are compared in different ways.",
     "channels-not-known": "Comparisons behind a move differ by channel, and the number of channels isn't known.",
+    "moved-compared-often": "What it moves would be compared in more than two ways, more than a convolution does.",
     "pad-of-no-level": "The padding isn't zero, or zero has another level in one channel than in another.",
     "result-read-by-others": "The convolution's result is read by something else too, so what follows stays a node.",
     "finish-is-full": "The convolution has taken in a residual or bounds already, and this one comes behind them.",

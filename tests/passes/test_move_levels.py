@@ -1,5 +1,7 @@
 """What only moves data between convolutions works on level indexes, and is undone name by name."""
 
+from collections import Counter
+
 import numpy as np
 import onnx
 import pytest
@@ -11,7 +13,7 @@ from paconv.passes.move_levels import MOVE_LEVELS
 from paconv.passes.remove_dead import REMOVE_DEAD
 from paconv.passes.sink_transposes import SINK_TRANSPOSES
 from paconv.verification.fused import check_fused
-from tests.passes.graphs import apply, batch_norm, canonical_form, image, ops, pa_conv, run
+from tests.passes.graphs import apply, batch_norm, canonical_form, image, ops, pa_conv, run, weights
 from tests.passes.test_canonical import signature, wiring
 
 CONSTANTS = {
@@ -24,6 +26,8 @@ CONSTANTS = {
     "apart8": np.int64([-1, 2, 4, 6, 7]), "together8": np.int64([-1, 8, 6, 7]),
     "k": np.float32([[[[0.5]]], [[[-1]]], [[[2]]], [[[1]]]]).reshape(1, 4, 1, 1),
 }  # fmt: skip
+for _k in range(8):
+    CONSTANTS |= {f"m{_k}": np.float32(1 + _k / 4), f"W{_k}": weights(np.random.default_rng(_k), 4, 4 * _k + 4, 3, 3)}
 for _name, _gamma in (("bn", [1, -1, 0.5, 2]), ("bm", [-0.5, 1, 1, 2])):
     CONSTANTS |= batch_norm(_name, _gamma, [0.25, 0, 0.5, -0.5], [0, 1, 0, 0.5], [1, 4, 1, 0.25])
 NORM = "{y} = BatchNormalization <epsilon = 0.0> ({x}, {p}_gamma, {p}_beta, {p}_mean, {p}_var) "
@@ -146,6 +150,21 @@ def test_two_comparisons_of_a_moved_tensor_move_it_twice():
     body += pa_conv("c3", "z", "e").replace("(z, v, levels)", "(z, w, wlevels)") + "y = Add (d, e)"
     model = fused(body)
     assert ops(model).count("Slice") == 2 and ops(model).count("PALevels") == 1
+
+
+def dense_block(layers):
+    """Text of layers that each compare all channels before them in a way of its own, and append their own."""
+    body = pa_conv("c0", "x", "a0")
+    for k in range(layers + 1):
+        body += f"n{k} = Mul (a{k}, m{k}) " + pa_conv(f"d{k}", f"n{k}", f"e{k}").replace("(W,", f"(W{k},")
+        body += f"a{k + 1} = Concat <axis = 1> (a{k}, e{k}) " if k < layers else ""
+    return body + f"y = Identity (e{layers})"
+
+
+def test_what_each_later_layer_compares_in_its_own_way_is_not_moved_for_each():
+    counts = [Counter(ops(fused(dense_block(layers)))) for layers in (4, 6)]
+    assert counts[1]["Concat"] - counts[0]["Concat"] == counts[1]["PALevels"] - counts[0]["PALevels"] == 2
+    assert "moved-compared-often" in reasons(dense_block(6))
 
 
 def test_rows_that_are_compared_in_different_ways_are_split_as_floats():
