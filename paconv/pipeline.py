@@ -40,11 +40,13 @@ from paconv.passes.lower_conv import LOWER_CONV
 from paconv.passes.lower_weights import LOWER_WEIGHTS
 from paconv.passes.matching import is_op, is_paconv_op, producer
 from paconv.passes.merge_pad import MERGE_PAD
+from paconv.passes.move_levels import MOVE_LEVELS
 from paconv.passes.narrow import NARROW
 from paconv.passes.pool_levels import POOL_LEVELS
 from paconv.passes.remove_dead import REMOVE_DEAD
 from paconv.passes.report import ConversionReport, ConvLine
 from paconv.passes.share_constants import SHARE_CONSTANTS
+from paconv.passes.share_levels import SHARE_LEVELS
 from paconv.passes.sink_transposes import SINK_TRANSPOSES
 
 __all__ = ["FUSION", "PIPELINE", "TIDYING", "OptimizeResult", "check_distinct", "optimize"]
@@ -68,7 +70,7 @@ FUSION: tuple[tuple[Pass, ...], ...] = (
     (SINK_TRANSPOSES, REMOVE_DEAD),
     (FUSE_RESIDUAL,),
     (FUSE_CLIP,),
-    (POOL_LEVELS, REMOVE_DEAD, FUSE_LEVELS),
+    (SHARE_LEVELS, POOL_LEVELS, MOVE_LEVELS, REMOVE_DEAD, FUSE_LEVELS),
 )
 """From the canonical form to the fused one."""
 

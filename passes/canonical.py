@@ -5,11 +5,13 @@
                                                Y = Clip(T, low, high)   Relu for [0, inf]; unless there are no bounds
     L^T = PALevels(X^T, v, sign)               -                        whoever reads L^T reads X, v and sign
     P^T = PALevelMaxPool(L^T)                  P = MaxPool(X)           whoever reads P^T reads P, v and sign
-    b^T = f(a^T, ...)                          b = f(a, ...)            Relu, Clip, Add, Concat of channels
+    b^T = f(a^T, ...)                          b = f(a, ...)            Relu, Clip, Add, moves of data
+    M = f(L, ...)                              b = f(X, ...)            moves of levels; whoever reads M reads b
 
-t^T is the channel-last tensor that stands for t (paconv.passes.layout); where a tensor doesn't exist any more, its name
-is in the attribute `names` of the op that took it in. So every name, constant and attribute is that of the graph
-before fusion, and verification, cost and reading work on one form.
+f with its axes renamed for a move (paconv.passes.moves), and the comparison of M that of the channels it holds. t^T is
+the channel-last tensor that stands for t (paconv.passes.layout); where a tensor doesn't exist any more, its name is in
+the name of its levels that a move makes, or in the attribute `names` of the op that took it in. So every name, constant
+and attribute is that of the graph before fusion, and verification, cost and reading work on one form.
 """
 
 from __future__ import annotations
@@ -23,10 +25,19 @@ import onnx_graphsurgeon as gs
 
 from paconv.errors import ModelError
 from paconv.ops import DOMAIN, PA_BIT_CONV, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL, PA_LEVELS
+from paconv.passes.endpoints import in_fewest_rows
 from paconv.passes.graph import ModelGraph
-from paconv.passes.layout import TO_CHANNEL_FIRST, is_to_channel_first, is_to_channel_last, permuted, stands_for
+from paconv.passes.layout import (
+    is_to_channel_first,
+    is_to_channel_last,
+    levels_of,
+    permuted,
+    stands_for,
+    to_channel_first,
+)
 from paconv.passes.level_conv import has_bounds, has_residual, input_index
 from paconv.passes.matching import is_op, readers, static_value
+from paconv.passes.moves import MOVES, data_of, sources, turn_to_first
 
 __all__ = ["Levels", "Unfused", "canonical", "unfuse"]
 
@@ -81,13 +92,15 @@ class _WayBack:
     """One walk over a fused graph in topological order.
 
     first: id of a channel-last tensor -> the channel-first one; compared: id of a level tensor -> (channel-first
-    tensor, v, sign).
+    tensor, v, sign); pooled, moved: what a pooling or move of levels is in the canonical graph, by the name of its
+    (first) result there.
     """
 
     def __init__(self, graph: ModelGraph, where: str):
         self.graph, self.where = graph, where
         self.first: dict[int, tuple[gs.Tensor, gs.Tensor]] = {}
         self.compared: dict[int, tuple[gs.Tensor, tuple[gs.Tensor, gs.Tensor, gs.Tensor]]] = {}
+        self.moved: dict[str, tuple[list[gs.Tensor], tuple, list[gs.Tensor]]] = {}
         self.pooled: dict[str, tuple[gs.Tensor, dict, gs.Tensor]] = {}
 
     def visit(self, node: gs.Node) -> None:
@@ -103,8 +116,10 @@ class _WayBack:
             self._stand(node.outputs[0], node.inputs[0])
         elif is_to_channel_first(node):
             self._known(node, node.inputs[0])
+        elif is_op(node, *MOVES) and all(id(t) in self.compared for t in data_of(node)):
+            self._move_levels(node)
         elif any(id(t) in self.first or id(t) in self.compared for t in node.inputs):
-            self._elementwise(node)
+            self._float(node)
 
     def drop_transposes(self) -> None:
         """Take out the Transposes of ours that nothing reads any more."""
@@ -168,7 +183,10 @@ class _WayBack:
         """A new channel-first float tensor of `node`, of the shape of the channel-last tensor `like`."""
         if not name or self.graph.is_taken(name):
             raise self._fail(node, "names of tensors that the graph doesn't have", f"'{name}'")
-        return self.graph.variable(name, np.float32, permuted(like.shape, TO_CHANNEL_FIRST))
+        return self.graph.variable(name, np.float32, self._first_shape(like))
+
+    def _first_shape(self, tensor: gs.Tensor) -> list | None:
+        return None if tensor.shape is None else permuted(tensor.shape, to_channel_first(len(tensor.shape)))
 
     def _result(self, node: gs.Node, tensor: gs.Tensor, name: str, like: gs.Tensor) -> gs.Tensor:
         """The channel-first result for the channel-last output `tensor`: what our Transpose makes of it, or else a new
@@ -198,7 +216,8 @@ class _WayBack:
         if bool(names[1]) != added or bool(names[2]) != clipped:
             raise self._fail(node, "a name for the sum if R isn't 0, and for the result if it is clipped", f"{names}")
 
-        own = dict(zip(("X", "v", "sign"), (X, *endpoints), strict=True))
+        v, sign = self._endpoints_for(node, *endpoints)
+        own = {"X": X, "v": v, "sign": sign}
         R = self._known(node, inputs["R"]) if added else None
         clip = static_value(node.inputs[input_index("clip")])
         final = [name for name in names if name][-1]
@@ -221,6 +240,17 @@ class _WayBack:
         for k in (1, 2):
             if not outputs[k].is_empty():
                 self._compare(outputs[k], Y, inputs[f"v{k}"], inputs[f"sign{k}"])
+
+    def _endpoints_for(self, node: gs.Node, v: gs.Tensor, sign: gs.Tensor) -> tuple[gs.Tensor, gs.Tensor]:
+        """v and sign with as many endpoints as `node` has levels for: rows that moved beside longer ones end in NaN."""
+        values, E = static_value(v), len(node.attrs["level_masks"]) - 1
+        if values.shape[1] <= E:
+            return v, sign
+        if not np.isnan(values[:, E:]).all():
+            raise self._fail(node, f"{E} endpoints to compare what it reads with", f"{values.shape[1]}")
+        fitting = in_fewest_rows(values[:, :E], static_value(sign))
+        names = (f"{self.graph.label(node)}.{k}" for k in ("v", "sign"))
+        return tuple(self.graph.constant(a, name) for a, name in zip(fitting, names, strict=True))
 
     def _clip(self, clip: np.ndarray, T: gs.Tensor, result: gs.Tensor) -> gs.Node:
         if clip.tolist() == [0, np.inf]:
@@ -246,22 +276,80 @@ class _WayBack:
         self._compare(P, pooled, v, sign)
         self.graph.remove(node)
 
-    def _elementwise(self, node: gs.Node) -> None:
-        """Give a channel-last Relu, Clip, Add or Concat its channel-first tensors back."""
-        if not is_op(node, "Relu", "Clip", "Add", "Concat"):
-            raise self._fail(node, "no reader of fused tensors but Relu, Clip, Add and Concat", node.op)
+    def _float(self, node: gs.Node) -> None:
+        """Give a channel-last Relu, Clip, Add or move its channel-first tensors back."""
+        if not is_op(node, "Relu", "Clip", "Add", *MOVES):
+            raise self._fail(node, "no reader of fused tensors but Relu, Clip, Add and moves of data", node.op)
         self._check_outputs(node)
-        count = 1 if is_op(node, "Relu", "Clip") else len(node.inputs)
-        inputs = [self._known(node, node.inputs[k]) for k in range(count)]
-        output = node.outputs[0]
-        name = stands_for(output.name)
-        if name is None or (is_op(node, "Concat") and node.attrs["axis"] not in (3, -1)):
-            raise self._fail(node, "a channel-last result, its name ending in .channel_last", f"'{output.name}'")
-        for k, tensor in enumerate(inputs):
-            node.inputs[k] = tensor
-        if is_op(node, "Concat"):
-            node.attrs["axis"] = 1
-        result = self._result(node, output, name, output)
-        node.outputs[0] = result
-        self._stand(output, result)
+        data = list(node.inputs) if is_op(node, "Add") else data_of(node)
+        outputs = list(node.outputs)
+        names = [stands_for(output.name) for output in outputs]
+        if None in names:
+            found = outputs[names.index(None)].name
+            raise self._fail(node, "a channel-last result, its name ending in .channel_last", f"'{found}'")
+        for k, tensor in enumerate(data):
+            node.inputs[k] = self._known(node, tensor)
+        if is_op(node, *MOVES):
+            turn_to_first(node, self.graph)
+        for k, (output, name) in enumerate(zip(outputs, names, strict=True)):
+            node.outputs[k] = self._result(node, output, name, output)
+            self._stand(output, node.outputs[k])
 
+    def _move_levels(self, node: gs.Node) -> None:
+        """Let a move of level indexes move floats again, and go if there is the same move already."""
+        self._check_outputs(node)
+        data, outputs = data_of(node), list(node.outputs)
+        names = [levels_of(output.name) for output in outputs]
+        if None in names:
+            found = outputs[names.index(None)].name
+            raise self._fail(node, "level indexes as a result, its name ending in .levels", f"'{found}'")
+        comparisons = self._moved_comparisons(node)
+        X = [self.compared[id(tensor)][1][0] for tensor in data]
+        if is_op(node, "Pad") and len(node.inputs) == 3:
+            node.inputs.pop(2)
+        elif is_op(node, "Pad") and len(node.inputs) > 3:
+            node.inputs[2] = gs.Variable.empty()
+        constants = [static_value(t) for t in node.inputs[len(data) :] if not t.is_empty()]
+        how = (node.op, str(node.attrs), [c.tolist() for c in constants])
+        if names[0] not in self.moved:
+            results = [self._make(node, name, output) for name, output in zip(names, outputs, strict=True)]
+            self.moved[names[0]] = (X, how, results)
+            node.outputs = results
+            for k, tensor in enumerate(X):
+                node.inputs[k] = tensor
+            turn_to_first(node, self.graph)
+        else:
+            self.graph.remove(node)
+        same_X, same_how, results = self.moved[names[0]]
+        if [*map(id, same_X)] != [*map(id, X)] or same_how != how or [t.name for t in results] != names:
+            raise self._fail(node, f"one move to make '{names[0]}'", "two different ones")
+        for output, of, (v, sign) in zip(outputs, results, comparisons, strict=True):
+            v, sign = (self.graph.constant(a, f"{of.name}.{k}") for a, k in ((v, "v"), (sign, "sign")))
+            self._compare(output, of, v, sign)
+
+    def _moved_comparisons(self, node: gs.Node) -> list[tuple[np.ndarray, np.ndarray]]:
+        """v and sign of each result of a move of level indexes."""
+        before = [tuple(map(static_value, self.compared[id(t)][1][1:])) for t in data_of(node)]
+        if len({(v.tobytes(), v.shape, sign.tobytes()) for v, sign in before}) == 1 and before[0][0].shape[0] == 1:
+            if before[0][1].shape[0] == 1:
+                return [before[0]] * len(node.outputs)
+        channels = [self._channels(node, tensor) for tensor in data_of(node)]
+        width = max(v.shape[1] for v, _ in before)
+        rows = np.concatenate([
+            np.broadcast_to(np.pad(v, ((0, 0), (0, width - v.shape[1])), constant_values=np.nan), (c, width))
+            for c, (v, _) in zip(channels, before, strict=True)
+        ])  # fmt: skip
+        signs = np.concatenate([np.broadcast_to(s, (c,)) for c, (_, s) in zip(channels, before, strict=True)])
+        found = []
+        for origins in sources(node, channels):
+            v, sign = rows[origins], signs[origins]
+            if any(a.tobytes() != np.broadcast_to(a[:1], a.shape).tobytes() for a in (v, sign)):
+                raise self._fail(node, "one comparison of each channel", "different ones")
+            found.append(in_fewest_rows(v[0], sign[0]))
+        return found
+
+    def _channels(self, node: gs.Node, tensor: gs.Tensor) -> int:
+        sizes = (tensor.shape or [None])[3:]
+        if not sizes or not all(isinstance(n, int) for n in sizes):
+            raise self._fail(node, f"to know how many channels '{tensor.name}' has", f"shape {tensor.shape}")
+        return int(np.prod(sizes))

@@ -6,9 +6,9 @@ with ^T for the Transposes between channel-first and channel-last (paconv.passes
 one move away. Nothing is computed otherwise than before.
 
 Two PABitConvs are linked if tensors that they read or make are the same, or are read or made by the same Add, Relu,
-Clip, MaxPool or Concat of channels, directly or over several of these; and one of them makes what links them: two that
-merely read the same tensor have nothing between them. A PABitConv between real ops stays as it is: it would
-only get two Transposes.
+Clip, MaxPool or move of data (paconv.passes.moves), directly or over several of these; and one of them makes what links
+them: two that merely read the same tensor have nothing between them. A PABitConv between real ops stays as it is: it
+would only get two Transposes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from paconv.passes.base import Pass, PassResult, Rewrite, Skip
 from paconv.passes.bit_conv import bit_convs, parameter_tensor
 from paconv.passes.elementwise import data_inputs
 from paconv.passes.graph import ModelGraph
-from paconv.passes.layout import channel_last, make_result_channel_last
+from paconv.passes.layout import channel_last, make_result_channel_last, new_levels
 from paconv.passes.level_conv import NO_BOUNDS
 from paconv.passes.matching import is_op, static_value
+from paconv.passes.moves import move_from
 
 __all__ = ["CHANNEL_LAST"]
 
@@ -38,8 +39,7 @@ def _linked(graph: ModelGraph, convs: list[gs.Node]) -> set[int]:
         return name
 
     for node in graph.nodes:
-        tensors = [node.inputs[0]] if is_op(node, "MaxPool") else [node.inputs[k] for k in data_inputs(node)]
-        for tensor in (t for t in tensors if static_value(t) is None):
+        for tensor in _linked_by(node, graph):
             parent[root(tensor.name)] = root(node.outputs[0].name)
 
     makers: dict[str, list[gs.Node]] = {}
@@ -55,10 +55,19 @@ def _linked(graph: ModelGraph, convs: list[gs.Node]) -> set[int]:
     return found
 
 
+def _linked_by(node: gs.Node, graph: ModelGraph) -> list[gs.Tensor]:
+    """Tensors that `node` links with its first output; at a channel shuffle's first node those of all three."""
+    move = move_from(node, graph)
+    if move is not None:
+        return [*move.inputs, *move.between, *move.outputs]
+    tensors = [node.inputs[0]] if is_op(node, "MaxPool") else [node.inputs[k] for k in data_inputs(node)]
+    return [t for t in tensors if static_value(t) is None]
+
+
 def _to_level_conv(conv: gs.Node, graph: ModelGraph) -> None:
     label, X, Y = graph.label(conv), conv.inputs[0], conv.outputs[0]
     x = channel_last(X, graph)
-    L = graph.variable(f"{X.name}.levels", np.uint8, x.shape)
+    L = new_levels(X.name, x.shape, graph)
     endpoints = [parameter_tensor(conv, name) for name in ("v", "sign")]
     attributes = {"version": OPSET_VERSION}
     levels = gs.Node("PALevels", attrs=attributes, inputs=[x, *endpoints], outputs=[L], domain=DOMAIN)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["fold_affine", "narrowed"]
+__all__ = ["fold_affine", "in_fewest_rows", "narrowed"]
 
 _MAGNITUDE = np.int64((1 << 63) - 1)
 """All bits but the sign."""
@@ -47,9 +47,15 @@ def fold_affine(v: np.ndarray, sign: np.ndarray, s: np.ndarray, b: np.ndarray) -
     constant = np.where(b >= v, -np.inf, np.nan)
     folded = np.where(s == 0, constant, folded)
     signs = np.where(s[:, 0] < 0, -1, 1).astype(np.int8)
-    if (signs == signs[0]).all() and np.array_equal(folded, np.broadcast_to(folded[0], folded.shape), equal_nan=True):
-        return folded[:1], signs[:1]
-    return folded, signs[:1] if (signs == signs[0]).all() else signs
+    return in_fewest_rows(folded, signs)
+
+
+def in_fewest_rows(v: np.ndarray, sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """v (C, E) and sign (C,) with one row each where all channels agree, one sign where the signs alone do."""
+    same_sign = (sign == sign[0]).all()
+    if same_sign and np.array_equal(v, np.broadcast_to(v[0], v.shape), equal_nan=True):
+        return v[:1], sign[:1]
+    return v, sign[:1] if same_sign else sign
 
 
 def narrowed(v: np.ndarray) -> np.ndarray:

@@ -13,14 +13,13 @@ for n rows, pads p and q, window k and stride s, if the last window starts insid
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.ops import DOMAIN, OPSET_VERSION
 from paconv.passes.base import Pass, PassResult, Rewrite, Skip, Unsuitable
 from paconv.passes.conv_geometry import conv_geometry
 from paconv.passes.graph import ModelGraph
-from paconv.passes.layout import is_to_channel_first, is_to_channel_last
+from paconv.passes.layout import is_to_channel_first, is_to_channel_last, new_levels
 from paconv.passes.matching import is_op, is_paconv_op, producer, readers, static_value
 
 __all__ = ["POOL_LEVELS"]
@@ -76,7 +75,7 @@ def _rewrite(pool: gs.Node, levels: list[gs.Node], graph: ModelGraph) -> None:
     x, pooled = producer(pool.inputs[0]).inputs[0], pool.outputs[0]
     geometry = _geometry(pool)
     for node in levels:
-        L = graph.variable(f"{pool.inputs[0].name}.levels", np.uint8, x.shape)
+        L = new_levels(pool.inputs[0].name, x.shape, graph)
         P = node.outputs[0]
         node.inputs[0], node.outputs[0] = x, L
         attributes = {**geometry, "names": [pooled.name], "version": OPSET_VERSION}

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 
 from paconv.passes.canonical import Unfused
+from paconv.passes.layout import to_channel_last
 from paconv.reference import pa_levels
 from paconv.verification.model import run_model
 
@@ -60,9 +61,10 @@ def check_fused(
     expected = run(unfused.model, feeds, list(dict.fromkeys(sources)), label) if names else {}
     difference = None
     for name, source in zip(names, sources, strict=True):
-        want = expected[source].transpose(0, 2, 3, 1)
+        want = expected[source].transpose(to_channel_last(expected[source].ndim))
         if name in unfused.levels:
-            want = pa_levels(want, unfused.levels[name].v, unfused.levels[name].sign)
+            channels = want.reshape(*want.shape[:3], -1)  # those of a channel shuffle in one axis
+            want = pa_levels(channels, unfused.levels[name].v, unfused.levels[name].sign).reshape(want.shape)
         difference = _difference(name, found[name], want)
         if difference:
             break

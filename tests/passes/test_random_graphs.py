@@ -99,8 +99,20 @@ OPERATIONS = {
     "add": "t{i} = Add ({a}, {b}) ",
     "pool": "t{i} = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> ({a}) ",
     "pooled": "t{i} = GlobalAveragePool ({a}) ",
+    "turn": "t{i} = Slice ({a}, last, least, one_axis, last) ",
+    "split": "p{i}, q{i} = Split <axis = 1, num_outputs = 2> ({a}) t{i} = Concat <axis = 1> (q{i}, p{i}) ",
+    "enlarge": "s{i} = Resize <mode = \"nearest\"> ({a}, , twice) t{i} = Slice (s{i}, one_axis, end, row, two) ",
+    "pad": "s{i} = Pad ({a}, pads) t{i} = Slice (s{i}, one_axis, end, row) ",
     "concat": "s{i} = Concat <axis = 1> ({a}, {a}) t{i} = Slice (s{i}, two, six, one_axis) ",
 }
+
+CONSTANTS = {
+    "low": np.float32(-0.5), "high": np.float32(0.75),
+    "two": np.int64([2]), "six": np.int64([6]), "one_axis": np.int64([1]), "row": np.int64([2]),
+    "last": np.int64([-1]), "least": np.int64([-(2**63)]), "end": np.int64([2**62]),
+    "twice": np.float32([1, 1, 2, 1]), "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]),
+}  # fmt: skip
+"""What OPERATIONS read."""
 
 
 @st.composite
@@ -124,9 +136,8 @@ def networks(draw):
 def test_any_network_of_convolutions_and_elementwise_nodes_gives_equal_results(network, free, seed):
     rng = np.random.default_rng(seed)
     text, names = network
-    constants = {"low": np.float32(-0.5), "high": np.float32(0.75)}
-    constants |= {"two": np.int64([2]), "six": np.int64([6]), "one_axis": np.int64([1])}
-    constants |= {"v0": np.float32([0, 0.5, 1]), "v1": np.float32([0.25, 0.5, 1]), "v2": np.float32([-0.5, 1, 2])}
+    constants = CONSTANTS | {"v0": np.float32([0, 0.5, 1])}
+    constants |= {"v1": np.float32([0.25, 0.5, 1]), "v2": np.float32([-0.5, 1, 2])}
     outputs = ", ".join(f"float[b,4,h_{name},w_{name}] {name}" for name in names)
     size = "h,w" if free else "5,6"
     reference = model(

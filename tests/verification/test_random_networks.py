@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import paconv
 from tests.passes.graphs import batch_norm, model, weights
-from tests.passes.test_random_graphs import networks
+from tests.passes.test_random_graphs import CONSTANTS, networks
 from tests.snapping import on_grid
 
 NORM = "n{i} = BatchNormalization (t{i}, bn_gamma, bn_beta, bn_mean, bn_var) "
@@ -18,8 +18,7 @@ def test_what_optimize_makes_is_verified_whatever_the_seed(network, real, seed):
     rng = np.random.default_rng(seed)
     text, names = network
     levels = {"alpha": np.insert(np.sort(rng.standard_normal(4)), 2, 0), "levels": [0, *np.abs(rng.standard_normal(3))]}
-    constants = {"low": np.float32(-0.5), "high": np.float32(0.75), "W": weights(rng, 4, 4, 3, 3)}
-    constants |= {"two": np.int64([2]), "six": np.int64([6]), "one_axis": np.int64([1]), "u": [-1, -0.5, 0.5, 1]}
+    constants = CONSTANTS | {"W": weights(rng, 4, 4, 3, 3), "u": [-1, -0.5, 0.5, 1]}
     constants |= {f"v{e}": np.float32(np.sort(rng.standard_normal(3))) for e in range(3)}
     for name, values in levels.items():
         values = np.float32(values)
