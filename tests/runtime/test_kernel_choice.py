@@ -258,7 +258,8 @@ def test_rates_of_amx_can_be_the_first_thing_that_a_process_asks_for():
 
 def test_rates_of_a_level_that_this_machine_does_not_run_are_refused_with_those_it_runs():
     other = next(level.name for level in LEVELS if level.name not in cpu_levels())
-    with pytest.raises(UsageError, match=f"CPU level '{other}': expected one that this machine runs: {cpu_levels()[0]}"):
+    expected = f"CPU level '{other}': expected one that this machine runs: {cpu_levels()[0]}"
+    with pytest.raises(UsageError, match=expected):
         measure_rates(other)
 
 
