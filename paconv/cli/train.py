@@ -17,6 +17,8 @@ from paconv.files import write_text
 from paconv.grid import DEFAULT_GRID, parse_grid
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from paconv.train.recipe import Recipe
 
 __all__ = ["train"]
@@ -80,7 +82,8 @@ _OPTIONS = "options.json"
 def train(context: click.Context, **options) -> None:
     """Train a network: float first, then approximated and fine-tuned (Algorithm 1). FOLDER/model.pt is the result.
 
-    A training that was killed goes on with --resume, and ends with the same weights.
+    The result's speed on this machine is predicted first, beside float: from the rates that `paconv cost --host` keeps,
+    or else shipped ones. A training that was killed goes on with --resume, and ends with the same weights.
 
     \b
     Examples:
@@ -100,10 +103,11 @@ def train(context: click.Context, **options) -> None:
     # Loading torch takes seconds.
     import torch
 
-    from paconv.cli.training_progress import TrainingBar
+    from paconv.cli.training_progress import TrainingBar, predicted_speed
     from paconv.train.data import open_source
     from paconv.train.data.mixed import mixed
     from paconv.train.distributed import joined_processes
+    from paconv.train.recipe import FLOAT
     from paconv.train.recipe import train as run
     from paconv.train.tensorboard import TensorBoardLog
 
@@ -124,8 +128,10 @@ def train(context: click.Context, **options) -> None:
 
     with joined_processes(device) as ranks:
 
-        def started() -> None:
+        def started(model: nn.Module) -> None:
             if ranks.first and not (resume and (output / _OPTIONS).exists()):
+                if recipe.scheme != FLOAT:
+                    click.echo(predicted_speed(model, source.input_shape))
                 _remember(output, options)
 
         run(

@@ -1,16 +1,21 @@
-"""How a training goes, for who waits: a bar on stderr, if that is a terminal, and a line on stdout after each epoch."""
+"""How a training goes, for who waits: a bar on stderr, if that is a terminal, and a line on stdout after each epoch;
+and before it, how fast its result will be.
+"""
 
 from __future__ import annotations
 
 import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import nn
 
 from paconv.cli.console import progress_console
+from paconv.errors import PaconvError
+from paconv.nn.report import conversion_report
 from paconv.nn.snapping import LevelReport
 from paconv.train.watching import Progress as TrainingProgress
 from paconv.train.watching import Watcher
 
-__all__ = ["TrainingBar"]
+__all__ = ["TrainingBar", "predicted_speed"]
 
 
 class TrainingBar(Watcher):
@@ -52,6 +57,14 @@ class TrainingBar(Watcher):
     def end(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def predicted_speed(model: nn.Module, input_shape: tuple[int, ...]) -> str:
+    """A line or two on the speed of a converted model, or on why nothing can be said: that is no reason not to train."""
+    try:
+        return str(conversion_report(model).predict(input_shape))
+    except PaconvError as error:
+        return f"speed not predicted: {' '.join(str(error).split())}"
 
 
 def _text(name: str, value: float) -> str:
