@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from paconv.train.recipe import Recipe
+    from paconv.train.watching import Watcher
 
 __all__ = ["train"]
 
@@ -103,7 +104,7 @@ def train(context: click.Context, **options) -> None:
     # Loading torch takes seconds.
     import torch
 
-    from paconv.cli.training_progress import TrainingBar, predicted_speed
+    from paconv.cli.training_progress import PredictedSpeed, TrainingBar
     from paconv.train.data import open_source
     from paconv.train.data.mixed import mixed
     from paconv.train.distributed import joined_processes
@@ -123,15 +124,20 @@ def train(context: click.Context, **options) -> None:
     recipe = _recipe(options)
     source = mixed([open_source(spec, seed=options["seed"], size=options["size"]) for spec in options["data"]])
 
-    def watchers(what: str, folder: Path) -> list:
-        return [TrainingBar(what), *([TensorBoardLog(folder / "tensorboard")] if options["tensorboard"] else [])]
+    first: list[Watcher] = []  # of the first training alone
+
+    def watchers(what: str, folder: Path) -> list[Watcher]:
+        logs = [TensorBoardLog(folder / "tensorboard")] if options["tensorboard"] else []
+        found = [*first, TrainingBar(what), *logs]
+        first.clear()
+        return found
 
     with joined_processes(device) as ranks:
 
         def started(model: nn.Module) -> None:
+            if recipe.scheme != FLOAT:
+                first.append(PredictedSpeed(model, source.input_shape))
             if ranks.first and not (resume and (output / _OPTIONS).exists()):
-                if recipe.scheme != FLOAT:
-                    click.echo(predicted_speed(model, source.input_shape))
                 _remember(output, options)
 
         run(

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 
-import paconv.cli.training_progress
 import paconv.train.data
 import paconv.train.recipe
 from paconv import models
@@ -121,7 +120,6 @@ def test_every_training_is_possible_up_to_its_first_step(commands, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.nn.init, "normal_", lambda tensor, *_, **__: tensor)
     monkeypatch.setattr(paconv.train.data, "open_source", nothing)
-    monkeypatch.setattr(paconv.cli.training_progress, "predicted_speed", lambda model, input_shape: "")
     recipe = paconv.train.recipe
     for name, stand_in in {
         "build": on_meta,

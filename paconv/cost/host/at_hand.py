@@ -1,4 +1,4 @@
-"""The rates that are there without measuring: this machine's where `paconv cost --host` kept them, else shipped ones."""
+"""Rates that are there without measuring: this machine's where `paconv cost --host` kept them, else shipped ones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Rates for a machine that nothing was measured on: which of two networks is faster, not how many milliseconds.
 
-The inner loops of PABitConv have the rates that the library ships for the CPU level, which its choice of kernels goes by
-(kernels/rates.py). All else is counted in the same nanoseconds, in which only ratios matter:
+The inner loops of PABitConv have the rates that the library ships for the CPU level, which its choice of kernels goes
+by (kernels/rates.py). All else is counted in the same nanoseconds, in which only ratios matter:
 
     float        onnxruntime's convolution of 3x3 windows: what its instructions can do beside those of the kernels'
                  inner loops, at 0.87 of their limit

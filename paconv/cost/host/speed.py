@@ -1,7 +1,7 @@
 """A quantized network's predicted time beside that of its float parent: what to know before it is trained.
 
-A layer is slower than float where its kernel is predicted to take longer than onnxruntime's float convolution. Why tells
-what its time goes into, and with that what would help; leaving it real always does.
+A layer is slower than float where its kernel is predicted to take longer than onnxruntime's float convolution. What
+most of its time goes into says what may help; leaving it real always does.
 """
 
 from __future__ import annotations
