@@ -43,7 +43,8 @@ def host_options(command: Callable) -> Callable:
     for option in reversed((
         click.option("--host", is_flag=True,
                      help="Print latency predicted for this machine instead, for each kernel, from rates that are "
-                     "measured once (half a minute) and kept. With --sweep: add it."),
+                     "measured once (half a minute) and kept; whether it is faster than float, which layers are "
+                     "not, and what would help. With --sweep: add it."),
         click.option("--threads", type=int, help="With --host: threads of onnxruntime's pool.  [default: 1]"),
         click.option("--refresh", is_flag=True, help="With --host: measure the rates again."),
         click.option("--measure", is_flag=True,

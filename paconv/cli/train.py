@@ -17,7 +17,10 @@ from paconv.files import write_text
 from paconv.grid import DEFAULT_GRID, parse_grid
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from paconv.train.recipe import Recipe
+    from paconv.train.watching import Watcher
 
 __all__ = ["train"]
 
@@ -80,7 +83,8 @@ _OPTIONS = "options.json"
 def train(context: click.Context, **options) -> None:
     """Train a network: float first, then approximated and fine-tuned (Algorithm 1). FOLDER/model.pt is the result.
 
-    A training that was killed goes on with --resume, and ends with the same weights.
+    The result's speed on this machine is predicted first, beside float: from the rates that `paconv cost --host` keeps,
+    or else shipped ones. A training that was killed goes on with --resume, and ends with the same weights.
 
     \b
     Examples:
@@ -100,10 +104,11 @@ def train(context: click.Context, **options) -> None:
     # Loading torch takes seconds.
     import torch
 
-    from paconv.cli.training_progress import TrainingBar
+    from paconv.cli.training_progress import PredictedSpeed, TrainingBar
     from paconv.train.data import open_source
     from paconv.train.data.mixed import mixed
     from paconv.train.distributed import joined_processes
+    from paconv.train.recipe import FLOAT
     from paconv.train.recipe import train as run
     from paconv.train.tensorboard import TensorBoardLog
 
@@ -119,12 +124,19 @@ def train(context: click.Context, **options) -> None:
     recipe = _recipe(options)
     source = mixed([open_source(spec, seed=options["seed"], size=options["size"]) for spec in options["data"]])
 
-    def watchers(what: str, folder: Path) -> list:
-        return [TrainingBar(what), *([TensorBoardLog(folder / "tensorboard")] if options["tensorboard"] else [])]
+    first: list[Watcher] = []  # of the first training alone
+
+    def watchers(what: str, folder: Path) -> list[Watcher]:
+        logs = [TensorBoardLog(folder / "tensorboard")] if options["tensorboard"] else []
+        found = [*first, TrainingBar(what), *logs]
+        first.clear()
+        return found
 
     with joined_processes(device) as ranks:
 
-        def started() -> None:
+        def started(model: nn.Module) -> None:
+            if recipe.scheme != FLOAT:
+                first.append(PredictedSpeed(model, source.input_shape))
             if ranks.first and not (resume and (output / _OPTIONS).exists()):
                 _remember(output, options)
 

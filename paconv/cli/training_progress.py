@@ -1,16 +1,22 @@
-"""How a training goes, for who waits: a bar on stderr, if that is a terminal, and a line on stdout after each epoch."""
+"""How a training goes, for who waits: a bar on stderr, if that is a terminal, and a line on stdout after each epoch.
+Before it, how fast its result will be.
+"""
 
 from __future__ import annotations
 
 import click
+import torch
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import nn
 
 from paconv.cli.console import progress_console
+from paconv.errors import PaconvError
+from paconv.nn.report import conversion_report
 from paconv.nn.snapping import LevelReport
 from paconv.train.watching import Progress as TrainingProgress
 from paconv.train.watching import Watcher
 
-__all__ = ["TrainingBar"]
+__all__ = ["PredictedSpeed", "TrainingBar", "predicted_speed"]
 
 
 class TrainingBar(Watcher):
@@ -52,6 +58,30 @@ class TrainingBar(Watcher):
     def end(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class PredictedSpeed(Watcher):
+    """Says, where a training begins that is not resumed, how fast the converted `model` will be on images of
+    `input_shape` (C, H, W).
+    """
+
+    def __init__(self, model: nn.Module, input_shape: tuple[int, ...]):
+        self.model, self.input_shape = model, input_shape
+
+    def begin(self, step: int) -> None:
+        if not step:
+            with torch.random.fork_rng(devices=[]):
+                click.echo(predicted_speed(self.model, self.input_shape))
+
+
+def predicted_speed(model: nn.Module, input_shape: tuple[int, ...]) -> str:
+    """A line or two on the speed of a converted model; or a line on why there is no more to say, which is no reason
+    not to train it.
+    """
+    try:
+        return str(conversion_report(model).predict(input_shape))
+    except PaconvError as error:
+        return f"speed not predicted: {' '.join(str(error).split())}"
 
 
 def _text(name: str, value: float) -> str:

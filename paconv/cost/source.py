@@ -6,13 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from paconv.cost.extract import network
 from paconv.cost.layers import Network
 from paconv.errors import UsageError
 from paconv.model_io import load_model
 
-__all__ = ["CHECKPOINT_SUFFIXES", "network_of_file"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["CHECKPOINT_SUFFIXES", "network_of_file", "network_of_module"]
 
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".ckpt")
 
@@ -41,6 +45,17 @@ def network_of_file(
     return network(load_model(path), input_shapes)
 
 
+def network_of_module(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Network:
+    """Layers of a torch model in eval mode, for a batch of 1. input_shape: (C, H, W) or one such shape an input; None
+    is the one that the model carries. Raises what `paconv.export` raises: it is exported to a temporary file.
+    """
+    from paconv.to_onnx.exporter import export
+
+    with TemporaryDirectory() as folder:
+        exported = export(model, Path(folder) / "model.onnx", input_shape, grid=None)  # counts don't depend on levels
+        return network(load_model(exported.path))
+
+
 def _network_of_checkpoint(
     path: Path, input_shapes: dict[str, Sequence[int]], factory: str | None, trust_pickle: bool
 ) -> Network:
@@ -53,9 +68,7 @@ def _network_of_checkpoint(
     # Torch takes seconds to load; an ONNX file needs none of it.
     from paconv.checkpoint import load
     from paconv.checkpoint.factory import current_folder_importable, find_factory
-    from paconv.to_onnx.exporter import export
 
-    with TemporaryDirectory() as folder, current_folder_importable():
+    with current_folder_importable():
         model = load(path, None if factory is None else find_factory(factory), trust_pickle=trust_pickle)
-        exported = export(model, Path(folder) / "model.onnx", None if shape is None else tuple(shape))
-        return network(load_model(exported.path))
+        return network_of_module(model, None if shape is None else tuple(shape))

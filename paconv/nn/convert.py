@@ -55,7 +55,7 @@ def convert(
     ReLU left. `input_shape` (C, H, W), without the batch, is
     needed only where torch.fx can't trace the model: then a forward of zeros shows the order of layers and what they
     read. Without it nothing is known of that: no activation quantizer is shared or rectified.
-    `paconv.nn.conversion_report` tells what was changed and what was left, and why.
+    `paconv.nn.conversion_report` tells what was changed and what was left, and why; its `predict` how fast it will be.
 
     Raises UsageError for a `model` that is no module, an unknown scheme, bad options, a `keep` that names nothing, a
     model already converted, or nothing to convert.

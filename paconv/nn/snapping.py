@@ -23,18 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from paconv.errors import UsageError
-from paconv.grid import DEFAULT_GRID, MOST_ACTIVATION, MOST_WEIGHT, GridChoice, checked_grid
+from paconv.grid import DEFAULT_GRID, MOST_ACTIVATION, MOST_WEIGHT, GridChoice, checked_grid, largest_integers
 from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer, Quantizer
 
-__all__ = ["DEFAULT_MOST", "WIDE_ERROR", "LayerLevels", "LevelReport", "level_report", "snap_", "snap_if_real_"]
-
-DEFAULT_MOST = (15, 31)
-"""(A, B) of the default grid."""
-
-_MANY_LEVELS, _MOST_OF_MANY = 8, 63
-"""From so many activation levels above the lowest on the default grid has this B."""
+__all__ = ["WIDE_ERROR", "LayerLevels", "LevelReport", "level_report", "snap_", "snap_if_real_"]
 
 WIDE_ERROR = 0.01
 """Relative error from which on a scheme other than PA takes 8 bits, in the default grid."""
@@ -170,9 +164,8 @@ def _natural(quantizer: Quantizer, W: tuple[Tensor, ...]) -> int | None:
 
 
 def _snap(quantizer: Quantizer, W: tuple[Tensor, ...], grid: GridChoice) -> None:
-    A, B = DEFAULT_MOST if grid == DEFAULT_GRID else grid
-    if grid == DEFAULT_GRID and not W and len(quantizer.occurrences()) > _MANY_LEVELS:
-        B = _MOST_OF_MANY
+    N = 0 if W else len(quantizer.occurrences()) - 1
+    A, B = largest_integers(N) if grid == DEFAULT_GRID else grid
     device = next(iter((*W, *quantizer.parameters(), *quantizer.buffers()))).device
     quantizer.most = torch.tensor(A if W else B, device=device)
     if grid == DEFAULT_GRID and quantizer.widens and quantizer.grid_error(*W) > WIDE_ERROR:

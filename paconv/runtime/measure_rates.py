@@ -10,12 +10,13 @@ from itertools import product
 import numpy as np
 
 from paconv.bits import WORD_BITS
+from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES
 from paconv.kernels.levels import Level, Multiplier, find_level
 from paconv.kernels.rates import Rates
 from paconv.kernels.registry import KINDS, plane_pairs
 from paconv.kernels.tiling import TILE_ROWS, split, tiling
-from paconv.runtime.library import load_library
+from paconv.runtime.library import cpu_levels, load_library
 
 __all__ = ["measure_rates"]
 
@@ -38,8 +39,12 @@ def measure_rates(
 ) -> Rates:
     """Rates of the CPU level's accumulate functions on this machine: best of as many calls as fit `seconds` for each.
 
-    progress: told (done, total) rates. Raises PaconvError where there is no library.
+    progress: told (done, total) rates. Raises UsageError for a level that this machine doesn't run, PaconvError where
+    there is no library.
     """
+    runs = cpu_levels()  # which also asks for the permission to use AMX
+    if level not in runs:
+        raise UsageError(f"CPU level {level!r}: expected one that this machine runs: {', '.join(runs)}")
     about = find_level(level)
     pairs, planes, codes = plane_pairs(), {}, {}
     for number, pair in enumerate(pairs):

@@ -88,12 +88,12 @@ def train(
     workers: int = 0,
     watchers: Watchers = lambda what, folder: (),
     device: str = "cpu",
-    started: Callable[[], None] = lambda: None,
+    started: Callable[[nn.Module], None] = lambda model: None,
 ) -> list[dict]:
     """Train as `recipe` says, in the folder `output`; the result is output/model.pt. Returns the measures of each epoch
-    of the last training. resume: go on with whatever was interrupted there; started: called when the recipe is known to
-    be possible, before anything is written. The rest and what is raised: see `fit`, and paconv.train.pretrained for the
-    parent and the backbone.
+    of the last training. resume: go on with whatever was interrupted there; started: called with what the result is
+    before any training, when the recipe is known to be possible and before anything is written. The rest and what is
+    raised: see `fit`, and paconv.train.pretrained for the parent and the backbone.
     """
     output, ranks = Path(output), current_ranks()
 
@@ -114,9 +114,8 @@ def train(
         model = with_weights_of(recipe.parent, model, recipe.model, len(source.classes))
     if recipe.backbone is not None:
         model = with_backbone_of(recipe.backbone, model, recipe.model)
-    if recipe.scheme != FLOAT:
-        _converted(model, recipe)  # what is wrong with the scheme is told before hours of training
-    started()
+    # What is wrong with the scheme is told before hours of training.
+    started(model if recipe.scheme == FLOAT else _converted(model, recipe))
     if recipe.scheme == FLOAT:
         return fitted(model, recipe.settings, FLOAT, output)
     if recipe.parent is None:

@@ -70,6 +70,24 @@ def test_a_float_model_is_predicted_under_pa(models, run, cached):
     assert alone["totals"]["float"] == alone["totals"]["as_it_is"] == under_pa["totals"]["float"]
 
 
+@pytest.mark.parametrize(("form", "options"), [("optimized", ()), ("exported", ()), ("float", ("--scheme", "pa"))])
+def test_the_speed_beside_float_is_told_for_every_form(models, run, cached, form, options):
+    code, out, err = run("cost", models[form], "--host", *options)
+    assert (code, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("predicted: ")]
+    data = json.loads(run("cost", models[form], "--host", *options, "--format", "json")[1])
+    speed, totals = data["speed"], data["totals"]
+    assert (speed["predicted"], speed["float"]) == (totals["as_it_is"], totals["float"])
+    assert speed["ratio"] == pytest.approx(totals["float"] / totals["as_it_is"])
+    assert line.startswith(f"predicted: {1e3 * speed['predicted']:.3g} ms, float {1e3 * speed['float']:.3g} ms: ")
+    own = {layer["name"]: (layer[layer["runs_on"]], layer["float"]) for layer in data["layers"]}
+    slower = {name for name, (mine, real) in own.items() if mine > 1.005 * real}
+    assert slower and {layer["name"] for layer in speed["slower_layers"]} == slower
+    assert "slower than float: " + speed["slower_layers"][0]["name"] in out
+    gained = sum(own[name][0] - own[name][1] for name in slower)
+    assert speed["with_these_left_real"] == pytest.approx(speed["predicted"] - gained)
+
+
 def test_the_sweep_has_latencies_and_says_which_points_are_beaten(models, run, cached, tmp_path):
     picture = tmp_path / "sweep.png"
     _, out, err = run("cost", models["float"], "--sweep", "--host", "--plot", picture, "--format", "json")

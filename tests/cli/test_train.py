@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
 import torch
 
 import paconv
+from paconv.cli import training_progress
 from paconv.models import digits_resnet
 from paconv.nn import level_report
 from tests.train.architectures import tiny_color_net
@@ -17,11 +19,34 @@ from tests.train.pictures import annotated, image_folder, voc_folder
 NET = "--model digits_resnet --epochs 1 --batch-size 512 --no-tensorboard".split()
 DIGITS = [*NET, "--data", "digits"]
 
+PREDICTED_SPEED = training_progress.predicted_speed
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def predicted(monkeypatch, folder):
+    """What was asked to be predicted: (scheme, input shape). A prediction takes an export, seconds, so that only tests
+    that are `in_earnest` make one; from shipped rates.
+    """
+    asked = []
+
+    def predicted_speed(model, input_shape):
+        asked.append((model.paconv_conversion["scheme"], input_shape))
+        return "predicted: before training"
+
+    monkeypatch.setenv("PACONV_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(training_progress, "predicted_speed", predicted_speed)
+    return asked
+
+
+@pytest.fixture
+def in_earnest(monkeypatch, predicted):
+    monkeypatch.setattr(training_progress, "predicted_speed", PREDICTED_SPEED)
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +63,14 @@ def train(run):
     return lambda text, *words: run("train", *text.split(), *words)
 
 
-def test_it_trains_the_float_network_and_then_its_counterpart(folder, train):
+def test_it_trains_the_float_network_and_then_its_counterpart(folder, train, predicted):
     code, out, err = train("-M 2 -N full --float-lr 0.004 -o run", *DIGITS)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith("float: epoch 1/1,") and lines[2].startswith("pa M=2 N=None: epoch 1/1,")
-    assert lines[1].startswith("pa M=2 N=None: levels snapped to integers (15): largest relative error ")
-    assert lines[3].startswith("run/model.pt: ") and len(lines) == 4
+    assert (lines[0], predicted) == ("predicted: before training", [("pa", (1, 8, 8))])
+    assert lines[1].startswith("float: epoch 1/1,") and lines[3].startswith("pa M=2 N=None: epoch 1/1,")
+    assert lines[2].startswith("pa M=2 N=None: levels snapped to integers (15): largest relative error ")
+    assert lines[4].startswith("run/model.pt: ") and len(lines) == 5
     made = paconv.load(folder / "run/model.pt")
     assert made.paconv_conversion["M"] == 2 and made.paconv_conversion["N"] is None
     assert made.paconv_input_shape == (1, 8, 8)
@@ -64,8 +90,29 @@ def test_levels_are_on_the_grid_afterwards_that_is_asked_for(folder, train, grid
     assert {layer.most for layer in level_report(paconv.load(folder / "run/model.pt")).layers} == {3, 4}
 
 
-def test_a_float_network_that_is_there_is_the_start(folder, train):
+@pytest.mark.usefixtures("in_earnest")
+def test_before_it_trains_it_says_how_fast_the_result_will_be(train):
+    code, out, err = train("-M 4 -N 5 -o run", *DIGITS)
+    assert (code, err) == (0, "")
+    line, slower, first = out.splitlines()[:3]
+    times = r"predicted: [\d.]+ ms, float [\d.]+ ms: [\d.]+x (fast|slow)er "
+    assert re.match(times + r"\(batch 1, 1 thread, rates that paconv ships for ", line)
+    assert re.match(r"slower than float: block2.downsample \(0.*; left real \(paconv.convert's keep", slower)
+    assert first.startswith("float: epoch 1/1,")
+    again = train("-o run --resume")[1]
+    assert "predicted" not in again
+
+
+@pytest.mark.usefixtures("in_earnest")
+def test_a_scheme_whose_speed_is_not_predicted_is_trained_all_the_same(train):
+    code, out, err = train("--scheme bireal -o run", *DIGITS)
+    assert (code, err) == (0, "")
+    assert out.startswith("speed not predicted: it is for the schemes pa and float; found bireal\nfloat: epoch 1/1,")
+
+
+def test_a_float_network_that_is_there_is_the_start(folder, train, predicted):
     assert train("--scheme float -o parent", *DIGITS)[0] == 0
+    assert not predicted
     code, out, _ = train("--float parent/model.pt -o run", *DIGITS)
     assert code == 0 and "float: epoch" not in out
     assert not (folder / "run/float").exists()
@@ -152,7 +199,7 @@ def test_a_detector_starts_from_a_classifier_of_any_classes_and_is_resumed_with_
     paconv.save(classifier, "classifier.pt")
     # At rate 0 the weights stay what they were at the start.
     code, out, err = train(f"{DETECTOR} -M 2 -N 1 --float-lr 0 --backbone classifier.pt -o run")
-    assert (code, err) == (0, "") and [line.split(",")[0] for line in out.splitlines()[:3:2]] == [
+    assert (code, err) == (0, "") and [line.split(",")[0] for line in out.splitlines()[1:4:2]] == [
         "float: epoch 1/1", "pa M=2 N=1: epoch 1/1",
     ]  # fmt: skip
     parent, made = paconv.load("run/float/model.pt"), paconv.load("run/model.pt")

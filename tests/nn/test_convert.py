@@ -11,8 +11,11 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import paconv
+from paconv.cost.host.speed import speed_of
+from paconv.cost.source import network_of_module
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn import PAConv2d, conversion_report, convert, convert_from_config
+from tests.cost.host import synthetic
 from tests.nn.networks import FunctionalResNet, PreActivation, TwoRelus, TwoStems, Untraceable, mobile_block
 
 
@@ -30,6 +33,26 @@ def sharing(model: nn.Module) -> dict[str, int]:
 
 def rectified(model: nn.Module) -> dict[str, bool]:
     return {name: module.activation.rectified for name, module in model.named_modules() if isinstance(module, PAConv2d)}
+
+
+def test_the_report_predicts_the_speed_beside_float_before_anything_is_trained():
+    torch.manual_seed(0)
+    model, host = convert(FunctionalResNet(), 4, 5), synthetic.host((4, 5))
+    before, drawn = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    speed = conversion_report(model).predict((3, 16, 16), host)
+    network = network_of_module(model, (3, 16, 16))
+    assert speed == speed_of(host, network)
+    assert {layer.name for layer in network if layer.planes} == set(converted_names(model))
+    assert torch.equal(drawn, torch.get_rng_state())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_what_the_prediction_lacks_is_said():
+    report = conversion_report(convert(FunctionalResNet(), 4, 5))
+    with pytest.raises(UsageError, match=r"give input_shape=\(C, H, W\)"):
+        report.predict(host=synthetic.host((4, 5)))
+    with pytest.raises(UsageError, match="for the schemes pa and float; found xnor"):
+        conversion_report(convert(FunctionalResNet(), scheme="xnor")).predict((3, 16, 16))
 
 
 def test_a_handwritten_functional_resnet_keeps_its_stem_and_classifier_and_shares_at_the_shortcut():

@@ -246,6 +246,23 @@ def test_measured_rates_are_positive_and_complete(level):
     assert told == [(k, total) for k in range(total)]
 
 
+@pytest.mark.skipif("x86-64-v4-amx" not in cpu_levels(), reason="this CPU has no AMX")
+def test_rates_of_amx_can_be_the_first_thing_that_a_process_asks_for():
+    code = (
+        "from paconv.runtime.measure_rates import measure_rates\n"
+        "print(sorted(measure_rates('x86-64-v4-amx', 1e-5).codes))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['dot', 'tiles']\n", "")
+
+
+def test_rates_of_a_level_that_this_machine_does_not_run_are_refused_with_those_it_runs():
+    other = next(level.name for level in LEVELS if level.name not in cpu_levels())
+    expected = f"CPU level '{other}': expected one that this machine runs: {cpu_levels()[0]}"
+    with pytest.raises(UsageError, match=expected):
+        measure_rates(other)
+
+
 def test_inspect_prints_what_the_library_says(tmp_path):
     case = case_of(4, 5)
     path = tmp_path / "pa.onnx"

@@ -11,6 +11,7 @@ from paconv.cost.host.calibrate import Measure
 from paconv.cost.host.kernels import FLOAT, KERNELS, HostKernel, network_seconds
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.report import NETWORK, PREDICTED, host_rates, milliseconds
+from paconv.cost.host.speed import Speed, speed_of
 from paconv.cost.layers import Layer, Network
 from paconv.cost.tables import Column, Table
 
@@ -35,10 +36,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """layers: (layer, kernel name -> times); network: the whole model's times, None if it can't be run as it is."""
+    """layers: (layer, kernel name -> times); network: the whole model's times, None if it can't be run as it is; speed:
+    its predicted one beside float's.
+    """
 
     layers: Sequence[tuple[Layer, Mapping[str, Measured]]]
     network: Measured | None
+    speed: Speed
 
     def median_error(self, kernel: str) -> float | None:
         """Median over the layers of |error|, None if the kernel runs none."""
@@ -74,7 +78,7 @@ def compare(
         if row:
             layers.append((layer, row))
     total = None if whole is None else Measured(network_seconds(host, network)[0], whole(_NETWORK_SECONDS))
-    return Comparison(layers, total)
+    return Comparison(layers, total, speed_of(host, network))
 
 
 def _geometry(layer: Layer, kernel: HostKernel) -> Layer:
@@ -95,6 +99,7 @@ def comparison_data(host: HostModel, compared: Comparison, source: str) -> dict[
         ],
         "median_errors": {k.name: compared.median_error(k.name) for k in KERNELS},
         "network": None if compared.network is None else _data(compared.network),
+        "speed": compared.speed.as_data(),
         "provenance": {"predicted": f"seconds, {PREDICTED}", "measured": "seconds, best of many calls on this host"},
     }
 
@@ -122,7 +127,7 @@ def comparison_table(host: HostModel, compared: Comparison, source: str) -> Tabl
 
 
 def _notes(compared: Comparison) -> list[str]:
-    lines = []
+    lines = compared.speed.lines()
     for kernel in KERNELS:
         error = compared.median_error(kernel.name)
         if error is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from paconv.cost.host.cpu import integer_instructions
 from paconv.cost.host.kernels import KERNELS, fastest_seconds, has_planes, network_seconds, own_kernel
 from paconv.cost.host.model import HostModel
+from paconv.cost.host.speed import speed_of
 from paconv.cost.layers import BATCH_NORM, Layer, Network
 from paconv.cost.schemes import under_scheme
 from paconv.cost.tables import Column, Table, grouped, ratio
@@ -51,7 +52,8 @@ def _totals(host: HostModel, network: Network) -> dict[str, float]:
 
 def host_data(host: HostModel, network: Network, source: str) -> dict[str, Any]:
     """The report as plain data. layers: seconds by kernel, None where it can't run the layer; totals: seconds of the
-    network in full precision, as it is, and with the fastest kernel for each layer.
+    network in full precision, as it is, and with the fastest kernel for each layer; speed: the network beside float,
+    and the layers that are slower (paconv.cost.host.speed).
     """
     rows = [_row(host, layer) for layer in network if layer.kind != BATCH_NORM]
     return {
@@ -61,6 +63,7 @@ def host_data(host: HostModel, network: Network, source: str) -> dict[str, Any]:
         "rates": host_rates(host),
         "layers": rows,
         "totals": _totals(host, network),
+        "speed": speed_of(host, network).as_data(),
         "not_predicted": network_seconds(host, network)[1],
         "provenance": {
             "layers": f"seconds, {PREDICTED}; macs and output_shape: counted from shapes",
@@ -116,11 +119,10 @@ def host_table(host: HostModel, network: Network, source: str) -> Table:
 
 
 def host_notes(host: HostModel, network: Network) -> list[str]:
-    totals, rates = _totals(host, network), host_rates(host)
+    fastest, rates = fastest_seconds(host, network), host_rates(host)
     lines = [
-        f"the network, predicted: {milliseconds(totals['float'])} ms in full precision, "
-        f"{milliseconds(totals['as_it_is'])} ms as it is, {milliseconds(totals['fastest'])} ms with the fastest kernel "
-        f"for each layer, for a batch of {network.batch}"
+        *speed_of(host, network).lines(),
+        f"{milliseconds(fastest)} ms with the fastest kernel for each layer, float or not",
     ]
     if any(map(has_planes, network)):
         lines.append(

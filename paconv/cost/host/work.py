@@ -37,7 +37,7 @@ from paconv.grid import largest_integers
 from paconv.kernels.arguments import LANES
 
 __all__ = ["CODE_UNITS", "FLOAT_UNITS", "GATHER_UNITS", "PLANE_UNITS", "bit_work", "code_work", "elements_moved",
-           "float_work", "runs_as_codes", "runs_as_planes"]  # fmt: skip
+           "filling", "float_work", "runs_as_codes", "runs_as_planes"]  # fmt: skip
 
 GATHER_UNITS = ("node", "row_endpoint", "element_endpoint")
 """Units of bit planes whose time doesn't depend on M and N."""
@@ -91,6 +91,12 @@ def code_work(layer: Layer, N: int) -> dict[str, float]:
         "product": outputs * prod(kernel) * _up(depth, _CHANNELS_OF_WORD),
         "output": outputs,
     }
+
+
+def filling(layer: Layer) -> float:
+    """How much of the lanes and of the words of level codes a layer's channels fill, up to 1."""
+    depth = layer.weight_shape[1]
+    return layer.outputs / _padded_outputs(layer) * depth / _up(depth, _CHANNELS_OF_WORD)
 
 
 def runs_as_codes(layer: Layer, N: int) -> bool:

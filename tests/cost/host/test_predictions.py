@@ -100,7 +100,7 @@ def test_the_table_says_that_its_figures_are_predicted_and_how_good_the_fit_is()
                  "level codes 3.0%", "float tensors in NCHW", "QLinearConv", "1.00x"):  # fmt: skip
         assert part in text
     assert "--scheme pa" in plain(host_table(HOST, resnet(18), "net"))
-    assert max(map(len, text.split("\n\nthe network")[0].splitlines())) <= 120
+    assert max(map(len, text.split("\n\npredicted: ")[0].splitlines())) <= 120
 
 
 def test_a_comparison_measures_equal_layers_once_and_shows_each():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from paconv.cost.host.work import bit_work, code_work, elements_moved, float_work, runs_as_codes
+from paconv.cost.host.work import bit_work, code_work, elements_moved, filling, float_work, runs_as_codes
 from paconv.cost.layers import LINEAR, DataOp, Layer
 from paconv.grid import largest_integers
 from tests.cost.host.synthetic import conv
@@ -43,6 +43,13 @@ def test_level_codes_count_padded_lanes_and_channels_that_share_words():
     }
     grouped = code_work(conv(C=66, O=34, size=4, kernel=1, group=2), 1)
     assert (grouped["product"], grouped["output"]) == (16 * 2 * 32 * 36, 16 * 2 * 32)
+
+
+def test_channels_fill_lanes_of_16_and_words_of_4_in_each_group():
+    assert filling(conv(64, 64, 8)) == 1
+    assert filling(conv(64, 20, 8)) == 20 / 32
+    assert filling(conv(6, 16, 8)) == 6 / 8
+    assert filling(conv(12, 48, 8, group=2)) == 24 / 32 * 6 / 8
 
 
 def test_codes_are_taken_up_to_windows_whose_sums_fit_32_bits():
