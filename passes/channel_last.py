@@ -5,10 +5,9 @@
 with ^T for the Transposes between channel-first and channel-last (paconv.passes.layout), which the passes behind this
 one move away. Nothing is computed otherwise than before.
 
-Two PABitConvs are linked if tensors that they read or make are the same, or are read or made by the same Add, Relu,
-Clip, MaxPool or move of data (paconv.passes.moves), directly or over several of these; and one of them makes what links
-them: two that merely read the same tensor have nothing between them. A PABitConv between real ops stays as it is: it
-would only get two Transposes.
+A PABitConv is linked with those whose results flow into what it reads, or meet its own: directly or over Add, Relu,
+Clip, MaxPool and moves of data (paconv.passes.moves). A PABitConv between real ops stays as it is: it would only get
+two Transposes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from paconv.passes.elementwise import data_inputs
 from paconv.passes.graph import ModelGraph
 from paconv.passes.layout import channel_last, make_result_channel_last, new_levels
 from paconv.passes.level_conv import NO_BOUNDS
-from paconv.passes.matching import is_op, static_value
+from paconv.passes.matching import is_op
 from paconv.passes.moves import move_from
 
 __all__ = ["CHANNEL_LAST"]
@@ -31,37 +30,29 @@ __all__ = ["CHANNEL_LAST"]
 
 def _linked(graph: ModelGraph, convs: list[gs.Node]) -> set[int]:
     """ids of the PABitConvs that are linked with another one."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while (above := parent.setdefault(name, name)) != name:
-            name = above
-        return name
-
+    flowing: dict[str, set[int]] = {}  # tensor -> the PABitConvs whose results flow into it
+    found: set[int] = set()
+    quantized = {id(conv) for conv in convs}
     for node in graph.nodes:
-        for tensor in _linked_by(node, graph):
-            parent[root(tensor.name)] = root(node.outputs[0].name)
-
-    makers: dict[str, list[gs.Node]] = {}
-    users: dict[str, list[gs.Node]] = {}
-    for conv in convs:
-        makers.setdefault(root(conv.outputs[0].name), []).append(conv)
-        users.setdefault(root(conv.inputs[0].name), []).append(conv)
-    found = set()
-    for link, made in makers.items():
-        together = {id(conv) for conv in (*made, *users.get(link, []))}
+        if id(node) in quantized:
+            flowing[node.outputs[0].name] = {id(node)}
+            together = flowing.get(node.inputs[0].name, set()) | {id(node)}
+        else:
+            read, made = _links(node, graph)
+            together = set().union(*(flowing.get(tensor.name, set()) for tensor in read))
+            flowing |= {tensor.name: together for tensor in made}
         if len(together) > 1:
             found |= together
     return found
 
 
-def _linked_by(node: gs.Node, graph: ModelGraph) -> list[gs.Tensor]:
-    """Tensors that `node` links with its first output; at a channel shuffle's first node those of all three."""
+def _links(node: gs.Node, graph: ModelGraph) -> tuple[list[gs.Tensor], list[gs.Tensor]]:
+    """Tensors that flow through `node`, and those that they flow into; of a channel shuffle at its first node."""
     move = move_from(node, graph)
     if move is not None:
-        return [*move.inputs, *move.between, *move.outputs]
-    tensors = [node.inputs[0]] if is_op(node, "MaxPool") else [node.inputs[k] for k in data_inputs(node)]
-    return [t for t in tensors if static_value(t) is None]
+        return move.inputs, move.outputs
+    read = [node.inputs[0]] if is_op(node, "MaxPool") else [node.inputs[k] for k in data_inputs(node)]
+    return read, list(node.outputs) if read else []
 
 
 def _to_level_conv(conv: gs.Node, graph: ModelGraph) -> None:
@@ -107,7 +98,8 @@ def _run(graph: ModelGraph) -> PassResult:
 
 CHANNEL_LAST = Pass(
     name="channel-last",
-    requires="everything that folds into PABitConv is folded: its endpoints, scale and bias are final",
+    requires="nodes in topological order; everything that folds into PABitConv is folded: its endpoints, scale and "
+    "bias are final",
     ensures="no two PABitConvs are linked",
     run=_run,
 )

@@ -13,6 +13,10 @@ They treat each axis by itself, so they commute with Transposes if their axes ar
 and with any function of one value, such as a level. Where that differs by channel, it must be known which channel of
 which input each channel of an output comes from: `sources`.
 
+A channel shuffle isn't one where real convolutions read it, or what the next quantized convolutions make of it. These
+are channel-first, as the depthwise ones of ShuffleNetV2 are, and each PABitConv between them compares and transposes on
+its own in less time than nodes for both would take (a seventh of that network's).
+
 A shuffle's tensor of five axes is (B, H, W, g, c) channel-last; its channels count through g and c.
 """
 
@@ -25,8 +29,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.passes.graph import ModelGraph
-from paconv.passes.layout import to_channel_first, to_channel_last
-from paconv.passes.matching import is_op, optional_input, readers, static_value
+from paconv.passes.layout import is_to_channel_first, is_to_channel_last, to_channel_first, to_channel_last
+from paconv.passes.matching import is_op, is_paconv_op, optional_input, readers, static_value
 
 __all__ = ["MOVES", "Move", "data_of", "move_from", "pads_zero", "sources", "turn_to_first", "turn_to_last"]
 
@@ -216,11 +220,28 @@ def _shuffle(split: gs.Node, graph: ModelGraph) -> Move | None:
         or min(apart[1:]) < 1
         or apart[1] * apart[2] != shape[1]
         or together[1] not in (-1, shape[1])
+        or _for_real_convolutions(merge.outputs)
     ):
         return None
     split.outputs[0].shape = [shape[0], *map(int, apart[1:])]
     swap.outputs[0].shape = [shape[0], *(int(apart[k]) for k in (2, 1, 3, 4))]
     return Move(tuple(nodes))
+
+
+def _for_real_convolutions(tensors: list[gs.Tensor], behind_convolution: bool = False) -> bool:
+    """Whether a real convolution reads one of these tensors, or what the next quantized ones make of them."""
+    for node in (reader for tensor in tensors for reader, _ in readers(tensor)):
+        if is_op(node, "Conv"):
+            return True
+        convolution = any(is_paconv_op(node, op) for op in ("PABitConv", "PALevelConv"))
+        if convolution and behind_convolution:
+            continue
+        passes_on = is_to_channel_first(node) or is_to_channel_last(node) or is_op(node, "Relu", "Clip", "Split")
+        if (passes_on or convolution or is_paconv_op(node, "PALevels")) and _for_real_convolutions(
+            node.outputs, behind_convolution or convolution
+        ):
+            return True
+    return False
 
 
 def _turned_rank(node: gs.Node) -> int:

@@ -22,6 +22,7 @@ CONSTANTS = {
     "apart": np.int64([-1, 2, 2, 6, 7]), "together": np.int64([-1, 4, 6, 7]), "sizes13": np.int64([1, 3]),
     "scales": np.float32([1, 1, 2, 1.5]), "size": np.int64([9, 8]), "pads": np.int64([0, 0, 1, 2, 0, 0, 0, 1]),
     "zero": np.float32(0), "one": np.float32(1), "w": np.float32([0, 0.5]), "wlevels": np.float32([0, 0.5, 1]),
+    "depthwise": np.float32([1, 2, 3, 4]).reshape(4, 1, 1, 1),
     "twice": np.float32([1, 1, 2, 2]), "halves": np.int64([4, 4]),
     "apart8": np.int64([-1, 2, 4, 6, 7]), "together8": np.int64([-1, 8, 6, 7]),
     "k": np.float32([[[[0.5]]], [[[-1]]], [[[2]]], [[[1]]]]).reshape(1, 4, 1, 1),
@@ -113,6 +114,12 @@ def test_a_shuffle_net_has_bytes_alone_between_its_convolutions():
     model = fused(body + pa_conv("last", "x2", "y", "group = 2"))
     assert ops(model).count("Transpose") == 2 + 2 and ops(model).count("PALevels") == 1
     assert [n.output[0] for n in model.graph.node if n.op_type == "PALevelConv"][:-1] == [""] * 4
+
+
+def test_a_shuffle_between_depthwise_convolutions_stays_one_of_floats():
+    body = pa_conv("c1", "x", "a") + MOVES["channel shuffle"][0] + " " + norm("z", "n") + pa_conv("c2", "n", "e")
+    model = fused(body + "y = Conv <group = 4> (e, depthwise)")
+    assert ops(model) == ["PABitConv", "Reshape", "Transpose", "Reshape", "PABitConv", "Conv"]
 
 
 def test_a_decoder_concatenates_what_it_resizes_with_what_it_kept():
