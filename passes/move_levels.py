@@ -143,7 +143,8 @@ def _check_number(move: Move, plans: list[_Plan]) -> None:
             raise Unsuitable("moved-compared-often")
 
 
-def _rewrite(move: Move, plan: _Plan, graph: ModelGraph) -> None:
+def _rewrite(move: Move, plan: _Plan, graph: ModelGraph, named: bool) -> None:
+    """Put the move that is planned before `move`; named: with the names of its nodes, which are one's only."""
     label, start = graph.label(move.nodes[-1]), move.nodes[0]
     like = next(n for n in plan.levels if n is not None)
     read = []
@@ -167,7 +168,7 @@ def _rewrite(move: Move, plan: _Plan, graph: ModelGraph) -> None:
         inputs = [*read, *node.inputs[len(data_of(node)) :]]
         if plan.filling is not None:
             inputs[2:3] = [graph.constant(plan.filling, f"{label}.level")]
-        moved = gs.Node(node.op, node.name, dict(node.attrs), inputs, results, domain=node.domain)
+        moved = gs.Node(node.op, node.name if named else "", dict(node.attrs), inputs, results, domain=node.domain)
         graph.insert_before(start, moved)
         read = results
 
@@ -185,8 +186,8 @@ def _run(graph: ModelGraph) -> PassResult:
         except Unsuitable as refusal:
             result.skipped.append(Skip(refusal.reason, label))
             continue
-        for plan in plans:
-            _rewrite(move, plan, graph)
+        for k, plan in enumerate(plans):
+            _rewrite(move, plan, graph, named=k == 0)
         for each in reversed(move.nodes):
             graph.remove(each)
         result.rewritten.append(Rewrite("moved", label))

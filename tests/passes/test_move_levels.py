@@ -153,10 +153,11 @@ def test_a_moved_tensor_that_is_read_otherwise_too_stays():
 
 
 def test_two_comparisons_of_a_moved_tensor_move_it_twice():
-    body = pa_conv("c1", "x", "a") + "z = Slice (a, one1, four, row) " + pa_conv("c2", "z", "d")
+    body = pa_conv("c1", "x", "a") + "[slice] z = Slice (a, one1, four, row) " + pa_conv("c2", "z", "d")
     body += pa_conv("c3", "z", "e").replace("(z, v, levels)", "(z, w, wlevels)") + "y = Add (d, e)"
     model = fused(body)
     assert ops(model).count("Slice") == 2 and ops(model).count("PALevels") == 1
+    assert [node.name for node in model.graph.node].count("slice") == 1
 
 
 def dense_block(layers):
