@@ -50,7 +50,9 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=pytest.mark.slow if n == "SYQ(1,4)" else ()) for n in CASES]
+)
 def packed(request, tmp_path_factory) -> onnx.ModelProto:
     build, scheme, options = CASES[request.param]
     torch.manual_seed(0)

@@ -15,6 +15,8 @@ from paconv.cost.host.probe import conv
 from paconv.errors import UsageError
 from paconv.kernels.registry import CHOICES
 
+pytestmark = pytest.mark.slow
+
 LAYER = conv(8, 16, 5)
 
 

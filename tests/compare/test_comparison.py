@@ -15,6 +15,8 @@ from paconv.compare.tables import differences_table, results_table, tuning_table
 from paconv.errors import TrainingError, UsageError
 from tests.compare.in_process import workers_in_process
 
+pytestmark = pytest.mark.slow
+
 DATA = "digits:0.7"
 STUDY = Study(
     data=(DATA,),

@@ -41,6 +41,7 @@ def of_two(tmp_path_factory) -> tuple[Path, list[dict]]:
     return folder / "run", [torch.load(folder / f"result.{rank}", weights_only=True) for rank in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_two_processes_give_the_loss_curve_and_the_weights_of_one_with_the_joint_batch(of_two, scheme):
     """In float64, where nothing but the order of sums differs. By SGD: with Adam, a wrong factor of v's and beta's
@@ -67,6 +68,7 @@ def test_two_processes_give_the_loss_curve_and_the_weights_of_one_with_the_joint
         assert (tensor - first["model"][name]).abs().max() < 2**-28, name
 
 
+@pytest.mark.slow
 def test_files_have_the_names_of_the_model_alone_without_traces_of_the_several_processes(of_two):
     folder, (found, _) = of_two
     state = torch.load(folder / "state.pt", weights_only=True)

@@ -41,6 +41,7 @@ def tiny_fit(folder: Path | None, source: DataSource | None = None, epochs: int 
     return model.state_dict()
 
 
+@pytest.mark.slow
 def test_killed_at_random_steps_and_while_it_writes_it_ends_with_the_same_weights_and_measures(tmp_path):
     """With dropout, so that the random numbers of torch matter."""
     command = [sys.executable, ROOT / "tests/train/killed_fit.py", tmp_path]
