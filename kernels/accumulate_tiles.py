@@ -3,122 +3,81 @@
     dots[b, p, lane] = start[b, lane] + sum_t  weights[b, t, lane] . image[p, t]                      int32, exact
 
 where t goes over the window's words and "." is the dot product of a word's four channels, unsigned activation bytes
-with signed weight bytes. Words of weights lie as a tile wants them: row t, LANES words. Activations don't: pixels are
-at any distance. So _STEPS tiles' worth of words of all pixels is first copied to rows of a panel, the words past a
-run's end zero; the weights that these meet are of the next run, or of the slack past the last.
+with signed weight bytes. Words of weights lie as a tile wants them: row t, LANES words. So do activations where 16
+pixels are at one distance: a tile's rows begin at the pixels, and overlap where a run is shorter than a row. What a row
+holds behind the run's end meets weights of zero.
 
 Registers: 2 x 2 tiles of sums (halves of 16 pixels, blocks), tiles 0 to 3, activations in 4 and 5, weights in 6 and 7.
 """
 
 from __future__ import annotations
 
+from itertools import product
+
 from llvmlite import ir
 from numba.core import cgutils
 
-from paconv.kernels.arguments import LANES
 from paconv.kernels.levels import Multiplier
-from paconv.kernels.tiles import ROW_BYTES, SoftTiles, Tiles, on_stack
+from paconv.kernels.tiles import ROW_BYTES, SoftTiles, Tiles
 from paconv.kernels.tiling import TILE_ROWS as ROWS
 
 __all__ = ["emit_accumulate_tiles"]
 
-_STEPS = 8
-_PANEL_ROW = _STEPS * ROW_BYTES
-_PANEL_BYTES = 2 * ROWS * _PANEL_ROW
-_SUMS_BYTES = ROWS * ROW_BYTES
+_HALVES = 2
 _WORDS = ROW_BYTES // 4
+_TILE_BYTES = ROWS * ROW_BYTES
 
-_i32, _i64 = ir.IntType(32), ir.IntType(64)
-_words = ir.VectorType(_i32, LANES)
+_i64 = ir.IntType(64)
 
 
 def emit_accumulate_tiles(builder, multiplier: Multiplier, pixels, blocks, *rest, soft: bool = False) -> None:
     """The body of accumulate(pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
-    start, dots); arguments as in emit_accumulate_codes, with ROWS rows of slack behind the weights. soft: with tiles in
-    memory, for tests.
+    start, dots); arguments as in emit_accumulate_codes, with the weights of a run filled up to whole steps of _WORDS,
+    and pixel_offsets of each 16 pixels at one distance. soft: with tiles in memory, for tests.
     """
     tiles = (SoftTiles if soft else Tiles)(builder)
     tiles.begin()
-    panel, sums = on_stack(builder, _PANEL_BYTES), on_stack(builder, _SUMS_BYTES)
-    one = builder.icmp_signed("==", blocks, ir.Constant(_i64, 1))
-    with builder.if_else(one) as (then, otherwise):
-        with then:
-            _Program(builder, tiles, 1, multiplier.pixels).emit(*rest, panel, sums)
-        with otherwise:
-            _Program(builder, tiles, multiplier.blocks, multiplier.pixels).emit(*rest, panel, sums)
+    few_blocks = builder.icmp_signed("==", blocks, ir.Constant(_i64, 1))
+    few_pixels = builder.icmp_signed("<=", pixels, ir.Constant(_i64, ROWS))
+    for b, halves in product((1, multiplier.blocks), (1, _HALVES)):
+        this_many_blocks = few_blocks if b == 1 else builder.not_(few_blocks)
+        this_many_pixels = few_pixels if halves == 1 else builder.not_(few_pixels)
+        with builder.if_then(builder.and_(this_many_blocks, this_many_pixels)):
+            _Program(builder, tiles, b, halves, multiplier.pixels).emit(*rest)
     tiles.end()
 
 
 class _Program:
-    """The program for `blocks` lane blocks."""
+    """The program for `blocks` lane blocks and `halves` of a tile's pixels."""
 
-    def __init__(self, builder, tiles, blocks: int, pixels: int):
-        self._builder, self._tiles, self._blocks, self._pixels = builder, tiles, blocks, pixels
+    def __init__(self, builder, tiles, blocks: int, halves: int, pixels: int):
+        self._builder, self._tiles, self._blocks, self._halves, self._pixels = builder, tiles, blocks, halves, pixels
 
-    def emit(
-        self, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots, panel, sums
-    ) -> None:
-        builder = self._builder
-        for tile in range(4):
-            self._tiles.zero(tile)
-        run_weights = builder.mul(run, self._const(ROW_BYTES))
-        with cgutils.for_range(builder, taps, intp=_i64) as tap:
-            offset = builder.load(self._at(self._plus(tap_offsets, tap.index, 8), _i64), align=8)
-            first = builder.add(image, offset)
-            tap_weights = builder.add(weights, builder.mul(tap.index, run_weights))
-            words = self._const(_STEPS * _WORDS)
-            chunks = builder.udiv(builder.add(run, self._const(_STEPS * _WORDS - 1)), words)
-            with cgutils.for_range(builder, chunks, intp=_i64) as chunk:
-                word = builder.mul(chunk.index, words)
-                left = builder.sub(run, word)
-                count = builder.select(builder.icmp_signed("<", left, words), left, words)
-                self._fill_panel(self._plus(first, word, 4), pixel_offsets, count, panel)
-                self._multiply(self._plus(tap_weights, word, ROW_BYTES), block_bytes, count, panel)
-        self._store(start, dots, sums)
-
-    def _fill_panel(self, first, pixel_offsets, count, panel) -> None:
-        """Row p holds the pixel's next `count` words, then zeros to a whole tile's row."""
-        builder = self._builder
-        whole = builder.lshr(count, self._const(4))
-        rest = builder.and_(count, self._const(_WORDS - 1))
-        with cgutils.for_range(builder, self._const(self._pixels), intp=_i64) as pixel:
-            offset = builder.load(self._at(self._plus(pixel_offsets, pixel.index, 8), _i64), align=8)
-            source, target = builder.add(first, offset), self._plus(panel, pixel.index, _PANEL_ROW)
-            with cgutils.for_range(builder, whole, intp=_i64) as step:
-                row = self._load(self._plus(source, step.index, ROW_BYTES), align=4)
-                self._store_row(row, self._plus(target, step.index, ROW_BYTES))
-            with builder.if_then(builder.icmp_signed(">", rest, self._const(0))):
-                source, target = (self._plus(at, whole, ROW_BYTES) for at in (source, target))
-                self._store_row(ir.Constant(_words, [0] * LANES), target)
-                with cgutils.for_range(builder, rest, intp=_i64) as word:
-                    value = builder.load(self._at(self._plus(source, word.index, 4), _i32), align=4)
-                    builder.store(value, self._at(self._plus(target, word.index, 4), _i32), align=4)
-
-    def _multiply(self, weights, block_bytes, count, panel) -> None:
+    def emit(self, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots) -> None:
         builder, tiles = self._builder, self._tiles
-        steps = builder.lshr(builder.add(count, self._const(_WORDS - 1)), self._const(4))
-        with cgutils.for_range(builder, steps, intp=_i64) as step:
-            a = self._plus(panel, step.index, ROW_BYTES)
-            w = self._plus(weights, step.index, ROWS * ROW_BYTES)
-            for half in range(2):
-                tiles.load(4 + half, builder.add(a, self._const(half * ROWS * _PANEL_ROW)), self._const(_PANEL_ROW))
-            for b in range(self._blocks):
-                tiles.load(6 + b, w, self._const(ROW_BYTES))
-                for half in range(2):
-                    tiles.dot(2 * half + b, 4 + half, 6 + b)
-                w = builder.add(w, block_bytes)
-
-    def _store(self, start, dots, sums) -> None:
-        """dots[b, 16*half + row] from tile 2*half + b."""
-        builder = self._builder
-        for half in range(2):
-            for b in range(self._blocks):
-                self._tiles.store(2 * half + b, sums, self._const(ROW_BYTES))
-                base = self._load(builder.add(start, self._const(b * ROW_BYTES)), align=64)
-                first = builder.add(dots, self._const((b * self._pixels + ROWS * half) * ROW_BYTES))
-                with cgutils.for_range(builder, self._const(ROWS), intp=_i64) as row:
-                    total = builder.add(self._load(self._plus(sums, row.index, ROW_BYTES), align=64), base)
-                    self._store_row(total, self._plus(first, row.index, ROW_BYTES))
+        sums = [(half, b) for half in range(self._halves) for b in range(self._blocks)]
+        for half, b in sums:
+            tiles.load(_HALVES * half + b, self._plus(start, self._const(b), ROW_BYTES), self._const(0))
+        pixel = [self._load(self._plus(pixel_offsets, self._const(p), 8)) for p in (0, 1, ROWS)[: 1 + self._halves]]
+        step = builder.sub(pixel[1], pixel[0])
+        firsts = [builder.add(image, offset) for offset in pixel[::2]]
+        steps = builder.udiv(builder.add(run, self._const(_WORDS - 1)), self._const(_WORDS))
+        with cgutils.for_range(builder, taps, intp=_i64) as tap:
+            offset = self._load(self._plus(tap_offsets, tap.index, 8))
+            rows = [builder.add(first, offset) for first in firsts]
+            tap_weights = self._plus(weights, builder.mul(tap.index, steps), _TILE_BYTES)
+            with cgutils.for_range(builder, steps, intp=_i64) as at:
+                for half, row in enumerate(rows):
+                    tiles.load(4 + half, self._plus(row, at.index, ROW_BYTES), step)
+                w = self._plus(tap_weights, at.index, _TILE_BYTES)
+                for b in range(self._blocks):
+                    tiles.load(6 + b, w, self._const(ROW_BYTES))
+                    for half in range(self._halves):
+                        tiles.dot(_HALVES * half + b, 4 + half, 6 + b)
+                    w = builder.add(w, block_bytes)
+        for half, b in sums:
+            target = self._plus(dots, self._const(b * self._pixels + ROWS * half), ROW_BYTES)
+            tiles.store(_HALVES * half + b, target, self._const(ROW_BYTES))
 
     def _const(self, value: int):
         return ir.Constant(_i64, value)
@@ -126,11 +85,5 @@ class _Program:
     def _plus(self, address, index, size: int):
         return self._builder.add(address, self._builder.mul(index, self._const(size)))
 
-    def _at(self, address, kind):
-        return self._builder.inttoptr(address, kind.as_pointer())
-
-    def _load(self, address, align: int):
-        return self._builder.load(self._at(address, _words), align=align)
-
-    def _store_row(self, vector, address) -> None:
-        self._builder.store(vector, self._at(address, _words), align=64)
+    def _load(self, address):
+        return self._builder.load(self._builder.inttoptr(address, _i64.as_pointer()), align=8)

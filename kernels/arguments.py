@@ -108,7 +108,7 @@ FIELDS = {
     "level_codes": "(E+1,) uint8: the byte of each level",
     "start": "(G*OB, LANES) int32: what dot products start from, so that those of a window of activation 0 are 0",
     "span_sums": "(G*OB, SPANS) int64: largest sums of pairs of products over spans",
-    "weight_words": "(G*OB, taps*run, M, LANES) uint32, or (G*OB, taps*run, LANES) of four weights",
+    "weight_words": "(G*OB, taps*run, M, LANES) uint32, or (G*OB, taps, run to whole tile_words, LANES)",
     "phi": "(G*OB, M*N, LANES) float32: factors of the counts",
     "offset_alpha": "(G*OB, LANES) float32: alpha_0",
     "offset_taps": "(G*OB, KH*KW, LANES) float32: beta_0 * sum over the tap's weights",
@@ -137,6 +137,8 @@ FIELDS = {
     # division of the work
     "accumulate": "address of the accumulate function of codes, or of the table of those of planes (9, 9) by m and n",
     "tile": "pixels of its tile", "tile_blocks": "lane blocks of its tile (codes)",
+    "tile_words": "words of a run that it takes at a time (codes); above 1, the pixels of a tile lie at one distance",
+    "row_pixels": "pixels that a row is taken as (codes): OW, or more where that gives a tile's pixels one distance",
     "parts_M": "parts that weight planes are taken in", "parts_N": "parts that activation planes are taken in",
     "span": "words of a window summed in 16 bits (codes)",
     "gather_runs": "tasks of the gathers along the pixels of an image's group",

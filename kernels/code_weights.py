@@ -1,10 +1,12 @@
 """Prepare the weights as level codes, once per node (kernels/coding.py has the algebra).
 
-    words[g, b, (kh*KW + kw)*CW + cw, lane]  =  bytes k of w[o, c, kh, kw] of the four channels c that share word cw,
-                                                o = g*OG + b*LANES + lane
+    words[g, b, kh, kw*CW + cw, lane]  =  bytes k of w[o, c, kh, kw] of the four channels c that share word cw,
+                                          o = g*OG + b*LANES + lane
     start[o] = -zero * sum k
 
-Lanes past the last output channel stay zero. A code without a mask is reported in the error slot.
+where a window's row is one run of words; where it is several, kh, kw are one index and the next is cw. Runs are filled
+up with zeros to whole tile_words. Lanes past the last output channel stay zero. A code without a mask is reported in
+the error slot.
 
 span_sums[g, b, s] is the largest magnitude of a sum of products over a span of MIN_SPAN << s words within a run, of the
 first two or of the last two channels of each word, whatever the activations: with bytes from -l to u, l, u >= 0, and
@@ -21,12 +23,18 @@ from paconv.kernels.coding import level_value
 from paconv.kernels.memory import pointer, stack_buffer
 from paconv.kernels.unpack import UNPACKED, unpack
 
-__all__ = ["prepare_codes"]
+__all__ = ["prepare_codes", "whole_run"]
 
 _function = njit(error_model="numpy")
 _TABLE_BYTES = 8 * MAX_LEVELS
 _HALVES = 2
 _SPAN_LANES_BYTES = 4 * _HALVES * LANES * SPANS
+
+
+@_function
+def whole_run(a):
+    """Words of weights from one run to the next."""
+    return (a[F.run] + a[F.tile_words] - 1) // a[F.tile_words] * a[F.tile_words]
 
 
 @_function
@@ -47,10 +55,11 @@ def _prepare_lane(arguments, block, lane, o):
     for code in range(a[F.weight_codes]):
         table[code] = np.int64(level_value(alpha_k[row], np.int64(masks[code]), M))
 
-    # the bytes of one lane's words lie LANES words apart; those of a tap CW words
-    word = a[F.weight_words] + (block * taps * CW * LANES + lane) * 4
+    # one lane's words lie LANES words apart
+    room, taps_of_run = whole_run(a), taps // a[F.taps]
+    word = a[F.weight_words] + (block * a[F.taps] * room * LANES + lane) * 4
     first, window = o * CG * taps, CG * taps
-    tap, within, total = 0, 0, np.int64(0)
+    tap, within, total, at, tap_of_run = 0, 0, np.int64(0), 0, 0
     done = 0
     while done < window:
         skip, count = unpack(codes, first + done, window - done, codes_of_eight)
@@ -60,10 +69,12 @@ def _prepare_lane(arguments, block, lane, o):
                 a[F.error] = 1 + first + done + k - skip
                 code = 0
             total += table[code]
-            carray(pointer(word + tap * CW * LANES * 4 + within), (1,), np.int8)[0] = np.int8(table[code])
-            tap += 1
+            carray(pointer(word + at * LANES * 4 + within), (1,), np.int8)[0] = np.int8(table[code])
+            tap, tap_of_run, at = tap + 1, tap_of_run + 1, at + CW
+            if tap_of_run == taps_of_run:
+                tap_of_run, at = 0, at + room - a[F.run]
             if tap == taps:
-                tap, within = 0, within + 1
+                tap, at, within = 0, 0, within + 1
                 if within == 4:
                     within, word = 0, word + LANES * 4
         done += count
@@ -77,7 +88,8 @@ def _sum_spans(arguments, block):
     positive = carray(pointer(stack_buffer(_SPAN_LANES_BYTES)), (SPANS, LANES, _HALVES), np.int32)
     negative = carray(pointer(stack_buffer(_SPAN_LANES_BYTES)), (SPANS, LANES, _HALVES), np.int32)
     taps, run = a[F.taps], a[F.run]
-    weights = carray(pointer(a[F.weight_words]), (a[F.G] * a[F.OB], taps, run, LANES, 2 * _HALVES), np.int8)
+    shape = a[F.G] * a[F.OB], taps, whole_run(a), LANES, 2 * _HALVES
+    weights = carray(pointer(a[F.weight_words]), shape, np.int8)
     largest = carray(pointer(a[F.span_sums]), (a[F.G] * a[F.OB], SPANS), np.int64)
     coding = carray(pointer(a[F.coding]), (len(CODING),), np.float64)
     lower, upper = -min(np.int64(coding[CODING.least]), 0), max(np.int64(coding[CODING.largest]), 0)

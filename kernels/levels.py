@@ -18,11 +18,14 @@ __all__ = ["LEVELS", "Level", "Multiplier", "find_level", "levels_of"]
 class Multiplier:
     """How level codes are multiplied: a name in kernels/products.py's PRODUCTS, or "Tiles" for kernels/tiles.py, and
     the tile of sums that registers hold without spilling (tests/kernels/test_registers.py): lane blocks x pixels.
+    words: of a run that are multiplied at a time. Above 1, the weights of a run are filled up with zeros to a multiple,
+    and the pixels of a tile lie at one distance.
     """
 
     product: str
     blocks: int
     pixels: int
+    words: int = 1
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ LEVELS = (
     ),
     Level(
         "x86-64-v4-amx", "x86_64", "x86-64-v4", f"-prefer-256-bit,{_VNNI},+amx-tile,+amx-int8", (*_V4_VNNI, "amx-int8"),
-        30, {"dot": Multiplier("DotOf512", 2, 12), "tiles": Multiplier("Tiles", 2, 32)}, base="x86-64-v4-vpopcntdq",
+        30, {"dot": Multiplier("DotOf512", 2, 12), "tiles": Multiplier("Tiles", 2, 32, 16)}, base="x86-64-v4-vpopcntdq",
     ),
     Level("armv8-a", "aarch64", "generic", "+neon", (), 4, {"narrow": Multiplier("WideningBytes", 1, 2)}),
     Level(

@@ -57,22 +57,23 @@ class Microkernel:
     """A function that is emitted as LLVM instructions, one for each CPU level: its name and variant. "accumulate" and
     "accumulate_codes" are called by the convolution tasks. Variants of the first are the (m, n) of sub-blocks of
     planes; of the second (number, 0), number the place of its kind in KINDS, from 1 on. "limit" is for benchmarks.
-    pixels, blocks: of its largest tile.
+    pixels, blocks: of its largest tile. words: as of levels.Multiplier.
     """
 
     name: str
     variant: tuple[int, int] = (0, 0)
     pixels: int = 0
     blocks: int = 1
+    words: int = 1
 
 
 def microkernels(level: Level) -> list[Microkernel]:
     """Those of a CPU level."""
     planes = [Microkernel("accumulate", (m, n), most_pixels(m, n, level.budget)) for m, n in sub_blocks(level.budget)]
     codes = [
-        Microkernel("accumulate_codes", (number, 0), level.multipliers[kind].pixels, level.multipliers[kind].blocks)
-        for number, kind in enumerate(KINDS, start=1)
-        if kind in level.multipliers
+        Microkernel("accumulate_codes", (number, 0), each.pixels, each.blocks, each.words)
+        for number, each in enumerate(map(level.multipliers.get, KINDS), start=1)
+        if each
     ]
     return [*planes, *codes, Microkernel("limit")]
 

@@ -14,7 +14,7 @@ from numba.core import cgutils
 from paconv.kernels.machine import call_instruction
 from paconv.kernels.tiling import TILE_ROWS as ROWS
 
-__all__ = ["ROW_BYTES", "TILES", "SoftTiles", "Tiles", "on_stack"]
+__all__ = ["ROW_BYTES", "TILES", "SoftTiles", "Tiles"]
 
 ROW_BYTES, TILES = 64, 8
 
@@ -23,7 +23,7 @@ _pointer = _i8.as_pointer()
 _CONFIG_BYTES = 64
 
 
-def on_stack(builder, size: int):
+def _on_stack(builder, size: int):
     """Address (i64) of `size` bytes on the stack, 64-byte aligned."""
     with builder.goto_entry_block():
         memory = builder.alloca(ir.ArrayType(_i8, size))
@@ -44,7 +44,7 @@ class Tiles:
         return self._builder.inttoptr(address, _pointer)
 
     def begin(self) -> None:
-        builder, config = self._builder, on_stack(self._builder, _CONFIG_BYTES)
+        builder, config = self._builder, _on_stack(self._builder, _CONFIG_BYTES)
         text = bytes([1, *[0] * 15, *([ROW_BYTES, 0] * TILES), *[0] * 16, *[ROWS] * TILES, *[0] * 8])
         kind = ir.ArrayType(_i8, _CONFIG_BYTES)
         builder.store(ir.Constant(kind, bytearray(text)), builder.inttoptr(config, kind.as_pointer()), align=64)
@@ -52,9 +52,6 @@ class Tiles:
 
     def end(self) -> None:
         self._call("tilerelease")
-
-    def zero(self, tile: int) -> None:
-        self._call("tilezero", ir.Constant(_i8, tile))
 
     def load(self, tile: int, address, stride) -> None:
         self._call("tileloadd64", ir.Constant(_i8, tile), self._at(address), stride)
@@ -92,15 +89,10 @@ class SoftTiles:
             builder.store(value, self._word(self._plus(target, word.index, 4)), align=4)
 
     def begin(self) -> None:
-        self._memory = on_stack(self._builder, TILES * ROWS * ROW_BYTES)
+        self._memory = _on_stack(self._builder, TILES * ROWS * ROW_BYTES)
 
     def end(self) -> None:
         """Nothing to give back."""
-
-    def zero(self, tile: int) -> None:
-        with self._for(ROWS * ROW_BYTES // 4) as word:
-            target = self._word(self._plus(self._tile(tile), word.index, 4))
-            self._builder.store(ir.Constant(_i32, 0), target, align=4)
 
     def load(self, tile: int, address, stride) -> None:
         with self._for(ROWS) as row:

@@ -41,7 +41,8 @@ def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False)
     if coded:
         CW = -(-CG // 4)
         folded, taps, run = 0, KH if DW == 1 else KH * KW, KW * CW if DW == 1 else CW
-    XH, XW, (SH, SW), XSH, XSW = H, W, a["strides"], 1, 1
+    (SH, SW), XH, XW, XSH, XSW = a["strides"], H, W, 1, 1
+    SH, SW = (SH if OH > 1 else 1), (SW if OW > 1 else 1)  # there is no next row or column
     if (levels or not coded) and KH == KW == 1 and not any(a["pads"]):  # what is read alone is packed
         H, W, XSH, XSW, SH, SW = OH, OW, SH, SW, 1, 1
     Hp, Wp = H + a["pads"][0] + a["pads"][2], W + a["pads"][1] + a["pads"][3]
@@ -50,10 +51,18 @@ def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False)
         for kh in range(KH)
         for kw in range(taps // KH)
     ]
+    at_a_time, tile = (level.multipliers[kind].words, level.multipliers[kind].pixels) if coded else (1, 0)
+    row_pixels, slack, run_room = OW, 0, -(-run // at_a_time) * at_a_time
+    if at_a_time > 1:
+        row_pixels = row_pixels_of(OW, SH, SW, Wp)
+        last = -(-((OH - 1) * row_pixels + OW) // tile) * tile - 1
+        read = last // row_pixels * SH * Wp + (last % row_pixels + TILE_ROWS) * SW
+        read += (KH - 1) * a["dilations"][0] * Wp + KW * DW
+        slack = max(read - Hp * Wp, 0) * CW + at_a_time
     arrays = {
         "x": case.X,
         "y": np.zeros(shape, np.float32),
-        "words": np.zeros((B, G, Hp, Wp, CW, word_planes), np.uint32),
+        "words": np.zeros(B * G * Hp * Wp * CW * word_planes + slack, np.uint32),
         "coding": np.zeros(CODING.rows + len(inputs["alpha"])),
         "alpha_k": np.zeros((len(inputs["alpha"]), M + 1), np.float32),
         "beta_l": np.zeros(N + 1, np.float32),
@@ -65,7 +74,7 @@ def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False)
         **{name: inputs[name] for name in ("v", "sign", "alpha", "beta")},
         "weight_masks": np.array(a["weight_masks"], np.uint8),
         "level_masks": np.array(a["level_masks"], np.uint8),
-        "weight_words": np.zeros((G * OB * taps * run + TILE_ROWS, 1 if coded else M, LANES), np.uint32),
+        "weight_words": np.zeros((G * OB * taps, run_room, 1 if coded else M, LANES), np.uint32),
         "phi": np.zeros((G * OB, 1 if coded else M * N, LANES), np.float32),
         "offset_alpha": np.zeros((G * OB, LANES), np.float32),
         "offset_taps": np.zeros((G * OB, KH * KW, LANES), np.float32),
@@ -83,16 +92,23 @@ def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False)
         v_rows=len(inputs["v"]), sign_rows=len(inputs["sign"]), alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]),
         code_bytes=inputs["W"].shape[1], weight_codes=len(a["weight_masks"]),
         has_alpha_0=int(inputs["alpha"][:, 0].any()), has_beta_0=int(inputs["beta"][0] != 0),
-        gather_runs=-(-H * W // GATHER_RUN), gather_parts=1, pixel_chunks=-(-OH * OW // PIXEL_CHUNK), block_chunks=1,
-        blocks_per_task=OB,
+        gather_runs=-(-H * W // GATHER_RUN), gather_parts=1, block_chunks=1, blocks_per_task=OB, row_pixels=row_pixels,
+        pixel_chunks=-(-((OH - 1) * row_pixels + OW) // PIXEL_CHUNK),
     )  # fmt: skip
     if coded:
         multiplier = level.multipliers[kind]
-        numbers |= dict(tile=multiplier.pixels, tile_blocks=multiplier.blocks)
+        numbers |= dict(tile=multiplier.pixels, tile_blocks=multiplier.blocks, tile_words=multiplier.words)
     else:
         plan = tiling(M, N, level.budget)
         numbers |= dict(tile=plan.pixels, parts_M=plan.parts_M, parts_N=plan.parts_N)
     return arrays, numbers
+
+
+def row_pixels_of(OW: int, SH: int, SW: int, Wp: int) -> int:
+    """Pixels that AMX takes a row as, as the shim chooses: through to the next row's, or whole tiles."""
+    filled = -(-OW // TILE_ROWS) * TILE_ROWS
+    through = Wp * SH // SW
+    return through if Wp * SH % SW == 0 and OW <= through < filled else filled
 
 
 def endpoint_blocks(v, sign, G: int, OG: int) -> tuple[np.ndarray, np.ndarray]:

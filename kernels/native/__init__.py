@@ -137,7 +137,7 @@ def _entry(level: Level) -> str:
             parts.append(f".accumulate[{first}][{second}] = {microkernel_symbol(level, each)}")
         else:
             parts.append(
-                f".codes[{first}] = {{{microkernel_symbol(level, each)}, {each.pixels}, {each.blocks}}}, "
+                f".codes[{first}] = {{{microkernel_symbol(level, each)}, {each.pixels}, {each.blocks}, {each.words}}}, "
                 f".rates.codes[{first}] = {rates.codes[list(KINDS)[first - 1]]:.6g}"
             )
     return "{" + ",\n ".join(parts) + "},\n"

@@ -14,7 +14,7 @@ static void divide(int64_t *f) {
   const int64_t runs = f[F_B] * f[F_G] * f[F_gather_runs];
   f[F_gather_parts] = runs && !f[F_coded] && !f[F_levels] ? (ENOUGH_TASKS + runs - 1) / runs : 1;
   if (f[F_gather_parts] > own) f[F_gather_parts] = own;
-  f[F_pixel_chunks] = (f[F_OH] * f[F_OW] + PIXEL_CHUNK - 1) / PIXEL_CHUNK;
+  f[F_pixel_chunks] = ((f[F_OH] - 1) * f[F_row_pixels] + f[F_OW] + PIXEL_CHUNK - 1) / PIXEL_CHUNK;
   const int64_t without = f[F_B] * f[F_G] * f[F_pixel_chunks];
   int64_t chunks = (ENOUGH_TASKS + without - 1) / without;
   if (chunks > f[F_OB]) chunks = f[F_OB];
@@ -33,6 +33,27 @@ static void take_what_is_read(int64_t *f) {
 
 /* Bytes of a position's words. */
 static int64_t position_bytes(const int64_t *f) { return f[F_CW] * (f[F_coded] ? 1 : f[F_N]) * 4; }
+
+/* How many pixels a row is taken as. A tile of AMX wants TILE_ROWS pixels at one distance: either the pixels that lie
+ * between one row's and the next's are computed too, and dropped, or rows are filled up to whole tiles. */
+static void take_rows(int64_t *f) {
+  f[F_row_pixels] = f[F_OW];
+  if (!f[F_coded] || f[F_tile_words] == 1) return;
+  const int64_t through = f[F_Wp] * f[F_SH], filled = (f[F_OW] + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+  f[F_row_pixels] = filled;
+  if (through % f[F_SW] == 0 && through / f[F_SW] >= f[F_OW] && through / f[F_SW] < filled)
+    f[F_row_pixels] = through / f[F_SW];
+}
+
+/* Bytes behind the packed images that tiles read: of windows whose sums are dropped, and past a run's end. */
+static int64_t slack_bytes(const int64_t *f) {
+  if (!f[F_coded] || f[F_tile_words] == 1) return 0;
+  const int64_t pixels = ((f[F_OH] - 1) * f[F_row_pixels] + f[F_OW] + f[F_tile] - 1) / f[F_tile] * f[F_tile];
+  const int64_t last = pixels - 1, row = last / f[F_row_pixels], column = last % f[F_row_pixels];
+  const int64_t positions = row * f[F_SH] * f[F_Wp] + (column + TILE_ROWS) * f[F_SW] + (f[F_KH] - 1) * f[F_DH] * f[F_Wp] +
+                            f[F_KW] * f[F_DW] - f[F_Hp] * f[F_Wp];
+  return (positions > 0 ? positions : 0) * position_bytes(f) + f[F_tile_words] * 4;
+}
 
 /* Fills `count` positions of the packed image, from `first` on, with what window padding is made of. */
 static void clear_positions(const int64_t *f, int64_t first, int64_t count) {
@@ -71,6 +92,8 @@ static OrtStatus *take_image(const Node *node, int64_t *f, const int64_t *dims) 
     return failure(node, "expected a padded image of at least %lld x %lld (the dilated window); found %s %s",
                    (long long)span[0], (long long)span[1], name, list(text, sizeof text, dims, 4));
   f[F_OH] = (f[F_Hp] - span[0]) / f[F_SH] + 1, f[F_OW] = (f[F_Wp] - span[1]) / f[F_SW] + 1;
+  if (f[F_OH] == 1) f[F_SH] = 1; /* there is no next */
+  if (f[F_OW] == 1) f[F_SW] = 1;
   take_what_is_read(f);
   return NULL;
 }
@@ -100,9 +123,10 @@ static OrtStatus *take_channel_last(const Node *node, OrtKernelContext *context,
 static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t *f) {
   const int64_t word_bytes = position_bytes(f);
   int64_t positions, bytes;
+  take_rows(f);
   if (__builtin_mul_overflow(f[F_B] * f[F_G], f[F_Hp], &positions) ||
       __builtin_mul_overflow(positions, f[F_Wp], &positions) || __builtin_mul_overflow(positions, word_bytes, &bytes) ||
-      __builtin_add_overflow(bytes, f[F_taps] * 8 + 128, &bytes))
+      __builtin_add_overflow(bytes, slack_bytes(f) + f[F_taps] * 8 + 128, &bytes))
     return failure(node, "expected a padded image that fits memory; found %lld x %lld", (long long)f[F_Hp],
                    (long long)f[F_Wp]);
   void *scratch = take_scratch((size_t)bytes);

@@ -172,19 +172,22 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
     f[F_folded] = 0, f[F_CW] = (CG + 3) / 4;
     f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
     f[F_accumulate] = (int64_t)(intptr_t)codes->accumulate, f[F_tile] = codes->pixels, f[F_tile_blocks] = codes->blocks;
+    f[F_tile_words] = codes->words;
   } else {
     const Tiling *tiling = &level->tilings[M][N];
     f[F_accumulate] = (int64_t)(intptr_t)level->accumulate, f[F_tile] = tiling->pixels;
     f[F_parts_M] = tiling->parts_M, f[F_parts_N] = tiling->parts_N;
   }
-  const int64_t planes = f[F_coded] ? 1 : M;
-  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * f[F_taps] * f[F_run] + TILE_ROWS, planes, LANES, 1, 4);
+  const int64_t planes = f[F_coded] ? 1 : M, at_a_time = f[F_coded] ? f[F_tile_words] : 1;
+  const int64_t run = (f[F_run] + at_a_time - 1) / at_a_time * at_a_time;
+  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * f[F_taps], run, planes, LANES, 4);
   f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, f[F_coded] ? 1 : M * N, LANES, 1, 4);
   if (!f[F_weight_words] || !f[F_phi])
     return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
   int64_t *span_sums = calloc((size_t)blocks, SPANS * sizeof *span_sums);
   if (!span_sums) return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
   once[F_CW] = f[F_CW], once[F_folded] = f[F_folded], once[F_taps] = f[F_taps], once[F_run] = f[F_run];
+  once[F_tile_words] = f[F_tile_words];
   once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi], once[F_span_sums] = (int64_t)(intptr_t)span_sums;
   parallel_for(f[F_coded] ? level->prepare_codes : level->prepare_weights, once, (size_t)blocks);
   f[F_span] = longest_span(span_sums, blocks);

@@ -52,6 +52,18 @@ OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
   return ORT_CALL(CreateStatus)(ORT_INVALID_ARGUMENT, message);
 }
 
+/* Words of codes that a window position takes, those that fill up a run included. */
+static double code_words(const int64_t *f, const Codes *codes) {
+  const int64_t own = (f[F_CG] + 3) / 4, positions = f[F_KH] * f[F_KW];
+  const int64_t run = f[F_DW] == 1 ? f[F_KW] * own : own, runs = f[F_DW] == 1 ? f[F_KH] : positions;
+  return (double)(runs * ((run + codes->words - 1) / codes->words * codes->words)) / (double)positions;
+}
+
+/* Nanoseconds, as rates are, for one window position. */
+static double code_time(const Node *node, int kind) {
+  return active_rates.codes[kind] * code_words(node->fields, &node->level->codes[kind]) / (double)(WORD_BITS / 4);
+}
+
 /* The fastest way to multiply codes that holds their products; KIND_planes if there is none. Narrow sums pay where
  * spans are not too short, judged by the largest products: LEAST_SPAN words of two pairs. */
 static int kind_of_codes(const Node *node, const double *coding) {
@@ -63,7 +75,7 @@ static int kind_of_codes(const Node *node, const double *coding) {
     if (kind == KIND_narrow && node->level->codes[KIND_wide].accumulate &&
         2 * LEAST_SPAN * coding[CODING_most_weight] * byte > INT16_MAX)
       continue;
-    if (best == KIND_planes || active_rates.codes[kind] < active_rates.codes[best]) best = kind;
+    if (best == KIND_planes || code_time(node, kind) < code_time(node, best)) best = kind;
   }
   return best;
 }
@@ -89,8 +101,7 @@ void choose_kernel(Node *node, int64_t *once, int64_t window) {
       kind = kind_of_codes(node, coding);
   }
   if (kind) {
-    const int64_t code_words = (f[F_CG] + 3) / 4;
-    codes = active_rates.codes[kind] * (double)code_words / (double)(WORD_BITS / 4);
+    codes = code_time(node, kind);
     if (choice == AUTOMATIC && coding[CODING_most_terms] * (double)window >= MAX_EXACT_FLOAT)
       reason = "sums beyond float32's integers";
     else if (choice == AUTOMATIC && codes >= planes)

@@ -29,15 +29,15 @@ static Accumulate *accumulate_slot(Level *level, const char *name, int64_t first
   return NULL;
 }
 
-/* Install a kernel by name in place of those linked in; the variant, pixels and blocks of its tile matter to
- * microkernels. Returns 0 for an unknown name. */
+/* Install a kernel by name in place of those linked in; the variant, and pixels, blocks and words of its tile,
+ * matter to microkernels. Returns 0 for an unknown name. */
 EXPORT int paconv_install(const char *name, int64_t first, int64_t second, int64_t pixels, int64_t blocks,
-                          void (*function)(void)) {
+                          int64_t words, void (*function)(void)) {
   Task *task = task_slot(&installed, name);
   Accumulate *accumulate = accumulate_slot(&installed, name, first, second);
   if (task) *task = (Task)function;
   if (accumulate) *accumulate = (Accumulate)function;
-  if (accumulate && first && !second) installed.codes[first].pixels = pixels, installed.codes[first].blocks = blocks;
+  if (accumulate && first && !second) installed.codes[first] = (Codes){(Accumulate)function, pixels, blocks, words};
   return task || accumulate;
 }
 

@@ -16,6 +16,7 @@ typedef struct {
 typedef struct {
   Accumulate accumulate; /* NULL where the level has none */
   int64_t pixels, blocks; /* of its tile */
+  int64_t words; /* multiplied at a time (kernels/levels.py) */
 } Codes;
 
 typedef struct {

@@ -61,7 +61,7 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise PaconvError(f"the development library {path}: {error}; PACONV_CACHE sets another folder") from error
-    library.paconv_install.argtypes = [ctypes.c_char_p, *[ctypes.c_int64] * 4, ctypes.c_void_p]
+    library.paconv_install.argtypes = [ctypes.c_char_p, *[ctypes.c_int64] * 5, ctypes.c_void_p]
     _install_level(library)
     resolver = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int64, ctypes.c_int64)(
         lambda M, N: int(_install(library, folder, M, N))
@@ -110,7 +110,8 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
 
 
 def _tell(library: ctypes.CDLL, kernel: Microkernel, address: int) -> None:
-    if not library.paconv_install(kernel.name.encode(), *kernel.variant, kernel.pixels, kernel.blocks, address):
+    tile = kernel.pixels, kernel.blocks, kernel.words
+    if not library.paconv_install(kernel.name.encode(), *kernel.variant, *tile, address):
         raise ValueError(f"the shim does not know the kernel {kernel.name}")
 
 

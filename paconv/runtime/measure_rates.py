@@ -15,7 +15,7 @@ from paconv.kernels.arguments import LANES
 from paconv.kernels.levels import Level, Multiplier, find_level
 from paconv.kernels.rates import Rates
 from paconv.kernels.registry import KINDS, plane_pairs
-from paconv.kernels.tiling import TILE_ROWS, split, tiling
+from paconv.kernels.tiling import split, tiling
 from paconv.runtime.library import cpu_levels, load_library
 
 __all__ = ["measure_rates"]
@@ -26,6 +26,9 @@ _SHORT, _LONG = 18, 144
 """Words of 32 channels in the two windows that are measured, 3x3 windows of 64 and of 512 channels: the difference is
 free of what a call costs.
 """
+
+_WINDOW = 9
+"""Positions of these windows: how many times as many words a window has as there are from one pixel to the next."""
 
 _PER_32 = WORD_BITS // 4
 """Words of codes for 32 channels."""
@@ -75,16 +78,17 @@ def _planes_rate(level: Level, M: int, N: int, seconds: float) -> float:
 def _codes_rate(level: str, kind: str, multiplier: Multiplier, seconds: float) -> float:
     function = _ACCUMULATE_CODES(_address(level, "accumulate_codes", (list(KINDS).index(kind) + 1, 0)))
     blocks, P = multiplier.blocks, multiplier.pixels
-    image = _memory(P + _LONG * _PER_32)
-    weights = _memory((blocks * _LONG * _PER_32 + TILE_ROWS) * LANES)
+    image = _memory((P + _WINDOW) * _LONG * _PER_32 // _WINDOW)
+    weights = _memory(blocks * _LONG * _PER_32 * LANES)
     start, dots = _memory(blocks * LANES), _memory(blocks * P * LANES)
-    pixel_offsets, tap_offsets = np.arange(P, dtype=np.int64) * 4, np.zeros(1, np.int64)
-    addresses = image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data
+    tap_offsets = np.zeros(1, np.int64)
+    sizes = _SHORT * _PER_32, _LONG * _PER_32
+    pixels = {words: np.arange(P, dtype=np.int64) * (words // _WINDOW * 4) for words in sizes}
 
     def call(words: int) -> None:
         function(
-            P, blocks, *addresses, 1, words, _SPAN, weights.ctypes.data, _LONG * _PER_32 * LANES * 4, start.ctypes.data,
-            dots.ctypes.data,
+            P, blocks, image.ctypes.data, pixels[words].ctypes.data, tap_offsets.ctypes.data, 1, words, _SPAN,
+            weights.ctypes.data, _LONG * _PER_32 * LANES * 4, start.ctypes.data, dots.ctypes.data,
         )  # fmt: skip
 
     return _nanoseconds(call, _PER_32, seconds) / (P * blocks)

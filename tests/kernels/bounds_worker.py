@@ -19,7 +19,7 @@ import paconv
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES, LEVEL_RUN, LIMIT_RING
 from paconv.kernels.levels import find_level
-from paconv.kernels.tiling import TILE_ROWS, limit_sums
+from paconv.kernels.tiling import limit_sums
 from paconv.reference import finish_level_conv, pa_bit_conv, pa_level_max_pool, pa_levels
 from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of
 from tests.kernel_arguments import (
@@ -105,16 +105,9 @@ def awkward_cases():
     ]
 
 
-def conv_block(level: str, after: bool, arrays: dict, numbers: dict) -> FencedBlock:
-    """Without the rows after the weights, which only AMX's tiles reach."""
-    if "tiles" not in find_level(level).multipliers:
-        arrays["weight_words"] = arrays["weight_words"][:-TILE_ROWS]
-    return FencedBlock(level, after, arrays, numbers)
-
-
 def check_conv(case, kind: str, expected, level: str, after: bool) -> None:
     """Y of the case."""
-    block = conv_block(level, after, *arguments_of(case, find_level(level), kind))
+    block = FencedBlock(level, after, *arguments_of(case, find_level(level), kind))
     convolve(block, kind, "gather" if kind == "planes" else "gather_codes")
     assert block.array("y").tobytes() == expected.tobytes(), kind
 
@@ -123,14 +116,14 @@ def check_counts(case, level: str, after: bool) -> None:
     """PABitConvCounts."""
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs).counts.astype(np.int32)
     arrays, numbers = arguments_of(case, find_level(level))
-    block = conv_block(level, after, arrays | {"y": np.zeros_like(expected)}, numbers)
+    block = FencedBlock(level, after, arrays | {"y": np.zeros_like(expected)}, numbers)
     convolve(block, "planes", "gather", "counts")
     assert (block.array("y") == expected).all()
 
 
 def check_level_conv(level_case, Y, kind: str, level: str, after: bool) -> None:
     """What a PALevelConv gives is the finish of Y (B, O, OH, OW)."""
-    block = conv_block(level, after, *level_arguments_of(level_case, find_level(level), kind))
+    block = FencedBlock(level, after, *level_arguments_of(level_case, find_level(level), kind))
     convolve(block, kind, "gather_levels" if kind == "planes" else "gather_level_codes")
     channel_last = np.ascontiguousarray(Y.transpose(0, 2, 3, 1))
     expected = finish_level_conv(channel_last, level_case.residual, level_case.finish)

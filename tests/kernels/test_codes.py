@@ -25,10 +25,10 @@ def run(case, choice):
     return paconv.InferenceSession(model_of(case).SerializeToString(), kernel=choice).run(None, {"X": case.X})[0]
 
 
-def prepared(level: str, case) -> Block:
-    """The block of a case of codes, its weights prepared."""
+def prepared(level: str, case, kind: str = "") -> Block:
+    """The block of a case of codes, its weights prepared for a kind of products, or the level's first."""
     about = find_level(level)
-    block = Block(level, *arguments_of(case, about, next(iter(about.multipliers))))
+    block = Block(level, *arguments_of(case, about, kind or next(iter(about.multipliers))))
     block.run("prepare_coding", 1)
     block.run("prepare_codes", block.numbers["G"] * block.numbers["OB"])
     return block
@@ -37,8 +37,9 @@ def prepared(level: str, case) -> Block:
 def weight_bytes(block: Block) -> np.ndarray:
     """The prepared weights (G*OB, taps, words of a run, LANES, 4) int8."""
     n = block.numbers
-    words = block.array("weight_words").view(np.int8).reshape(-1, LANES, 4)[:-TILE_ROWS]
-    return words.reshape(n["G"] * n["OB"], n["taps"], n["run"], LANES, 4)
+    words = block.array("weight_words").view(np.int8).reshape(n["G"] * n["OB"], n["taps"], -1, LANES, 4)
+    assert words.shape[2] % n["tile_words"] == 0 and not words[:, :, n["run"] :].any()
+    return words[:, :, : n["run"]]
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -51,8 +52,8 @@ def test_weights_are_the_integers_and_start_takes_the_zero_out(channels, dilatio
     codes = unpack_codes(case.inputs["W"], O * channels * taps).reshape(O, -1).astype(int)
     expected = np.zeros((2 * LANES, -(-channels // 4) * 4, taps))
     expected[:O, :channels] = np.take_along_axis(table, codes, 1).reshape(O, channels, taps)
-    for level in cpu_levels():
-        block = prepared(level, case)
+    for level, kind in level_kinds():
+        block = prepared(level, case, kind)
         words = weight_bytes(block).reshape(2, taps, -1, LANES, 4)  # by window position
         assert (words.transpose(0, 3, 2, 4, 1).reshape(expected.shape) == expected).all()
         zero = 128 if about.least < 0 else 0
@@ -125,13 +126,17 @@ def check_dots(level, kind, weights, image, span, rng) -> None:
     _, taps, words, _, _ = weights.shape
     multiplier, function = find_level(level).multipliers[kind], kernel(level, "accumulate_codes", kind_number(kind), 0)
     most_blocks, P, step = multiplier.blocks, multiplier.pixels, 7
-    at = rng.integers(0, len(image) - words - (taps - 1) * step + 1, P)
-    at[0] = 0
+    most = len(image) - words - (taps - 1) * step
+    at = rng.integers(0, most + 1, P)
+    if multiplier.words > 1:  # TILE_ROWS at one distance
+        at = (at[::TILE_ROWS, None] // 2 + np.arange(TILE_ROWS) * (most // 2 // TILE_ROWS)).reshape(-1)
+    at[0] = 0 if multiplier.words == 1 else at[0]
     pixel_offsets, tap_offsets = at * 4, np.arange(taps) * step * 4
-    placed = aligned((most_blocks * taps * words + TILE_ROWS, LANES, 4), np.int8)
-    placed[:-TILE_ROWS] = weights[:most_blocks].reshape(-1, LANES, 4)
-    placed[-TILE_ROWS:] = 77  # may be anything
-    pixels_ = np.ascontiguousarray(image, np.uint8)
+    whole = -(-words // multiplier.words) * multiplier.words
+    placed = aligned((most_blocks, taps, whole, LANES, 4), np.int8)
+    placed[:, :, :words] = weights[:most_blocks]
+    pixels_ = np.full((len(image) + multiplier.words, 4), 77, np.uint8)  # behind a run may be anything
+    pixels_[: len(image)] = image
     start, dots = aligned((most_blocks, LANES), np.int32), aligned((most_blocks, P, LANES), np.int32)
     start[:] = rng.integers(-(2**31), 2**31, start.shape)
     windows = np.stack([[image[p + tap * step :][:words] for tap in range(taps)] for p in at])
@@ -141,7 +146,7 @@ def check_dots(level, kind, weights, image, span, rng) -> None:
         dots[:] = -1
         function(
             pixels, blocks, pixels_.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, words,
-            span, placed.ctypes.data, taps * words * LANES * 4, start.ctypes.data, dots.ctypes.data,
+            span, placed.ctypes.data, placed[0].nbytes, start.ctypes.data, dots.ctypes.data,
         )  # fmt: skip
         assert (dots[:blocks, :pixels] == expected[:blocks, :pixels]).all(), (blocks, pixels)
 

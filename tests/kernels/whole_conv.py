@@ -87,7 +87,9 @@ def output_of(case, level: str, kind: str, accumulate: int = 0, tile: Multiplier
 def inside(block: Block) -> np.ndarray:
     """The words (B, G, H, W, ...) that are not window padding."""
     top, left = block.numbers["PT"], block.numbers["PL"]
-    return block.array("words")[:, :, top : top + block.numbers["H"], left : left + block.numbers["W"]]
+    B, G, Hp, Wp, CW = (block.numbers[name] for name in ("B", "G", "Hp", "Wp", "CW"))
+    words = block.array("words")[: B * G * Hp * Wp * CW * (1 if block.numbers["coded"] else block.numbers["N"])]
+    return words.reshape(B, G, Hp, Wp, CW, -1)[:, :, top : top + block.numbers["H"], left : left + block.numbers["W"]]
 
 
 def longest_span(span_sums: np.ndarray) -> int:
