@@ -31,81 +31,97 @@ def _at(builder, address, kind):
     return builder.inttoptr(address, kind.as_pointer())
 
 
-@intrinsic(prefer_literal=True)
-def _count_levels(typingctx, pixels, values, thresholds, flips, E, levels, step):
-    """levels (LANES,) uint8 of values (LANES,) float32, for a literal number of pixels.
+def _broadcast(builder, scalar):
+    single = builder.insert_element(ir.Constant(_floats, ir.Undefined), scalar, ir.Constant(_i32, 0))
+    return builder.shuffle_vector(single, single, ir.Constant(_words, [0] * LANES))
 
-    Addresses; values lie one after the other, levels `step` bytes apart, neither aligned; thresholds and flips are
-    64-byte aligned.
+
+def _emit_count(builder, values: list, thresholds, flips, E, levels, step) -> None:
+    """Store the levels (LANES,) uint8 of vectors of values, `step` bytes apart without alignment; thresholds and flips
+    are 64-byte aligned.
+    """
+    flip = builder.load(_at(builder, flips, _words), align=_VECTOR)
+    signed = [builder.bitcast(builder.xor(builder.bitcast(value, _words), flip), _floats) for value in values]
+    counts = [cgutils.alloca_once(builder, _words) for _ in values]
+    for reached in counts:
+        builder.store(ir.Constant(_words, [0] * LANES), reached)
+    with cgutils.for_range(builder, E, intp=_i64) as loop:
+        row = builder.add(thresholds, builder.mul(loop.index, ir.Constant(_i64, _VECTOR)))
+        threshold = builder.load(_at(builder, row, _floats), align=_VECTOR)
+        for value, reached in zip(signed, counts, strict=True):
+            one = builder.sext(builder.fcmp_ordered(">=", value, threshold), _words)
+            builder.store(builder.sub(builder.load(reached), one), reached)
+    for p, reached in enumerate(counts):
+        target = builder.add(levels, builder.mul(step, ir.Constant(_i64, p)))
+        builder.store(builder.trunc(builder.load(reached), _bytes), _at(builder, target, _bytes), align=1)
+
+
+@intrinsic(prefer_literal=True)
+def _count_levels(typingctx, pixels, values, apart, thresholds, flips, E, levels, step):
+    """levels (LANES,) uint8, `step` bytes apart, of values (LANES,) float32, `apart` bytes, for a literal number of
+    pixels. Addresses; neither is aligned; thresholds and flips as for _emit_count.
     """
     if not isinstance(pixels, types.IntegerLiteral):
         return None
     count = pixels.literal_value
 
     def codegen(context, builder, signature, args):
-        _, values, thresholds, flips, E, levels, step = args
-        flip = builder.load(_at(builder, flips, _words), align=_VECTOR)
-        signed, counts = [], []
-        for p in range(count):
-            raw = builder.load(_at(builder, builder.add(values, ir.Constant(_i64, p * _VECTOR)), _words), align=4)
-            signed.append(builder.bitcast(builder.xor(raw, flip), _floats))
-            counts.append(cgutils.alloca_once(builder, _words))
-            builder.store(ir.Constant(_words, [0] * LANES), counts[-1])
-        with cgutils.for_range(builder, E, intp=_i64) as loop:
-            row = builder.add(thresholds, builder.mul(loop.index, ir.Constant(_i64, _VECTOR)))
-            threshold = builder.load(_at(builder, row, _floats), align=_VECTOR)
-            for value, reached in zip(signed, counts, strict=True):
-                one = builder.sext(builder.fcmp_ordered(">=", value, threshold), _words)
-                builder.store(builder.sub(builder.load(reached), one), reached)
-        for p, reached in enumerate(counts):
-            target = builder.add(levels, builder.mul(step, ir.Constant(_i64, p)))
-            builder.store(builder.trunc(builder.load(reached), _bytes), _at(builder, target, _bytes), align=1)
+        _, values, apart, *rest = args
+        places = [builder.add(values, builder.mul(apart, ir.Constant(_i64, p))) for p in range(count)]
+        _emit_count(builder, [builder.load(_at(builder, place, _floats), align=4) for place in places], *rest)
         return context.get_dummy_value()
 
-    return types.void(pixels, *[types.int64] * 6), codegen
+    return types.void(pixels, *[types.int64] * 7), codegen
 
 
 @intrinsic(prefer_literal=True)
-def _add_and_clip(typingctx, pixels, values, residual, step, low, high, y):
-    """values = min(max(values + residual, low), high), and to y as well; for a literal number of pixels.
+def _finish(
+    typingctx, pixels, values, residual, step, low, high, y,
+    thresholds_1, flips_1, E_1, levels_1, thresholds_2, flips_2, E_2, levels_2,
+):  # fmt: skip
+    """y = min(max(values + residual, low), high), and its levels; for a literal number of pixels.
 
-    Addresses of (LANES,) float32; values lie one after the other, 64-byte aligned; residual and y, 0 for none, `step`
-    bytes apart without alignment.
+    Addresses; 0 for a residual, y or levels that there is none of. values (LANES,) float32 lie one after the other,
+    64-byte aligned; residual and y (LANES,) float32, 4 `step` bytes apart, and levels (LANES,) uint8, `step` bytes
+    apart, without alignment; thresholds and flips as for _emit_count.
     """
     if not isinstance(pixels, types.IntegerLiteral):
         return None
     count = pixels.literal_value
 
     def codegen(context, builder, signature, args):
-        _, values, residual, step, low, high, y = args
-        zero, results = ir.Constant(_i64, 0), []
+        _, values, residual, step, low, high, y, *levels = args
+        floats_apart, none = builder.mul(step, ir.Constant(_i64, 4)), ir.Constant(_i64, 0)
 
-        def bounds(bound):
-            single = builder.insert_element(ir.Constant(_floats, ir.Undefined), bound, ir.Constant(_i32, 0))
-            return builder.shuffle_vector(single, single, ir.Constant(_words, [0] * LANES))
+        def places(first, apart):
+            at = [builder.add(first, builder.mul(apart, ir.Constant(_i64, p))) for p in range(count)]
+            return [_at(builder, address, _floats) for address in at]
 
-        places = [builder.add(values, ir.Constant(_i64, p * _VECTOR)) for p in range(count)]
-        with builder.if_then(builder.icmp_signed("!=", residual, zero)):
-            for p, place in enumerate(places):
-                source = builder.add(residual, builder.mul(step, ir.Constant(_i64, p)))
-                total = builder.fadd(
-                    builder.load(_at(builder, place, _floats), align=_VECTOR),
-                    builder.load(_at(builder, source, _floats), align=4),
-                )
-                builder.store(total, _at(builder, place, _floats), align=_VECTOR)
-        for place in places:
-            value = builder.load(_at(builder, place, _floats), align=_VECTOR)
-            for comparison, bound in (("<", bounds(low)), (">", bounds(high))):
+        def there(address):
+            return builder.if_then(builder.icmp_signed("!=", address, none))
+
+        found = [cgutils.alloca_once(builder, _floats) for _ in range(count)]
+        for place, value in zip(places(values, ir.Constant(_i64, _VECTOR)), found, strict=True):
+            builder.store(builder.load(place, align=_VECTOR), value)
+        with there(residual):
+            for place, value in zip(places(residual, floats_apart), found, strict=True):
+                builder.store(builder.fadd(builder.load(value), builder.load(place, align=4)), value)
+        results = []
+        bounds = ("<", _broadcast(builder, low)), (">", _broadcast(builder, high))
+        for value in map(builder.load, found):
+            for comparison, bound in bounds:
                 value = builder.select(builder.fcmp_ordered(comparison, value, bound), bound, value)
-            builder.store(value, _at(builder, place, _floats), align=_VECTOR)
             results.append(value)
-        with builder.if_then(builder.icmp_signed("!=", y, zero)):
-            for p, value in enumerate(results):
-                target = builder.add(y, builder.mul(step, ir.Constant(_i64, p)))
-                builder.store(value, _at(builder, target, _floats), align=4)
+        with there(y):
+            for place, value in zip(places(y, floats_apart), results, strict=True):
+                builder.store(value, place, align=4)
+        for thresholds, flips, E, target in (levels[:4], levels[4:]):
+            with there(target):
+                _emit_count(builder, results, thresholds, flips, E, target, step)
         return context.get_dummy_value()
 
-    return types.void(pixels, *[types.int64] * 3, types.float32, types.float32, types.int64), codegen
+    floats = types.float32, types.float32
+    return types.void(pixels, *[types.int64] * 3, *floats, *[types.int64] * 9), codegen
 
 
 def compare(arguments, task):
@@ -113,27 +129,34 @@ def compare(arguments, task):
     a = carray(arguments, (len(F),), np.int64)
     C, E, blocks = a[F.C], a[F.E_1], a[F.OB]
     first = np.int64(task) * LEVEL_RUN
+    last = min(first + LEVEL_RUN, a[F.B] * a[F.H] * a[F.W])
     values_at, levels_at = stack_buffer(_VECTOR), stack_buffer(LANES)
-    for position in range(first, min(first + LEVEL_RUN, a[F.B] * a[F.H] * a[F.W])):
-        for block in range(blocks):
-            c = block * LANES
-            lanes = min(LANES, C - c)
+    for block in range(blocks):
+        c = block * LANES
+        lanes = min(LANES, C - c)
+        row = 0 if a[F.v_rows] == 1 else block
+        thresholds, flips = a[F.thresholds_1] + row * E * _VECTOR, a[F.flips_1] + row * _VECTOR
+        position = first
+        while position < last:
             source, target = a[F.x] + (position * C + c) * 4, a[F.levels_1] + position * C + c
-            row = 0 if a[F.v_rows] == 1 else block
-            thresholds, flips = a[F.thresholds_1] + row * E * _VECTOR, a[F.flips_1] + row * _VECTOR
-            if lanes == LANES:
-                _count_levels(1, source, thresholds, flips, E, target, 0)
-            else:
+            if lanes < LANES:
                 copy_bytes(values_at, source, 4 * lanes)
-                _count_levels(1, values_at, thresholds, flips, E, levels_at, 0)
+                _count_levels(1, values_at, 0, thresholds, flips, E, levels_at, 0)
                 copy_bytes(target, levels_at, lanes)
+                position += 1
+            elif position + _PIXELS <= last:
+                _count_levels(_PIXELS, source, 4 * C, thresholds, flips, E, target, C)
+                position += _PIXELS
+            else:
+                _count_levels(1, source, 0, thresholds, flips, E, target, 0)
+                position += 1
 
 
 @_inline
 def store_channel_last(a, out_at, batch, group, b, first_pixel, count):
     """Finish `count` pixels of lane block b: Y, levels_1 and levels_2, those that are wanted.
 
-    out_at: (count, LANES) float32, 64-byte aligned, what the convolution gave; overwritten.
+    out_at: (count, LANES) float32, 64-byte aligned, what the convolution gave.
     """
     lanes = min(LANES, a[F.OG] - b * LANES)
     block = group * a[F.OB] + b
@@ -154,24 +177,22 @@ def store_channel_last(a, out_at, batch, group, b, first_pixel, count):
         )  # fmt: skip
         return
     q = 0
-    while q + _PIXELS <= count:
-        values, at = out_at + q * _VECTOR, q * O
-        residual_at, y_at = residual + at * 4 if residual else 0, y + at * 4 if y else 0
-        _add_and_clip(_PIXELS, values, residual_at, 4 * O, low, high, y_at)
-        if levels_1:
-            _count_levels(_PIXELS, values, thresholds_1, flips_1, E_1, levels_1 + at, O)
-        if levels_2:
-            _count_levels(_PIXELS, values, thresholds_2, flips_2, E_2, levels_2 + at, O)
-        q += _PIXELS
     while q < count:
         values, at = out_at + q * _VECTOR, q * O
         residual_at, y_at = residual + at * 4 if residual else 0, y + at * 4 if y else 0
-        _add_and_clip(1, values, residual_at, 0, low, high, y_at)
-        if levels_1:
-            _count_levels(1, values, thresholds_1, flips_1, E_1, levels_1 + at, 0)
-        if levels_2:
-            _count_levels(1, values, thresholds_2, flips_2, E_2, levels_2 + at, 0)
-        q += 1
+        levels_1_at, levels_2_at = levels_1 + at if levels_1 else 0, levels_2 + at if levels_2 else 0
+        if q + _PIXELS <= count:
+            _finish(
+                _PIXELS, values, residual_at, O, low, high, y_at,
+                thresholds_1, flips_1, E_1, levels_1_at, thresholds_2, flips_2, E_2, levels_2_at,
+            )  # fmt: skip
+            q += _PIXELS
+        else:
+            _finish(
+                1, values, residual_at, O, low, high, y_at,
+                thresholds_1, flips_1, E_1, levels_1_at, thresholds_2, flips_2, E_2, levels_2_at,
+            )  # fmt: skip
+            q += 1
 
 
 @_inline
@@ -180,17 +201,20 @@ def _store_narrow(
     thresholds_1, flips_1, E_1, levels_1, thresholds_2, flips_2, E_2, levels_2,
 ):  # fmt: skip
     """store_channel_last for a block of fewer than LANES channels: through buffers of whole vectors."""
-    residual_at, levels_at = stack_buffer(_VECTOR), stack_buffer(LANES)
+    residual_at, y_at = stack_buffer(_VECTOR), stack_buffer(_VECTOR)
+    levels_1_at, levels_2_at = stack_buffer(LANES), stack_buffer(LANES)
     for q in range(count):
-        values, at = out_at + q * _VECTOR, q * O
+        at = q * O
         if residual:
             copy_bytes(residual_at, residual + at * 4, 4 * lanes)
-        _add_and_clip(1, values, residual_at if residual else 0, 0, low, high, 0)
+        _finish(
+            1, out_at + q * _VECTOR, residual_at if residual else 0, 0, low, high, y_at,
+            thresholds_1, flips_1, E_1, levels_1_at if levels_1 else 0,
+            thresholds_2, flips_2, E_2, levels_2_at if levels_2 else 0,
+        )  # fmt: skip
         if y:
-            copy_bytes(y + at * 4, values, 4 * lanes)
+            copy_bytes(y + at * 4, y_at, 4 * lanes)
         if levels_1:
-            _count_levels(1, values, thresholds_1, flips_1, E_1, levels_at, 0)
-            copy_bytes(levels_1 + at, levels_at, lanes)
+            copy_bytes(levels_1 + at, levels_1_at, lanes)
         if levels_2:
-            _count_levels(1, values, thresholds_2, flips_2, E_2, levels_at, 0)
-            copy_bytes(levels_2 + at, levels_at, lanes)
+            copy_bytes(levels_2 + at, levels_2_at, lanes)

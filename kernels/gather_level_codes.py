@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -21,6 +21,7 @@ from paconv.kernels.memory import copy_bytes, stack_buffer
 __all__ = ["gather_level_codes"]
 
 _CHUNK = 64
+_inline = njit(inline="always", error_model="numpy")
 
 
 @intrinsic
@@ -60,21 +61,28 @@ def gather_level_codes(arguments, task):
     last = min(first + LEVEL_RUN, a[F.H] * W)
     batch, group = image // a[F.G], image % a[F.G]
     positions, word_bytes = a[F.Hp] * a[F.Wp], a[F.CW] * 4
-    levels_at, codes_at = stack_buffer(_CHUNK), stack_buffer(_CHUNK)
+    side_by_side = a[F.C] == CG == word_bytes and a[F.XSW] == 1  # a row's levels, and their codes
     row, column = first // W, first % W
-    for _ in range(first, last):
+    while first < last:
         source_row = batch * a[F.XH] + row * a[F.XSH]
         source = a[F.levels] + (source_row * a[F.XW] + column * a[F.XSW]) * a[F.C] + group * CG
         place = (row + a[F.PT]) * a[F.Wp] + column + a[F.PL]
         target = a[F.words] + (image * positions + place) * word_bytes
-        for c in range(0, CG, _CHUNK):
-            channels = min(_CHUNK, CG - c)
-            if channels == _CHUNK:
-                _choose(source + c, codes, E, target + c)
-            else:
-                copy_bytes(levels_at, source + c, channels)
-                _choose(levels_at, codes, E, codes_at)
-                copy_bytes(target + c, codes_at, channels)
-        column += 1
+        done = min(last - first, W - column) if side_by_side else 1
+        _recode(source, CG * done, codes, E, target)
+        first, column = first + done, column + done
         if column == W:
             row, column = row + 1, 0
+
+
+@_inline
+def _recode(source, count, codes, E, target):
+    """target[k] = codes[source[k]], k < count."""
+    levels_at, codes_at = stack_buffer(_CHUNK), stack_buffer(_CHUNK)
+    for k in range(0, count - _CHUNK + 1, _CHUNK):
+        _choose(source + k, codes, E, target + k)
+    rest = count % _CHUNK
+    if rest:
+        copy_bytes(levels_at, source + count - rest, rest)
+        _choose(levels_at, codes, E, codes_at)
+        copy_bytes(target + count - rest, codes_at, rest)
