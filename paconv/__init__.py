@@ -10,9 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from paconv._version import __version__
 from paconv.extras import missing_package
-
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from paconv.checkpoint import load, save

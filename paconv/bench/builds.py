@@ -98,9 +98,9 @@ def build_network(
     """
     import torch
 
-    import paconv
     from paconv.models import build
-    from paconv.nn import settle_batch_norm
+    from paconv.nn.calibrate import settle_batch_norm
+    from paconv.to_onnx.exporter import export
 
     torch.manual_seed(_SEED)
     images = torch.randn(_IMAGES, *input_shape)
@@ -109,7 +109,7 @@ def build_network(
     settle_batch_norm(parent, [images])
     real, int8 = folder / f"{name}.onnx", folder / f"{name}-int8.onnx"
     saturated = folder / f"{name}-u8s8.onnx" if advice.saturates else None
-    paconv.export(parent, real, input_shape)
+    export(parent, real, input_shape)
     progress(f"quantizing {name}")
     (given,) = onnx.load(real).graph.input
     batches = [{given.name: image} for image in (timed_image(input_shape), *images.numpy()[:, None])]
@@ -130,7 +130,7 @@ def build_single_binary(
     import torch
 
     from paconv.models import build, names
-    from paconv.nn import settle_batch_norm
+    from paconv.nn.calibrate import settle_batch_norm
 
     name = next(name for name in SINGLE_BINARY if name in names())
     torch.manual_seed(_SEED)
@@ -146,7 +146,7 @@ def _packed(
     name: str, parent, images, input_shape: tuple[int, ...], planes: Sequence[tuple[int, int]], folder: Path,
     progress: Progress,
 ) -> tuple[dict[tuple[int, int], Path], list[Build]]:  # fmt: skip
-    import paconv
+    from paconv.nn.convert import convert
 
     if not all(1 <= n <= 8 for pair in planes for n in pair):
         raise UsageError(f"planes: expected M and N from 1 to 8; found {list(planes)}")
@@ -155,7 +155,7 @@ def _packed(
     seconds: dict[tuple[int, int], float] = {}
     for M, N in trained:
         progress(f"building {name} PA({M},{N})")
-        pa = paconv.convert(parent, M, N)
+        pa = convert(parent, M, N)
         models[M, N], seconds[M, N] = _optimized(name, pa, images, input_shape, folder)
     paths, builds = {}, []
     for M, N in planes:
@@ -174,13 +174,13 @@ def _optimized(
     name: str, model, images, input_shape: tuple[int, ...], folder: Path
 ) -> tuple[onnx.ModelProto, float]:
     """A PA module -> its packed model, and the seconds that `optimize` took from file to file."""
-    import paconv
-    from paconv.nn import calibrate, settle_batch_norm
+    from paconv.nn.calibrate import calibrate, settle_batch_norm
+    from paconv.to_onnx.exporter import export
 
     calibrate(model, [images])
     settle_batch_norm(model, [images])
     exported, output = folder / f"{name}-model.onnx", folder / f"{name}-optimized.onnx"
-    paconv.export(model, exported, input_shape)
+    export(model, exported, input_shape)
     start = time.perf_counter()
     optimize(exported, output)
     return load_model(output), time.perf_counter() - start

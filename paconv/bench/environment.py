@@ -11,7 +11,7 @@ import numpy
 import onnx
 import onnxruntime
 
-import paconv
+from paconv._version import __version__
 from paconv.cores import usable_cores
 from paconv.cost.host.cpu import cpu_name, integer_instructions, vector_instructions
 from paconv.kernels import native
@@ -32,7 +32,7 @@ def environment() -> dict[str, Any]:
         "memory_bytes": _memory(),
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}, {platform.machine()}",
         "versions": {
-            "paconv": paconv.__version__,
+            "paconv": __version__,
             "onnxruntime": onnxruntime.__version__,
             "onnx": onnx.__version__,
             "numpy": numpy.__version__,

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import click
 
-import paconv
+from paconv._version import __version__
 from paconv.errors import PaconvError
 from paconv.extras import missing_package
 
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(paconv.__version__, prog_name="paconv")
+@click.version_option(__version__, prog_name="paconv")
 def cli() -> None:
     """Piecewise-approximated CNNs from PyTorch to onnxruntime.
 

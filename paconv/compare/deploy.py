@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-import paconv
+from paconv.checkpoint import load
 from paconv.compare.records import read_record, write_record
 from paconv.compare.runs import Run
 from paconv.cost import count
 from paconv.cost.source import network_of_file
+from paconv.pipeline import optimize
+from paconv.runtime.session import InferenceSession
+from paconv.to_onnx.exporter import export
 from paconv.train.batches import evaluation_batches
 from paconv.train.data import CLASSIFICATION, open_source
 from paconv.train.distributed import Ranks
 from paconv.train.fit import MODEL
+from paconv.verification.verify import verify
 
 __all__ = ["Deployed", "deploy"]
 
@@ -46,10 +50,10 @@ def deploy(run: Run, root: Path) -> Deployed:
     if done is not None:
         return done
     served, verified = folder / "model.onnx", None
-    paconv.export(folder / MODEL, served)
+    export(folder / MODEL, served)
     if run.system.scheme is not None:
-        paconv.optimize(served, folder / "pa.onnx")
-        verified = paconv.verify(served, folder / "pa.onnx").ok
+        optimize(served, folder / "pa.onnx")
+        verified = verify(served, folder / "pa.onnx").ok
         served = folder / "pa.onnx"
     totals = count(network_of_file(served)).totals
     same, samples = _agreement(run, folder, served)
@@ -62,10 +66,10 @@ def _agreement(run: Run, folder: Path, served: Path) -> tuple[int | None, int]:
     source = open_source(run.data, seed=run.seed)
     if source.task != CLASSIFICATION or source.held_out is None:
         return None, 0
-    model = paconv.load(folder / MODEL)
+    model = load(folder / MODEL)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = paconv.InferenceSession(served, options)
+    session = InferenceSession(served, options)
     same = samples = 0
     for images, _ in evaluation_batches(source.held_out, _BATCH, Ranks(), 0):
         (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-import paconv
+from paconv.checkpoint import load
 from paconv.compare.approximation import of_activations, of_weights, quantized_convolutions
 from paconv.compare.comparison import Comparison, Outcome
 from paconv.compare.pictures import draw_histograms, draw_passes
@@ -130,5 +130,5 @@ def _planes(outcome: Outcome) -> tuple[int, int]:
 
 def _largest(outcome: Outcome, runs: Path) -> tuple[nn.Module, str]:
     """The trained network and the name of its quantized convolution with the most weights."""
-    model = paconv.load(runs / outcome.runs[0].folder / MODEL)
+    model = load(runs / outcome.runs[0].folder / MODEL)
     return model, max(quantized_convolutions(model), key=lambda name: model.get_submodule(name).weight.numel())

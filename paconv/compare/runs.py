@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import paconv
+from paconv.checkpoint import load
 from paconv.compare.records import read_record, write_record
 from paconv.compare.study import Study
 from paconv.compare.systems import System
@@ -100,7 +100,7 @@ def execute(run: Run, study: Study, root: Path) -> Record:
         failure = str(error)
     seconds = time.perf_counter() - started
     if failure is None:
-        model = paconv.load(folder / MODEL)
+        model = load(folder / MODEL)
         validation, held_out = (
             evaluate(model, each, task_of(each), study.batch_size, Ranks(), 0) for each in (chosen_by, source)
         )

@@ -15,7 +15,7 @@ import onnx
 import onnx_ir as ir
 from torch import nn
 
-import paconv
+from paconv._version import __version__
 from paconv.checkpoint import load
 from paconv.errors import ExportError, ModelError, UsageError
 from paconv.files import replacing
@@ -118,7 +118,7 @@ def _exported(
     if (conversion := getattr(module, "paconv_conversion", None)) is not None:
         write_scheme(proto, conversion.get("scheme", "pa"))
     proto.ir_version = IR_VERSIONS[opset]
-    proto.producer_name, proto.producer_version = "paconv", paconv.__version__
+    proto.producer_name, proto.producer_version = "paconv", __version__
     add_functions(proto)
     try:
         check_model(proto)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-import paconv
+from paconv.checkpoint import save
 from paconv.cost import count
 from paconv.cost.source import network_of_file
 from paconv.errors import PaconvError
@@ -16,7 +16,9 @@ from paconv.models import build, input_shape
 from paconv.nn import conversion_report
 from paconv.nn.calibrate import settle_batch_norm
 from paconv.nn.schemes import Scheme
-from paconv.pipeline import OptimizeResult
+from paconv.pipeline import OptimizeResult, optimize
+from paconv.to_onnx.exporter import export
+from paconv.verification.verify import verify
 
 __all__ = ["Checked", "check_architecture"]
 
@@ -75,12 +77,12 @@ def _through(name: str, scheme: Scheme, shape: tuple[int, ...], folder: Path, se
         model = build(name, scheme=scheme.name, M=scheme.M, N=scheme.N)
         settle_batch_norm(model, [torch.randn(_IMAGES, *shape)])
     checkpoint, exported, packed = (folder / each for each in ("model.pt", "model.onnx", "pa.onnx"))
-    paconv.save(model, checkpoint, input_shape=shape)
-    paconv.export(checkpoint, exported)
-    optimized = paconv.optimize(exported, packed)
+    save(model, checkpoint, input_shape=shape)
+    export(checkpoint, exported)
+    optimized = optimize(exported, packed)
     eligible = [conv.name for conv in conversion_report(model).converted]
     left = _left(eligible, optimized, "weights-only" if scheme.N is None else "bit-conv")
-    verdict = paconv.verify(exported, packed)
+    verdict = verify(exported, packed)
     difference = verdict.first_difference
     if left:
         difference = f"{left[0]} was not converted, one of {len(left)}"

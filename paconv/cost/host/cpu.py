@@ -7,7 +7,7 @@ import platform
 
 import onnxruntime as ort
 
-import paconv
+from paconv._version import __version__
 from paconv.cost.host.features import DOT_PRODUCTS, VECTORS, cpu_features, cpu_info
 from paconv.kernels import native
 from paconv.runtime.library import active_level
@@ -38,7 +38,7 @@ def host_identity(threads: int) -> dict[str, str | int]:
         "cpu_details": hashlib.sha256(told.encode()).hexdigest()[:16],
         "threads": threads,
         "onnxruntime": ort.__version__,
-        "paconv": paconv.__version__,
+        "paconv": __version__,
         "kernels": native.fingerprint(),
         "level": active_level(),
     }
