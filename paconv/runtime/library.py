@@ -9,18 +9,13 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import sys
 from functools import cache
-from pathlib import Path
 
 from paconv.errors import PaconvError
 from paconv.kernels import native
+from paconv.library_build.targets import BUILT
 
-__all__ = ["BUILT", "active_level", "cpu_levels", "library_path", "load_library"]
-
-_SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
-BUILT = Path(__file__).resolve().parent / f"libpaconv{_SUFFIX}"
-"""Where the package's library is built."""
+__all__ = ["active_level", "cpu_levels", "library_path", "load_library"]
 
 
 def library_path() -> str:
