@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from paconv.checkpoint import save
+from paconv.conversion import conversion_report
 from paconv.cost import count
 from paconv.cost.source import network_of_file
 from paconv.errors import PaconvError
 from paconv.models import build, input_shape
-from paconv.nn import conversion_report
 from paconv.nn.calibrate import settle_batch_norm
 from paconv.nn.schemes import Scheme
 from paconv.pipeline import OptimizeResult, optimize
