@@ -25,7 +25,7 @@ from paconv.bench.recode import recoded
 from paconv.cost import count, network, storage
 from paconv.errors import UsageError
 from paconv.files import write_bytes
-from paconv.model_io import load_model
+from paconv.onnx_file.loading import load_model
 from paconv.passes.canonical import canonical
 from paconv.pipeline import optimize
 

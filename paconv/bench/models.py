@@ -16,7 +16,7 @@ from paconv.bench.timing import Timing, ratio
 from paconv.cost.host.timing import take_turns
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
-from paconv.model_io import load_model
+from paconv.onnx_file.loading import load_model
 from paconv.verification.inputs import make_inputs, read_inputs
 from paconv.verification.model import OpenModel
 

@@ -15,7 +15,7 @@ from paconv.bench.per_layer import packed_layers, time_layers
 from paconv.bench.sessions import fed_with
 from paconv.bench.timing import Timing
 from paconv.cost.host.timing import Feed, Runnable, Timed, take_turns
-from paconv.model_io import load_model
+from paconv.onnx_file.loading import load_model
 
 __all__ = ["time_network"]
 

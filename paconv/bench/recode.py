@@ -19,8 +19,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from paconv import bits, ops
-from paconv.cost.graph import attribute
 from paconv.errors import UsageError
+from paconv.onnx_file.graph_view import attribute
 from paconv.ops.pa_bit_conv import PA_BIT_CONV
 
 __all__ = ["recoded"]

@@ -7,8 +7,8 @@
 
 A fused file (PALevelConv) is read in its canonical form, which is the optimized one.
 
-The scheme is the one that the file's metadata names (paconv.scheme_note). A scheme may export a convolution as several:
-Group-Net one a base, SYQ one a pixel of the kernel. They are counted as what they are.
+The scheme is the one that the file's metadata names (paconv.onnx_file.scheme_note). A scheme may export a convolution
+as several: Group-Net one a base, SYQ one a pixel of the kernel. They are counted as what they are.
 
 The same network has the same layers in each form. alpha, beta, v and the output scale of PABitConv are no
 parameters of the paper's accounting. Folded batch norms and bias parameters come from the optimizer's note
@@ -30,7 +30,6 @@ import onnx
 from onnx import TensorProto, inliner, numpy_helper
 
 from paconv.cost.folded import KEY, read_note
-from paconv.cost.graph import GraphView, Parameter, attribute, op_name
 from paconv.cost.layers import (
     BATCH_NORM,
     CONV,
@@ -43,14 +42,15 @@ from paconv.cost.layers import (
     Planes,
 )
 from paconv.cost.schemes import SCHEMES
-from paconv.cost.shapes import fixed_input_shapes, tensor_shapes
 from paconv.cost.shortcuts import is_shortcut
 from paconv.cost.windows import with_window_placement
 from paconv.errors import ModelError
+from paconv.onnx_file.graph_view import GraphView, Parameter, attribute, op_name
+from paconv.onnx_file.scheme_note import KEY as SCHEME_KEY
+from paconv.onnx_file.scheme_note import read_scheme
+from paconv.onnx_file.shapes import fixed_input_shapes, tensor_shapes
 from paconv.ops import DOMAIN
 from paconv.passes.canonical import canonical
-from paconv.scheme_note import KEY as SCHEME_KEY
-from paconv.scheme_note import read_scheme
 
 __all__ = ["network", "parameters"]
 
@@ -60,9 +60,9 @@ _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorPro
 
 
 def network(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Network:
-    """Layers with shapes of a checked model (paconv.model_io.load_model).
+    """Layers with shapes of a checked model (paconv.onnx_file.loading.load_model).
 
-    input_shapes: sizes of free dimensions as paconv.cost.shapes.parse_input_shapes returns; a free batch is
+    input_shapes: sizes of free dimensions as paconv.onnx_file.shapes.parse_input_shapes returns; a free batch is
     1. Raises UsageError naming a dimension that stays free, ModelError on shapes that can't be told or
     contradict.
     """

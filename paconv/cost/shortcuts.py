@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 import onnx
 
-from paconv.cost.graph import GraphView, op_name
+from paconv.onnx_file.graph_view import GraphView, op_name
 
 __all__ = ["is_shortcut"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from paconv.cost.extract import network
 from paconv.cost.layers import Network
 from paconv.errors import UsageError
-from paconv.model_io import load_model
+from paconv.onnx_file.loading import load_model
 
 if TYPE_CHECKING:
     from torch import nn

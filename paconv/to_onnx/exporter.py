@@ -21,10 +21,10 @@ from paconv.errors import ExportError, ModelError, UsageError
 from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.input_shape import Shape, checked_shapes
-from paconv.model_io import check_model
 from paconv.nn.snapping import LevelReport
+from paconv.onnx_file.loading import check_model
+from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
-from paconv.scheme_note import write_scheme
 from paconv.to_onnx.canonical import canonicalize
 from paconv.to_onnx.frozen_copy import frozen_copy
 from paconv.to_onnx.naming import rename

@@ -12,8 +12,8 @@ from paconv.cost.extract import parameters
 from paconv.cost.folded import KEY, write_note
 from paconv.cost.layers import BATCH_NORM
 from paconv.errors import ModelError
+from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import add_functions
-from paconv.scheme_note import write_scheme
 from tests.cost.resnet_graphs import FORMS, resnet_graph
 
 

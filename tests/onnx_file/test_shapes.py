@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from paconv.cost.shapes import fixed_input_shapes, parse_input_shapes, tensor_shapes
 from paconv.errors import UsageError
+from paconv.onnx_file.shapes import fixed_input_shapes, parse_input_shapes, tensor_shapes
 
 
 def model(*inputs: str) -> onnx.ModelProto:

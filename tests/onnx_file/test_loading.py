@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from paconv.errors import ModelError
-from paconv.model_io import check_model, load_model
+from paconv.onnx_file.loading import check_model, load_model
 from paconv.ops import add_functions
 from tests.passes.graphs import model, pa_constants
 

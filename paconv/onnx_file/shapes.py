@@ -15,8 +15,8 @@ from math import prod
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
-from paconv.cost.graph import attribute
 from paconv.errors import ModelError, UsageError
+from paconv.onnx_file.graph_view import attribute
 from paconv.ops import DOMAIN
 
 __all__ = ["fixed_input_shapes", "parse_input_shapes", "tensor_shapes"]
