@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from paconv.cost.layers import Network
 from paconv.cost.rules import Rule
-from paconv.cost.schemes import SCHEMES
+from paconv.schemes import SCHEMES
 
 __all__ = ["Counting", "counting"]
 

@@ -41,7 +41,6 @@ from paconv.cost.layers import (
     Network,
     Planes,
 )
-from paconv.cost.schemes import SCHEMES
 from paconv.cost.shortcuts import is_shortcut
 from paconv.cost.windows import with_window_placement
 from paconv.errors import ModelError
@@ -51,6 +50,7 @@ from paconv.onnx_file.scheme_note import read_scheme
 from paconv.onnx_file.shapes import fixed_input_shapes, tensor_shapes
 from paconv.ops import DOMAIN
 from paconv.passes.canonical import canonical
+from paconv.schemes import SCHEMES
 
 __all__ = ["network", "parameters"]
 

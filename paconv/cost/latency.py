@@ -81,7 +81,7 @@ def layer_delay(layer: Layer) -> Delay:
     if layer.planes is None or layer.planes.N is None:
         return full_precision(layer.window)
     scheme = layer_scheme(layer)
-    if scheme.planes is not None:
+    if scheme.fixed is not None:
         return single_bit(layer.window)
     return with_planes(layer.window, layer.planes.N, scheme.gate)
 

@@ -31,7 +31,7 @@ BATCH_NORM = "batch norm"
 class Planes:
     """How a layer is binarized.
 
-    scheme: the key in paconv.cost.schemes.SCHEMES; M: weight planes; N: activation planes, None for full
+    scheme: the key in paconv.schemes.SCHEMES; M: weight planes; N: activation planes, None for full
     precision; endpoints: comparisons that tell an activation's level (N for PA); weight_levels: distinct
     weight values, which a level index tells apart (M+1 for PA's disjoint planes).
     """

@@ -21,7 +21,7 @@ GATES = {"XNOR": Gate(10.87, 2.90e3, 1.23e3), "AND": Gate(9.62, 1.45e3, 6.24e2)}
 
 @dataclass(frozen=True)
 class PrintedRow:
-    """A row of Table 7. scheme: a key of paconv.cost.schemes.SCHEMES; memory in Mbit; None where nothing is
+    """A row of Table 7. scheme: a key of paconv.schemes.SCHEMES; memory in Mbit; None where nothing is
     printed.
 
     footnotes: figure -> keys of FOOTNOTES.

@@ -13,8 +13,9 @@ from paconv.cost.latency import OPERATIONS, Delay, full_precision, single_bit, s
 from paconv.cost.paper import FOOTNOTES, GATES, TABLE7, TABLE8, PrintedRow
 from paconv.cost.resnet import resnet
 from paconv.cost.rules import rule
-from paconv.cost.schemes import SCHEMES, under_scheme
+from paconv.cost.schemes import under_scheme
 from paconv.cost.tables import Column, Table, ratio
+from paconv.schemes import SCHEMES
 
 __all__ = ["FIGURES", "Figure", "table2", "table7", "table7_figures", "table8", "table8_numbers"]
 
