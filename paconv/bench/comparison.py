@@ -22,8 +22,8 @@ from paconv.bench.measured import FLOAT, INT8, PA, Measured
 from paconv.bench.memory import Served, serve_fresh
 from paconv.bench.models import LIMIT_SECONDS, checked_threads
 from paconv.bench.networks import time_network
-from paconv.cost.layers import Layer
 from paconv.errors import UsageError
+from paconv.network.layers import Layer
 
 __all__ = ["IMAGE_NETWORKS", "LAYERS", "PLANES", "Comparison", "Options", "compare_all"]
 

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from paconv.cost.layers import Layer
 from paconv.errors import PaconvError
+from paconv.network.layers import Layer
 
 __all__ = ["NETWORKS", "Larq", "LarqRun", "larq_engine"]
 

@@ -19,8 +19,8 @@ from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.timing import Timing
 from paconv.cost.host.probe import bit_conv, conv, float_layer, levels
 from paconv.cost.host.timing import Runnable, Timed, take_turns
-from paconv.cost.layers import Layer
 from paconv.kernels.registry import CHOICES
+from paconv.network.layers import Layer
 from paconv.runtime.inspection import node_kernels
 
 __all__ = ["POINTWISE", "WINDOWS", "time_layer"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paconv.cost.layers import Network
 from paconv.cost.rules import Rule
+from paconv.network.layers import Network
 from paconv.schemes import SCHEMES
 
 __all__ = ["Counting", "counting"]

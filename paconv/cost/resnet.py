@@ -6,8 +6,8 @@ paper's, v1.5 has 4.089e9. A layer that has no stored file still has names, thos
 
 from __future__ import annotations
 
-from paconv.cost.layers import BATCH_NORM, CONV, LINEAR, Layer, Network
 from paconv.errors import UsageError
+from paconv.network.layers import BATCH_NORM, CONV, LINEAR, Layer, Network
 
 __all__ = ["DEPTHS", "resnet"]
 

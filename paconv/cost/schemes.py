@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from paconv.cost.layers import CONV, Layer, Network, Planes
 from paconv.errors import UsageError
+from paconv.network.layers import CONV, Layer, Network, Planes
 from paconv.schemes import FLOAT, SCHEMES, SchemeRecord
 
 __all__ = ["layer_scheme", "under_scheme"]

@@ -7,9 +7,9 @@ from onnx import numpy_helper
 
 from paconv import bits
 from paconv.bench.recode import recoded
-from paconv.cost.extract import network
 from paconv.cost.host.probe import bit_conv, conv
 from paconv.errors import UsageError
+from paconv.network.extract import network
 from paconv.onnx_file.graph_view import attribute
 from paconv.verification.model import run_model
 

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from tests.cost.resnet_graphs import FORMS, resnet_graph
+from tests.network.resnet_graphs import FORMS, resnet_graph
 
 TOTALS = {
     "binary_weights", "real_parameters", "bits", "float_bits", "macs", "bitwise_ops", "multiplications", "comparisons",

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paconv.cost import NetworkCost, count, network, rule, storage, under_scheme
-from paconv.cost.layers import BATCH_NORM
 from paconv.cost.resnet import resnet
-from tests.cost.resnet_graphs import FORMS, resnet_graph
+from paconv.network.layers import BATCH_NORM
 from tests.effort import examples
+from tests.network.resnet_graphs import FORMS, resnet_graph
 
 DEPTHS = (18, 34, 50)
 

@@ -10,9 +10,9 @@ from itertools import product
 
 import pytest
 
-from paconv.cost.layers import CONV, Layer, Network
 from paconv.cost.schemes import under_scheme
 from paconv.errors import UsageError
+from paconv.network.layers import CONV, Layer, Network
 from paconv.nn.schemes import SCHEMES as MADE
 from paconv.nn.schemes import make_scheme
 from paconv.schemes import SCHEMES, SchemeRecord

@@ -19,8 +19,8 @@ from paconv.cost.host.model import HostModel
 from paconv.cost.host.probe import Probe, addition, bit_conv, conv, float_layer, integer_conv, nothing
 from paconv.cost.host.timing import Timed, best_times
 from paconv.cost.host.work import GATHER_UNITS, PLANE_UNITS, bit_work, code_work, float_work
-from paconv.cost.layers import LINEAR, Layer
 from paconv.errors import UsageError
+from paconv.network.layers import LINEAR, Layer
 
 __all__ = ["Measure", "calibrated", "fit_planes", "fit_shared", "host_model", "measured_alone", "times_alone"]
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import paconv
-from paconv.cost.extract import network
 from paconv.models import resnet18
+from paconv.network.extract import network
 from paconv.nn import calibrate, convert, settle_batch_norm, snap_
 from paconv.nn.schemes import SCHEMES
 from paconv.onnx_file.loading import load_model

@@ -8,13 +8,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from paconv.cost import count, network, under_scheme
-from paconv.cost.extract import parameters
-from paconv.cost.folded import KEY, write_note
-from paconv.cost.layers import BATCH_NORM
 from paconv.errors import ModelError
+from paconv.network.extract import parameters
+from paconv.network.layers import BATCH_NORM
+from paconv.network.parameters_note import KEY, write_note
 from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import add_functions
-from tests.cost.resnet_graphs import FORMS, resnet_graph
+from tests.network.resnet_graphs import FORMS, resnet_graph
 
 
 def model(text: str, **initializers: np.ndarray) -> onnx.ModelProto:

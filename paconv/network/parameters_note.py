@@ -9,7 +9,7 @@ the bias parameters and batch norms of the model it started from in the optimize
 
 and the count of an optimized model takes its weights from the graph and these from the note. Without a note
 (a file made by other means) they are inferred from the graph, and the figures say so; see
-paconv.cost.extract.
+paconv.network.extract.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import json
 
 import onnx
 
-from paconv.cost.layers import BATCH_NORM, Network
 from paconv.errors import ModelError
+from paconv.network.layers import BATCH_NORM, Network
 
 __all__ = ["KEY", "read_note", "write_note"]
 
@@ -29,7 +29,7 @@ KEY = "paconv.parameters"
 def write_note(model: onnx.ModelProto, original: Network) -> None:
     """Note in `model`'s metadata the bias parameters and batch norms of the network it was made from.
 
-    original: paconv.cost.extract.parameters(model before optimizing).
+    original: paconv.network.extract.parameters(model before optimizing).
     """
     note = {
         "bias": {layer.name: layer.bias for layer in original if layer.bias},

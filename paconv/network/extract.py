@@ -12,7 +12,7 @@ as several: Group-Net one a base, SYQ one a pixel of the kernel. They are counte
 
 The same network has the same layers in each form. alpha, beta, v and the output scale of PABitConv are no
 parameters of the paper's accounting. Folded batch norms and bias parameters come from the optimizer's note
-(paconv.cost.folded). A file without a note is read as follows, and says so in `Network.inferred`: a scale
+(paconv.network.parameters_note). A file without a note is read as follows, and says so in `Network.inferred`: a scale
 other than 1 is a batch norm of O channels, unless it is the unit of integer levels, the same for all channels;
 a bias other than 0 where there is no such batch norm is a bias; endpoints a channel are a batch norm of C
 channels, once for each binarized input.
@@ -29,8 +29,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, inliner, numpy_helper
 
-from paconv.cost.folded import KEY, read_note
-from paconv.cost.layers import (
+from paconv.errors import ModelError
+from paconv.network.layers import (
     BATCH_NORM,
     CONV,
     CONV_TRANSPOSE,
@@ -41,9 +41,9 @@ from paconv.cost.layers import (
     Network,
     Planes,
 )
-from paconv.cost.shortcuts import is_shortcut
-from paconv.cost.windows import with_window_placement
-from paconv.errors import ModelError
+from paconv.network.parameters_note import KEY, read_note
+from paconv.network.shortcuts import is_shortcut
+from paconv.network.windows import with_window_placement
 from paconv.onnx_file.graph_view import GraphView, Parameter, attribute, op_name
 from paconv.onnx_file.scheme_note import KEY as SCHEME_KEY
 from paconv.onnx_file.scheme_note import read_scheme

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import onnx
 
-from paconv.cost.layers import CONV_TRANSPOSE, Layer
+from paconv.network.layers import CONV_TRANSPOSE, Layer
 from paconv.onnx_file.graph_view import attribute
 
 __all__ = ["with_window_placement"]

@@ -1,4 +1,4 @@
-"""What a network is to the cost estimator: a list of layers with shapes, free of any file format.
+"""What a network is: a list of layers with shapes, free of any file format.
 
 Symbols, per layer:
 

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from paconv.cost.extract import network
+from paconv.network.extract import network
 
 
 def layer_of(attributes: str, size: int = 8, kernel: int = 3):
