@@ -12,8 +12,8 @@ from paconv.bench.report import DATA, PICTURE, REPORT, check_report, write_repor
 from paconv.bench.targets import targets
 from paconv.cli.bench import Counts
 from paconv.cli.console import progress_bar
-from paconv.cost.tables import to_json
 from paconv.errors import UsageError
+from paconv.reporting.tables import to_json
 
 __all__ = ["bench_report"]
 

@@ -62,7 +62,7 @@ def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str
     from paconv.compare import SYSTEMS, Study, parse_system, write_report
     from paconv.compare import compare as run
     from paconv.compare.tables import differences_table, results_table
-    from paconv.cost.tables import plain, to_json
+    from paconv.reporting.tables import plain, to_json
 
     check_matplotlib("the report")
     cores = usable_cores()

@@ -23,10 +23,10 @@ from paconv.cost.report import as_brief_table, as_csv_table, as_data, as_table
 from paconv.cost.rules import RULES, STORAGES, Rule, Storage
 from paconv.cost.source import network_of_file
 from paconv.cost.sweep import PLANES_M, PLANES_N, sweep, sweep_data, sweep_table
-from paconv.cost.tables import Table, markdown, plain, to_csv, to_json
 from paconv.errors import UsageError
 from paconv.network.layers import Network
 from paconv.onnx_file.shapes import parse_input_shapes
+from paconv.reporting.tables import Table, markdown, plain, to_csv, to_json
 from paconv.schemes import SCHEMES
 
 __all__ = ["cost"]

@@ -8,7 +8,7 @@ from paconv.cli.delays import delay_options, given_delays
 from paconv.cost.paper_data import paper_data
 from paconv.cost.paper_tables import table2, table7, table8, table8_numbers
 from paconv.cost.rules import RULES
-from paconv.cost.tables import markdown, plain, to_json
+from paconv.reporting.tables import markdown, plain, to_json
 
 __all__ = ["paper_tables"]
 

@@ -13,8 +13,8 @@ from paconv.compare.comparison import Comparison, Outcome
 from paconv.compare.pictures import draw_histograms, draw_passes
 from paconv.compare.statistics import figures, sampling_error
 from paconv.compare.tables import TABLE3, differences_table, percent, results_table, tuning_table
-from paconv.cost.tables import markdown, to_json
 from paconv.files import make_folder, write_text
+from paconv.reporting.tables import markdown, to_json
 from paconv.train.data import open_source
 from paconv.train.data.splitting import split_for_validation
 from paconv.train.fit import MODEL

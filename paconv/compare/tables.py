@@ -7,7 +7,7 @@ from typing import Any
 from paconv.compare.comparison import Comparison, Outcome
 from paconv.compare.statistics import difference, figures
 from paconv.compare.systems import parse_system
-from paconv.cost.tables import Column, Table, ratio
+from paconv.reporting.tables import Column, Table, ratio
 from paconv.train.recipe import FLOAT
 
 __all__ = ["ORDER", "differences_table", "results_table", "tuning_table"]

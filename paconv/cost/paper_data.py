@@ -8,7 +8,7 @@ from typing import Any
 from paconv.cost.latency import speedup_limit
 from paconv.cost.paper import GATES, TABLE8
 from paconv.cost.paper_tables import footnotes, table2, table7_figures, table8_numbers
-from paconv.cost.tables import Table
+from paconv.reporting.tables import Table
 from paconv.schemes import SCHEMES
 
 __all__ = ["paper_data"]

@@ -14,7 +14,7 @@ from paconv.cost.paper import FOOTNOTES, GATES, TABLE7, TABLE8, PrintedRow
 from paconv.cost.resnet import resnet
 from paconv.cost.rules import rule
 from paconv.cost.schemes import under_scheme
-from paconv.cost.tables import Column, Table, ratio
+from paconv.reporting.tables import Column, Table, ratio
 from paconv.schemes import SCHEMES
 
 __all__ = ["FIGURES", "Figure", "table2", "table7", "table7_figures", "table8", "table8_numbers"]

@@ -9,7 +9,7 @@ from paconv.cost.paper import FOOTNOTES, TABLE7
 from paconv.cost.paper_data import paper_data
 from paconv.cost.paper_tables import footnotes, table2, table7, table7_figures, table8, table8_numbers
 from paconv.cost.resnet import resnet
-from paconv.cost.tables import plain
+from paconv.reporting.tables import plain
 
 
 @pytest.mark.parametrize("pa_rule", ("table7", "text"))

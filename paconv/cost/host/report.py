@@ -9,8 +9,8 @@ from paconv.cost.host.kernels import KERNELS, fastest_seconds, has_planes, netwo
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.speed import speed_of
 from paconv.cost.schemes import under_scheme
-from paconv.cost.tables import Column, Table, grouped, ratio
 from paconv.network.layers import BATCH_NORM, Layer, Network
+from paconv.reporting.tables import Column, Table, grouped, ratio
 
 __all__ = ["NETWORK", "PREDICTED", "host_data", "host_notes", "host_rates", "host_table", "milliseconds"]
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 
-from paconv.cost.tables import Column, Table, exact, grouped, markdown, plain, ratio, significant, to_csv, to_json
+from paconv.reporting.tables import Column, Table, exact, grouped, markdown, plain, ratio, significant, to_csv, to_json
 
 TABLE = Table(
     "Things",
