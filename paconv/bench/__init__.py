@@ -12,5 +12,5 @@
     comparison.py   all of these -> one result                  targets.py      the result beside what was aimed at
     report.py       the result as Markdown, JSON and plot.py
 
-The turns themselves are taken in paconv.cost.host.timing: ratios hold on a machine that is not quiet.
+The turns themselves are taken in paconv.measure.turns: ratios hold on a machine that is not quiet.
 """

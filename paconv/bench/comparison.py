@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from paconv.bench.builds import Build, NetworkFiles, build_network, build_single_binary
-from paconv.bench.environment import environment
 from paconv.bench.int8_form import Advice, int8_advice
 from paconv.bench.larq import Larq, larq_engine
 from paconv.bench.layers import POINTWISE, WINDOWS, time_layer
@@ -23,6 +22,7 @@ from paconv.bench.memory import Served, serve_fresh
 from paconv.bench.models import LIMIT_SECONDS, checked_threads
 from paconv.bench.networks import time_network
 from paconv.errors import UsageError
+from paconv.measure.environment import environment
 from paconv.network.layers import Layer
 
 __all__ = ["IMAGE_NETWORKS", "LAYERS", "PLANES", "Comparison", "Options", "compare_all"]

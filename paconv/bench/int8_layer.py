@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from paconv.bench.int8_form import Form
 from paconv.bench.output_error import OutputError, output_error
 from paconv.cost.host.probe import float_layer, integer_conv
-from paconv.cost.host.timing import Feed, Timed
+from paconv.measure.turns import Feed, Timed
 from paconv.network.layers import Layer
 
 __all__ = ["IntegerLayer", "integer_layer"]

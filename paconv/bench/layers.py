@@ -16,10 +16,10 @@ from paconv.bench.int8_layer import integer_layer
 from paconv.bench.larq import Larq, LarqRun
 from paconv.bench.limits import coding_of
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
-from paconv.bench.timing import Timing
 from paconv.cost.host.probe import bit_conv, conv, float_layer, levels
-from paconv.cost.host.timing import Runnable, Timed, take_turns
 from paconv.kernels.registry import CHOICES
+from paconv.measure.timing import Timing
+from paconv.measure.turns import Runnable, Timed, take_turns
 from paconv.network.layers import Layer
 from paconv.runtime.inspection import node_kernels
 

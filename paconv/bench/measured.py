@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from paconv.bench.output_error import OutputError
-from paconv.bench.timing import Timing
+from paconv.measure.timing import Timing
 
 __all__ = ["FLOAT", "INT8", "LARQ", "PA", "SIGNS", "Measured", "find"]
 

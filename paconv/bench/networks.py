@@ -13,8 +13,8 @@ from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.output_error import OutputError, output_error
 from paconv.bench.per_layer import packed_layers, time_layers
 from paconv.bench.sessions import fed_with
-from paconv.bench.timing import Timing
-from paconv.cost.host.timing import Feed, Runnable, Timed, take_turns
+from paconv.measure.timing import Timing
+from paconv.measure.turns import Feed, Runnable, Timed, take_turns
 from paconv.onnx_file.loading import load_model
 
 __all__ = ["time_network"]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from paconv.bench.comparison import Comparison
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured, find
-from paconv.bench.timing import ratio
 from paconv.extras import check_matplotlib
 from paconv.files import replacing
+from paconv.measure.timing import ratio
 
 __all__ = ["bars", "plot_comparison"]
 

@@ -16,10 +16,10 @@ from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured, find
 from paconv.bench.plot import plot_comparison
 from paconv.bench.tables import giga, milliseconds, percent, times
 from paconv.bench.targets import targets
-from paconv.bench.timing import noise_line, ratio
 from paconv.errors import PaconvError
 from paconv.extras import check_matplotlib
 from paconv.files import make_folder, write_text
+from paconv.measure.timing import noise_line, ratio
 from paconv.reporting.tables import Column, Table, markdown, to_json
 
 __all__ = ["DATA", "PICTURE", "REPORT", "check_report", "report_text", "write_report"]

@@ -18,8 +18,8 @@ from paconv.bench.limits import layer_limit
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured, find
 from paconv.bench.memory import Served
 from paconv.bench.ports import macs_per_cycle
-from paconv.bench.timing import ratio
-from paconv.cost.host.features import VNNI
+from paconv.measure.features import VNNI
+from paconv.measure.timing import ratio
 
 __all__ = ["Row", "cpu_kind", "targets"]
 

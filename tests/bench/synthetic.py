@@ -13,7 +13,7 @@ from paconv.bench.limits import HostLimits
 from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.memory import Served
 from paconv.bench.output_error import OutputError
-from paconv.bench.timing import Timing
+from paconv.measure.timing import Timing
 
 PAIRS = ((1, 1), (4, 5))
 

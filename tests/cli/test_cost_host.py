@@ -10,8 +10,8 @@ import pytest
 
 from paconv.cost.host import comparison
 from paconv.cost.host.cache import cache_path, store
-from paconv.cost.host.cpu import host_identity
 from paconv.cost.sweep import PLANES_M, PLANES_N
+from paconv.measure.machine import host_identity
 from tests.cli.test_cost import write
 from tests.cost.host import synthetic
 from tests.network.resnet_graphs import FORMS, resnet_graph

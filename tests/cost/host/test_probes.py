@@ -7,8 +7,8 @@ from onnx import helper
 
 from paconv.cost.host import probe
 from paconv.cost.host.kernels import BIT_PLANES, LEVEL_CODES
-from paconv.cost.host.timing import Timed, best_times
 from paconv.errors import ModelError
+from paconv.measure.turns import Timed, best_times
 from paconv.network.extract import network
 from paconv.network.layers import CONV_TRANSPOSE, LINEAR, Layer
 from paconv.runtime.inspection import node_kernels

@@ -2,8 +2,8 @@
 
 import pytest
 
-from paconv.bench.timing import Timing, noise, noise_line, ratio
-from paconv.cost.host.timing import best_times, take_turns
+from paconv.measure.timing import Timing, noise, noise_line, ratio
+from paconv.measure.turns import best_times, take_turns
 
 
 class Clock:

@@ -13,8 +13,8 @@ import onnxruntime
 
 from paconv._version import __version__
 from paconv.cores import usable_cores
-from paconv.cost.host.cpu import cpu_name, integer_instructions, vector_instructions
 from paconv.kernels import native
+from paconv.measure.machine import cpu_name, integer_instructions, vector_instructions
 from paconv.runtime.library import active_level
 
 __all__ = ["environment"]

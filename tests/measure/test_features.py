@@ -4,10 +4,10 @@ import platform
 
 import pytest
 
-from paconv.cost.host import features
-from paconv.cost.host.cpu import integer_instructions, vector_instructions
-from paconv.cost.host.features import DOT_PRODUCTS, VECTORS, cpu_features
 from paconv.kernels.levels import levels_of
+from paconv.measure import features
+from paconv.measure.features import DOT_PRODUCTS, VECTORS, cpu_features
+from paconv.measure.machine import integer_instructions, vector_instructions
 from paconv.runtime.library import cpu_levels
 
 GCC_NAMES = {

@@ -1,7 +1,7 @@
 """What a host model belongs to."""
 
 from paconv.cost.host.cache import cache_path
-from paconv.cost.host.cpu import host_identity
+from paconv.measure.machine import host_identity
 from paconv.runtime.library import cpu_levels
 
 

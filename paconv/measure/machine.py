@@ -8,8 +8,8 @@ import platform
 import onnxruntime as ort
 
 from paconv._version import __version__
-from paconv.cost.host.features import DOT_PRODUCTS, VECTORS, cpu_features, cpu_info
 from paconv.kernels import native
+from paconv.measure.features import DOT_PRODUCTS, VECTORS, cpu_features, cpu_info
 from paconv.runtime.library import active_level
 
 __all__ = ["cpu_name", "host_identity", "integer_instructions", "vector_instructions"]
