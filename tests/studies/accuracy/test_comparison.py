@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 import paconv
-from paconv.compare import Study, compare, parse_system, write_report
-from paconv.compare.deploy import deploy
-from paconv.compare.runs import Run, execute
-from paconv.compare.tables import differences_table, results_table, tuning_table
 from paconv.errors import TrainingError, UsageError
-from tests.compare.in_process import workers_in_process
+from paconv.studies.accuracy import Study, compare, parse_system, write_report
+from paconv.studies.accuracy.deploy import deploy
+from paconv.studies.accuracy.runs import Run, execute
+from paconv.studies.accuracy.tables import differences_table, results_table, tuning_table
+from tests.studies.accuracy.in_process import workers_in_process
 
 DATA = "digits:0.7"
 STUDY = Study(
@@ -72,7 +72,7 @@ def test_the_network_of_seed_0_is_deployed_and_says_what_torch_says(comparison):
 
 
 def test_it_goes_on_where_it_was_and_takes_up_more_seeds(comparison, folder, monkeypatch):
-    monkeypatch.setattr("paconv.compare.comparison.workers", workers_in_process)
+    monkeypatch.setattr("paconv.studies.accuracy.comparison.workers", workers_in_process)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("record.json")}
     again = compare(STUDY, folder / "runs")
     assert again == comparison
@@ -92,7 +92,7 @@ def test_a_training_that_fails_is_on_record(tmp_path, monkeypatch):
         output.mkdir(parents=True)
         raise TrainingError("epoch 1, step 2: layer block1.conv1 gives NaN")
 
-    monkeypatch.setattr("paconv.compare.runs.train", failing)
+    monkeypatch.setattr("paconv.studies.accuracy.runs.train", failing)
     run = Run(DATA, parse_system("float"), "relu", 0, 0.002)
     record = execute(run, STUDY, tmp_path)
     assert record.failure.endswith("gives NaN") and record.score == -1 and record.result is None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from paconv.compare import SYSTEMS, Study, parse_system
 from paconv.errors import UsageError
 from paconv.nn.schemes import SCHEMES
+from paconv.studies.accuracy import SYSTEMS, Study, parse_system
 
 
 def test_every_system_of_the_paper_is_named_and_found_again_by_its_name():

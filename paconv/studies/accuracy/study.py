@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paconv.compare.systems import SYSTEMS, System
 from paconv.errors import UsageError
 from paconv.models.registry import arguments
+from paconv.studies.accuracy.systems import SYSTEMS, System
 from paconv.train.settings import Settings
 
 __all__ = ["Study"]

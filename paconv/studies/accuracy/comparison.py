@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from paconv.compare.deploy import Deployed, deploy
-from paconv.compare.runs import Record, Run, execute
-from paconv.compare.study import Study
-from paconv.compare.systems import System, parse_system
-from paconv.compare.workers import Submit, workers
 from paconv.files import make_folder
+from paconv.studies.accuracy.deploy import Deployed, deploy
+from paconv.studies.accuracy.runs import Record, Run, execute
+from paconv.studies.accuracy.study import Study
+from paconv.studies.accuracy.systems import System, parse_system
+from paconv.studies.accuracy.workers import Submit, workers
 from paconv.train.recipe import FLOAT
 
 __all__ = ["Comparison", "Outcome", "compare"]

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paconv.checkpoint import load
-from paconv.compare.records import read_record, write_record
-from paconv.compare.study import Study
-from paconv.compare.systems import System
 from paconv.errors import TrainingError, UsageError
 from paconv.grid import DEFAULT_GRID
+from paconv.studies.accuracy.records import read_record, write_record
+from paconv.studies.accuracy.study import Study
+from paconv.studies.accuracy.systems import System
 from paconv.train.data import open_source
 from paconv.train.data.splitting import split_for_validation
 from paconv.train.distributed import Ranks

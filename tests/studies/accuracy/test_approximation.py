@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import paconv
-from paconv.compare.approximation import of_activations, of_weights, quantized_convolutions
 from paconv.errors import UsageError
 from paconv.models import digits_resnet
+from paconv.studies.accuracy.approximation import of_activations, of_weights, quantized_convolutions
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from paconv.compare.approximation import Approximation
 from paconv.files import replacing
+from paconv.studies.accuracy.approximation import Approximation
 
 __all__ = ["draw_histograms", "draw_passes"]
 

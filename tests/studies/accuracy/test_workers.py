@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from paconv.compare.workers import workers
 from paconv.errors import TrainingError, UsageError
+from paconv.studies.accuracy.workers import workers
 
 
 def doubled(value: int) -> int:

@@ -9,12 +9,12 @@ import numpy as np
 import onnxruntime
 
 from paconv.checkpoint import load
-from paconv.compare.records import read_record, write_record
-from paconv.compare.runs import Run
 from paconv.cost import count
 from paconv.cost.source import network_of_file
 from paconv.pipeline import optimize
 from paconv.runtime.session import InferenceSession
+from paconv.studies.accuracy.records import read_record, write_record
+from paconv.studies.accuracy.runs import Run
 from paconv.to_onnx.exporter import export
 from paconv.train.batches import evaluation_batches
 from paconv.train.data import CLASSIFICATION, open_source

@@ -6,7 +6,7 @@ from math import sqrt
 
 import pytest
 
-from paconv.compare.statistics import difference, figures, sampling_error
+from paconv.studies.accuracy.statistics import difference, figures, sampling_error
 
 
 def test_mean_and_spread_are_those_of_the_seeds_that_gave_a_result():

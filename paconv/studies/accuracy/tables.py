@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from paconv.compare.comparison import Comparison, Outcome
-from paconv.compare.statistics import difference, figures
-from paconv.compare.systems import parse_system
 from paconv.reporting.tables import Column, Table, ratio
+from paconv.studies.accuracy.comparison import Comparison, Outcome
+from paconv.studies.accuracy.statistics import difference, figures
+from paconv.studies.accuracy.systems import parse_system
 from paconv.train.recipe import FLOAT
 
 __all__ = ["ORDER", "differences_table", "results_table", "tuning_table"]

@@ -8,13 +8,13 @@ from pathlib import Path
 from torch import nn
 
 from paconv.checkpoint import load
-from paconv.compare.approximation import of_activations, of_weights, quantized_convolutions
-from paconv.compare.comparison import Comparison, Outcome
-from paconv.compare.pictures import draw_histograms, draw_passes
-from paconv.compare.statistics import figures, sampling_error
-from paconv.compare.tables import TABLE3, differences_table, percent, results_table, tuning_table
 from paconv.files import make_folder, write_text
 from paconv.reporting.tables import markdown, to_json
+from paconv.studies.accuracy.approximation import of_activations, of_weights, quantized_convolutions
+from paconv.studies.accuracy.comparison import Comparison, Outcome
+from paconv.studies.accuracy.pictures import draw_histograms, draw_passes
+from paconv.studies.accuracy.statistics import figures, sampling_error
+from paconv.studies.accuracy.tables import TABLE3, differences_table, percent, results_table, tuning_table
 from paconv.train.data import open_source
 from paconv.train.data.splitting import split_for_validation
 from paconv.train.fit import MODEL

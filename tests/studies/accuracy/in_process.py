@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from paconv.compare.workers import Submit
+from paconv.studies.accuracy.workers import Submit
 
 __all__ = ["workers_in_process"]
 
 
 @contextmanager
 def workers_in_process(jobs: int, threads: int) -> Iterator[Submit]:
-    """As paconv.compare.workers.workers, one call after the other in this process."""
+    """As paconv.studies.accuracy.workers.workers, one call after the other in this process."""
 
     def submit(function: Callable, calls: Iterable[tuple]) -> Iterator[tuple]:
         for place, call in enumerate(calls):
