@@ -39,7 +39,7 @@ def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, st
     from paconv.models import names as known
     from paconv.nn.schemes import parse_scheme
     from paconv.reporting.tables import plain, to_json
-    from paconv.verification.architectures import check_architecture
+    from paconv.studies.architectures import check_architecture
 
     chosen = names or tuple(known())
     for name in chosen:

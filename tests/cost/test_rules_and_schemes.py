@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paconv.cost import SCHEMES, count, rule, storage, under_scheme
-from paconv.cost.resnet import resnet
 from paconv.errors import UsageError
 from paconv.network.layers import CONV, Layer, Network
 from paconv.nn.schemes import make_scheme
+from paconv.studies.paper.resnet import resnet
 from tests.effort import examples
 
 

@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from paconv.bench import comparison
-from paconv.bench.comparison import Options, compare_all
 from paconv.bench.int8_form import REDUCED, U8S8, Advice, int8_advice
-from paconv.bench.int8_layer import integer_layer
-from paconv.bench.layers import time_layer
-from paconv.bench.measured import FLOAT, INT8, PA, SIGNS
-from paconv.bench.report import report_text
 from paconv.cost.host.probe import conv
 from paconv.errors import UsageError
 from paconv.kernels.registry import CHOICES
+from paconv.studies.speed import comparison
+from paconv.studies.speed.comparison import Options, compare_all
+from paconv.studies.speed.int8_layer import integer_layer
+from paconv.studies.speed.layers import time_layer
+from paconv.studies.speed.measured import FLOAT, INT8, PA, SIGNS
+from paconv.studies.speed.report import report_text
 
 LAYER = conv(8, 16, 5)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from paconv.cost import count, under_scheme
-from paconv.cost.paper import FOOTNOTES, TABLE7
-from paconv.cost.paper_data import paper_data
-from paconv.cost.paper_tables import footnotes, table2, table7, table7_figures, table8, table8_numbers
-from paconv.cost.resnet import resnet
 from paconv.reporting.tables import plain
+from paconv.studies.paper.data import paper_data
+from paconv.studies.paper.printed import FOOTNOTES, TABLE7
+from paconv.studies.paper.resnet import resnet
+from paconv.studies.paper.tables import footnotes, table2, table7, table7_figures, table8, table8_numbers
 
 
 @pytest.mark.parametrize("pa_rule", ("table7", "text"))

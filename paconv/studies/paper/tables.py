@@ -10,12 +10,12 @@ from typing import Any
 
 from paconv.cost.count import count
 from paconv.cost.latency import OPERATIONS, Delay, full_precision, single_bit, speedup_limit, with_planes
-from paconv.cost.paper import FOOTNOTES, GATES, TABLE7, TABLE8, PrintedRow
-from paconv.cost.resnet import resnet
 from paconv.cost.rules import rule
 from paconv.cost.schemes import under_scheme
 from paconv.reporting.tables import Column, Table, ratio
 from paconv.schemes import SCHEMES
+from paconv.studies.paper.printed import FOOTNOTES, GATES, TABLE7, TABLE8, PrintedRow
+from paconv.studies.paper.resnet import resnet
 
 __all__ = ["FIGURES", "Figure", "table2", "table7", "table7_figures", "table8", "table8_numbers"]
 

@@ -6,11 +6,11 @@ import pytest
 from onnx import numpy_helper
 
 from paconv import bits
-from paconv.bench.recode import recoded
 from paconv.cost.host.probe import bit_conv, conv
 from paconv.errors import UsageError
 from paconv.network.extract import network
 from paconv.onnx_file.graph_view import attribute
+from paconv.studies.speed.recode import recoded
 from paconv.verification.model import run_model
 
 LAYER = conv(8, 16, 5)

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paconv.bench.builds import NetworkFiles, timed_image
-from paconv.bench.larq import NETWORKS, Larq, LarqRun
 from paconv.bench.limits import HostLimits
-from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.bench.output_error import OutputError, output_error
 from paconv.bench.per_layer import packed_layers, time_layers
 from paconv.bench.sessions import fed_with
 from paconv.measure.timing import Timing
 from paconv.measure.turns import Feed, Runnable, Timed, take_turns
 from paconv.onnx_file.loading import load_model
+from paconv.studies.speed.builds import NetworkFiles, timed_image
+from paconv.studies.speed.larq import NETWORKS, Larq, LarqRun
+from paconv.studies.speed.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 
 __all__ = ["time_network"]
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paconv.cost import NetworkCost, count, network, rule, storage, under_scheme
-from paconv.cost.resnet import resnet
 from paconv.network.layers import BATCH_NORM
+from paconv.studies.paper.resnet import resnet
 from tests.effort import examples
 from tests.network.resnet_graphs import FORMS, resnet_graph
 

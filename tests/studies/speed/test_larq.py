@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from paconv.bench.larq import LarqRun, larq_engine
 from paconv.cost.host.probe import conv
 from paconv.errors import PaconvError
+from paconv.studies.speed.larq import LarqRun, larq_engine
 
 WORKER = """
 import json, sys
@@ -31,7 +31,7 @@ for line in sys.stdin:
 def worker(tmp_path, monkeypatch):
     path = tmp_path / "worker.py"
     path.write_text(WORKER)
-    monkeypatch.setattr("paconv.bench.larq._WORKER", path)
+    monkeypatch.setattr("paconv.studies.speed.larq._WORKER", path)
 
 
 def test_a_layer_is_asked_for_by_its_shape_and_timed_call_by_call(worker):

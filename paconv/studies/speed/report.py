@@ -10,17 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from paconv.bench.comparison import Comparison
 from paconv.bench.limits import layer_limit
-from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured, find
-from paconv.bench.plot import plot_comparison
 from paconv.bench.tables import giga, milliseconds, percent, times
-from paconv.bench.targets import targets
 from paconv.errors import PaconvError
 from paconv.extras import check_matplotlib
 from paconv.files import make_folder, write_text
 from paconv.measure.timing import noise_line, ratio
 from paconv.reporting.tables import Column, Table, markdown, to_json
+from paconv.studies.speed.comparison import Comparison
+from paconv.studies.speed.goals import targets
+from paconv.studies.speed.measured import FLOAT, INT8, LARQ, PA, Measured, find
+from paconv.studies.speed.plot import plot_comparison
 
 __all__ = ["DATA", "PICTURE", "REPORT", "check_report", "report_text", "write_report"]
 

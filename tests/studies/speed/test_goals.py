@@ -2,8 +2,8 @@
 
 import pytest
 
-from paconv.bench.targets import Row, cpu_kind, targets
-from tests.bench.synthetic import ENVIRONMENT, LIMITS, comparison
+from paconv.studies.speed.goals import Row, cpu_kind, targets
+from tests.studies.speed.synthetic import ENVIRONMENT, LIMITS, comparison
 
 
 def row(run, start: str, target: str = "") -> Row:

@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from paconv.bench.comparison import SERVED_PLANES, Comparison
-from paconv.bench.layers import WINDOWS
 from paconv.bench.limits import layer_limit
-from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured, find
-from paconv.bench.memory import Served
-from paconv.bench.ports import macs_per_cycle
 from paconv.measure.features import VNNI
 from paconv.measure.timing import ratio
+from paconv.studies.speed.comparison import SERVED_PLANES, Comparison
+from paconv.studies.speed.layers import WINDOWS
+from paconv.studies.speed.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured, find
+from paconv.studies.speed.memory import Served
+from paconv.studies.speed.ports import macs_per_cycle
 
 __all__ = ["Row", "cpu_kind", "targets"]
 

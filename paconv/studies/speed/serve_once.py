@@ -1,6 +1,6 @@
 """A process that opens one model and runs it a few times, and says what that took (memory.py starts it).
 
-    python -m paconv.bench.serve_once FILE THREADS KERNEL
+    python -m paconv.studies.speed.serve_once FILE THREADS KERNEL
 
 KERNEL "" is a session without the custom-op library. Nothing is imported that serving doesn't need. A size that is free
 is 1: the batch.

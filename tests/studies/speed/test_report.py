@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from paconv.bench import report
-from paconv.bench.plot import bars
-from paconv.bench.report import DATA, PICTURE, REPORT, check_report, report_text, write_report
 from paconv.errors import PaconvError, UsageError
-from tests.bench.synthetic import ADVICE, comparison, layers
+from paconv.studies.speed import report
+from paconv.studies.speed.plot import bars
+from paconv.studies.speed.report import DATA, PICTURE, REPORT, check_report, report_text, write_report
+from tests.studies.speed.synthetic import ADVICE, comparison, layers
 
 
 def test_the_report_has_the_machine_the_targets_and_every_table():

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from paconv.cost.latency import speedup_limit
-from paconv.cost.paper import GATES, TABLE8
-from paconv.cost.paper_tables import footnotes, table2, table7_figures, table8_numbers
 from paconv.reporting.tables import Table
 from paconv.schemes import SCHEMES
+from paconv.studies.paper.printed import GATES, TABLE8
+from paconv.studies.paper.tables import footnotes, table2, table7_figures, table8_numbers
 
 __all__ = ["paper_data"]
 

@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from paconv.bench.int8_form import U8S8, Advice
-from paconv.bench.int8_layer import integer_layer
-from paconv.bench.larq import Larq, LarqRun
 from paconv.bench.limits import coding_of
-from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.cost.host.probe import bit_conv, conv, float_layer, levels
 from paconv.kernels.registry import CHOICES
 from paconv.measure.timing import Timing
 from paconv.measure.turns import Runnable, Timed, take_turns
 from paconv.network.layers import Layer
 from paconv.runtime.inspection import node_kernels
+from paconv.studies.speed.int8_layer import integer_layer
+from paconv.studies.speed.larq import Larq, LarqRun
+from paconv.studies.speed.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 
 __all__ = ["POINTWISE", "WINDOWS", "time_layer"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from paconv.bench.builds import Build
-from paconv.bench.comparison import Comparison, Options
 from paconv.bench.int8_form import REDUCED, Advice
-from paconv.bench.layers import WINDOWS
 from paconv.bench.limits import HostLimits
-from paconv.bench.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
-from paconv.bench.memory import Served
 from paconv.bench.output_error import OutputError
 from paconv.measure.timing import Timing
+from paconv.studies.speed.builds import Build
+from paconv.studies.speed.comparison import Comparison, Options
+from paconv.studies.speed.layers import WINDOWS
+from paconv.studies.speed.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
+from paconv.studies.speed.memory import Served
 
 PAIRS = ((1, 1), (4, 5))
 

@@ -12,18 +12,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from paconv.bench.builds import Build, NetworkFiles, build_network, build_single_binary
 from paconv.bench.int8_form import Advice, int8_advice
-from paconv.bench.larq import Larq, larq_engine
-from paconv.bench.layers import POINTWISE, WINDOWS, time_layer
 from paconv.bench.limits import HostLimits, measure_limits
-from paconv.bench.measured import FLOAT, INT8, PA, Measured
-from paconv.bench.memory import Served, serve_fresh
 from paconv.bench.models import LIMIT_SECONDS, checked_threads
-from paconv.bench.networks import time_network
 from paconv.errors import UsageError
 from paconv.measure.environment import environment
 from paconv.network.layers import Layer
+from paconv.studies.speed.builds import Build, NetworkFiles, build_network, build_single_binary
+from paconv.studies.speed.larq import Larq, larq_engine
+from paconv.studies.speed.layers import POINTWISE, WINDOWS, time_layer
+from paconv.studies.speed.measured import FLOAT, INT8, PA, Measured
+from paconv.studies.speed.memory import Served, serve_fresh
+from paconv.studies.speed.networks import time_network
 
 __all__ = ["IMAGE_NETWORKS", "LAYERS", "PLANES", "Comparison", "Options", "compare_all"]
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from paconv.bench.measured import FLOAT, INT8, PA
 from paconv.errors import ModelError
+from paconv.studies.speed.measured import FLOAT, INT8, PA
 
 __all__ = ["Served", "serve_fresh"]
 
@@ -55,8 +55,9 @@ def serve_fresh(
 
 
 def _serve(path: str | os.PathLike, threads: int, kernel: str) -> dict[str, Any]:
-    command: Sequence[str] = [sys.executable, "-m", "paconv.bench.serve_once", os.fspath(path), str(threads), kernel]
-    here = str(Path(__file__).resolve().parents[2])
+    serve_once = [sys.executable, "-m", "paconv.studies.speed.serve_once"]
+    command: Sequence[str] = [*serve_once, os.fspath(path), str(threads), kernel]
+    here = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -20,14 +20,14 @@ import onnx
 
 from paconv.bench.int8 import quantize
 from paconv.bench.int8_form import U8S8, Advice, Form
-from paconv.bench.measured import SIGNS
-from paconv.bench.recode import recoded
 from paconv.cost import count, network, storage
 from paconv.errors import UsageError
 from paconv.files import write_bytes
 from paconv.onnx_file.loading import load_model
 from paconv.passes.canonical import canonical
 from paconv.pipeline import optimize
+from paconv.studies.speed.measured import SIGNS
+from paconv.studies.speed.recode import recoded
 
 __all__ = ["Build", "NetworkFiles", "build_network", "build_single_binary", "timed_image"]
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from paconv.bench.comparison import Comparison
-from paconv.bench.measured import FLOAT, INT8, LARQ, PA, Measured, find
 from paconv.extras import check_matplotlib
 from paconv.files import replacing
 from paconv.measure.timing import ratio
+from paconv.studies.speed.comparison import Comparison
+from paconv.studies.speed.measured import FLOAT, INT8, LARQ, PA, Measured, find
 
 __all__ = ["bars", "plot_comparison"]
 

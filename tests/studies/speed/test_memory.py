@@ -2,10 +2,10 @@
 
 import pytest
 
-from paconv.bench.measured import FLOAT, PA
-from paconv.bench.memory import serve_fresh
 from paconv.cost.host.probe import bit_conv, conv, float_layer
 from paconv.errors import ModelError
+from paconv.studies.speed.measured import FLOAT, PA
+from paconv.studies.speed.memory import serve_fresh
 from tests.bench.test_models import saved
 
 LAYER = conv(8, 16, 5)
