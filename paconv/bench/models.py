@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from paconv import variables
 from paconv.bench.int8_form import Advice
 from paconv.bench.int8_models import Int8Model, open_model, with_int8
 from paconv.bench.limits import HostLimits, measure_limits
@@ -129,7 +130,7 @@ def bench(
         "threads": threads,
         "seconds": seconds,
         "int8": int8,
-        "kernel": kernel or os.environ.get("PACONV_KERNEL") or "auto",
+        "kernel": kernel or variables.kernel() or "auto",
         "batch": batch,
         "seed": None if inputs else seed,
         "inputs": {name: list(x.shape) for name, x in feeds.items()},

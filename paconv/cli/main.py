@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
 import click
 
+from paconv import variables
 from paconv._version import __version__
 from paconv.errors import PaconvError
 from paconv.extras import missing_package
@@ -74,7 +74,7 @@ def main() -> None:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)) is not None:
             _fail(str(missing), 1)
-        if os.environ.get("PACONV_TRACEBACK"):
+        if variables.traceback():
             raise
         _fail(f"unexpected {type(error).__name__}: {error} (PACONV_TRACEBACK=1 shows where)", 3)
 

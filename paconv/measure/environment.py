@@ -11,6 +11,7 @@ import numpy
 import onnx
 import onnxruntime
 
+from paconv import variables
 from paconv._version import __version__
 from paconv.cores import usable_cores
 from paconv.kernels import native
@@ -18,9 +19,6 @@ from paconv.measure.machine import cpu_name, integer_instructions, vector_instru
 from paconv.runtime.library import active_level
 
 __all__ = ["environment"]
-
-_ASKED = ("PACONV_CPU", "PACONV_KERNEL", "PACONV_JIT", "OMP_NUM_THREADS")
-"""Variables that change what is measured."""
 
 
 def environment() -> dict[str, Any]:
@@ -40,7 +38,7 @@ def environment() -> dict[str, Any]:
         },
         "level": active_level(),
         "kernels": native.fingerprint(),
-        "variables": {name: os.environ[name] for name in _ASKED if name in os.environ},
+        "variables": variables.given(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }

@@ -28,7 +28,7 @@ FLOORS = (
     ("kernels", "onnx_file", "reference"),
     ("ops", "reporting", "schemes"),
     ("bits", "extras", "files", "grid", "input_shape"),
-    ("_version", "cores", "digits_images", "errors", "tested_torch"),
+    ("_version", "cores", "digits_images", "errors", "tested_torch", "variables"),
 )
 """The rooms, highest floor first. A room imports from lower floors only: not from above, not from its neighbours."""
 
