@@ -2,7 +2,7 @@
 # make test   the tests but the slow ones: whole networks at 224x224, and what costs much and seldom fails
 # make test-slow   the latter of these; make test-all   all tests
 # make lint   ruff
-# make docs   write docs/ops.md anew from the op schemas
+# make docs   write docs/ops.md and docs/environment.md anew from what is in the code
 # make wheel  the wheel for this platform and the sdist, into dist/; on Linux with its manylinux tag
 # make clean  remove what these made
 #
@@ -52,6 +52,7 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(IN_VENV) -m paconv.ops.document docs/ops.md
+	$(IN_VENV) -m paconv.variables docs/environment.md
 
 wheel: $(INSTALLED)
 	rm -rf dist

@@ -10,9 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from paconv._version import __version__
 from paconv.extras import missing_package
-
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from paconv.checkpoint import load, save
@@ -39,7 +38,13 @@ _HOMES = {
     "verify": "paconv.verification.verify",
 }
 
-_MODULES = ("bench", "compare", "models", "nn", "train")
+_MODULES = {
+    "bench": "paconv.bench",
+    "compare": "paconv.studies.accuracy",
+    "models": "paconv.models",
+    "nn": "paconv.nn",
+    "train": "paconv.train",
+}
 
 __all__ = [
     "InferenceSession",
@@ -61,7 +66,7 @@ def __getattr__(name: str):
     if name not in (*_HOMES, *_MODULES):
         raise AttributeError(f"module 'paconv' has no attribute {name!r}")
     try:
-        value = import_module(f"paconv.{name}") if name in _MODULES else getattr(import_module(_HOMES[name]), name)
+        value = import_module(_MODULES[name]) if name in _MODULES else getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         if (missing := missing_package(error)) is not None:
             raise type(missing)(f"paconv.{name} {missing}") from error

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 import onnx
 
-from paconv.cost.extract import parameters
-from paconv.cost.folded import write_note
 from paconv.errors import ModelError, UsageError
 from paconv.files import replacing
-from paconv.model_io import load_model
+from paconv.network.extract import parameters
+from paconv.network.parameters_note import write_note
+from paconv.onnx_file.loading import load_model
 from paconv.passes.base import Pass, Rewrite, Skip
 from paconv.passes.canonical import canonical
 from paconv.passes.channel_last import CHANNEL_LAST

@@ -15,7 +15,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from paconv.model_io import check_model
+from paconv.onnx_file.loading import check_model
 from paconv.ops import DOMAIN, LIBRARY_OPS, add_functions
 
 __all__ = ["ModelGraph", "inner_convs"]
@@ -29,7 +29,7 @@ class ModelGraph:
     """
 
     def __init__(self, model: onnx.ModelProto, where: str = "model"):
-        """Raises ModelError if the model is inconsistent (paconv.model_io.check_model)."""
+        """Raises ModelError if the model is inconsistent (paconv.onnx_file.loading.check_model)."""
         self._original = model
         with G_LOGGER.suppress():  # it warns of attributes it can't carry, which stay in the original nodes
             self._gs = gs.import_onnx(_without_overridable(check_model(model, where)))

@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import paconv
-from paconv.compare.runs import Run, execute
-from paconv.compare.statistics import difference, figures
-from paconv.compare.study import Study
-from paconv.compare.systems import parse_system
-from paconv.cost.tables import Column, Table, markdown
 from paconv.digits_images import held_out_digits, training_digits
 from paconv.files import write_text
 from paconv.models import digits_resnet
 from paconv.nn import PAActivation, PAConv2d, PAWeight, calibrate, snap_
+from paconv.reporting.tables import Column, Table, markdown
+from paconv.studies.accuracy.runs import Run, execute
+from paconv.studies.accuracy.statistics import difference, figures
+from paconv.studies.accuracy.study import Study
+from paconv.studies.accuracy.systems import parse_system
 from paconv.train import Settings, fit, open_source
 from paconv.train.batches import evaluation_batches
 from paconv.train.distributed import Ranks

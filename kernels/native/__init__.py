@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import paconv
 from paconv import bits, ops
+from paconv._version import __version__
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import (
     CODING,
@@ -75,7 +75,7 @@ def fingerprint() -> str:
 
 def library_info() -> str:
     """What paconv_library_info() of a library of these sources says: version, opset, fingerprint."""
-    return f"{paconv.__version__} {OPSET_VERSION} {fingerprint()}"
+    return f"{__version__} {OPSET_VERSION} {fingerprint()}"
 
 
 def task_symbol(level: Level, name: str) -> str:
@@ -168,7 +168,7 @@ def tables_header() -> str:
         "/* Generated from paconv/ops and paconv/kernels/arguments.py. */",
         "#pragma once",
         "#include <stdint.h>",
-        f'#define LIBRARY_VERSION "{paconv.__version__}"',
+        f'#define LIBRARY_VERSION "{__version__}"',
         f'#define LIBRARY_INFO "{library_info()}"',
         f"enum {{ LIBRARY_OPSET = {OPSET_VERSION} }};",
         f'#define DOMAIN_NAME "{DOMAIN}"',

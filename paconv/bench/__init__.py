@@ -1,16 +1,11 @@
-"""Measuring what models take on this machine: `paconv bench` for yours, `paconv bench-report` for the whole comparison.
+"""Measuring what your model takes on this machine: `paconv bench`.
 
-    sessions.py     files -> sessions with the same input       environment.py  the machine and the versions
-    models.py       sessions in turns -> a result, tables.py    per_layer.py    each PABitConv of a model alone
-    limits.py       what this machine's kernels can reach       ports.py        the same, counted from instructions
-    timing.py       many calls -> best, median, ratio, noise    measured.py     one measurement of the comparison
+    sessions.py     files -> sessions with the same input       models.py       sessions in turns -> a result, tables.py
+    per_layer.py    each PABitConv of a model alone             limits.py       what this machine's kernels can reach
+    int8.py         a float model as onnxruntime quantizes it   int8_form.py    which 8-bit form it advises for this CPU
+    int8_models.py  the 8-bit models among those timed          int8_reading.py which forms a model has
+    output_error.py how far outputs are off another model's
 
-    layers.py       single layers: float, int8, Larq, PA        networks.py     whole networks, timed
-    builds.py       ResNets as files: float, PA, int8.py        recode.py       a packed model with another M and N
-    larq.py         Larq Compute Engine: larq_worker.py,        memory.py       a fresh process for each model:
-                    run by another Python                                       serve_once.py
-    comparison.py   all of these -> one result                  targets.py      the result beside what was aimed at
-    report.py       the result as Markdown, JSON and plot.py
-
-The turns themselves are taken in paconv.cost.host.timing: ratios hold on a machine that is not quiet.
+The turns themselves are taken in paconv.measure.turns: ratios hold on a machine that is not quiet. The whole comparison
+that `paconv bench-report` makes is in paconv.studies.speed.
 """

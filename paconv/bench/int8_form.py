@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from paconv.cost.host.features import VNNI, cpu_features
 from paconv.cost.host.probe import conv, integer_conv
+from paconv.measure.features import VNNI, cpu_features
 
 __all__ = ["REDUCED", "S8S8", "U8S8", "Advice", "Form", "advised", "int8_advice", "saturates"]
 

@@ -18,8 +18,8 @@ from paconv.bench.int8_form import U8S8, Advice, Form, int8_advice
 from paconv.bench.int8_reading import forms_of, is_float
 from paconv.bench.output_error import OutputError, output_error
 from paconv.bench.sessions import open_timed
-from paconv.cost.host.timing import Timed
 from paconv.errors import UsageError
+from paconv.measure.turns import Timed
 
 __all__ = ["Int8Model", "OpenedModel", "open_model", "with_int8"]
 

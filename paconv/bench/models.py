@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paconv.bench.environment import environment
+from paconv import variables
 from paconv.bench.int8_form import Advice
 from paconv.bench.int8_models import Int8Model, open_model, with_int8
 from paconv.bench.limits import HostLimits, measure_limits
 from paconv.bench.per_layer import LayerTime, packed_layers, time_layers
-from paconv.bench.timing import Timing, ratio
-from paconv.cost.host.timing import take_turns
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
-from paconv.model_io import load_model
+from paconv.measure.environment import environment
+from paconv.measure.timing import Timing, ratio
+from paconv.measure.turns import take_turns
+from paconv.onnx_file.loading import load_model
 from paconv.verification.inputs import make_inputs, read_inputs
 from paconv.verification.model import OpenModel
 
@@ -129,7 +130,7 @@ def bench(
         "threads": threads,
         "seconds": seconds,
         "int8": int8,
-        "kernel": kernel or os.environ.get("PACONV_KERNEL") or "auto",
+        "kernel": kernel or variables.kernel() or "auto",
         "batch": batch,
         "seed": None if inputs else seed,
         "inputs": {name: list(x.shape) for name, x in feeds.items()},

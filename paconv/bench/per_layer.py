@@ -10,11 +10,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from paconv.bench.limits import HostLimits, coding_of, layer_limit
-from paconv.bench.timing import Timing
-from paconv.cost.extract import network
-from paconv.cost.graph import GraphView
-from paconv.cost.host.timing import Timed, take_turns
-from paconv.cost.layers import Layer
+from paconv.measure.timing import Timing
+from paconv.measure.turns import Timed, take_turns
+from paconv.network.extract import network
+from paconv.network.layers import Layer
+from paconv.onnx_file.graph_view import GraphView
 from paconv.ops import DOMAIN
 from paconv.passes.canonical import canonical
 from paconv.runtime.inspection import node_kernels

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from paconv.cost.host.timing import Feed, Timed
 from paconv.errors import ModelError, UsageError
+from paconv.measure.turns import Feed, Timed
 
 __all__ = ["fed_with", "open_timed"]
 

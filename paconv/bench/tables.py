@@ -9,8 +9,8 @@ from typing import Any
 from paconv.bench.int8_models import Int8Model
 from paconv.bench.models import ModelBench
 from paconv.bench.per_layer import LayerTime
-from paconv.bench.timing import noise_line
-from paconv.cost.tables import Column, Table, grouped
+from paconv.measure.timing import noise_line
+from paconv.reporting.tables import Column, Table, grouped
 
 __all__ = ["environment_line", "giga", "layers_table", "milliseconds", "percent", "sessions_table", "times"]
 

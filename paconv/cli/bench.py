@@ -10,8 +10,8 @@ import click
 from paconv.bench.models import bench as run_bench
 from paconv.bench.tables import layers_table, sessions_table
 from paconv.cli.console import progress_bar
-from paconv.cost.tables import markdown, plain, to_json
 from paconv.kernels.registry import CHOICES
+from paconv.reporting.tables import markdown, plain, to_json
 
 __all__ = ["Counts", "bench"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from paconv.bench.comparison import IMAGE_NETWORKS, Options, compare_all
-from paconv.bench.report import DATA, PICTURE, REPORT, check_report, write_report
-from paconv.bench.targets import targets
 from paconv.cli.bench import Counts
 from paconv.cli.console import progress_bar
-from paconv.cost.tables import to_json
 from paconv.errors import UsageError
+from paconv.reporting.tables import to_json
+from paconv.studies.speed.comparison import IMAGE_NETWORKS, Options, compare_all
+from paconv.studies.speed.goals import targets
+from paconv.studies.speed.report import DATA, PICTURE, REPORT, check_report, write_report
 
 __all__ = ["bench_report"]
 

@@ -9,8 +9,7 @@ import click
 from paconv.cli.console import progress_bar
 from paconv.library_build.build import build_library as build
 from paconv.library_build.build import chosen_levels, is_current
-from paconv.library_build.targets import TARGETS, find_target, host_target
-from paconv.runtime.library import BUILT
+from paconv.library_build.targets import BUILT, TARGETS, find_target, host_target
 
 __all__ = ["build_library"]
 

@@ -35,11 +35,11 @@ def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, st
       paconv check-models resnet18 --scheme xnor --scheme lqnet:2,2 --format json
     """
     # Loading torch takes seconds.
-    from paconv.cost.tables import plain, to_json
     from paconv.models import input_shape
     from paconv.models import names as known
     from paconv.nn.schemes import parse_scheme
-    from paconv.verification.architectures import check_architecture
+    from paconv.reporting.tables import plain, to_json
+    from paconv.studies.architectures import check_architecture
 
     chosen = names or tuple(known())
     for name in chosen:
@@ -62,7 +62,7 @@ def _failure(checked) -> str:
 
 
 def _table(checked: list):
-    from paconv.cost.tables import Column, Table
+    from paconv.reporting.tables import Column, Table
 
     columns = (
         Column("model", "model", left=True),

@@ -59,10 +59,10 @@ def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str
       paconv compare -o mine --model resnet18 --data folder:images --system float --system pa:4,5 --jobs 1
     """
     # Loading torch takes seconds.
-    from paconv.compare import SYSTEMS, Study, parse_system, write_report
-    from paconv.compare import compare as run
-    from paconv.compare.tables import differences_table, results_table
-    from paconv.cost.tables import plain, to_json
+    from paconv.reporting.tables import plain, to_json
+    from paconv.studies.accuracy import SYSTEMS, Study, parse_system, write_report
+    from paconv.studies.accuracy import compare as run
+    from paconv.studies.accuracy.tables import differences_table, results_table
 
     check_matplotlib("the report")
     cores = usable_cores()

@@ -18,16 +18,16 @@ from paconv.cost.host.comparison import compare, comparison_data, comparison_tab
 from paconv.cost.host.kernels import planes_of
 from paconv.cost.host.report import host_data, host_table
 from paconv.cost.latency_report import latency_data, latency_table
-from paconv.cost.layers import Network
 from paconv.cost.plot import plot_sweep
 from paconv.cost.report import as_brief_table, as_csv_table, as_data, as_table
 from paconv.cost.rules import RULES, STORAGES, Rule, Storage
-from paconv.cost.schemes import SCHEMES
-from paconv.cost.shapes import parse_input_shapes
 from paconv.cost.source import network_of_file
 from paconv.cost.sweep import PLANES_M, PLANES_N, sweep, sweep_data, sweep_table
-from paconv.cost.tables import Table, markdown, plain, to_csv, to_json
 from paconv.errors import UsageError
+from paconv.network.layers import Network
+from paconv.onnx_file.shapes import parse_input_shapes
+from paconv.reporting.tables import Table, markdown, plain, to_csv, to_json
+from paconv.schemes import SCHEMES
 
 __all__ = ["cost"]
 

@@ -10,11 +10,11 @@ import click
 
 from paconv.cost.host.calibrate import host_model, times_alone
 from paconv.cost.host.model import HostModel
-from paconv.cost.host.timing import Timed
-from paconv.cost.shapes import fixed_input_shapes
 from paconv.cost.source import CHECKPOINT_SUFFIXES
 from paconv.errors import UsageError
-from paconv.model_io import load_model
+from paconv.measure.turns import Timed
+from paconv.onnx_file.loading import load_model
+from paconv.onnx_file.shapes import fixed_input_shapes
 from paconv.ops import DOMAIN
 
 __all__ = ["HostOptions", "host_options", "model_for", "whole_model"]

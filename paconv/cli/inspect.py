@@ -11,7 +11,7 @@ from rich.table import Table
 from paconv.cli.console import output_console, progress_bar
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
-from paconv.model_io import load_model
+from paconv.onnx_file.loading import load_model
 from paconv.runtime.inspection import node_kernels
 from paconv.runtime.library import active_level
 from paconv.runtime.measure_rates import measure_rates

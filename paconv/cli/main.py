@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
 import click
 
-import paconv
+from paconv import variables
+from paconv._version import __version__
 from paconv.errors import PaconvError
 from paconv.extras import missing_package
 
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(paconv.__version__, prog_name="paconv")
+@click.version_option(__version__, prog_name="paconv")
 def cli() -> None:
     """Piecewise-approximated CNNs from PyTorch to onnxruntime.
 
@@ -74,7 +74,7 @@ def main() -> None:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)) is not None:
             _fail(str(missing), 1)
-        if os.environ.get("PACONV_TRACEBACK"):
+        if variables.traceback():
             raise
         _fail(f"unexpected {type(error).__name__}: {error} (PACONV_TRACEBACK=1 shows where)", 3)
 

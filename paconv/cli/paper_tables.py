@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from paconv.cli.delays import delay_options, given_delays
-from paconv.cost.paper_data import paper_data
-from paconv.cost.paper_tables import table2, table7, table8, table8_numbers
 from paconv.cost.rules import RULES
-from paconv.cost.tables import markdown, plain, to_json
+from paconv.reporting.tables import markdown, plain, to_json
+from paconv.studies.paper.data import paper_data
+from paconv.studies.paper.tables import table2, table7, table8, table8_numbers
 
 __all__ = ["paper_tables"]
 

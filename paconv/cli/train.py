@@ -92,7 +92,7 @@ def train(context: click.Context, **options) -> None:
       paconv train --model resnet18 --data folder:imagenet --float resnet18.pt -M 8 -N 7 --workers 8 -o run
       paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval --backbone resnet50.pt -o run
       paconv train -o run --resume
-      torchrun --nproc-per-node=2 -m paconv.train --model resnet18 --data folder:imagenet -o run
+      torchrun --nproc-per-node=2 -m paconv train --model resnet18 --data folder:imagenet -o run
     """
     output, resume = options["output"], options["resume"]
     if resume:

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from torch import nn
 
 from paconv.cli.console import progress_console
+from paconv.conversion import conversion_report
 from paconv.errors import PaconvError
-from paconv.nn.report import conversion_report
 from paconv.nn.snapping import LevelReport
 from paconv.train.watching import Progress as TrainingProgress
 from paconv.train.watching import Watcher

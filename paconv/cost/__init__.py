@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from paconv.cost.count import Cost, LayerCost, NetworkCost, count
-from paconv.cost.extract import network
-from paconv.cost.layers import Layer, Network, Planes
 from paconv.cost.rules import RULES, STORAGES, rule, storage
-from paconv.cost.schemes import SCHEMES, under_scheme
+from paconv.cost.schemes import under_scheme
+from paconv.network.extract import network
+from paconv.network.layers import Layer, Network, Planes
+from paconv.schemes import SCHEMES
 
 __all__ = [
     "RULES",

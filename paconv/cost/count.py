@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 
-from paconv.cost.layers import Layer, Network, Planes
 from paconv.cost.rules import WORD_OPERATIONS, Rule, Storage, rule, storage
 from paconv.cost.schemes import layer_scheme
 from paconv.errors import UsageError
+from paconv.network.layers import Layer, Network, Planes
 
 __all__ = ["Cost", "LayerCost", "NetworkCost", "count"]
 

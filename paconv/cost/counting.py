@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paconv.cost.layers import Network
 from paconv.cost.rules import Rule
-from paconv.cost.schemes import SCHEMES
+from paconv.network.layers import Network
+from paconv.schemes import SCHEMES
 
 __all__ = ["Counting", "counting"]
 

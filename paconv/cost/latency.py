@@ -20,8 +20,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from paconv.cost.layers import BATCH_NORM, Layer, Network
 from paconv.cost.schemes import layer_scheme
+from paconv.network.layers import BATCH_NORM, Layer, Network
 
 __all__ = ["OPERATIONS", "Delay", "full_precision", "layer_delay", "network_delay", "single_bit", "speedup_limit",
            "with_planes"]  # fmt: skip
@@ -81,7 +81,7 @@ def layer_delay(layer: Layer) -> Delay:
     if layer.planes is None or layer.planes.N is None:
         return full_precision(layer.window)
     scheme = layer_scheme(layer)
-    if scheme.planes is not None:
+    if scheme.fixed is not None:
         return single_bit(layer.window)
     return with_planes(layer.window, layer.planes.N, scheme.gate)
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from paconv.cost.latency import Delay, layer_delay, network_delay, speedup_limit
-from paconv.cost.layers import BATCH_NORM, Network
-from paconv.cost.schemes import SCHEMES, under_scheme
-from paconv.cost.tables import Column, Table
+from paconv.cost.schemes import under_scheme
+from paconv.network.layers import BATCH_NORM, Network
+from paconv.reporting.tables import Column, Table
+from paconv.schemes import SCHEMES
 
 __all__ = ["latency_data", "latency_table"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from paconv.cost.count import Cost, LayerCost, NetworkCost
 from paconv.cost.counting import counting
-from paconv.cost.layers import BATCH_NORM, Layer, Network
 from paconv.cost.rules import STORAGES
-from paconv.cost.tables import Column, Table, exact, grouped, ratio, significant
+from paconv.network.layers import BATCH_NORM, Layer, Network
+from paconv.reporting.tables import Column, Table, exact, grouped, ratio, significant
 
 __all__ = ["BRIEF_COLUMNS", "COLUMNS", "as_brief_table", "as_csv_table", "as_data", "as_table"]
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from paconv.bits import code_bits
-from paconv.cost.layers import Planes
 from paconv.errors import UsageError
+from paconv.network.layers import Planes
 
 __all__ = ["RULES", "STORAGES", "WORD_OPERATIONS", "Rule", "Storage", "rule", "storage"]
 

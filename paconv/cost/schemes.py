@@ -1,21 +1,4 @@
-"""Quantization schemes as the estimator knows them, and what a network is under another one.
-
-    scheme    weight planes   activation planes   endpoints   1x1 shortcuts   elementwise operations
-    pa        M, disjoint     N                   N           binary          by the rule (paconv.cost.rules)
-    abc       M, nested       N, nested           N           binary          by the rule
-    groupnet  M, independent  1                   1           real            by the rule
-    bireal    1               1                   1           real            none
-    xnor      1               1                   1           real            2 multiplications per output: K and alpha
-    dorefa    M, digits       N, digits           2^N - 1     binary          by the rule
-    lqnet     M, digits       N, digits           2^N - 1     binary          by the rule
-    syq       1, or 2 disjoint  N, digits         2^N - 1     binary          by the rule
-    bwn       1               -                   -           binary          -
-    twn, ttq  2, disjoint     -                   -           binary          -
-    float     -               -                   -           real            -
-
-Disjoint or nested planes have M + 1 weight levels, independent ones and binary digits 2^M. xnor: W*I ~
-(sign(I) (*) sign(W)) . K alpha, two real factors for each output. On ResNet18 that is 1.670e8 Flops, which the paper's
-Table 7 prints for Bi-Real Net.
+"""What a network is under another scheme of paconv.schemes.
 
 Real in every scheme, as paconv.convert leaves them: the first convolution, depthwise and transposed
 convolutions, and linear layers.
@@ -24,58 +7,14 @@ convolutions, and linear layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from paconv.bits import MAX_PLANES
-from paconv.cost.layers import CONV, Layer, Network, Planes
 from paconv.errors import UsageError
+from paconv.network.layers import CONV, Layer, Network, Planes
+from paconv.schemes import FLOAT, SCHEMES, SchemeRecord
 
-__all__ = ["SCHEMES", "Scheme", "layer_scheme", "under_scheme"]
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """planes: (M, N) where the scheme fixes them, N None for full precision; independent: 2^M weight levels,
-    else M + 1; digits: 2^N - 1 endpoints, else N; most: largest M and N; multiplications_per_output: None where the
-    rule decides.
-    """
-
-    name: str
-    meaning: str
-    planes: tuple[int, int | None] | None = None
-    default: tuple[int, int] = (1, 1)
-    binary: bool = True
-    independent: bool = False
-    digits: bool = False
-    most: tuple[int, int] = (MAX_PLANES, MAX_PLANES)
-    even: bool = False
-    full_activations: bool = False
-    real_shortcuts: bool = False
-    multiplications_per_output: int | None = None
-    gate: str = "XNOR"
-
-
-_ALL = (
-    Scheme("pa", "piecewise approximation", default=(4, 5), even=True, full_activations=True, gate="AND"),
-    Scheme("abc", "ABC-Net: M and N nested +-1 bases", default=(5, 5), full_activations=True),
-    Scheme("groupnet", "Group-Net: M convolutions of one bit, added", default=(5, 1), independent=True,
-           most=(MAX_PLANES, 1), real_shortcuts=True),
-    Scheme("bireal", "Bi-Real Net", planes=(1, 1), real_shortcuts=True, multiplications_per_output=0),
-    Scheme("xnor", "XNOR-Net", planes=(1, 1), real_shortcuts=True, multiplications_per_output=2),
-    Scheme("dorefa", "DoReFa-Net: M and N bits", default=(2, 2), independent=True, digits=True, full_activations=True,
-           gate="AND"),
-    Scheme("lqnet", "LQ-Net: M and N learned bits", default=(2, 2), independent=True, digits=True,
-           full_activations=True, gate="AND"),
-    Scheme("syq", "SYQ: binary or ternary weights, N bits", default=(1, 8), digits=True, most=(2, MAX_PLANES),
-           full_activations=True, gate="AND"),
-    Scheme("bwn", "BWN: binary weights", planes=(1, None)),
-    Scheme("twn", "TWN: ternary weights", planes=(2, None)),
-    Scheme("ttq", "TTQ: trained ternary weights", planes=(2, None)),
-    Scheme("float", "full precision", binary=False),
-)  # fmt: skip
-
-SCHEMES = {scheme.name: scheme for scheme in _ALL}
+__all__ = ["layer_scheme", "under_scheme"]
 
 
 def under_scheme(
@@ -115,32 +54,33 @@ def under_scheme(
     return replace(network, layers=tuple(layers))
 
 
-def _planes(scheme: Scheme, M: int | None, N: int | None, full_activations: bool) -> Planes:
-    if scheme.planes is not None:
-        return _fixed_planes(scheme, scheme.planes, M, N)
-    M, N = (scheme.default[0] if M is None else M), (scheme.default[1] if N is None else N)
-    for name, planes, most in (("M", M, scheme.most[0]), ("N", N, scheme.most[1])):
-        if not 1 <= planes <= most:
+def _planes(scheme: SchemeRecord, M: int | None, N: int | None, full_activations: bool) -> Planes:
+    if full_activations and not scheme.full_activations:
+        raise UsageError(f"scheme {scheme.name} binarizes activations; it has no N=full")
+    if scheme.fixed is not None:
+        _check_fixed(scheme.name, scheme.fixed, M, N)
+    chosen_M = scheme.default[0] if M is None else M
+    chosen_N = scheme.default[1] if N is None else N
+    for name, planes, most in (("M", chosen_M, scheme.M[-1]), ("N", chosen_N, scheme.most_N)):
+        if planes is not None and not 1 <= planes <= most:
             raise UsageError(f"{name}: expected 1 to {most} planes; found {name}={planes}")
-    if scheme.even and M % 2:
+    if chosen_M not in scheme.M:
         raise UsageError(
-            f"scheme {scheme.name}: expected an even M, as its weight endpoints lie symmetrically around 0; found M={M}"
+            f"scheme {scheme.name}: expected an even M, as its weight endpoints lie symmetrically around 0; "
+            f"found M={chosen_M}"
         )
-    levels = 2**M if scheme.independent else M + 1
     if full_activations:
-        if not scheme.full_activations:
-            raise UsageError(f"scheme {scheme.name} binarizes activations; it has no N=full")
-        return Planes(scheme.name, M, None, endpoints=0, weight_levels=levels)
-    return Planes(scheme.name, M, N, endpoints=2**N - 1 if scheme.digits else N, weight_levels=levels)
+        chosen_N = None
+    levels, endpoints = scheme.weight_levels(chosen_M), scheme.endpoints(chosen_N)
+    return Planes(scheme.name, chosen_M, chosen_N, endpoints=endpoints, weight_levels=levels)
 
 
-def _fixed_planes(scheme: Scheme, fixed: tuple[int, int | None], M: int | None, N: int | None) -> Planes:
+def _check_fixed(scheme: str, fixed: tuple[int, int | None], M: int | None, N: int | None) -> None:
     if M not in (None, fixed[0]) or N not in (None, fixed[1]):
         has = "M=N=1" if fixed == (1, 1) else f"M={fixed[0]} and full-precision activations"
-        raise UsageError(f"scheme {scheme.name} has {has}; found M={M}, N={N}")
-    return Planes(scheme.name, *fixed, endpoints=fixed[1] or 0, weight_levels=fixed[0] + 1)
+        raise UsageError(f"scheme {scheme} has {has}; found M={M}, N={N}")
 
 
-def layer_scheme(layer: Layer) -> Scheme:
+def layer_scheme(layer: Layer) -> SchemeRecord:
     """The scheme of one layer."""
-    return SCHEMES["float" if layer.planes is None else layer.planes.scheme]
+    return FLOAT if layer.planes is None else SCHEMES[layer.planes.scheme]

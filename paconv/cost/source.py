@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from paconv.cost.extract import network
-from paconv.cost.layers import Network
 from paconv.errors import UsageError
-from paconv.model_io import load_model
+from paconv.network.extract import network
+from paconv.network.layers import Network
+from paconv.onnx_file.loading import load_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +30,7 @@ def network_of_file(
 ) -> Network:
     """Layers of the model in `path`: a checkpoint by its suffix (.pt, .pth, .ckpt), otherwise ONNX.
 
-    input_shapes: sizes of free dimensions, see paconv.cost.extract.network; for a checkpoint the key ""
+    input_shapes: sizes of free dimensions, see paconv.network.extract.network; for a checkpoint the key ""
     replaces the shape it carries. factory ("package.module:function") and trust_pickle: as `paconv export`
     takes them. Raises ModelError or CheckpointError if the file is no usable model, UsageError naming a
     dimension that stays free.

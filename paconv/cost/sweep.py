@@ -14,10 +14,10 @@ from paconv.cost.count import Cost, count
 from paconv.cost.host.kernels import network_seconds
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.report import PREDICTED, host_rates, milliseconds
-from paconv.cost.layers import Network
 from paconv.cost.rules import Rule, Storage
 from paconv.cost.schemes import under_scheme
-from paconv.cost.tables import Column, Table, exact, ratio
+from paconv.network.layers import Network
+from paconv.reporting.tables import Column, Table, exact, ratio
 
 __all__ = ["PLANES_M", "PLANES_N", "Point", "beaten", "sweep", "sweep_data", "sweep_table"]
 

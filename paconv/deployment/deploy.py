@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import onnx
 
+from paconv import variables
 from paconv.deployment.folder import replacing_folder
 from paconv.deployment.library import library_machine
 from paconv.deployment.signature import read_signature
@@ -74,7 +75,7 @@ def deploy(
         raise UsageError(f"served at: expected an absolute path in the server's file system, found {served_at!r}")
     options = TritonOptions(max_batch_size, tuple(preferred_batch_sizes), max_queue_delay, instances, threads)
 
-    if library is None and os.environ.get("PACONV_JIT", "0") not in ("", "0"):
+    if library is None and variables.jit():
         raise UsageError("PACONV_JIT=1 makes a library for its own process only; unset it, or give --library")
     what = read_signature(path)
     shipped = _library_to_ship(library) if what.needs_library else None

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime as ort
 
 from paconv.errors import ModelError
-from paconv.model_io import load_model
+from paconv.onnx_file.loading import load_model
 from paconv.ops import DOMAIN, LIBRARY_OPS
 from paconv.runtime.session import ORT_ERRORS, register
 

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import paconv
 from paconv.errors import PaconvError, UsageError
 from paconv.files import replacing
 from paconv.kernels import native
@@ -96,7 +95,7 @@ def _need_compiler(target: Target) -> str:
 
 
 def _emit(target: Target, folder: Path, levels: Sequence[Level], progress: Callable[[str], None] | None) -> None:
-    root = str(Path(paconv.__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     environment = os.environ | {"NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     names = [level.name for level in levels]
     command = [sys.executable, "-m", "paconv.library_build.emit", target.name, str(folder), *names]

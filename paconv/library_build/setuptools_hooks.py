@@ -24,8 +24,7 @@ class BuildPy(build_py):
         super().run()
         sys.path.insert(0, str(ROOT))  # the sources being built, whatever else is installed
         from paconv.library_build.build import build_library, chosen_levels, is_current
-        from paconv.library_build.targets import host_target
-        from paconv.runtime.library import BUILT
+        from paconv.library_build.targets import BUILT, host_target
 
         self.library = BUILT if self.editable_mode else Path(self.build_lib) / "paconv" / "runtime" / BUILT.name
         levels = chosen_levels(host_target(), ["host"] if self.editable_mode else [])

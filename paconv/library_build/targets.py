@@ -7,10 +7,15 @@ import platform
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from paconv.errors import UsageError
 
-__all__ = ["TARGETS", "Target", "find_target", "host_target"]
+__all__ = ["BUILT", "TARGETS", "Target", "find_target", "host_target"]
+
+_SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
+BUILT = Path(__file__).resolve().parents[1] / "runtime" / f"libpaconv{_SUFFIX}"
+"""Where the package's library is built."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from paconv.errors import CheckpointError, UsageError
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.reading import LAYERS, Reading, read
-from paconv.nn.report import conversion_report
+from paconv.nn.report import Conversion, conversion_of
 from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_from_config
 
 __all__ = ["convert", "convert_from_config"]
@@ -141,7 +141,7 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
             )
     try:
         made = _apply(copy.deepcopy(model), copy.deepcopy(config))
-        conversion_report(made)  # whatever it needs is there too
+        conversion_of(made, Conversion)  # whatever it needs is there too
         return made
     except (KeyError, TypeError, UsageError) as error:
         raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error

@@ -19,7 +19,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from paconv.bits import MAX_PLANES
 from paconv.errors import UsageError
 from paconv.nn.functional import (
     approximate_activations,
@@ -33,6 +32,7 @@ from paconv.nn.gaussian import half_gaussian_quantizer, weight_endpoints
 from paconv.nn.on_grid import relative_error, snapped_levels
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer, call_op
 from paconv.nn.steps import straight_through
+from paconv.schemes.records import PA
 
 __all__ = ["LEAST_GAP", "PAActivation", "PAWeight", "check_planes"]
 
@@ -45,11 +45,11 @@ _NO_SPREAD = 1e-6
 
 def check_planes(M: int, N: int | None) -> None:
     """Raise UsageError unless M is 2, 4, 6 or 8 and N is 1..8 or None (full-precision activations)."""
-    if isinstance(M, bool) or not isinstance(M, int) or not 2 <= M <= MAX_PLANES:
+    if isinstance(M, bool) or not isinstance(M, int) or not 2 <= M <= PA.M[-1]:
         raise UsageError(f"M, the number of weight planes, must be 2, 4, 6 or 8; found {M!r}")
     weight_endpoints(M)
-    if N is not None and (isinstance(N, bool) or not isinstance(N, int) or not 1 <= N <= MAX_PLANES):
-        raise UsageError(f"N, the number of activation planes, must be 1..{MAX_PLANES} or None; found {N!r}")
+    if N is not None and (isinstance(N, bool) or not isinstance(N, int) or not 1 <= N <= PA.most_N):
+        raise UsageError(f"N, the number of activation planes, must be 1..{PA.most_N} or None; found {N!r}")
 
 
 def _check_positive(**options: float | None) -> None:

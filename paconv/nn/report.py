@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from torch import nn
 
 from paconv.errors import UsageError
 from paconv.nn.schemes.registry import scheme_class
 
-if TYPE_CHECKING:
-    from paconv.cost.host.model import HostModel
-    from paconv.cost.host.speed import Speed
-
-__all__ = ["ConversionReport", "ConvertedConv", "KeptLayer", "conversion_report"]
-
+__all__ = ["Conversion", "ConvertedConv", "KeptLayer", "conversion_of"]
 
 _ORDERS = {
     "traced": "layers traced",
@@ -43,8 +38,8 @@ class KeptLayer:
 
 
 @dataclass(frozen=True)
-class ConversionReport:
-    """The outcome of a conversion; `str` gives a line per layer, `predict` the speed. model: what was made."""
+class Conversion:
+    """The outcome of a conversion; `str` gives a line per layer. model: what was made."""
 
     scheme: str
     M: int
@@ -53,26 +48,6 @@ class ConversionReport:
     converted: tuple[ConvertedConv, ...]
     kept: tuple[KeptLayer, ...]
     model: nn.Module = field(repr=False, compare=False)
-
-    def predict(self, input_shape: tuple[int, ...] | None = None, host: HostModel | None = None) -> Speed:
-        """The model's speed on this machine beside its float parent's, and the layers that are slower, as `str` prints
-        them: predicted for one thread and a batch of 1, before anything is trained.
-
-        input_shape: (C, H, W); None is the one that the model carries. host: its rates; None is those that `paconv cost
-        --host` kept for this machine, or else shipped ones for its kind of CPU: nothing is measured. Raises UsageError
-        for a scheme other than PA, and without an input shape; ExportError for a model that can't be exported;
-        PaconvError where there are no rates, for want of the library.
-        """
-        from paconv.cost.host.at_hand import host_at_hand
-        from paconv.cost.host.kernels import planes_of
-        from paconv.cost.host.speed import speed_of
-        from paconv.cost.source import network_of_module
-
-        if self.scheme != "pa":
-            raise UsageError(f"it is for the schemes pa and float; found {self.scheme}")
-        network = network_of_module(self.model, input_shape)
-        found, rates = host_at_hand(planes_of(network)) if host is None else (host, "")
-        return speed_of(found, network, rates)
 
     def __str__(self) -> str:
         width = max(len(name) for name in (*(c.name for c in self.converted), *(k.name for k in self.kept)))
@@ -87,12 +62,15 @@ class ConversionReport:
         return "\n".join(lines)
 
 
-def conversion_report(model: nn.Module) -> ConversionReport:
-    """The report of a model that `convert` made. Raises UsageError for another model."""
+Kind = TypeVar("Kind", bound=Conversion)
+
+
+def conversion_of(model: nn.Module, kind: type[Kind]) -> Kind:
+    """The outcome of the conversion by which `convert` made `model`. Raises UsageError for another model."""
     config = getattr(model, "paconv_conversion", None)
     if config is None:
         raise UsageError("this model was not made by paconv.convert, so there is no conversion to report")
-    return ConversionReport(
+    return kind(
         scheme=config.get("scheme", "pa"),
         M=config["M"],
         N=config["N"],

@@ -1,8 +1,8 @@
 """Which 1x1 convolutions are on the shortcut of a residual block, in a graph of torch.fx.
 
-As paconv.cost.shortcuts tells it of an ONNX graph: a 1x1 convolution whose output reaches an addition without another
-convolution between, and the addition's other operand depends, through at least one convolution, on the tensor that the
-first one reads (batch norms, activations and pooling on the way looked through).
+As paconv.network.shortcuts tells it of an ONNX graph: a 1x1 convolution whose output reaches an addition without
+another convolution between, and the addition's other operand depends, through at least one convolution, on the tensor
+that the first one reads (batch norms, activations and pooling on the way looked through).
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import sys
 import threading
 from functools import cache
@@ -18,6 +17,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from paconv import variables
 from paconv.bits import MAX_PLANES
 from paconv.errors import PaconvError
 from paconv.kernels import native
@@ -41,12 +41,9 @@ def jit_library_path() -> str:
 
 
 def _cache_folder() -> Path:
-    base = os.environ.get("PACONV_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.join(Path.home(), ".cache"), "paconv"
-    )
     cpu = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()
     parts = (native.library_info(), numba.__version__, str(sys.version_info[:2]), str(cpu))
-    return Path(base) / "jit" / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    return variables.cache_folder() / "jit" / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 @cache

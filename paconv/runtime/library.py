@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
-import sys
 from functools import cache
-from pathlib import Path
 
+from paconv import variables
 from paconv.errors import PaconvError
 from paconv.kernels import native
+from paconv.library_build.targets import BUILT
 
-__all__ = ["BUILT", "active_level", "cpu_levels", "library_path", "load_library"]
-
-_SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
-BUILT = Path(__file__).resolve().parent / f"libpaconv{_SUFFIX}"
-"""Where the package's library is built."""
+__all__ = ["active_level", "cpu_levels", "library_path", "load_library"]
 
 
 def library_path() -> str:
@@ -28,7 +23,7 @@ def library_path() -> str:
 
     Raises PaconvError if it isn't built, or was built from other sources than those installed.
     """
-    if _jit():
+    if variables.jit():
         if importlib.util.find_spec("numba") is None:
             raise PaconvError('PACONV_JIT=1 compiles kernels with Numba: pip install "numba>=0.61.2", or unset it')
         from paconv.runtime.jit import jit_library_path
@@ -47,11 +42,7 @@ def cpu_levels() -> list[str]:
 
 def active_level() -> str:
     """The level of the kernels that sessions get: PACONV_CPU's, or the highest; "jit" under PACONV_JIT=1."""
-    return "jit" if _jit() else os.environ.get("PACONV_CPU") or cpu_levels()[0]
-
-
-def _jit() -> bool:
-    return os.environ.get("PACONV_JIT", "0") not in ("", "0")
+    return "jit" if variables.jit() else variables.cpu() or cpu_levels()[0]
 
 
 @cache

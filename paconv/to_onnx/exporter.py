@@ -15,16 +15,16 @@ import onnx
 import onnx_ir as ir
 from torch import nn
 
-import paconv
+from paconv._version import __version__
 from paconv.checkpoint import load
 from paconv.errors import ExportError, ModelError, UsageError
 from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.input_shape import Shape, checked_shapes
-from paconv.model_io import check_model
 from paconv.nn.snapping import LevelReport
+from paconv.onnx_file.loading import check_model
+from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
-from paconv.scheme_note import write_scheme
 from paconv.to_onnx.canonical import canonicalize
 from paconv.to_onnx.frozen_copy import frozen_copy
 from paconv.to_onnx.naming import rename
@@ -118,7 +118,7 @@ def _exported(
     if (conversion := getattr(module, "paconv_conversion", None)) is not None:
         write_scheme(proto, conversion.get("scheme", "pa"))
     proto.ir_version = IR_VERSIONS[opset]
-    proto.producer_name, proto.producer_version = "paconv", paconv.__version__
+    proto.producer_name, proto.producer_version = "paconv", __version__
     add_functions(proto)
     try:
         check_model(proto)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-import paconv
+from paconv.checkpoint import save as save_model
 from paconv.errors import CheckpointError, PaconvError, UsageError
 from paconv.files import write_text
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
@@ -127,7 +127,7 @@ def fit(
                 watcher.end()
     model.eval()
     if folder is not None and ranks.first:
-        paconv.save(model, folder / MODEL, input_shape=source.input_shape)
+        save_model(model, folder / MODEL, input_shape=source.input_shape)
     return position.history
 
 

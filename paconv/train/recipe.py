@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import paconv
 from paconv.errors import UsageError
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.models import build
 from paconv.models.activations import activation_for
 from paconv.models.registry import arguments
-from paconv.nn import calibrate
+from paconv.nn.calibrate import calibrate
+from paconv.nn.convert import convert
 from paconv.nn.schemes.registry import SCHEMES
 from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
@@ -153,4 +153,4 @@ def _converted(model: nn.Module, recipe: Recipe) -> nn.Module:
     """
     with torch.device("meta"):
         own = build(recipe.model, **{**model.paconv_architecture["config"], "M": 2, "N": 1})
-    return paconv.convert(model, scheme=recipe.scheme, keep=own.paconv_conversion["keep"], **recipe.options)
+    return convert(model, scheme=recipe.scheme, keep=own.paconv_conversion["keep"], **recipe.options)

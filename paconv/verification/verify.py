@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from paconv.errors import VerifyError
-from paconv.model_io import load_model
+from paconv.onnx_file.loading import load_model
 from paconv.passes.canonical import canonical, unfuse
 from paconv.verification.check_layer import check_layer
 from paconv.verification.end_to_end import EndToEnd, compare_end_to_end

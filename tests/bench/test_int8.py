@@ -12,10 +12,10 @@ from onnx import numpy_helper
 
 from paconv.bench.int8 import quantize
 from paconv.bench.int8_form import REDUCED, S8S8, U8S8, Form, advised, int8_advice, saturates
-from paconv.bench.int8_layer import integer_layer
 from paconv.bench.int8_reading import forms_of, is_float
 from paconv.cost.host.probe import bit_conv, conv, float_layer, integer_conv
 from paconv.errors import ModelError
+from paconv.studies.speed.int8_layer import integer_layer
 from tests.bench.test_models import saved
 
 LAYER = conv(3, 16, 5)

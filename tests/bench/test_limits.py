@@ -1,12 +1,9 @@
-"""Limits of a layer from the limit of one product, and the count of instructions and ports."""
+"""Limits of a layer from the limit of one product."""
 
 import sys
 from types import ModuleType
 
-import pytest
-
 from paconv.bench.limits import HostLimits, layer_limit, measure_limits
-from paconv.bench.ports import macs_per_cycle
 
 HOST = HostLimits("level", {"planes": 1000.0}, {(2, 2): 200.0}, {"narrow": 90.0, "dot": 300.0})
 
@@ -37,12 +34,3 @@ def test_the_limit_of_and_popcount_is_asked_for_at_the_level_in_use(monkeypatch)
 def test_kernels_compiled_in_the_process_have_no_limits(monkeypatch):
     monkeypatch.setenv("PACONV_JIT", "1")
     assert measure_limits(0.01) == HostLimits("jit")
-
-
-def test_ports_give_the_counts_of_the_avx512_instructions():
-    level = "x86-64-v4-vpopcntdq"
-    assert macs_per_cycle(level, "float") == 32
-    assert macs_per_cycle(level, "planes", (4, 5)) == pytest.approx(512 / 1.5 / 20)
-    assert macs_per_cycle(level, "codes", coding="dot") == 128
-    assert macs_per_cycle("x86-64-v3", "codes", coding="narrow") == 32
-    assert macs_per_cycle("armv8-a", "planes") is None

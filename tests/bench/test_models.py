@@ -13,10 +13,10 @@ from paconv.bench.int8_form import REDUCED, U8S8, Advice
 from paconv.bench.models import ModelBench, SessionTime, bench
 from paconv.bench.output_error import output_error
 from paconv.bench.tables import sessions_table
-from paconv.bench.timing import Timing
 from paconv.cost.host.probe import bit_conv, conv, float_layer
-from paconv.cost.tables import plain
 from paconv.errors import ModelError, UsageError
+from paconv.measure.timing import Timing
+from paconv.reporting.tables import plain
 
 LAYER = conv(8, 16, 5)
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from paconv.bench.report import DATA, PICTURE, REPORT
 from paconv.cli import bench_report
 from paconv.cost.host.probe import bit_conv, float_layer
-from tests.bench.synthetic import comparison
+from paconv.studies.speed.report import DATA, PICTURE, REPORT
 from tests.bench.test_models import LAYER, saved
+from tests.studies.speed.synthetic import comparison
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from paconv.verification import architectures
+from paconv.studies import architectures
 
 
 @pytest.mark.slow

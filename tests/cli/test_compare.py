@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from paconv.compare import comparison
-from tests.compare.in_process import workers_in_process
+from paconv.studies.accuracy import comparison
+from tests.studies.accuracy.in_process import workers_in_process
 
 SMALL = "--epochs 1 --batch-size 256 --seeds 1 --rates 0.004 --jobs 1 --system float --system pa:2,1".split()
 

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from tests.cost.resnet_graphs import FORMS, resnet_graph
+from tests.network.resnet_graphs import FORMS, resnet_graph
 
 TOTALS = {
     "binary_weights", "real_parameters", "bits", "float_bits", "macs", "bitwise_ops", "multiplications", "comparisons",
@@ -278,7 +278,7 @@ def test_checkpoint_exported_and_optimized_digits_net_cost_the_same(run, tmp_pat
 def test_checkpoint_exported_and_optimized_resnet_cost_what_shapes_say(run, tmp_path, depth, M, N):
     import paconv
     from paconv import models as zoo
-    from tests.cost.test_paper_integers import independent_count
+    from tests.studies.paper.test_integers import independent_count
 
     paconv.save(getattr(zoo, f"resnet{depth}")(M=M, N=N), tmp_path / "model.pt", input_shape=(3, 224, 224))
     totals = same_counts(run, tmp_path / "model.pt", tmp_path)

@@ -10,11 +10,11 @@ import pytest
 
 from paconv.cost.host import comparison
 from paconv.cost.host.cache import cache_path, store
-from paconv.cost.host.cpu import host_identity
 from paconv.cost.sweep import PLANES_M, PLANES_N
+from paconv.measure.machine import host_identity
 from tests.cli.test_cost import write
 from tests.cost.host import synthetic
-from tests.cost.resnet_graphs import FORMS, resnet_graph
+from tests.network.resnet_graphs import FORMS, resnet_graph
 
 GRID = [(M, N) for M in PLANES_M for N in PLANES_N if N is not None]
 

@@ -284,7 +284,7 @@ def test_an_empty_folder_is_one_line(folder, train):
 
 def test_help_has_an_example(train):
     code, out, _ = train("--help")
-    assert code == 0 and "torchrun --nproc-per-node=2 -m paconv.train" in out
+    assert code == 0 and "torchrun --nproc-per-node=2 -m paconv train" in out
 
 
 @pytest.mark.parametrize("options", ["-M 3", "-N 0", "--model lenet", "--float nowhere.pt"])

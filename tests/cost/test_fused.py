@@ -5,7 +5,7 @@ import pytest
 
 import paconv
 from paconv.cost import count
-from paconv.cost.extract import network, parameters
+from paconv.network.extract import network, parameters
 from tests.passes.graphs import model, ops, pa_constants, pa_conv
 from tests.passes.resnets import pa_resnet
 

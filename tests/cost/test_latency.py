@@ -15,7 +15,7 @@ from paconv.cost.latency import (
     with_planes,
 )
 from paconv.cost.latency_report import latency_data, latency_table
-from paconv.cost.resnet import resnet
+from paconv.studies.paper.resnet import resnet
 
 TIMES = {"AND": 9.62, "XNOR": 10.87, "pop": 60, "mul": 300, "add": 150, "com": 40}
 

@@ -8,10 +8,10 @@ import pytest
 
 from paconv.cost import rule, storage
 from paconv.cost.plot import plot_sweep
-from paconv.cost.resnet import resnet
 from paconv.cost.sweep import sweep, sweep_data, sweep_table
-from paconv.cost.tables import plain
 from paconv.errors import UsageError
+from paconv.reporting.tables import plain
+from paconv.studies.paper.resnet import resnet
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ import paconv.train.recipe
 from paconv import models
 from paconv.cli.main import cli
 from paconv.cost import count, under_scheme
-from paconv.cost.resnet import resnet
 from paconv.cost.source import network_of_file
+from paconv.studies.paper.resnet import resnet
 from paconv.train import DataSource, InMemory
 
 PAGE = (Path(__file__).parents[2] / "docs/paper.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 from paconv.kernels.levels import find_level
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import KINDS, Microkernel, microkernels
-from paconv.runtime.library import BUILT
+from paconv.library_build.targets import BUILT
 from tests.assembly import Instruction, disassemble, vector_spills, working_loops
 from tests.kernels.linked import built_levels
 

@@ -12,7 +12,8 @@ from paconv.kernels.levels import find_level
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import microkernels
 from paconv.kernels.tiling import TILE_ROWS
-from paconv.runtime.library import BUILT, cpu_levels
+from paconv.library_build.targets import BUILT
+from paconv.runtime.library import cpu_levels
 from tests.assembly import disassemble
 from tests.bit_conv_cases import GRIDS, exact_output, make_case
 from tests.kernels.linked import MICROKERNELS, aligned, built_levels, kind_number

@@ -6,8 +6,7 @@ from click.testing import CliRunner
 from paconv.cli.main import cli
 from paconv.errors import PaconvError, UsageError
 from paconv.library_build.build import build_library, is_current
-from paconv.library_build.targets import TARGETS, find_target, host_target
-from paconv.runtime.library import BUILT
+from paconv.library_build.targets import BUILT, TARGETS, find_target, host_target
 
 
 def test_the_built_library_is_current_and_small():

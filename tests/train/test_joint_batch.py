@@ -81,7 +81,7 @@ def test_torchrun_trains_and_only_the_first_process_writes_and_prints(tmp_path):
     options = "--model digits_resnet --data digits --epochs 1 --batch-size 256 --no-tensorboard".split()
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
     done = subprocess.run(
-        [*command, "-m", "paconv.train", *options, "-o", tmp_path / "run"],
+        [*command, "-m", "paconv", "train", *options, "-o", tmp_path / "run"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

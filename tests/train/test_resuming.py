@@ -60,7 +60,7 @@ def test_the_command_killed_from_outside_goes_on_with_resume_alone(tmp_path, mon
     options = "--model digits_resnet --data digits --epochs 2 --float-epochs 1 --batch-size 128 --threads 1".split()
     options += ["--no-tensorboard", "--checkpoint-steps", "1"]
     running = subprocess.Popen(
-        [sys.executable, "-m", "paconv.train", *options, "-o", tmp_path / "killed"],
+        [sys.executable, "-m", "paconv", "train", *options, "-o", tmp_path / "killed"],
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
     )

@@ -2,7 +2,7 @@
 
 The way of the data, one file a step:
 
-    probe.py       a layer -> a model of one node                        timing.py    models -> best times
+    probe.py       a layer -> a model of one node, which paconv.measure.turns times
     work.py        a layer -> units of work, counted from its shape      fit.py       units and times -> rates
     calibrate.py   this machine -> HostModel, by way of cache.py         model.py     HostModel: all rates
     at_hand.py     the HostModel there is without measuring: kept by cache.py, or of shipped.py

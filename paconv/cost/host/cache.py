@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from paconv import variables
 from paconv.cost.host.model import HostModel
 from paconv.errors import ModelError, PaconvError
 from paconv.files import write_text
@@ -17,11 +17,8 @@ __all__ = ["cache_path", "load", "store"]
 
 def cache_path(identity: Mapping[str, str | int]) -> Path:
     """File for the machine of this identity, in PACONV_CACHE or else the user's cache folder."""
-    base = os.environ.get("PACONV_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.join(Path.home(), ".cache"), "paconv"
-    )
     key = hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()[:16]
-    return Path(base) / "host" / f"{key}.json"
+    return variables.cache_folder() / "host" / f"{key}.json"
 
 
 def load(path: Path) -> HostModel | None:

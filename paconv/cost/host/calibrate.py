@@ -13,14 +13,14 @@ from dataclasses import replace
 from math import prod
 
 from paconv.cost.host.cache import cache_path, load, store
-from paconv.cost.host.cpu import host_identity
 from paconv.cost.host.fit import fit_rates, median_error, seconds
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.probe import Probe, addition, bit_conv, conv, float_layer, integer_conv, nothing
-from paconv.cost.host.timing import Timed, best_times
 from paconv.cost.host.work import GATHER_UNITS, PLANE_UNITS, bit_work, code_work, float_work
-from paconv.cost.layers import LINEAR, Layer
 from paconv.errors import UsageError
+from paconv.measure.machine import host_identity
+from paconv.measure.turns import Timed, best_times
+from paconv.network.layers import LINEAR, Layer
 
 __all__ = ["Measure", "calibrated", "fit_planes", "fit_shared", "host_model", "measured_alone", "times_alone"]
 

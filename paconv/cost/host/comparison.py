@@ -12,8 +12,8 @@ from paconv.cost.host.kernels import FLOAT, KERNELS, HostKernel, network_seconds
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.report import NETWORK, PREDICTED, host_rates, milliseconds
 from paconv.cost.host.speed import Speed, speed_of
-from paconv.cost.layers import Layer, Network
-from paconv.cost.tables import Column, Table
+from paconv.network.layers import Layer, Network
+from paconv.reporting.tables import Column, Table
 
 __all__ = ["Comparison", "Measured", "compare", "comparison_data", "comparison_table"]
 

@@ -15,8 +15,8 @@ from paconv.cost.host.fit import seconds
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.probe import Probe, bit_conv, float_layer
 from paconv.cost.host.work import bit_work, code_work, elements_moved, float_work, runs_as_codes, runs_as_planes
-from paconv.cost.layers import BATCH_NORM, CONV, LINEAR, Layer, Network
 from paconv.errors import UsageError
+from paconv.network.layers import BATCH_NORM, CONV, LINEAR, Layer, Network
 
 __all__ = ["BIT_PLANES", "FLOAT", "KERNELS", "LEVEL_CODES", "HostKernel", "fastest_seconds", "has_planes",
            "network_seconds", "own_kernel", "planes_of"]  # fmt: skip

@@ -21,7 +21,7 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class HostModel:
-    """identity: which machine, see paconv.cost.host.cpu; every rate in seconds.
+    """identity: which machine, see paconv.measure.machine; every rate in seconds.
 
     gather, codes, real: rates by unit (GATHER_UNITS, CODE_UNITS, FLOAT_UNITS); planes: (M, N) -> rates by unit
     (PLANE_UNITS);

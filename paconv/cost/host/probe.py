@@ -15,8 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from paconv import bits, ops
-from paconv.cost.layers import CONV, LINEAR, Layer
 from paconv.grid import largest_integers, nearest_grid
+from paconv.network.layers import CONV, LINEAR, Layer
 
 __all__ = ["Probe", "addition", "bit_conv", "conv", "float_layer", "integer_conv", "levels", "nothing"]
 

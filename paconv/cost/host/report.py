@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from paconv.cost.host.cpu import integer_instructions
 from paconv.cost.host.kernels import KERNELS, fastest_seconds, has_planes, network_seconds, own_kernel
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.speed import speed_of
-from paconv.cost.layers import BATCH_NORM, Layer, Network
 from paconv.cost.schemes import under_scheme
-from paconv.cost.tables import Column, Table, grouped, ratio
+from paconv.measure.machine import integer_instructions
+from paconv.network.layers import BATCH_NORM, Layer, Network
+from paconv.reporting.tables import Column, Table, grouped, ratio
 
 __all__ = ["NETWORK", "PREDICTED", "host_data", "host_notes", "host_rates", "host_table", "milliseconds"]
 

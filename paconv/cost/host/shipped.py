@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from paconv.bits import WORD_BITS
-from paconv.cost.host.cpu import cpu_name
 from paconv.cost.host.model import HostModel
 from paconv.kernels.arguments import LANES
 from paconv.kernels.levels import Level
 from paconv.kernels.rates import rates_of
+from paconv.measure.machine import cpu_name
 
 __all__ = ["shipped_host"]
 

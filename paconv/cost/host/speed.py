@@ -14,8 +14,8 @@ from paconv.cost.host.fit import seconds
 from paconv.cost.host.kernels import FLOAT, LEVEL_CODES, has_planes, network_seconds, own_kernel
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.work import bit_work, code_work, filling
-from paconv.cost.layers import Layer, Network
 from paconv.cost.schemes import under_scheme
+from paconv.network.layers import Layer, Network
 
 __all__ = ["SlowLayer", "Speed", "speed_of"]
 

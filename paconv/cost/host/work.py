@@ -32,9 +32,9 @@ from __future__ import annotations
 from math import prod
 
 from paconv.bits import WORD_BITS
-from paconv.cost.layers import CONV, LINEAR, DataOp, Layer
 from paconv.grid import largest_integers
 from paconv.kernels.arguments import LANES
+from paconv.network.layers import CONV, LINEAR, DataOp, Layer
 
 __all__ = ["CODE_UNITS", "FLOAT_UNITS", "GATHER_UNITS", "PLANE_UNITS", "bit_work", "code_work", "elements_moved",
            "filling", "float_work", "runs_as_codes", "runs_as_planes"]  # fmt: skip

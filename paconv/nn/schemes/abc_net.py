@@ -28,14 +28,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from paconv.bits import MAX_PLANES
 from paconv.nn.functional import count_above
 from paconv.nn.gaussian import half_gaussian_quantizer
 from paconv.nn.half_line import half_line_quantizer
 from paconv.nn.quantizer import SteppedActivation, SteppedWeight
 from paconv.nn.rounding import below
-from paconv.nn.schemes.scheme import Scheme, check_planes_within
+from paconv.nn.schemes.scheme import Scheme
 from paconv.nn.steps import Steps, straight_through
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["ABC", "ABCActivation", "ABCWeight"]
 
@@ -122,15 +122,11 @@ class ABCActivation(SteppedActivation):
 class ABC(Scheme):
     """M: 1..8 weight bases; N: 1..8 activation bases, or None."""
 
-    name: ClassVar[str] = "abc"
-    title: ClassVar[str] = "ABC-Net"
+    record: ClassVar[SchemeRecord] = records.ABC
     moves_mean: ClassVar[bool] = True
 
-    M: int = 5
-    N: int | None = 5
-
-    def __post_init__(self) -> None:
-        check_planes_within(self.title, self.M, self.N, MAX_PLANES, MAX_PLANES)
+    M: int = record.default[0]
+    N: int | None = record.default[1]
 
     def weight_quantizer(self, conv: nn.Conv2d) -> ABCWeight:
         return ABCWeight(self.M)

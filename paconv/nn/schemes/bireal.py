@@ -18,9 +18,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from paconv.nn.schemes.scheme import Scheme, check_fixed
+from paconv.nn.schemes.scheme import Scheme
 from paconv.nn.schemes.sign import SignActivation, SignWeight, filter_means
 from paconv.nn.steps import Steps
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["BiReal", "BiRealSign", "BiRealWeight"]
 
@@ -44,17 +45,11 @@ class BiRealWeight(SignWeight):
 class BiReal(Scheme):
     """M=N=1."""
 
-    name: ClassVar[str] = "bireal"
-    title: ClassVar[str] = "Bi-Real Net"
-    fixed: ClassVar[tuple[int, int | None]] = (1, 1)
-    real_shortcuts: ClassVar[bool] = True
+    record: ClassVar[SchemeRecord] = records.BIREAL
     rectified_apart: ClassVar[bool] = True
 
-    M: int = 1
-    N: int | None = 1
-
-    def __post_init__(self) -> None:
-        check_fixed(self)
+    M: int = record.default[0]
+    N: int | None = record.default[1]
 
     def weight_quantizer(self, conv: nn.Conv2d) -> BiRealWeight:
         return BiRealWeight()

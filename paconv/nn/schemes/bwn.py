@@ -17,9 +17,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from paconv.nn.quantizer import ActivationQuantizer
-from paconv.nn.schemes.scheme import Scheme, check_fixed
+from paconv.nn.schemes.scheme import Scheme
 from paconv.nn.schemes.sign import SignWeight, filter_means
 from paconv.nn.steps import Steps
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["BWN", "BWNWeight"]
 
@@ -37,15 +38,10 @@ class BWNWeight(SignWeight):
 class BWN(Scheme):
     """M=1, N=None."""
 
-    name: ClassVar[str] = "bwn"
-    title: ClassVar[str] = "BWN"
-    fixed: ClassVar[tuple[int, int | None]] = (1, None)
+    record: ClassVar[SchemeRecord] = records.BWN
 
-    M: int = 1
-    N: int | None = None
-
-    def __post_init__(self) -> None:
-        check_fixed(self)
+    M: int = record.default[0]
+    N: int | None = record.default[1]
 
     def weight_quantizer(self, conv: nn.Conv2d) -> BWNWeight:
         return BWNWeight()

@@ -24,18 +24,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from paconv.bits import MAX_PLANES
 from paconv.nn.quantizer import SteppedActivation, SteppedWeight
 from paconv.nn.rounding import at_least, below
 from paconv.nn.schemes.evenly import even_steps
-from paconv.nn.schemes.scheme import Scheme, check_planes_within
+from paconv.nn.schemes.scheme import Scheme
 from paconv.nn.schemes.sign import sign_steps
 from paconv.nn.steps import Steps
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["DoReFa", "DoReFaActivation", "DoReFaWeight"]
-
-MAX_WEIGHT_BITS = 4
-"""2^M - 1 comparisons a weight in the exported graph: more would take gigabytes on a large layer."""
 
 
 def _endpoints(bits: int) -> Tensor:
@@ -90,14 +87,10 @@ class DoReFaActivation(SteppedActivation):
 class DoReFa(Scheme):
     """M: 1..4 bits a weight; N: 1..8 bits an activation, or None."""
 
-    name: ClassVar[str] = "dorefa"
-    title: ClassVar[str] = "DoReFa-Net"
+    record: ClassVar[SchemeRecord] = records.DOREFA
 
-    M: int = 2
-    N: int | None = 2
-
-    def __post_init__(self) -> None:
-        check_planes_within(self.title, self.M, self.N, MAX_WEIGHT_BITS, MAX_PLANES)
+    M: int = record.default[0]
+    N: int | None = record.default[1]
 
     def weight_quantizer(self, conv: nn.Conv2d) -> DoReFaWeight:
         return DoReFaWeight(self.M)

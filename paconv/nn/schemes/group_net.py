@@ -24,14 +24,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from paconv.bits import MAX_PLANES
 from paconv.errors import UsageError
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer, SteppedWeight
 from paconv.nn.schemes.bireal import BiRealSign
-from paconv.nn.schemes.scheme import Scheme, check_planes_within
+from paconv.nn.schemes.scheme import Scheme
 from paconv.nn.schemes.sign import filter_means, sign_steps
 from paconv.nn.steps import Steps
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["GroupNet", "GroupNetConv2d", "GroupNetWeight"]
 
@@ -74,16 +74,11 @@ class GroupNetConv2d(nn.Module):
 class GroupNet(Scheme):
     """M: 1..8 bases; N=1."""
 
-    name: ClassVar[str] = "groupnet"
-    title: ClassVar[str] = "Group-Net"
-    real_shortcuts: ClassVar[bool] = True
+    record: ClassVar[SchemeRecord] = records.GROUPNET
     rectified_apart: ClassVar[bool] = True
 
-    M: int = 5
-    N: int | None = 1
-
-    def __post_init__(self) -> None:
-        check_planes_within(self.title, self.M, self.N, MAX_PLANES, 1, full=False)
+    M: int = record.default[0]
+    N: int | None = record.default[1]
 
     def weight_quantizer(self, conv: nn.Conv2d) -> GroupNetWeight:
         return GroupNetWeight()

@@ -27,13 +27,12 @@ from torch import Tensor, nn
 from paconv.nn.joint import joint_sum
 from paconv.nn.quantizer import SteppedActivation, SteppedWeight
 from paconv.nn.rounding import above, at_most
-from paconv.nn.schemes.scheme import Scheme, check_planes_within
+from paconv.nn.schemes.scheme import Scheme
 from paconv.nn.steps import Steps
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["LQ", "LQActivation", "LQWeight"]
 
-MAX_BITS = 4
-"""2^M - 1 comparisons a weight in the exported graph: more would take gigabytes on a large layer."""
 
 _MOMENTUM, _EPS, _QUARTILE, _ROUNDS = 0.9, 1e-4, 0.6745, 10
 
@@ -169,14 +168,10 @@ class LQActivation(SteppedActivation):
 class LQ(Scheme):
     """M: 1..4 bits a weight; N: 1..4 bits an activation, or None."""
 
-    name: ClassVar[str] = "lqnet"
-    title: ClassVar[str] = "LQ-Net"
+    record: ClassVar[SchemeRecord] = records.LQNET
 
-    M: int = 2
-    N: int | None = 2
-
-    def __post_init__(self) -> None:
-        check_planes_within(self.title, self.M, self.N, MAX_BITS, MAX_BITS)
+    M: int = record.default[0]
+    N: int | None = record.default[1]
 
     def weight_quantizer(self, conv: nn.Conv2d) -> LQWeight:
         return LQWeight(conv.out_channels, self.M)

@@ -17,6 +17,7 @@ from torch import nn
 
 from paconv.nn.quantizers import PAActivation, PAWeight, check_planes
 from paconv.nn.schemes.scheme import Scheme
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["PA"]
 
@@ -25,11 +26,10 @@ __all__ = ["PA"]
 class PA(Scheme):
     """M: 2, 4, 6 or 8; N: 1..8 or None. endpoints, lambda_w: see PAWeight; lambda_a, lambda_delta: PAActivation."""
 
-    name: ClassVar[str] = "pa"
-    title: ClassVar[str] = "PA"
+    record: ClassVar[SchemeRecord] = records.PA
 
-    M: int = 4
-    N: int | None = 5
+    M: int = record.default[0]
+    N: int | None = record.default[1]
     endpoints: str = "paper"
     lambda_w: float = 2.0
     lambda_a: float | None = None

@@ -16,31 +16,45 @@ from torch import nn
 from paconv.errors import UsageError
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer
+from paconv.schemes import SchemeRecord
 
-__all__ = ["Scheme", "check_fixed", "check_planes_within", "check_positive_number"]
+__all__ = ["Scheme", "check_positive_number"]
 
 
 @dataclass(frozen=True)
 class Scheme(ABC):
     """M: weight planes, or bits of a weight; N: activation planes, or bits of an activation, None for full precision.
+    Raises UsageError for M and N that `record` doesn't have.
 
-    name: in `paconv.convert(model, scheme=name)`; title: in print; fixed: the only (M, N) that it has, None where there
-    are several; real_shortcuts: whether 1x1 convolutions on the
-    shortcut of a residual block stay real; rectified_apart: whether a ReLU before the activation quantizer changes what
-    it does, so that convolutions that read one tensor with and without a ReLU can't share it; moves_mean: whether
-    levels that stand for positive activations have another mean than these, so that running statistics of the float
-    network's batch norms are not those of the quantized one.
+    record: what the scheme is, without torch, from which the next four are taken; name: in `paconv.convert(model,
+    scheme=name)`; title: in print; fixed: the only (M, N) that it has, None where there are several; real_shortcuts:
+    whether 1x1 convolutions on the shortcut of a residual block stay real. rectified_apart: whether a ReLU before the
+    activation quantizer changes what it does, so that convolutions that read one tensor with and without a ReLU can't
+    share it; moves_mean: whether levels that stand for positive activations have another mean than these, so that
+    running statistics of the float network's batch norms are not those of the quantized one.
     """
 
+    record: ClassVar[SchemeRecord]
     name: ClassVar[str]
     title: ClassVar[str]
-    fixed: ClassVar[tuple[int, int | None] | None] = None
-    real_shortcuts: ClassVar[bool] = False
+    fixed: ClassVar[tuple[int, int | None] | None]
+    real_shortcuts: ClassVar[bool]
     rectified_apart: ClassVar[bool] = False
     moves_mean: ClassVar[bool] = False
 
     M: int
     N: int | None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.name, cls.title = cls.record.name, cls.record.title
+        cls.fixed, cls.real_shortcuts = cls.record.fixed, cls.record.real_shortcuts
+
+    def __post_init__(self) -> None:
+        if self.fixed is None:
+            _check_planes(self)
+        else:
+            _check_fixed(self)
 
     @abstractmethod
     def weight_quantizer(self, conv: nn.Conv2d) -> WeightQuantizer:
@@ -63,18 +77,17 @@ class Scheme(ABC):
         return quantizer
 
 
-def check_planes_within(title: str, M: object, N: object, most_M: int, most_N: int, *, full: bool = True) -> None:
-    """Raise UsageError unless M is 1..most_M and N is 1..most_N, or None where `full`."""
-    for name, value, most in (("M", M, most_M), ("N", N, most_N)):
+def _check_planes(scheme: Scheme) -> None:
+    full = scheme.record.full_activations
+    for name, value, most in (("M", scheme.M, scheme.record.M[-1]), ("N", scheme.N, scheme.record.most_N)):
         if name == "N" and value is None and full:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             or_none = " or None (full precision)" if name == "N" and full else ""
-            raise UsageError(f"{title}: {name} must be 1..{most}{or_none}; found {name}={value!r}")
+            raise UsageError(f"{scheme.title}: {name} must be 1..{most}{or_none}; found {name}={value!r}")
 
 
-def check_fixed(scheme: Scheme) -> None:
-    """Raise UsageError unless M and N are what the scheme fixes them at."""
+def _check_fixed(scheme: Scheme) -> None:
     assert scheme.fixed is not None
     M, N = scheme.fixed
     if isinstance(scheme.M, bool) or (scheme.M, scheme.N) != scheme.fixed:

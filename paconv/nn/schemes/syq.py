@@ -29,14 +29,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from paconv.bits import MAX_PLANES
 from paconv.errors import UsageError
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer, SteppedActivation, WeightQuantizer, call_op
 from paconv.nn.rounding import at_least, at_most, below
 from paconv.nn.schemes.evenly import even_steps
-from paconv.nn.schemes.scheme import Scheme, check_planes_within, check_positive_number
+from paconv.nn.schemes.scheme import Scheme, check_positive_number
 from paconv.nn.steps import Steps, straight_through
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["SYQ", "SYQActivation", "SYQConv2d", "SYQWeight"]
 
@@ -187,17 +187,16 @@ class SYQ(Scheme):
     ternary weights over max|W|; fraction_bits: f, None for N - 2.
     """
 
-    name: ClassVar[str] = "syq"
-    title: ClassVar[str] = "SYQ"
+    record: ClassVar[SchemeRecord] = records.SYQ
 
-    M: int = 1
-    N: int | None = 8
+    M: int = record.default[0]
+    N: int | None = record.default[1]
     scaling: str = "pixel"
     eta: float = 0.05
     fraction_bits: int | None = None
 
     def __post_init__(self) -> None:
-        check_planes_within(self.title, self.M, self.N, 2, MAX_PLANES)
+        super().__post_init__()
         check_positive_number(self.title, eta=self.eta)
         if self.scaling not in SCALINGS:
             raise UsageError(f"{self.title}: scaling must be one of {', '.join(SCALINGS)}; found {self.scaling!r}")

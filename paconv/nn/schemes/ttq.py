@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from paconv.errors import UsageError
 from paconv.nn.quantizer import ActivationQuantizer, SteppedWeight
-from paconv.nn.schemes.scheme import Scheme, check_fixed, check_positive_number
+from paconv.nn.schemes.scheme import Scheme, check_positive_number
 from paconv.nn.schemes.ternary import outer_means, ternary_steps
 from paconv.nn.steps import Steps
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["TTQ", "TTQWeight"]
 
@@ -64,16 +65,14 @@ class TTQWeight(SteppedWeight):
 class TTQ(Scheme):
     """M=2 (planes of -W_n and of W_p), N=None. threshold: delta over max |W|, below 1."""
 
-    name: ClassVar[str] = "ttq"
-    title: ClassVar[str] = "TTQ"
-    fixed: ClassVar[tuple[int, int | None]] = (2, None)
+    record: ClassVar[SchemeRecord] = records.TTQ
 
-    M: int = 2
-    N: int | None = None
+    M: int = record.default[0]
+    N: int | None = record.default[1]
     threshold: float = 0.05
 
     def __post_init__(self) -> None:
-        check_fixed(self)
+        super().__post_init__()
         check_positive_number(self.title, threshold=self.threshold)
         if self.threshold >= 1:
             raise UsageError(f"{self.title}: threshold must be below 1, or every weight is 0; found {self.threshold}")

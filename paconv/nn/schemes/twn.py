@@ -18,9 +18,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from paconv.nn.quantizer import ActivationQuantizer, SteppedWeight
-from paconv.nn.schemes.scheme import Scheme, check_fixed, check_positive_number
+from paconv.nn.schemes.scheme import Scheme, check_positive_number
 from paconv.nn.schemes.ternary import ternary_steps
 from paconv.nn.steps import Steps
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["TWN", "TWNWeight"]
 
@@ -50,16 +51,14 @@ class TWNWeight(SteppedWeight):
 class TWN(Scheme):
     """M=2 (planes of -alpha and of alpha), N=None. factor: delta over mean |W|."""
 
-    name: ClassVar[str] = "twn"
-    title: ClassVar[str] = "TWN"
-    fixed: ClassVar[tuple[int, int | None]] = (2, None)
+    record: ClassVar[SchemeRecord] = records.TWN
 
-    M: int = 2
-    N: int | None = None
+    M: int = record.default[0]
+    N: int | None = record.default[1]
     factor: float = 0.7
 
     def __post_init__(self) -> None:
-        check_fixed(self)
+        super().__post_init__()
         check_positive_number(self.title, factor=self.factor)
 
     def weight_quantizer(self, conv: nn.Conv2d) -> TWNWeight:

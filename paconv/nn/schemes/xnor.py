@@ -26,8 +26,9 @@ from paconv.errors import UsageError
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.schemes.bwn import BWNWeight
-from paconv.nn.schemes.scheme import Scheme, check_fixed
+from paconv.nn.schemes.scheme import Scheme
 from paconv.nn.schemes.sign import ClippedSign
+from paconv.schemes import SchemeRecord, records
 
 __all__ = ["XNOR", "XNORConv2d"]
 
@@ -63,18 +64,15 @@ class XNORConv2d(PAConv2d):
 class XNOR(Scheme):
     """M=N=1. input_scaling: with K."""
 
-    name: ClassVar[str] = "xnor"
-    title: ClassVar[str] = "XNOR-Net"
-    fixed: ClassVar[tuple[int, int | None]] = (1, 1)
-    real_shortcuts: ClassVar[bool] = True
+    record: ClassVar[SchemeRecord] = records.XNOR
     rectified_apart: ClassVar[bool] = True
 
-    M: int = 1
-    N: int | None = 1
+    M: int = record.default[0]
+    N: int | None = record.default[1]
     input_scaling: bool = True
 
     def __post_init__(self) -> None:
-        check_fixed(self)
+        super().__post_init__()
         if not isinstance(self.input_scaling, bool):
             raise UsageError(f"{self.title}: input_scaling must be True or False; found {self.input_scaling!r}")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from paconv.cost.extract import network
 from paconv.cost.host.fit import seconds
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.probe import Probe
 from paconv.cost.host.work import bit_work, code_work, float_work
-from paconv.cost.layers import CONV, Layer, Planes
+from paconv.network.extract import network
+from paconv.network.layers import CONV, Layer, Planes
 
 IDENTITY: dict[str, str | int] = {
     "cpu": "Synthetic 1", "cpu_details": "0", "threads": 1, "onnxruntime": "1", "paconv": "0", "kernels": "k",

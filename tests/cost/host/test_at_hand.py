@@ -8,15 +8,15 @@ from paconv.cost import under_scheme
 from paconv.cost.host import calibrate
 from paconv.cost.host.at_hand import host_at_hand
 from paconv.cost.host.cache import cache_path, store
-from paconv.cost.host.cpu import host_identity
 from paconv.cost.host.kernels import planes_of
 from paconv.cost.host.shipped import shipped_host
 from paconv.cost.host.speed import speed_of
-from paconv.cost.resnet import resnet
 from paconv.errors import ModelError
 from paconv.kernels.levels import LEVELS, find_level
 from paconv.kernels.rates import rates_of
+from paconv.measure.machine import host_identity
 from paconv.runtime.library import active_level, cpu_levels
+from paconv.studies.paper.resnet import resnet
 from tests.cost.host import synthetic
 
 

@@ -20,10 +20,10 @@ from paconv.cost.host.kernels import (
 )
 from paconv.cost.host.report import host_data, host_table
 from paconv.cost.host.work import bit_work, code_work, float_work
-from paconv.cost.layers import BATCH_NORM, CONV_TRANSPOSE, DataOp, Layer, Network
-from paconv.cost.resnet import resnet
-from paconv.cost.tables import plain
 from paconv.errors import UsageError
+from paconv.network.layers import BATCH_NORM, CONV_TRANSPOSE, DataOp, Layer, Network
+from paconv.reporting.tables import plain
+from paconv.studies.paper.resnet import resnet
 from tests.cost.host import synthetic
 from tests.cost.host.synthetic import conv
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from onnx import helper
 
-from paconv.cost.extract import network
 from paconv.cost.host import probe
 from paconv.cost.host.kernels import BIT_PLANES, LEVEL_CODES
-from paconv.cost.host.timing import Timed, best_times
-from paconv.cost.layers import CONV_TRANSPOSE, LINEAR, Layer
 from paconv.errors import ModelError
+from paconv.measure.turns import Timed, best_times
+from paconv.network.extract import network
+from paconv.network.layers import CONV_TRANSPOSE, LINEAR, Layer
 from paconv.runtime.inspection import node_kernels
 from tests.cost.host.synthetic import conv
 

@@ -10,8 +10,8 @@ import pytest
 from paconv.cost import under_scheme
 from paconv.cost.host.kernels import FLOAT, network_seconds, own_kernel
 from paconv.cost.host.speed import SlowLayer, Speed, speed_of
-from paconv.cost.layers import DataOp, Network
-from paconv.cost.resnet import resnet
+from paconv.network.layers import DataOp, Network
+from paconv.studies.paper.resnet import resnet
 from tests.cost.host import synthetic
 from tests.cost.host.synthetic import conv
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from paconv.cost.host.work import bit_work, code_work, elements_moved, filling, float_work, runs_as_codes
-from paconv.cost.layers import LINEAR, DataOp, Layer
 from paconv.grid import largest_integers
+from paconv.network.layers import LINEAR, DataOp, Layer
 from tests.cost.host.synthetic import conv
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import paconv
-from paconv.cost.extract import network
-from paconv.model_io import load_model
 from paconv.models import resnet18
+from paconv.network.extract import network
 from paconv.nn import calibrate, convert, settle_batch_norm, snap_
 from paconv.nn.schemes import SCHEMES
+from paconv.onnx_file.loading import load_model
 from tests.nn.networks import PreActivation
 
 FORMS = {"bwn": "weights-only", "twn": "weights-only", "ttq": "weights-only"}

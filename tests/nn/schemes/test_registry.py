@@ -40,7 +40,7 @@ def test_every_scheme_of_the_papers_comparison_is_there_and_can_be_counted():
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_estimator_has_the_same_default_planes(name):
     made, costed = make_scheme(name), COSTED[name]
-    assert (made.M, made.N) == (costed.planes or costed.default)
+    assert (made.M, made.N) == costed.default
     assert made.real_shortcuts == costed.real_shortcuts
 
 

@@ -1,0 +1,365 @@
+"""The layers of an ONNX model in any of its forms: float, exported (model.onnx), optimized (pa.onnx).
+
+    form        a binary convolution                        a batch norm          the binarized input, shared
+    float       -                                           BatchNormalization    the tensor itself
+    exported    Conv of PAWeight(W) and PAActivation(x)     BatchNormalization    (x, endpoints v)
+    optimized   PABitConv, or Conv of PAUnpackWeight        folded: see below     (X, v, sign)
+
+A fused file (PALevelConv) is read in its canonical form, which is the optimized one.
+
+The scheme is the one that the file's metadata names (paconv.onnx_file.scheme_note). A scheme may export a convolution
+as several: Group-Net one a base, SYQ one a pixel of the kernel. They are counted as what they are.
+
+The same network has the same layers in each form. alpha, beta, v and the output scale of PABitConv are no
+parameters of the paper's accounting. Folded batch norms and bias parameters come from the optimizer's note
+(paconv.network.parameters_note). A file without a note is read as follows, and says so in `Network.inferred`: a scale
+other than 1 is a batch norm of O channels, unless it is the unit of integer levels, the same for all channels;
+a bias other than 0 where there is no such batch norm is a bias; endpoints a channel are a batch norm of C
+channels, once for each binarized input.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import onnx
+from onnx import TensorProto, inliner, numpy_helper
+
+from paconv.errors import ModelError
+from paconv.network.layers import (
+    BATCH_NORM,
+    CONV,
+    CONV_TRANSPOSE,
+    LINEAR,
+    DataOp,
+    HeldParameters,
+    Layer,
+    Network,
+    Planes,
+)
+from paconv.network.parameters_note import KEY, read_note
+from paconv.network.shortcuts import is_shortcut
+from paconv.network.windows import with_window_placement
+from paconv.onnx_file.graph_view import GraphView, Parameter, attribute, op_name
+from paconv.onnx_file.scheme_note import KEY as SCHEME_KEY
+from paconv.onnx_file.scheme_note import read_scheme
+from paconv.onnx_file.shapes import fixed_input_shapes, tensor_shapes
+from paconv.ops import DOMAIN
+from paconv.passes.canonical import canonical
+from paconv.schemes import SCHEMES
+
+__all__ = ["network", "parameters"]
+
+_CONV_OPS = {"Conv": CONV, "ConvTranspose": CONV_TRANSPOSE, f"{DOMAIN}.PABitConv": CONV}
+
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
+
+
+def network(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Network:
+    """Layers with shapes of a checked model (paconv.onnx_file.loading.load_model).
+
+    input_shapes: sizes of free dimensions as paconv.onnx_file.shapes.parse_input_shapes returns; a free batch is
+    1. Raises UsageError naming a dimension that stays free, ModelError on shapes that can't be told or
+    contradict.
+    """
+    model = canonical(_inlined(model))
+    inputs = fixed_input_shapes(model, input_shapes)
+    shapes = tensor_shapes(model, inputs)
+    found = _Extraction(model, shapes).network()
+    return replace(found, batch=next(iter(inputs.values()))[0] if inputs and all(inputs.values()) else 1)
+
+
+def parameters(model: onnx.ModelProto) -> Network:
+    """The same layers without input and output shapes: enough to count parameters of a model with free
+    dimensions.
+    """
+    return _Extraction(canonical(_inlined(model)), None).network()
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with all model-local functions but paconv's own inlined."""
+    others = [(f.domain, f.name) for f in model.functions if f.domain != DOMAIN]
+    return inliner.inline_selected_functions(model, others) if others else model
+
+
+class _Extraction:
+    """One walk over a model's live nodes."""
+
+    def __init__(self, model: onnx.ModelProto, shapes: Mapping[str, tuple[int | None, ...]] | None):
+        self.view = GraphView(model.graph)
+        self.note = read_note(model)
+        self.scheme = _known_scheme(model)
+        self.shapes = shapes
+        self.convs = {n.output[0] for n in self.view.nodes if op_name(n) in _CONV_OPS}
+        self.layers: list[Layer] = []
+        self.batch_norms: list[Layer] = []
+        self.owned: set[str] = set()
+        self.consumed: set[str] = set()
+        self.folded_inputs: set[str] = set()
+        self.has_bit_convs = False
+
+    def network(self) -> Network:
+        uncounted: Counter[str] = Counter()
+        held: list[HeldParameters] = []
+        moving: list[DataOp] = []
+        for node in self.view.nodes:
+            if self.view.is_constant(node):
+                continue
+            layer = self._layer(node)
+            if layer is not None:
+                (self.batch_norms if layer.kind == BATCH_NORM else self.layers).append(layer)
+        for node in self.view.nodes:
+            if self.view.is_constant(node) or node.output[0] in self.consumed:
+                continue
+            uncounted[op_name(node)] += 1
+            uncounted.update(f"{op_name(node)}/{inner}" for inner in _nested_ops(node))
+            held.extend(self._held(node))
+            moving.append(DataOp(op_name(node), self._elements(node)))
+        self._apply_note()
+        guess = self.has_bit_convs and self.note is None
+        return Network(
+            layers=(*self.layers, *self.batch_norms),
+            uncounted_ops=dict(sorted(uncounted.items())),
+            data_ops=tuple(moving),
+            uncounted_parameters=tuple(held),
+            inferred=f"folded batch norms and biases are inferred: the file has no metadata {KEY}"
+            if guess
+            else "",
+        )
+
+    def _layer(self, node: onnx.NodeProto) -> Layer | None:
+        op = op_name(node)
+        layer: Layer | None
+        if op == f"{DOMAIN}.PABitConv":
+            layer = self._bit_conv(node)
+        elif op in _CONV_OPS:
+            layer = self._conv(node, _CONV_OPS[op])
+        elif op in ("Gemm", "MatMul"):
+            layer = self._linear(node)
+        elif op == "BatchNormalization":
+            layer = self._batch_norm(node)
+        else:
+            return None
+        if layer is not None:
+            self.consumed.add(node.output[0])
+        return layer
+
+    def _conv(self, node: onnx.NodeProto, kind: str) -> Layer | None:
+        weight = self.view.parameter(node.input[1])
+        if weight is None:
+            return None
+        activation = self._activation(node.input[0]) if weight.coder is not None else None
+        layer = self._with_weight(node, kind, weight, group=attribute(node, "group", 1))
+        if weight.coder is not None:
+            layer = replace(layer, planes=self._planes(weight.coder, activation))
+        if activation is not None:
+            self.consumed.add(activation.output[0])
+            direct = activation.output[0] == node.input[0]
+            key = f"{activation.input[0]}|{self._content(activation.input[1])}" if direct else node.input[0]
+            layer = replace(layer, input_id=key)
+        bias = self._bias(node, 2, weight.shape[0] if kind == CONV else weight.shape[1] * layer.group)
+        shortcut = self._is_shortcut(node, weight.shape)
+        return with_window_placement(node, replace(layer, bias=bias, shortcut=shortcut))
+
+    def _bit_conv(self, node: onnx.NodeProto) -> Layer:
+        self.has_bit_convs = True
+        X, W, alpha, v, sign, beta, scale, bias = node.input
+        shape = tuple(attribute(node, "weight_shape"))
+        planes = Planes(
+            scheme=self.scheme,
+            M=self._dims(alpha)[1] - 1,
+            N=self._dims(beta)[0] - 1,
+            endpoints=self._dims(v)[1],
+            weight_levels=len(attribute(node, "weight_masks")),
+        )
+        layer = self._with_weight(node, CONV, Parameter(shape, W, node), group=attribute(node, "group"))
+        key = f"{X}|{self._content(v)}|{self._content(sign)}"
+        if self.note is None:
+            if self._value(scale, 1) or self._is_unit(alpha, beta, scale):
+                layer = replace(layer, bias=0 if self._value(bias, 0) else shape[0])
+            else:
+                self.batch_norms.append(Layer(f"{self.view.label(node)} (output scale)", BATCH_NORM, (shape[0],)))
+            if self._dims(v)[0] > 1 and key not in self.folded_inputs:
+                self.folded_inputs.add(key)
+                self.batch_norms.append(Layer(f"{self.view.label(node)} (endpoints)", BATCH_NORM, (self._dims(v)[0],)))
+        shortcut = self._is_shortcut(node, shape)
+        return with_window_placement(node, replace(layer, planes=planes, input_id=key, shortcut=shortcut))
+
+    def _linear(self, node: onnx.NodeProto) -> Layer | None:
+        weight = self.view.parameter(node.input[1])
+        if weight is None or len(weight.shape) != 2 or node.input[0] in self.view.constants:
+            return None
+        if op_name(node) == "MatMul" or not attribute(node, "transB", 0):
+            weight = replace(weight, shape=weight.shape[::-1])
+        layer = self._with_weight(node, LINEAR, weight)
+        return replace(layer, bias=self._bias(node, 2, weight.shape[0]))
+
+    def _batch_norm(self, node: onnx.NodeProto) -> Layer | None:
+        scale = self.view.parameter(node.input[1])
+        if scale is None:
+            return None
+        return Layer(self.view.label(node), BATCH_NORM, scale.shape, shares_weights=self._owned_before(scale.leaf))
+
+    def _with_weight(self, node: onnx.NodeProto, kind: str, weight: Parameter, group: int = 1) -> Layer:
+        name = self.view.label(node)
+        return Layer(
+            name,
+            kind,
+            weight.shape,
+            input_shape=self._shape(node.input[0], name),
+            output_shape=self._shape(node.output[0], name),
+            group=group,
+            input_id=node.input[0],
+            shares_weights=self._owned_before(weight.leaf),
+        )
+
+    def _planes(self, coder: onnx.NodeProto, activation: onnx.NodeProto | None) -> Planes:
+        if coder.op_type == "PAUnpackWeight":
+            M, levels = self._dims(coder.input[1])[1] - 1, len(attribute(coder, "weight_masks"))
+        elif len(coder.input) > 4:  # its planes are given
+            M, levels = self._dims(coder.input[3])[1] - 1, len(np.unique(self._array(coder.input[4])))
+        else:
+            M = self._length(coder.input[1])
+            levels = M + 1
+        if activation is None:
+            return Planes(self.scheme, M, None, endpoints=0, weight_levels=levels)
+        endpoints = self._length(activation.input[1])
+        N = self._length(activation.input[3]) - 1 if len(activation.input) > 4 else endpoints
+        return Planes(self.scheme, M, N, endpoints=endpoints, weight_levels=levels)
+
+    def _activation(self, tensor: str) -> onnx.NodeProto | None:
+        """The PAActivation node that `tensor` comes from, Identity, Pad and MaxPool looked through."""
+        while tensor in self.view.producer:
+            node = self.view.producer[tensor]
+            if node.domain == DOMAIN and node.op_type == "PAActivation":
+                return node
+            if op_name(node) not in ("Identity", "Pad", "MaxPool"):
+                return None
+            tensor = node.input[0]
+        return None
+
+    def _bias(self, node: onnx.NodeProto, position: int, channels: int) -> int:
+        """Bias parameters: the node's own bias input, or a constant of one value a channel that is added
+        next.
+        """
+        if len(node.input) > position and node.input[position]:
+            found = self.view.parameter(node.input[position])
+            if found is not None and not self._owned_before(found.leaf):
+                return prod(found.shape)
+            return 0
+        readers = self.view.consumers[node.output[0]]
+        if len(readers) == 1 and op_name(readers[0]) == "Add":
+            for name in readers[0].input:
+                found = self.view.parameter(name) if name in self.view.constants else None
+                if found is not None and prod(found.shape) == channels:
+                    self.consumed.add(readers[0].output[0])
+                    return 0 if self._owned_before(found.leaf) else channels
+        return 0
+
+    def _owned_before(self, leaf: str) -> bool:
+        """Whether an earlier layer stores tensor `leaf`; from now on one does."""
+        if leaf in self.owned:
+            return True
+        self.owned.add(leaf)
+        return False
+
+    def _is_shortcut(self, node: onnx.NodeProto, weight_shape: tuple[int, ...]) -> bool:
+        return all(k == 1 for k in weight_shape[2:]) and is_shortcut(self.view, node, self.convs)
+
+    def _shape(self, tensor: str, layer: str) -> tuple[int, ...]:
+        if self.shapes is None:
+            return ()
+        shape = self.shapes.get(tensor)
+        if shape is None or not all(d is not None and d > 0 for d in shape):
+            found = "none" if shape is None else ", ".join("?" if d is None else str(d) for d in shape)
+            raise ModelError(
+                f"layer {layer}: expected a known shape of tensor {tensor}; found {found}; "
+                "fix the model's dimensions (--input-shape) or run a shape inference over it first"
+            )
+        return tuple(d for d in shape if d is not None)
+
+    def _elements(self, node: onnx.NodeProto) -> int | None:
+        """Elements of the tensors that a node reads and writes, constants apart."""
+        shapes = [(self.shapes or {}).get(name) for name in (*self.view.dynamic_inputs(node), *node.output) if name]
+        total = 0
+        for shape in shapes:
+            if shape is None or any(d is None for d in shape):
+                return None
+            total += prod(d for d in shape if d is not None)
+        return total
+
+    def _stored(self, name: str) -> onnx.TensorProto:
+        if name not in self.view.stored:
+            raise ModelError(
+                f"expected {name}, an input of a {DOMAIN} op, to be a constant stored in the file; it is computed"
+            )
+        return self.view.stored[name]
+
+    def _array(self, name: str) -> np.ndarray:
+        return numpy_helper.to_array(self._stored(name))
+
+    def _dims(self, name: str) -> tuple[int, ...]:
+        return tuple(self._stored(name).dims)
+
+    def _length(self, name: str) -> int:
+        return prod(self._dims(name))
+
+    def _content(self, name: str) -> str:
+        """Equal for equal constants."""
+        array = self._array(name)
+        return f"{array.shape}{array.tobytes().hex()}"
+
+    def _value(self, name: str, value: float) -> bool:
+        return bool(np.all(self._array(name) == value))
+
+    def _is_unit(self, alpha: str, beta: str, scale: str) -> bool:
+        """Whether the output scale may be nothing but the unit of integer levels."""
+        integers = all((np.rint(array) == array).all() for array in (self._array(alpha), self._array(beta)))
+        return integers and bool(np.ptp(self._array(scale)) == 0)
+
+    def _held(self, node: onnx.NodeProto) -> list[HeldParameters]:
+        """Floating-point constants of more than one element that an uncounted node reads."""
+        names = dict.fromkeys(
+            leaf for i in node.input if i in self.view.constants for leaf in self.view.leaves(i)
+        )
+        tensors = [self.view.stored[name] for name in names]
+        sizes = [prod(t.dims) for t in tensors]
+        return [
+            HeldParameters(self.view.label(node), op_name(node), name, size)
+            for name, tensor, size in zip(names, tensors, sizes, strict=True)
+            if tensor.data_type in _FLOATS and size > 1
+        ]
+
+    def _apply_note(self) -> None:
+        if self.note is None:
+            return
+        bias, channels = self.note["bias"], self.note["batch_norm"]
+        gone = set(bias) - {layer.name for layer in self.layers}
+        if gone:
+            raise ModelError(
+                f"metadata {KEY} names the layer {sorted(gone)[0]}, which the graph doesn't have; "
+                "optimize the model again"
+            )
+        self.layers = [replace(layer, bias=bias.get(layer.name, 0)) for layer in self.layers]
+        self.batch_norms = [Layer(name, BATCH_NORM, (size,)) for name, size in channels.items()]
+
+
+def _known_scheme(model: onnx.ModelProto) -> str:
+    name = read_scheme(model)
+    if name not in SCHEMES:
+        raise ModelError(
+            f"metadata {SCHEME_KEY}: expected {', '.join(SCHEMES)}; found {name!r}: update paconv, or export it again"
+        )
+    return name
+
+
+def _nested_ops(node: onnx.NodeProto) -> list[str]:
+    """Op types in a node's subgraphs (If, Loop, Scan)."""
+    graphs = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    graphs += [g for a in node.attribute for g in a.graphs]
+    inner = [n for g in graphs for n in g.node]
+    return [op for n in inner for op in [op_name(n), *_nested_ops(n)] if op != "Constant"]

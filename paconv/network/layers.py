@@ -1,0 +1,154 @@
+"""What a network is: a list of layers with shapes, free of any file format.
+
+Symbols, per layer:
+
+    weight_shape   (O, C/g, KH, KW) of a convolution (any number of spatial axes), (O, I) of a linear layer,
+                   (C, O/g, KH, KW) of a transposed convolution, (C,) of a batch norm
+    outputs        elements of the output tensor            inputs   elements of the input tensor
+    window         products in one output element: C/g*KH*KW, or I        (Table 8's c_in h w)
+    MACs           outputs * window     (a transposed convolution: inputs * O/g*KH*KW)
+
+A *binary* layer has `planes`: M weight planes and N activation planes. N is None where activations are full
+precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+
+__all__ = ["BATCH_NORM", "CONV", "CONV_TRANSPOSE", "LINEAR", "DataOp", "HeldParameters", "Layer", "Network",
+           "Planes"]  # fmt: skip
+
+CONV = "conv"
+CONV_TRANSPOSE = "transposed conv"
+LINEAR = "linear"
+BATCH_NORM = "batch norm"
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How a layer is binarized.
+
+    scheme: the key in paconv.schemes.SCHEMES; M: weight planes; N: activation planes, None for full
+    precision; endpoints: comparisons that tell an activation's level (N for PA); weight_levels: distinct
+    weight values, which a level index tells apart (M+1 for PA's disjoint planes).
+    """
+
+    scheme: str
+    M: int
+    N: int | None
+    endpoints: int
+    weight_levels: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme} {self.M}x{'full' if self.N is None else self.N}"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer with parameters.
+
+    input_id: equal for layers that read the same (binarized) input, which is compared only once; bias:
+    real-valued bias parameters; shares_weights: an earlier layer already stores this layer's parameters;
+    shortcut: a 1x1 convolution on the shortcut of a residual block (a downsampling layer); strides, dilations:
+    one a spatial axis, pads: all begins, then all ends, as in ONNX; empty for a layer that isn't a convolution.
+    """
+
+    name: str
+    kind: str
+    weight_shape: tuple[int, ...]
+    input_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
+    group: int = 1
+    bias: int = 0
+    planes: Planes | None = None
+    input_id: str = ""
+    shares_weights: bool = False
+    shortcut: bool = False
+    strides: tuple[int, ...] = ()
+    pads: tuple[int, ...] = ()
+    dilations: tuple[int, ...] = ()
+
+    @property
+    def weights(self) -> int:
+        """Weights stored for this layer, bias apart. A batch norm has none: it has 2 parameters a channel."""
+        return 0 if self.shares_weights or self.kind == BATCH_NORM else prod(self.weight_shape)
+
+    @property
+    def other_parameters(self) -> int:
+        """Bias parameters, or the 2 parameters a channel (scale and shift) of a batch norm."""
+        if self.kind == BATCH_NORM:
+            return 0 if self.shares_weights else 2 * self.weight_shape[0]
+        return self.bias
+
+    @property
+    def inputs(self) -> int:
+        return prod(self.input_shape)
+
+    @property
+    def outputs(self) -> int:
+        return prod(self.output_shape)
+
+    @property
+    def window(self) -> int:
+        return prod(self.weight_shape[1:])
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, bias left out. A batch norm counts none, as in the paper."""
+        if self.kind == BATCH_NORM:
+            return 0
+        return (self.inputs if self.kind == CONV_TRANSPOSE else self.outputs) * self.window
+
+    @property
+    def is_convolution(self) -> bool:
+        return self.kind in (CONV, CONV_TRANSPOSE)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Each group reads a single channel."""
+        return self.kind == CONV and self.group > 1 and self.weight_shape[1] == 1
+
+
+@dataclass(frozen=True)
+class HeldParameters:
+    """Parameters held by an op that isn't counted."""
+
+    node: str
+    op: str
+    tensor: str
+    count: int
+
+
+@dataclass(frozen=True)
+class DataOp:
+    """A node that isn't counted: its op type and the elements it reads and writes, None if a shape is unknown."""
+
+    op: str
+    elements: int | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in the order of execution, and what the count leaves out.
+
+    uncounted_ops: op type -> number of nodes; data_ops: the same nodes with the data they move; inferred: why
+    figures about folded parameters are an inference (empty where everything is counted).
+    """
+
+    layers: tuple[Layer, ...]
+    batch: int = 1
+    uncounted_ops: dict[str, int] = field(default_factory=dict)
+    data_ops: tuple[DataOp, ...] = ()
+    uncounted_parameters: tuple[HeldParameters, ...] = ()
+    inferred: str = ""
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @property
+    def planes(self) -> tuple[Planes, ...]:
+        """The different planes of the binary layers, in the order of execution."""
+        return tuple(dict.fromkeys(layer.planes for layer in self.layers if layer.planes is not None))

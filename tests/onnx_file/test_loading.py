@@ -1,0 +1,151 @@
+"""Reading ONNX files: every kind of broken file gets one clear ModelError."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from paconv.errors import ModelError
+from paconv.onnx_file.loading import check_model, load_model
+from paconv.ops import add_functions
+from tests.passes.graphs import model, pa_constants
+
+BODY = "q = paconv.PAActivation(x, v, levels) W_bar = paconv.PAWeight(W, u, alpha) y = Conv(q, W_bar)"
+
+
+def good(body=BODY, **initializers):
+    constants = pa_constants(np.random.default_rng(0), 64, 4, 3, 3) | initializers
+    return model(f"g (float[b,4,h,w] x) => (float[b,64,i,j] y) {{ {body} }}", **constants)
+
+
+def test_a_good_model_is_read_as_it_was_written(tmp_path):
+    onnx.save(good(), tmp_path / "m.onnx")
+    assert load_model(tmp_path / "m.onnx") == good()
+
+
+def test_external_data_is_read_along(tmp_path):
+    onnx.save(good(), tmp_path / "m.onnx", save_as_external_data=True, location="m.data")
+    assert load_model(tmp_path / "m.onnx").graph.initializer[2].raw_data == good().graph.initializer[2].raw_data
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
+def test_a_file_cut_short_is_refused(tmp_path, keep):
+    data = good().SerializeToString()
+    (tmp_path / "m.onnx").write_bytes(data[: int(len(data) * keep)])
+    with pytest.raises(ModelError, match="m.onnx"):
+        load_model(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "no graph"),
+        (b"a text file\n" * 9, "don't decode"),
+        (b"\x00" * 64, "don't decode"),
+        (b"\x08\x08", "no graph"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(tmp_path, content, message):
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path / "m.onnx")
+
+
+def test_a_missing_file_and_a_directory_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="no such file"):
+        load_model(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="found a directory"):
+        load_model(tmp_path)
+
+
+def test_missing_external_data_is_refused(tmp_path):
+    onnx.save(good(), tmp_path / "m.onnx", save_as_external_data=True, location="m.data")
+    (tmp_path / "m.data").unlink()
+    with pytest.raises(ModelError, match="external data"):
+        load_model(tmp_path / "m.onnx")
+
+
+def test_external_data_cut_short_is_refused(tmp_path):
+    onnx.save(good(), tmp_path / "m.onnx", save_as_external_data=True, location="m.data")
+    data = (tmp_path / "m.data").read_bytes()
+    (tmp_path / "m.data").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelError, match="m.onnx: "):
+        load_model(tmp_path / "m.onnx")
+
+
+def test_initializers_with_too_few_bytes_are_refused():
+    broken = good()
+    broken.graph.initializer[2].raw_data = broken.graph.initializer[2].raw_data[:-4]
+    with pytest.raises(ModelError, match="initializer W: expected 9216 bytes .* found 9212"):
+        check_model(broken)
+
+
+@pytest.mark.parametrize("body", ["y = Conv(x, v)", "q = MatMul(W, v) y = Relu(x)", "y = Relu(nothing)"])
+def test_inconsistent_shapes_and_unknown_tensors_are_refused(body):
+    with pytest.raises(ModelError, match="inconsistent model"):
+        check_model(good(body))
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ("y = Conv(x, W6)", "Conv y: expected input channels of 6, found 4"),
+        ("y = Conv <group = 2> (x, W)", "Conv y: expected input channels of 8, found 4"),
+        ("y = Conv <group = 4> (x, W1)", "Conv y: expected output channels divisible by 4 groups: a remainder of 0"),
+        ("y = BatchNormalization(x, v, v, v, v)", "BatchNormalization.* between 3 and 4"),
+    ],
+)
+def test_channels_that_do_not_fit_are_refused(body, message):
+    broken = good(body, W6=np.ones((64, 6, 3, 3), np.float32), W1=np.ones((6, 1, 3, 3), np.float32))
+    broken.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "any"
+    with pytest.raises(ModelError, match=message):
+        check_model(broken)
+
+
+def test_opsets_before_13_are_refused_with_the_way_out():
+    old = helper.make_model(
+        onnx.parser.parse_graph("g (float[n] x) => (float[n] y) { y = Relu(x) }"),
+        opset_imports=[helper.make_opsetid("", 12)],
+    )
+    with pytest.raises(ModelError, match="expected opset 13 or later, found 12; export the model again"):
+        check_model(old)
+
+
+def test_a_function_that_shadows_a_standard_op_is_refused():
+    shadowed = good()
+    text = '<domain: "", opset_import: ["" : 18]> Conv (x, w) => (y) { y = MatMul(x, w) }'
+    shadowed.functions.append(onnx.parser.parse_function(text))
+    with pytest.raises(ModelError, match="shadows the standard op Conv"):
+        check_model(shadowed)
+
+
+def test_a_paconv_function_with_another_meaning_is_refused():
+    changed = good()
+    function = next(f for f in changed.functions if f.name == "PAActivation")
+    next(n for n in function.node if n.op_type == "GreaterOrEqual").op_type = "Greater"
+    with pytest.raises(ModelError, match="PAActivation differs"):
+        check_model(changed)
+
+
+def test_an_unknown_paconv_function_is_refused():
+    changed = good()
+    changed.functions[0].name = "PASomething"
+    changed.graph.node[0].op_type = "PASomething"
+    with pytest.raises(ModelError, match="unknown function paconv.PASomething"):
+        check_model(changed)
+
+
+def test_shapes_are_inferred_through_the_functions():
+    inferred = check_model(good())
+    dims = {v.name: v.type.tensor_type.shape.dim for v in inferred.graph.value_info}
+    shapes = {name: [d.dim_value or d.dim_param for d in shape] for name, shape in dims.items()}
+    assert shapes["q"] == ["b", 4, "h", "w"] and shapes["W_bar"] == [64, 4, 3, 3]
+
+
+def test_element_types_narrower_than_a_byte_are_accepted():
+    packed = good()
+    packed.graph.initializer.append(helper.make_tensor("nibbles", TensorProto.UINT4, [3], b"\x21\x03", raw=True))
+    packed.opset_import[0].version = 21
+    packed.ir_version = 10
+    add_functions(packed)
+    check_model(packed)
