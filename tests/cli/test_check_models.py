@@ -30,6 +30,7 @@ def test_the_table_has_a_line_for_each_pair(run):
     assert [line[1:6] for line in lines] == [[s, "8", "of", "8", "verified"] for s in ("twn", "pa:2,1")]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_told_in_one_line_and_the_others_are_checked_all_the_same(run, monkeypatch):
     monkeypatch.setattr(architectures, "_left", lambda eligible, *_: eligible[:1] if len(eligible) == 6 else [])
     code, out, err = run("check-models", "digits_resnet", "--scheme", "bireal", "--scheme", "pa:2,1")

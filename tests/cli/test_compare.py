@@ -17,6 +17,7 @@ def in_process(monkeypatch):
     monkeypatch.setattr(comparison, "workers", workers_in_process)
 
 
+@pytest.mark.slow
 def test_it_prints_what_it_writes_and_goes_on_where_it_was(run, tmp_path):
     code, out, err = run("compare", "-o", tmp_path / "c", "--data", "digits", *SMALL)
     assert (code, err) == (0, "")

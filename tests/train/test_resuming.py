@@ -56,6 +56,7 @@ def test_killed_at_random_steps_and_while_it_writes_it_ends_with_the_same_weight
     assert sorted(each.name for each in killed.iterdir()) == ["history.json", "model.pt", "state.pt"]
 
 
+@pytest.mark.slow
 def test_the_command_killed_from_outside_goes_on_with_resume_alone(tmp_path, monkeypatch, capsys):
     options = "--model digits_resnet --data digits --epochs 2 --float-epochs 1 --batch-size 128 --threads 1".split()
     options += ["--no-tensorboard", "--checkpoint-steps", "1"]

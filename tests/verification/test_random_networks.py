@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paconv
+from tests.effort import examples
 from tests.passes.graphs import batch_norm, model, weights
 from tests.passes.test_random_graphs import CONSTANTS, networks
 from tests.snapping import on_grid
@@ -12,7 +13,7 @@ from tests.snapping import on_grid
 NORM = "n{i} = BatchNormalization (t{i}, bn_gamma, bn_beta, bn_mean, bn_var) "
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=examples(30), deadline=None, derandomize=True)
 @given(network=networks(), real=st.sampled_from([(), ("alpha",), ("levels",)]), seed=st.integers(0, 999))
 def test_what_optimize_makes_is_verified_whatever_the_seed(network, real, seed):
     rng = np.random.default_rng(seed)

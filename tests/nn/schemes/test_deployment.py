@@ -42,7 +42,16 @@ def trained(net, scheme: str, x: torch.Tensor, **options) -> torch.nn.Module:
     return model.eval()
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(map(str, (case[0], *case[1].values()))))
+def case_name(case) -> str:
+    return "-".join(map(str, (case[0], *case[1].values())))
+
+
+# A stock onnxruntime takes long for the 15 levels of SYQ's default.
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(case, marks=pytest.mark.slow if case_name(case) == "syq" else ()) for case in CASES],
+    ids=map(case_name, CASES),
+)
 def deployed(request, tmp_path_factory):
     """(scheme, N given, torch model, folder with m.onnx and p.onnx, report, inputs)."""
     scheme, options = request.param
