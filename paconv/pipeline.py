@@ -6,8 +6,8 @@ only then; what stands behind it folds last, because endpoints keep decisions ex
 that are multiples of a unit become integers just before. What is folded is carried in float64 and rounded once.
 
 That is the canonical form. Then PABitConvs that are linked are fused into one chain: channel-last, with level indexes
-of a byte between them, and with the residual, the clip and the next comparison in their finish. paconv.passes.canonical
-is the way back.
+of a byte between them, and with the residual, the clip and the next comparison in their finish.
+paconv.passes.fuse.unfuse is the way back.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from paconv.files import replacing
 from paconv.network.extract import parameters
 from paconv.network.parameters_note import write_note
 from paconv.onnx_file.loading import load_model
-from paconv.passes.base import Pass, Rewrite, Skip
-from paconv.passes.canonical import canonical
-from paconv.passes.channel_last import CHANNEL_LAST
-from paconv.passes.drop_no_ops import DROP_NO_OPS
-from paconv.passes.drop_relu import DROP_RELU
-from paconv.passes.fold_after import FOLD_AFTER
-from paconv.passes.fold_before import FOLD_BEFORE
-from paconv.passes.fuse_clip import FUSE_CLIP
-from paconv.passes.fuse_levels import FUSE_LEVELS
-from paconv.passes.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.graph import ModelGraph, inner_convs
-from paconv.passes.integer_levels import INTEGER_LEVELS
-from paconv.passes.lower_conv import LOWER_CONV
-from paconv.passes.lower_weights import LOWER_WEIGHTS
-from paconv.passes.matching import is_op, is_paconv_op, producer
-from paconv.passes.merge_pad import MERGE_PAD
-from paconv.passes.move_levels import MOVE_LEVELS
-from paconv.passes.narrow import NARROW
-from paconv.passes.pool_levels import POOL_LEVELS
-from paconv.passes.remove_dead import REMOVE_DEAD
-from paconv.passes.report import ConversionReport, ConvLine
-from paconv.passes.share_constants import SHARE_CONSTANTS
-from paconv.passes.share_levels import SHARE_LEVELS
-from paconv.passes.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fold.drop_relu import DROP_RELU
+from paconv.passes.fold.fold_after import FOLD_AFTER
+from paconv.passes.fold.fold_before import FOLD_BEFORE
+from paconv.passes.fold.integer_levels import INTEGER_LEVELS
+from paconv.passes.fold.narrow import NARROW
+from paconv.passes.fuse.fuse_clip import FUSE_CLIP
+from paconv.passes.fuse.fuse_levels import FUSE_LEVELS
+from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
+from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.move_levels import MOVE_LEVELS
+from paconv.passes.fuse.pool_levels import POOL_LEVELS
+from paconv.passes.fuse.share_levels import SHARE_LEVELS
+from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fuse.unfuse import canonical
+from paconv.passes.graph.graph_pass import Pass, Rewrite, Skip
+from paconv.passes.graph.matching import is_op, is_paconv_op, producer
+from paconv.passes.graph.model_graph import ModelGraph, inner_convs
+from paconv.passes.graph.report import ConversionReport, ConvLine
+from paconv.passes.lower.lower_conv import LOWER_CONV
+from paconv.passes.lower.lower_weights import LOWER_WEIGHTS
+from paconv.passes.tidy.drop_no_ops import DROP_NO_OPS
+from paconv.passes.tidy.merge_pad import MERGE_PAD
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
+from paconv.passes.tidy.share_constants import SHARE_CONSTANTS
 
 __all__ = ["FUSION", "PIPELINE", "TIDYING", "OptimizeResult", "check_distinct", "optimize"]
 

@@ -8,7 +8,7 @@ import pytest
 
 import paconv
 from paconv.errors import ModelError, PaconvError
-from paconv.passes.reasons import REASONS
+from paconv.passes.graph.reasons import REASONS
 from tests.passes.graphs import batch_norm, image, model, ops, pa_constants, run
 from tests.passes.resnets import pa_resnet
 

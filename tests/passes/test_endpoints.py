@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paconv.passes.endpoints import fold_affine, narrowed
+from paconv.passes.fold.endpoints import fold_affine, narrowed
 from tests.effort import examples
 
 MAX = np.finfo(np.float32).max

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from paconv.passes.drop_no_ops import DROP_NO_OPS
-from paconv.passes.drop_relu import DROP_RELU
-from paconv.passes.fold_after import FOLD_AFTER
-from paconv.passes.fold_before import FOLD_BEFORE
-from paconv.passes.lower_conv import LOWER_CONV
-from paconv.passes.remove_dead import REMOVE_DEAD
+from paconv.passes.fold.drop_relu import DROP_RELU
+from paconv.passes.fold.fold_after import FOLD_AFTER
+from paconv.passes.fold.fold_before import FOLD_BEFORE
+from paconv.passes.lower.lower_conv import LOWER_CONV
+from paconv.passes.tidy.drop_no_ops import DROP_NO_OPS
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import V, apply, batch_norm, image, model, ops, pa_constants, parameter, run
 
 CONV = "q = paconv.PAActivation({x}, v, levels) W_bar = paconv.PAWeight(W, u, alpha) [conv] {y} = Conv(q, W_bar) "

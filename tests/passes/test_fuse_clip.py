@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from paconv.passes.channel_last import CHANNEL_LAST
-from paconv.passes.fuse_clip import FUSE_CLIP
-from paconv.passes.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.remove_dead import REMOVE_DEAD
-from paconv.passes.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fuse.fuse_clip import FUSE_CLIP
+from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
+from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import V_FROM_ZERO, apply, canonical_form, fused_names, image, initializer, ops, pa_conv, run
 
 PASSES = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD, FUSE_RESIDUAL, FUSE_CLIP)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from paconv.passes.channel_last import CHANNEL_LAST
-from paconv.passes.fuse_clip import FUSE_CLIP
-from paconv.passes.fuse_levels import FUSE_LEVELS
-from paconv.passes.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.remove_dead import REMOVE_DEAD
-from paconv.passes.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fuse.fuse_clip import FUSE_CLIP
+from paconv.passes.fuse.fuse_levels import FUSE_LEVELS
+from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
+from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import apply, canonical_form, fused_names, image, names_of, ops, pa_conv, run
 
 BEFORE = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD)

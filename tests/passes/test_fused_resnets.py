@@ -5,10 +5,10 @@ import onnxruntime as ort
 import pytest
 
 import paconv
-from paconv.passes.canonical import canonical
+from paconv.passes.fuse.unfuse import canonical
 from tests.passes.graphs import fused_names, ops
 from tests.passes.resnets import BLOCKS, pa_resnet
-from tests.passes.test_canonical import signature, wiring
+from tests.passes.test_unfuse import signature, wiring
 
 SIZE = 32
 

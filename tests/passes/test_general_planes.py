@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import paconv
 from paconv.bits import binary_masks, level_table, unpack_codes
-from paconv.passes.lower_conv import LOWER_CONV
-from paconv.passes.lower_weights import LOWER_WEIGHTS
-from paconv.passes.remove_dead import REMOVE_DEAD
+from paconv.passes.lower.lower_conv import LOWER_CONV
+from paconv.passes.lower.lower_weights import LOWER_WEIGHTS
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.effort import examples
 from tests.passes.graphs import apply, image, model, ops, parameter, run, weights
 

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from paconv.errors import ModelError
-from paconv.passes.graph import ModelGraph, inner_convs
+from paconv.passes.graph.model_graph import ModelGraph, inner_convs
 from tests.passes.graphs import model, pa_constants
 
 CONV = "q = paconv.PAActivation(x, v, levels) W_bar = paconv.PAWeight(W, u, alpha) y = Conv(q, W_bar) "

@@ -9,10 +9,10 @@ import paconv
 from paconv.bits import level_table
 from paconv.grid import integers_of, nearest_grid
 from paconv.ops.integer_levels import integer_levels
-from paconv.passes.fold_after import FOLD_AFTER
-from paconv.passes.integer_levels import INTEGER_LEVELS
-from paconv.passes.lower_conv import LOWER_CONV
-from paconv.passes.remove_dead import REMOVE_DEAD
+from paconv.passes.fold.fold_after import FOLD_AFTER
+from paconv.passes.fold.integer_levels import INTEGER_LEVELS
+from paconv.passes.lower.lower_conv import LOWER_CONV
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from paconv.reference import pa_bit_conv
 from tests.passes.graphs import apply, batch_norm, image, model, ops, parameter, run
 from tests.passes.test_general_planes import activation_inputs, conv_model, weight_inputs

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from paconv.passes.graph import ModelGraph
-from paconv.passes.layout import (
+from paconv.passes.fuse.layout import (
     channel_last,
     is_to_channel_first,
     is_to_channel_last,
@@ -12,6 +11,7 @@ from paconv.passes.layout import (
     stands_for,
     twin,
 )
+from paconv.passes.graph.model_graph import ModelGraph
 from tests.passes.graphs import model, ops
 
 

@@ -7,8 +7,8 @@ from onnx import numpy_helper
 
 from paconv.bits import unpack_codes
 from paconv.ops.pa_bit_conv import PA_BIT_CONV, check_parameters
-from paconv.passes.lower_conv import LOWER_CONV
-from paconv.passes.remove_dead import REMOVE_DEAD
+from paconv.passes.lower.lower_conv import LOWER_CONV
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from paconv.reference import pa_bit_conv
 from tests.passes.graphs import ALPHA, LEVELS, U, V, apply, image, model, ops, pa_constants, parameter, run, weights
 
@@ -153,7 +153,7 @@ def test_what_has_no_exact_form_is_left_alone_with_a_reason(reason):
 
 
 def test_a_window_beyond_exact_counts_is_left_alone(monkeypatch):
-    monkeypatch.setattr("paconv.passes.lower_conv.MAX_WINDOW", 35)
+    monkeypatch.setattr("paconv.passes.lower.lower_conv.MAX_WINDOW", 35)
     _, result = apply(LOWER_CONV, conv_model())
     assert [s.reason for s in result.skipped] == ["window-too-large"]
 

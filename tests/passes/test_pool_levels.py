@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import paconv
-from paconv.passes.channel_last import CHANNEL_LAST
-from paconv.passes.pool_levels import POOL_LEVELS
-from paconv.passes.remove_dead import REMOVE_DEAD
-from paconv.passes.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.pool_levels import POOL_LEVELS
+from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import apply, batch_norm, canonical_form, image, names_of, ops, pa_conv, run
 
 PASSES = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD, POOL_LEVELS)

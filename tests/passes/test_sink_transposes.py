@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from paconv.passes.channel_last import CHANNEL_LAST
-from paconv.passes.remove_dead import REMOVE_DEAD
-from paconv.passes.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import V_FROM_ZERO, apply, canonical_form, image, ops, pa_conv, run
 
 PASSES = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from paconv.passes.lower_conv import LOWER_CONV
-from paconv.passes.lower_weights import LOWER_WEIGHTS
-from paconv.passes.reasons import REASONS, explain
-from paconv.passes.remove_dead import REMOVE_DEAD
-from paconv.passes.share_constants import SHARE_CONSTANTS
+from paconv.passes.graph.reasons import REASONS, explain
+from paconv.passes.lower.lower_conv import LOWER_CONV
+from paconv.passes.lower.lower_weights import LOWER_WEIGHTS
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
+from paconv.passes.tidy.share_constants import SHARE_CONSTANTS
 from tests.passes.graphs import apply, image, initializer, model, ops, pa_constants, run
 
 WEIGHTS_ONLY = "W_bar = paconv.PAWeight(W, u, alpha) [conv] y = Conv <pads = [1, 1, 1, 1]> (x, W_bar)"

@@ -1,0 +1,55 @@
+"""What a pass is: a small promise about a graph, and an account of what it did and didn't do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from paconv.passes.graph.model_graph import ModelGraph
+
+__all__ = ["Pass", "PassResult", "Rewrite", "Skip", "Unsuitable"]
+
+
+class Unsuitable(Exception):
+    """Raised inside a pass when a candidate can't be rewritten; `reason` is a code of paconv.passes.graph.reasons."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One thing done: `what` (a short stable name) at `node` (a convolution's label, or another node's)."""
+
+    what: str
+    node: str
+
+
+@dataclass(frozen=True)
+class Skip:
+    """One candidate left alone: why (a code of paconv.passes.graph.reasons) and where."""
+
+    reason: str
+    node: str
+
+
+@dataclass
+class PassResult:
+    """What one run of a pass did."""
+
+    rewritten: list[Rewrite] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A rewriting of a ModelGraph in place. It keeps no state, and a second run finds nothing left to do.
+
+    requires: what must hold before; ensures: what holds after, for every node that isn't in `skipped`.
+    """
+
+    name: str
+    requires: str
+    ensures: str
+    run: Callable[[ModelGraph], PassResult]
