@@ -32,7 +32,7 @@ from paconv.passes.fold.narrow import NARROW
 from paconv.passes.fuse.fuse_clip import FUSE_CLIP
 from paconv.passes.fuse.fuse_levels import FUSE_LEVELS
 from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.link_convs import LINK_CONVS
 from paconv.passes.fuse.move_levels import MOVE_LEVELS
 from paconv.passes.fuse.pool_levels import POOL_LEVELS
 from paconv.passes.fuse.share_levels import SHARE_LEVELS
@@ -66,7 +66,7 @@ chains fold whole.
 """
 
 FUSION: tuple[tuple[Pass, ...], ...] = (
-    (CHANNEL_LAST,),
+    (LINK_CONVS,),
     (SINK_TRANSPOSES, REMOVE_DEAD),
     (FUSE_RESIDUAL,),
     (FUSE_CLIP,),

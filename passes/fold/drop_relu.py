@@ -12,9 +12,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.passes.graph.bit_conv import bit_convs, parameter
-from paconv.passes.graph.clip_bounds import clip_bounds
 from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite
-from paconv.passes.graph.matching import is_paconv_op, readers, static_value
+from paconv.passes.graph.matching import clip_bounds, is_paconv_op, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["DROP_RELU"]

@@ -1,9 +1,8 @@
-"""Batch norm (and per-channel constants) in front of PABitConv goes into its endpoints, as in
-paconv.passes.fold.endpoints.
+"""Batch norm (and per-channel constants) in front of PABitConv goes into its endpoints.
 
-Only where every reader is a PABitConv: otherwise the batch norm has to be computed anyway. The decisions of the folded
-endpoints equal those of float64 batch norm; a float32 batch norm may decide otherwise within its own rounding. Folded
-endpoints are float64 until paconv.passes.fold.narrow rounds them.
+paconv.passes.fold.endpoints says how. Only where every reader is a PABitConv: otherwise the batch norm has to be
+computed anyway. The decisions of the folded endpoints equal those of float64 batch norm; a float32 batch norm may
+decide otherwise within its own rounding. Folded endpoints are float64 until paconv.passes.fold.narrow rounds them.
 """
 
 from __future__ import annotations

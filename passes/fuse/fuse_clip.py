@@ -6,9 +6,8 @@ import numpy as np
 
 from paconv.passes.fuse.layout import stands_for
 from paconv.passes.fuse.level_conv import CLIPPED, has_bounds, has_levels, input_index, level_convs
-from paconv.passes.graph.clip_bounds import clip_bounds
 from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip, Unsuitable
-from paconv.passes.graph.matching import is_op, readers
+from paconv.passes.graph.matching import clip_bounds, is_op, readers
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["FUSE_CLIP"]

@@ -20,12 +20,11 @@ from paconv.passes.fuse.layout import channel_last, make_result_channel_last, ne
 from paconv.passes.fuse.level_conv import NO_BOUNDS
 from paconv.passes.fuse.moves import move_from
 from paconv.passes.graph.bit_conv import bit_convs, parameter_tensor
-from paconv.passes.graph.elementwise import data_inputs
 from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip
-from paconv.passes.graph.matching import is_op
+from paconv.passes.graph.matching import data_inputs, is_op
 from paconv.passes.graph.model_graph import ModelGraph
 
-__all__ = ["CHANNEL_LAST"]
+__all__ = ["LINK_CONVS"]
 
 
 def _linked(graph: ModelGraph, convs: list[gs.Node]) -> set[int]:
@@ -96,7 +95,7 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
-CHANNEL_LAST = Pass(
+LINK_CONVS = Pass(
     name="channel-last",
     requires="nodes in topological order; everything that folds into PABitConv is folded: its endpoints, scale and "
     "bias are final",

@@ -24,9 +24,8 @@ from paconv.passes.fuse.layout import (
     twin,
 )
 from paconv.passes.fuse.moves import Move, move_from, turn_to_last
-from paconv.passes.graph.elementwise import data_inputs
 from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip
-from paconv.passes.graph.matching import is_op, producer, readers
+from paconv.passes.graph.matching import data_inputs, is_op, producer, readers
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["SINK_TRANSPOSES"]

@@ -7,7 +7,16 @@ import onnx_graphsurgeon as gs
 
 from paconv.ops import DOMAIN
 
-__all__ = ["is_op", "is_paconv_op", "optional_input", "producer", "readers", "static_value"]
+__all__ = [
+    "clip_bounds",
+    "data_inputs",
+    "is_op",
+    "is_paconv_op",
+    "optional_input",
+    "producer",
+    "readers",
+    "static_value",
+]
 
 
 def is_op(node: gs.Node | None, *ops: str) -> bool:
@@ -52,3 +61,28 @@ def static_value(tensor: gs.Tensor) -> np.ndarray | None:
         return value.values
     kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
     return np.array(value, kinds[name]) if name in kinds else None
+
+
+def clip_bounds(node: gs.Node) -> tuple[float, float] | None:
+    """(l, h) of a Relu, or of a Clip with constant bounds; else None."""
+    if is_op(node, "Relu"):
+        return 0.0, np.inf
+    if not is_op(node, "Clip"):
+        return None
+    bounds = []
+    for index, default in ((1, -np.inf), (2, np.inf)):
+        tensor = optional_input(node, index)
+        value = np.float32(default) if tensor is None else static_value(tensor)
+        if value is None or value.size != 1 or np.isnan(value).any():
+            return None
+        bounds.append(float(value.reshape(())))
+    return bounds[0], bounds[1]
+
+
+def data_inputs(node: gs.Node) -> list[int]:
+    """Indexes of the tensors that a Relu, Clip or Add combines; else none. They work on each element of (B, C, H, W)
+    tensors, in any layout alike.
+    """
+    if is_op(node, "Relu", "Clip"):
+        return [0]
+    return list(range(len(node.inputs))) if is_op(node, "Add") else []

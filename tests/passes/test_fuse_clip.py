@@ -5,12 +5,12 @@ import pytest
 
 from paconv.passes.fuse.fuse_clip import FUSE_CLIP
 from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.link_convs import LINK_CONVS
 from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import V_FROM_ZERO, apply, canonical_form, fused_names, image, initializer, ops, pa_conv, run
 
-PASSES = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD, FUSE_RESIDUAL, FUSE_CLIP)
+PASSES = (LINK_CONVS, SINK_TRANSPOSES, REMOVE_DEAD, FUSE_RESIDUAL, FUSE_CLIP)
 BOUNDS = {"low": np.float32(-0.5), "high": np.float32([0.75]), "low2": np.float32(0.125)}
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 
 from paconv.passes.fuse.fuse_levels import FUSE_LEVELS
-from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.link_convs import LINK_CONVS
 from paconv.passes.fuse.share_levels import SHARE_LEVELS
 from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import apply, canonical_form, image, names_of, ops, pa_conv, run
 
-PASSES = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD, SHARE_LEVELS, FUSE_LEVELS)
+PASSES = (LINK_CONVS, SINK_TRANSPOSES, REMOVE_DEAD, SHARE_LEVELS, FUSE_LEVELS)
 
 
 def fused(body, outputs="float[b,4,h,w] y", **constants):

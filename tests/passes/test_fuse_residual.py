@@ -6,12 +6,12 @@ import pytest
 from paconv.passes.fuse.fuse_clip import FUSE_CLIP
 from paconv.passes.fuse.fuse_levels import FUSE_LEVELS
 from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.link_convs import LINK_CONVS
 from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import apply, canonical_form, fused_names, image, names_of, ops, pa_conv, run
 
-BEFORE = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD)
+BEFORE = (LINK_CONVS, SINK_TRANSPOSES, REMOVE_DEAD)
 
 
 def fused(body, outputs="float[b,4,5,6] y", inputs="float[b,4,5,6] x", passes=(*BEFORE, FUSE_RESIDUAL), **constants):

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 import paconv
-from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.link_convs import LINK_CONVS
 from paconv.passes.fuse.move_levels import MOVE_LEVELS
 from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
 from paconv.passes.fuse.unfuse import canonical, unfuse
@@ -133,7 +133,7 @@ def test_a_decoder_concatenates_what_it_resizes_with_what_it_kept():
 def reasons(body, outputs="float[b,4,i,j] y"):
     """Why passes left moves as they are, in the last run of each."""
     plain = canonical_form(f"g (float[b,4,6,7] x) => ({outputs}) {{ {body} }}", **CONSTANTS)
-    return [s.reason for s in apply((CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD, MOVE_LEVELS), plain)[1].skipped]
+    return [s.reason for s in apply((LINK_CONVS, SINK_TRANSPOSES, REMOVE_DEAD, MOVE_LEVELS), plain)[1].skipped]
 
 
 def test_zero_padding_moves_if_zero_has_one_level():

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 import paconv
-from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.link_convs import LINK_CONVS
 from paconv.passes.fuse.pool_levels import POOL_LEVELS
 from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import apply, batch_norm, canonical_form, image, names_of, ops, pa_conv, run
 
-PASSES = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD, POOL_LEVELS)
+PASSES = (LINK_CONVS, SINK_TRANSPOSES, REMOVE_DEAD, POOL_LEVELS)
 POOL = "kernel_shape = [2, 2], strides = [2, 2]"
 
 

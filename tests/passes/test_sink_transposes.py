@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from paconv.passes.fuse.link_convs import CHANNEL_LAST
+from paconv.passes.fuse.link_convs import LINK_CONVS
 from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from tests.passes.graphs import V_FROM_ZERO, apply, canonical_form, image, ops, pa_conv, run
 
-PASSES = (CHANNEL_LAST, SINK_TRANSPOSES, REMOVE_DEAD)
+PASSES = (LINK_CONVS, SINK_TRANSPOSES, REMOVE_DEAD)
 START = ["Transpose", "PALevels", "PALevelConv"]
 
 
 def sunk(body, outputs="float[b,4,h,w] y", **constants):
     """The sunk model, checked to give equal results, and sink-transposes' account."""
     reference = canonical_form(f"g (float[b,4,h,w] x) => ({outputs}) {{ {body} }}", v=V_FROM_ZERO, **constants)
-    _, account = apply((CHANNEL_LAST, SINK_TRANSPOSES), reference)
+    _, account = apply((LINK_CONVS, SINK_TRANSPOSES), reference)
     result, _ = apply(PASSES, reference)
     x = image(np.random.default_rng(1), 2, 4, 5, 6)
     for expected, found in zip(run(reference, x=x), run(result, x=x), strict=True):
