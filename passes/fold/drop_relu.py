@@ -50,4 +50,5 @@ DROP_RELU = Pass(
     requires="nothing",
     ensures="no Relu or Clip is read by endpoints alone that all lie above its lower and up to its upper bound",
     run=_run,
+    absorbs=("relu",),
 )

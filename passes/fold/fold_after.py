@@ -68,4 +68,5 @@ FOLD_AFTER = Pass(
     requires="fold-before has taken the batch norms it can, because endpoints keep decisions exact",
     ensures="no PABitConv's result is read by a batch norm or per-channel constant alone",
     run=_run,
+    absorbs=("bn-after", "affine-after"),
 )

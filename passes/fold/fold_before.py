@@ -48,4 +48,5 @@ FOLD_BEFORE = Pass(
     requires="endpoints ascending, NaN last",
     ensures="no batch norm or per-channel constant is read by PABitConv alone",
     run=_run,
+    absorbs=("bn-before", "affine-before"),
 )

@@ -53,4 +53,5 @@ FUSE_CLIP = Pass(
     requires="residuals are fused: what is added is added before the clip",
     ensures="no Relu or Clip with constant bounds is the only reader of a PALevelConv's result that isn't clipped yet",
     run=_run,
+    absorbs=("clip",),
 )

@@ -74,4 +74,5 @@ FUSE_RESIDUAL = Pass(
     ensures="no Add of two tensors known to have the same shape is the only reader of a PALevelConv's result, if that "
     "has no residual and no bounds yet",
     run=_run,
+    absorbs=("residual",),
 )

@@ -47,9 +47,15 @@ class Pass:
     """A rewriting of a ModelGraph in place. It keeps no state, and a second run finds nothing left to do.
 
     requires: what must hold before; ensures: what holds after, for every node that isn't in `skipped`.
+
+    What the conversion report (paconv.passes.graph.report) needs to know: absorbs has the names of those of its
+    rewrites that take something into a convolution; what it refuses is then said to have been kept beside it. decides
+    says whether it gives a Conv another form; what it refuses is then the reason for the form that a Conv has.
     """
 
     name: str
     requires: str
     ensures: str
     run: Callable[[ModelGraph], PassResult]
+    absorbs: tuple[str, ...] = ()
+    decides: bool = False

@@ -1,23 +1,32 @@
-"""The conversion report: one line a convolution, and totals."""
+"""The conversion report: one line a convolution, and totals.
+
+It is made of what passes declare (paconv.passes.graph.graph_pass) and of what their runs did, and knows no pass.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+import onnx_graphsurgeon as gs
+
+from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip
+from paconv.passes.graph.matching import is_op, is_paconv_op, producer
+from paconv.passes.graph.model_graph import ModelGraph
 from paconv.passes.graph.reasons import explain
 
-__all__ = ["ConvLine", "ConversionReport"]
+__all__ = ["Account", "ConvLine", "ConversionReport"]
 
 
 @dataclass(frozen=True)
 class ConvLine:
     """One convolution. form: 'bit-conv' (PABitConv), 'weights-only' (Conv with packed weights) or 'real' (untouched).
 
-    reason: a code of paconv.passes.graph.reasons that says why it has this form. folded: what went into it, of
-    'relu', 'bn-before', 'affine-before', 'bn-after', 'affine-after', 'residual', 'clip'. kept: codes of why something
-    beside it stayed. linked: whether it is fused with its neighbours (PALevelConv instead of PABitConv).
+    reason: a code of paconv.passes.graph.reasons that says why it has this form. folded: what went into it, in the
+    words of the passes (`absorbs`): 'relu', 'bn-before', 'residual' and the like. kept: codes of why something beside
+    it stayed. linked: whether it is fused with its neighbours (PALevelConv instead of PABitConv).
     """
 
     node: str
@@ -74,3 +83,54 @@ class ConversionReport:
         return json.dumps(
             {"convs": convs, "passes": self.passes, "changed": self.changed, "totals": self.totals}, indent=2
         ) + "\n"
+
+
+class Account:
+    """What a sequence of runs did to the convolutions of a graph."""
+
+    def __init__(self, graph: ModelGraph):
+        """Takes down the convolutions that `graph` has before the first run, and their forms."""
+        self._graph = graph
+        self._before = [(node, _form(node)) for node in graph.nodes if is_op(node, "Conv") or _is_packed(node)]
+        self._rewrites: list[tuple[Pass, Rewrite]] = []
+        self._skips: dict[Pass, list[Skip]] = {}
+
+    def add(self, done: Pass, result: PassResult) -> None:
+        """Take down one run, in order. What a pass refused counts as of its last run."""
+        self._rewrites += [(done, rewrite) for rewrite in result.rewritten]
+        self._skips[done] = result.skipped
+
+    @property
+    def passes(self) -> dict[str, int]:
+        """Number of rewrites by pass, in the order of their first runs."""
+        counts = Counter(done.name for done, _ in self._rewrites)
+        return {done.name: counts[done.name] for done in self._skips}
+
+    def lines(self) -> list[ConvLine]:
+        """One for each convolution, of the graph as it is now."""
+        return [self._line(node, before) for node, before in self._before]
+
+    def _line(self, node: gs.Node, before: str) -> ConvLine:
+        label, form = self._graph.label(node), _form(node)
+        if before != "real":
+            reason = "already-converted"
+        elif form == "bit-conv":
+            reason = "converted"
+        else:
+            reason = self._refusals(label, (done for done in self._skips if done.decides))[-1]
+        folded = tuple(r.what for done, r in self._rewrites if r.node == label and r.what in done.absorbs)
+        kept = tuple(self._refusals(label, (done for done in self._skips if done.absorbs)))
+        return ConvLine(label, form, reason, folded, kept, linked=is_paconv_op(node, "PALevelConv"))
+
+    def _refusals(self, label: str, by: Iterable[Pass]) -> list[str]:
+        return [skip.reason for done in by for skip in self._skips[done] if skip.node == label]
+
+
+def _is_packed(node: gs.Node) -> bool:
+    return is_paconv_op(node, "PABitConv") or is_paconv_op(node, "PALevelConv")
+
+
+def _form(node: gs.Node) -> str:
+    if _is_packed(node):
+        return "bit-conv"
+    return "weights-only" if is_paconv_op(producer(node.inputs[1]), "PAUnpackWeight") else "real"

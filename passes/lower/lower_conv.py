@@ -89,4 +89,5 @@ LOWER_CONV = Pass(
     requires="nothing stands between the PA functions and the Conv that reads them",
     ensures="every Conv of a constant PAActivation and a constant PAWeight is a PABitConv, its inputs complete",
     run=_run,
+    decides=True,
 )

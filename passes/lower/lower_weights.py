@@ -42,4 +42,5 @@ LOWER_WEIGHTS = Pass(
     requires="lower-conv has taken the weights that it can",
     ensures="every constant 4-D PAWeight that is read is a PAUnpackWeight",
     run=_run,
+    decides=True,
 )
