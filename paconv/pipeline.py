@@ -129,7 +129,7 @@ def _optimize(model: onnx.ModelProto, where: str, fuse: bool, allow_unchanged: b
     account = Account(graph)
     for group in (*PIPELINE, *(FUSION if fuse else ()), *TIDYING):
         while True:
-            results = [(each, each.run(graph)) for each in group]
+            results = [(each, each(graph)) for each in group]
             for each, result in results:
                 account.add(each, result)
             if not any(result.rewritten for _, result in results):

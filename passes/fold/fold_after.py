@@ -7,12 +7,15 @@ rounds them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.passes.fold.affine import Affine, affine_of
+from paconv.passes.fold.fold_before import FOLD_BEFORE
 from paconv.passes.graph.bit_conv import bit_convs, channels_out, parameter, set_parameter
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip, Unsuitable
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import readers
 from paconv.passes.graph.model_graph import ModelGraph
 
@@ -63,10 +66,24 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _not_folded(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for conv in bit_convs(graph):
+        try:
+            affine = _next(conv.outputs[0], channels_out(conv), graph)
+        except Unsuitable:
+            continue
+        if affine is not None:
+            yield graph.label(conv), f"the {affine.node.op} '{graph.label(affine.node)}' behind it could be folded"
+
+
 FOLD_AFTER = Pass(
     name="fold-after",
-    requires="fold-before has taken the batch norms it can, because endpoints keep decisions exact",
-    ensures="no PABitConv's result is read by a batch norm or per-channel constant alone",
+    requires=FOLD_BEFORE.ensures,  # it has taken the batch norms that it can, because endpoints keep decisions exact
+    ensures=(
+        Promise(
+            "no PABitConv's result is read by a batch norm or per-channel constant alone", _not_folded, but_skipped=True
+        ),
+    ),
     run=_run,
     absorbs=("bn-after", "affine-after"),
 )

@@ -7,14 +7,30 @@ decide otherwise within its own rounding. Folded endpoints are float64 until pac
 
 from __future__ import annotations
 
-from paconv.passes.fold.affine import affine_of
+from collections.abc import Iterator
+
+import onnx_graphsurgeon as gs
+
+from paconv.passes.fold.affine import Affine, affine_of
 from paconv.passes.fold.endpoints import fold_affine
 from paconv.passes.graph.bit_conv import bit_convs, channels_in, parameter, set_parameter
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip, Unsuitable
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import producer, readers
 from paconv.passes.graph.model_graph import ModelGraph
+from paconv.passes.graph.promises import ENDPOINTS_ASCEND
 
 __all__ = ["FOLD_BEFORE"]
+
+
+def _before(conv: gs.Node, foldable: set[int], graph: ModelGraph) -> Affine | None:
+    """The affine node that `conv` reads, None if there is none. Raises Unsuitable unless `foldable` nodes alone do."""
+    X = conv.inputs[0]
+    affine = affine_of(producer(X), channels_in(conv), graph)
+    if affine is None:
+        return None
+    if not graph.is_free(X) or any(id(n) not in foldable or i != 0 for n, i in readers(X)):
+        raise Unsuitable("read-by-others")
+    return affine
 
 
 def _run(graph: ModelGraph) -> PassResult:
@@ -22,19 +38,14 @@ def _run(graph: ModelGraph) -> PassResult:
     convs = bit_convs(graph)
     foldable = {id(n) for n in convs}
     for conv in convs:
-        label, X = graph.label(conv), conv.inputs[0]
         try:
-            affine = affine_of(producer(X), channels_in(conv), graph)
+            affine = _before(conv, foldable, graph)
         except Unsuitable as refusal:
-            result.skipped.append(Skip(refusal.reason, label))
+            result.skipped.append(Skip(refusal.reason, graph.label(conv)))
             continue
         if affine is None:
             continue
-        consumers = readers(X)
-        if not graph.is_free(X) or any(id(n) not in foldable or i != 0 for n, i in consumers):
-            result.skipped.append(Skip("read-by-others", label))
-            continue
-        for reader, _ in consumers:
+        for reader, _ in readers(conv.inputs[0]):
             v, sign = fold_affine(parameter(reader, "v"), parameter(reader, "sign"), affine.s, affine.b)
             set_parameter(reader, graph, "v", v)
             set_parameter(reader, graph, "sign", sign)
@@ -43,10 +54,25 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _not_folded(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    convs = bit_convs(graph)
+    foldable = {id(n) for n in convs}
+    for conv in convs:
+        try:
+            affine = _before(conv, foldable, graph)
+        except Unsuitable:
+            continue
+        if affine is not None:
+            yield graph.label(conv), f"the {affine.node.op} '{graph.label(affine.node)}' before it could be folded"
+
+
 FOLD_BEFORE = Pass(
     name="fold-before",
-    requires="endpoints ascending, NaN last",
-    ensures="no batch norm or per-channel constant is read by PABitConv alone",
+    requires=(ENDPOINTS_ASCEND,),
+    ensures=(
+        Promise("no batch norm or per-channel constant is read by PABitConv alone", _not_folded),
+        ENDPOINTS_ASCEND,
+    ),
     run=_run,
     absorbs=("bn-before", "affine-before"),
 )

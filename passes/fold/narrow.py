@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.passes.fold.endpoints import narrowed
+from paconv.passes.fold.fold_after import FOLD_AFTER
+from paconv.passes.fold.fold_before import FOLD_BEFORE
 from paconv.passes.graph.bit_conv import bit_convs, parameter, set_parameter
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite
 from paconv.passes.graph.model_graph import ModelGraph
+from paconv.passes.graph.promises import ENDPOINTS_ASCEND
 
 __all__ = ["NARROW"]
 
@@ -33,9 +38,16 @@ def _run(graph: ModelGraph) -> PassResult:
     return PassResult(rewritten)
 
 
+def _wide(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for node in bit_convs(graph):
+        for name in ("v", "scale", "bias"):
+            if parameter(node, name).dtype != np.float32:
+                yield graph.label(node), f"its {name} is {parameter(node, name).dtype}"
+
+
 NARROW = Pass(
     name="narrow",
-    requires="nothing is folded any more",
-    ensures="endpoints, scale and bias of PABitConv are float32",
+    requires=(*FOLD_BEFORE.ensures, *FOLD_AFTER.ensures),  # nothing is left to fold
+    ensures=(Promise("endpoints, scale and bias of PABitConv are float32", _wide), ENDPOINTS_ASCEND),
     run=_run,
 )

@@ -6,14 +6,19 @@ a PALevels node.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx_graphsurgeon as gs
 
 from paconv.passes.fuse.comparisons import LEVEL_OUTPUTS, comparison_of, comparisons_made
+from paconv.passes.fuse.fuse_clip import FUSE_CLIP
+from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
 from paconv.passes.fuse.level_conv import input_index, level_convs
 from paconv.passes.fuse.share_levels import redirect
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
 from paconv.passes.graph.matching import is_paconv_op, readers
 from paconv.passes.graph.model_graph import ModelGraph
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 
 __all__ = ["FUSE_LEVELS"]
 
@@ -52,9 +57,31 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _not_fused(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for conv in level_convs(graph):
+        made, free = comparisons_made(conv), any(conv.outputs[k].is_empty() for k in LEVEL_OUTPUTS)
+        for node in [] if conv.outputs[0].is_empty() else [n for n, _ in readers(conv.outputs[0])]:
+            key = comparison_of(*node.inputs[1:]) if is_paconv_op(node, "PALevels") else None
+            if key is not None and (free or key in made):
+                yield graph.label(conv), f"the PALevels '{graph.label(node)}' behind it could be an output of its own"
+
+
+def _not_read(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for conv in level_convs(graph):
+        if not conv.outputs[0].is_empty() and not readers(conv.outputs[0]):
+            yield graph.label(conv), f"nothing reads its result '{conv.outputs[0].name}'"
+
+
 FUSE_LEVELS = Pass(
     name="fuse-levels",
-    requires="dead Transposes are gone, so that readers are real ones; residual and clip are fused",
-    ensures="no PALevelConv with a free level output has a PALevels reader; none has a result that nothing reads",
+    requires=(
+        *REMOVE_DEAD.ensures,  # Transposes among them: readers are real ones
+        *FUSE_RESIDUAL.ensures,
+        *FUSE_CLIP.ensures,
+    ),
+    ensures=(
+        Promise("no PALevelConv with a free level output has a PALevels reader with constant endpoints", _not_fused),
+        Promise("no PALevelConv has a result that nothing reads", _not_read),
+    ),
     run=_run,
 )

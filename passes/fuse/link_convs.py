@@ -12,17 +12,23 @@ get two Transposes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.ops import DOMAIN, OPSET_VERSION
+from paconv.passes.fold.fold_after import FOLD_AFTER
+from paconv.passes.fold.fold_before import FOLD_BEFORE
+from paconv.passes.fold.narrow import NARROW
 from paconv.passes.fuse.layout import channel_last, make_result_channel_last, new_levels
 from paconv.passes.fuse.level_conv import NO_BOUNDS
 from paconv.passes.fuse.moves import move_from
 from paconv.passes.graph.bit_conv import bit_convs, parameter_tensor
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
 from paconv.passes.graph.matching import data_inputs, is_op
 from paconv.passes.graph.model_graph import ModelGraph
+from paconv.passes.graph.promises import IN_ORDER
 
 __all__ = ["LINK_CONVS"]
 
@@ -95,10 +101,17 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _still_linked(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    convs = bit_convs(graph)
+    linked = _linked(graph, convs)
+    for conv in convs:
+        if id(conv) in linked:
+            yield graph.label(conv), "it is a PABitConv linked with another"
+
+
 LINK_CONVS = Pass(
     name="channel-last",
-    requires="nodes in topological order; everything that folds into PABitConv is folded: its endpoints, scale and "
-    "bias are final",
-    ensures="no two PABitConvs are linked",
+    requires=(IN_ORDER, *FOLD_BEFORE.ensures, *FOLD_AFTER.ensures, *NARROW.ensures),  # endpoints, scale, bias are final
+    ensures=(Promise("no two PABitConvs are linked", _still_linked),),
     run=_run,
 )

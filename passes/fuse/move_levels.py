@@ -16,6 +16,7 @@ result would be compared, and its levels moved, once for each later layer.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -26,7 +27,7 @@ from paconv.passes.fold.endpoints import in_fewest_rows
 from paconv.passes.fuse.comparisons import LEVEL_OUTPUTS, comparison, comparison_of, comparisons_made
 from paconv.passes.fuse.layout import is_to_channel_last, new_levels, stands_for
 from paconv.passes.fuse.moves import MOVES, Move, data_of, pads_zero, sources
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip, Unsuitable
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import is_op, is_paconv_op, producer, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 
@@ -194,9 +195,24 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _moves_values(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for move in filter(None, map(_move_to, graph.nodes)):
+        try:
+            _comparisons(move, graph)
+        except Unsuitable:
+            continue
+        yield graph.label(move.nodes[0]), f"the {move.nodes[0].op} is read by comparisons alone"
+
+
 MOVE_LEVELS = Pass(
     name="move-levels",
-    requires="dead Transposes are gone, so that readers are real ones",
-    ensures="no move of fused tensors is read by comparisons alone, unless it would add a third way to compare one",
+    requires=(),  # where a dead node reads what is moved, the move waits for the next round
+    ensures=(
+        Promise(
+            "no move of fused tensors is read by comparisons alone, unless it would add a third way to compare one",
+            _moves_values,
+            but_skipped=True,
+        ),
+    ),
     run=_run,
 )

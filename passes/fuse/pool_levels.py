@@ -13,14 +13,17 @@ for n rows, pads p and q, window k and stride s, if the last window starts insid
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx_graphsurgeon as gs
 
 from paconv.ops import DOMAIN, OPSET_VERSION
 from paconv.passes.fuse.layout import is_to_channel_first, is_to_channel_last, new_levels
 from paconv.passes.graph.conv_geometry import conv_geometry
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip, Unsuitable
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import is_op, is_paconv_op, producer, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 
 __all__ = ["POOL_LEVELS"]
 
@@ -82,10 +85,14 @@ def _rewrite(pool: gs.Node, levels: list[gs.Node], graph: ModelGraph) -> None:
         graph.insert_after(node, gs.Node("PALevelMaxPool", attrs=attributes, inputs=[L], outputs=[P], domain=DOMAIN))
 
 
+def _is_of_fused(pool: gs.Node) -> bool:
+    return is_op(pool, "MaxPool") and is_to_channel_first(producer(pool.inputs[0]))
+
+
 def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
     for pool in list(graph.nodes):
-        if not is_op(pool, "MaxPool") or not is_to_channel_first(producer(pool.inputs[0])):
+        if not _is_of_fused(pool):
             continue
         label = graph.label(pool)
         try:
@@ -98,9 +105,21 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _pools_values(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for pool in filter(_is_of_fused, graph.nodes):
+        try:
+            levels = _levels_readers(pool, graph)
+        except Unsuitable:
+            continue
+        if levels:
+            yield graph.label(pool), "the MaxPool is read by upward comparisons alone"
+
+
 POOL_LEVELS = Pass(
     name="pool-levels",
-    requires="dead Transposes are gone, so that readers are real ones",
-    ensures="no MaxPool of a fused tensor is read by upward comparisons alone",
+    requires=REMOVE_DEAD.ensures,  # Transposes among them: readers are real ones
+    ensures=(
+        Promise("no MaxPool of a fused tensor is read by upward comparisons alone", _pools_values, but_skipped=True),
+    ),
     run=_run,
 )

@@ -13,6 +13,8 @@ one: it stays, unless it is a Concat, where nothing behind it works channel-last
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx_graphsurgeon as gs
 
 from paconv.passes.fuse.layout import (
@@ -24,9 +26,10 @@ from paconv.passes.fuse.layout import (
     twin,
 )
 from paconv.passes.fuse.moves import Move, move_from, turn_to_last
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
 from paconv.passes.graph.matching import data_inputs, is_op, producer, readers
 from paconv.passes.graph.model_graph import ModelGraph
+from paconv.passes.graph.promises import IN_ORDER
 
 __all__ = ["SINK_TRANSPOSES"]
 
@@ -62,12 +65,16 @@ def _sink(nodes: tuple[gs.Node, ...], move: Move | None, graph: ModelGraph) -> N
         make_result_channel_last(last, graph, k)
 
 
+def _flowing_in(node: gs.Node, move: Move | None) -> list[gs.Tensor]:
+    return [node.inputs[k] for k in data_inputs(node)] if move is None else move.inputs
+
+
 def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
     wanted = _wanted(graph)
     for node in list(graph.nodes):
         move = move_from(node, graph)
-        inputs = [node.inputs[k] for k in data_inputs(node)] if move is None else move.inputs
+        inputs = _flowing_in(node, move)
         sinking = sum(is_to_channel_first(producer(tensor)) for tensor in inputs)
         if not sinking:
             continue
@@ -82,10 +89,23 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _not_sunk(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for node in graph.nodes:
+        for tensor in _flowing_in(node, move_from(node, graph)):
+            if is_to_channel_first(producer(tensor)):
+                yield graph.label(node), f"the {node.op} reads '{tensor.name}', which exists channel-last"
+
+
 SINK_TRANSPOSES = Pass(
     name="sink-transposes",
-    requires="nodes in topological order",
-    ensures="no Relu, Clip, Add or move of data reads a Transpose of ours, unless more of its inputs exist "
-    "channel-first only, or it is a move with nothing behind it that works channel-last",
+    requires=(IN_ORDER,),
+    ensures=(
+        Promise(
+            "no Relu, Clip, Add or move of data reads a Transpose of ours, unless more of its inputs exist "
+            "channel-first only, or it is a move with nothing behind it that works channel-last",
+            _not_sunk,
+            but_skipped=True,
+        ),
+    ),
     run=_run,
 )

@@ -6,19 +6,22 @@ summation changes. Output scale 1 and bias b (or 0) leave room for later folding
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from paconv.ops import DOMAIN, OPSET_VERSION
+from paconv.ops import DOMAIN, OPSET_VERSION, PA_BIT_CONV
 from paconv.ops.pa_bit_conv import MAX_WINDOW
 from paconv.passes.graph.conv_geometry import conv_geometry
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip, Unsuitable
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import is_op, is_paconv_op, optional_input, producer, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 from paconv.passes.lower.activation_planes import activation_planes
 from paconv.passes.lower.weight_codes import packed_weight
+from paconv.passes.tidy.drop_no_ops import DROP_NO_OPS
+from paconv.passes.tidy.merge_pad import MERGE_PAD
 
 __all__ = ["LOWER_CONV"]
 
@@ -84,10 +87,32 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _still_real(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for node in graph.nodes:
+        if is_op(node, "Conv") and all(map(is_paconv_op, map(producer, node.inputs[:2]), ("PAActivation", "PAWeight"))):
+            yield graph.label(node), "it is a Conv of a PAActivation and a PAWeight"
+
+
+def _incomplete(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for node in graph.nodes:
+        if is_paconv_op(node, "PABitConv"):
+            names = [tensor.name for tensor in PA_BIT_CONV.inputs]
+            given = len(node.inputs) - sum(tensor.is_empty() for tensor in node.inputs)
+            if given != len(names):
+                yield graph.label(node), f"it has {given} inputs, not {', '.join(names)}"
+
+
 LOWER_CONV = Pass(
     name="lower-conv",
-    requires="nothing stands between the PA functions and the Conv that reads them",
-    ensures="every Conv of a constant PAActivation and a constant PAWeight is a PABitConv, its inputs complete",
+    requires=(*DROP_NO_OPS.ensures, *MERGE_PAD.ensures),  # nothing stands between the PA functions and their Conv
+    ensures=(
+        Promise(
+            "every Conv of a constant PAActivation and a constant PAWeight is a PABitConv",
+            _still_real,
+            but_skipped=True,
+        ),
+        Promise("a PABitConv has all its inputs", _incomplete),
+    ),
     run=_run,
     decides=True,
 )

@@ -6,24 +6,38 @@ that of float.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import onnx_graphsurgeon as gs
+
 from paconv.ops import DOMAIN
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip, Unsuitable
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import is_op, is_paconv_op, readers
 from paconv.passes.graph.model_graph import ModelGraph
+from paconv.passes.lower.lower_conv import LOWER_CONV
 from paconv.passes.lower.weight_codes import packed_weight
 
 __all__ = ["LOWER_WEIGHTS"]
 
 
+def _concerned(node: gs.Node, graph: ModelGraph) -> list[str]:
+    """Labels of the convolutions whose weight the node makes, or its own if something else reads it; empty if nothing
+    does, or it is no PAWeight.
+    """
+    if not is_paconv_op(node, "PAWeight"):
+        return []
+    consumers = readers(node.outputs[0])
+    if not consumers and graph.is_free(node.outputs[0]):
+        return []
+    return [graph.label(n) for n, i in consumers if is_op(n, "Conv") and i == 1] or [graph.label(node)]
+
+
 def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
     for node in graph.nodes:
-        if not is_paconv_op(node, "PAWeight"):
+        labels = _concerned(node, graph)
+        if not labels:
             continue
-        consumers = readers(node.outputs[0])
-        if not consumers and graph.is_free(node.outputs[0]):
-            continue
-        labels = [graph.label(n) for n, i in consumers if is_op(n, "Conv") and i == 1] or [graph.label(node)]
         try:
             packed = packed_weight(node)
         except Unsuitable as refusal:
@@ -37,10 +51,16 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _not_packed(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for node in graph.nodes:
+        for label in _concerned(node, graph):
+            yield label, f"the PAWeight '{graph.label(node)}' is read and not packed"
+
+
 LOWER_WEIGHTS = Pass(
     name="lower-weights",
-    requires="lower-conv has taken the weights that it can",
-    ensures="every constant 4-D PAWeight that is read is a PAUnpackWeight",
+    requires=LOWER_CONV.ensures,  # it has taken the weights that it can
+    ensures=(Promise("every constant 4-D PAWeight that is read is a PAUnpackWeight", _not_packed, but_skipped=True),),
     run=_run,
     decides=True,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx_graphsurgeon as gs
 
-from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite
+from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite
 from paconv.passes.graph.matching import is_op, optional_input, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 
@@ -35,10 +37,21 @@ def _run(graph: ModelGraph) -> PassResult:
     return result
 
 
+def _still_read(graph: ModelGraph) -> Iterator[tuple[str, str]]:
+    for node in graph.nodes:
+        if _is_no_op(node, graph) and graph.is_free(node.outputs[0]) and readers(node.outputs[0]):
+            yield graph.label(node), f"the {node.op} is still read"
+
+
 DROP_NO_OPS = Pass(
     name="drop-no-ops",
-    requires="nothing",
-    ensures="no node reads an Identity or an inference Dropout, except where its output is a graph output or is read "
-    "in a subgraph",
+    requires=(),
+    ensures=(
+        Promise(
+            "no node reads an Identity or an inference Dropout, except where its output is a graph output or is read "
+            "in a subgraph",
+            _still_read,
+        ),
+    ),
     run=_run,
 )

@@ -81,7 +81,7 @@ def apply(passes: Pass | tuple[Pass, ...], model: onnx.ModelProto) -> tuple[onnx
     passes = passes if isinstance(passes, tuple) else (passes,)
     graph = ModelGraph(model)
     for each in passes:
-        result = each.run(graph)
+        result = each(graph)
     assert passes[-1].run(graph).rewritten == []
     NARROW.run(graph)
     exported = graph.export()
