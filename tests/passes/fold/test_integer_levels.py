@@ -15,7 +15,7 @@ from paconv.passes.lower.lower_conv import LOWER_CONV
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from paconv.reference import pa_bit_conv
 from tests.passes.graphs import apply, batch_norm, image, model, ops, parameter, run
-from tests.passes.test_general_planes import activation_inputs, conv_model, weight_inputs
+from tests.passes.lower.test_general_planes import activation_inputs, conv_model, weight_inputs
 
 PASSES = (LOWER_CONV, REMOVE_DEAD, INTEGER_LEVELS, FOLD_AFTER, REMOVE_DEAD, INTEGER_LEVELS)
 NAMES = ["W", "alpha", "v", "sign", "beta", "scale", "bias"]

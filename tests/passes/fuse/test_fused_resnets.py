@@ -6,9 +6,9 @@ import pytest
 
 import paconv
 from paconv.passes.fuse.unfuse import canonical
+from tests.passes.fuse.test_unfuse import signature, wiring
 from tests.passes.graphs import fused_names, ops
 from tests.passes.resnets import BLOCKS, pa_resnet
-from tests.passes.test_unfuse import signature, wiring
 
 SIZE = 32
 

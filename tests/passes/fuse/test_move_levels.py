@@ -13,8 +13,8 @@ from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
 from paconv.passes.fuse.unfuse import canonical, unfuse
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from paconv.verification.fused import check_fused
+from tests.passes.fuse.test_unfuse import signature, wiring
 from tests.passes.graphs import apply, batch_norm, canonical_form, image, ops, pa_conv, run, weights
-from tests.passes.test_unfuse import signature, wiring
 
 CONSTANTS = {
     "axis1": np.int64([1]), "starts3": np.int64([0, 0, 1]), "one1": np.int64([1]), "four": np.int64([4]),
