@@ -6,8 +6,8 @@ only then; what stands behind it folds last, because endpoints keep decisions ex
 that are multiples of a unit become integers just before. What is folded is carried in float64 and rounded once.
 
 That is the canonical form. Then PABitConvs that are linked are fused into one chain: channel-last, with level indexes
-of a byte between them, and with the residual, the clip and the next comparison in their finish. paconv.passes.canonical
-is the way back.
+of a byte between them, and with the residual, the clip and the next comparison in their finish.
+paconv.passes.fuse.unfuse is the way back.
 """
 
 from __future__ import annotations
@@ -24,30 +24,29 @@ from paconv.files import replacing
 from paconv.network.extract import parameters
 from paconv.network.parameters_note import write_note
 from paconv.onnx_file.loading import load_model
-from paconv.passes.base import Pass, Rewrite, Skip
-from paconv.passes.canonical import canonical
-from paconv.passes.channel_last import CHANNEL_LAST
-from paconv.passes.drop_no_ops import DROP_NO_OPS
-from paconv.passes.drop_relu import DROP_RELU
-from paconv.passes.fold_after import FOLD_AFTER
-from paconv.passes.fold_before import FOLD_BEFORE
-from paconv.passes.fuse_clip import FUSE_CLIP
-from paconv.passes.fuse_levels import FUSE_LEVELS
-from paconv.passes.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.graph import ModelGraph, inner_convs
-from paconv.passes.integer_levels import INTEGER_LEVELS
-from paconv.passes.lower_conv import LOWER_CONV
-from paconv.passes.lower_weights import LOWER_WEIGHTS
-from paconv.passes.matching import is_op, is_paconv_op, producer
-from paconv.passes.merge_pad import MERGE_PAD
-from paconv.passes.move_levels import MOVE_LEVELS
-from paconv.passes.narrow import NARROW
-from paconv.passes.pool_levels import POOL_LEVELS
-from paconv.passes.remove_dead import REMOVE_DEAD
-from paconv.passes.report import ConversionReport, ConvLine
-from paconv.passes.share_constants import SHARE_CONSTANTS
-from paconv.passes.share_levels import SHARE_LEVELS
-from paconv.passes.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fold.drop_relu import DROP_RELU
+from paconv.passes.fold.fold_after import FOLD_AFTER
+from paconv.passes.fold.fold_before import FOLD_BEFORE
+from paconv.passes.fold.integer_levels import INTEGER_LEVELS
+from paconv.passes.fold.narrow import NARROW
+from paconv.passes.fuse.fuse_clip import FUSE_CLIP
+from paconv.passes.fuse.fuse_levels import FUSE_LEVELS
+from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
+from paconv.passes.fuse.link_convs import LINK_CONVS
+from paconv.passes.fuse.move_levels import MOVE_LEVELS
+from paconv.passes.fuse.pool_levels import POOL_LEVELS
+from paconv.passes.fuse.share_levels import SHARE_LEVELS
+from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fuse.unfuse import canonical
+from paconv.passes.graph.graph_pass import Pass
+from paconv.passes.graph.model_graph import ModelGraph, inner_convs
+from paconv.passes.graph.report import Account, ConversionReport, ConvLine
+from paconv.passes.lower.lower_conv import LOWER_CONV
+from paconv.passes.lower.lower_weights import LOWER_WEIGHTS
+from paconv.passes.tidy.drop_no_ops import DROP_NO_OPS
+from paconv.passes.tidy.merge_pad import MERGE_PAD
+from paconv.passes.tidy.remove_dead import REMOVE_DEAD
+from paconv.passes.tidy.share_constants import SHARE_CONSTANTS
 
 __all__ = ["FUSION", "PIPELINE", "TIDYING", "OptimizeResult", "check_distinct", "optimize"]
 
@@ -66,7 +65,7 @@ chains fold whole.
 """
 
 FUSION: tuple[tuple[Pass, ...], ...] = (
-    (CHANNEL_LAST,),
+    (LINK_CONVS,),
     (SINK_TRANSPOSES, REMOVE_DEAD),
     (FUSE_RESIDUAL,),
     (FUSE_CLIP,),
@@ -127,64 +126,28 @@ def check_distinct(report: str | os.PathLike | None, **others: str | os.PathLike
 def _optimize(model: onnx.ModelProto, where: str, fuse: bool, allow_unchanged: bool) -> OptimizeResult:
     start = model if fuse else canonical(model, where)
     graph = ModelGraph(start, where)
-    convs = [n for n in graph.nodes if is_op(n, "Conv") or _is_packed(n)]
-    before = {id(n): _form(n) for n in convs}
-    counts: Counter[str] = Counter()
-    rewrites: list[Rewrite] = []
-    skips: dict[str, list[Skip]] = {}
+    account = Account(graph)
     for group in (*PIPELINE, *(FUSION if fuse else ()), *TIDYING):
         while True:
-            results = [(p, p.run(graph)) for p in group]
-            for p, result in results:
-                counts[p.name] += len(result.rewritten)
-                rewrites += result.rewritten
-                skips[p.name] = result.skipped
+            results = [(each, each(graph)) for each in group]
+            for each, result in results:
+                account.add(each, result)
             if not any(result.rewritten for _, result in results):
                 break
 
-    lines = [_line(n, graph, before[id(n)], rewrites, skips) for n in convs]
-    lines += [ConvLine(name, "real", reason) for name, reason in inner_convs(model)]
-    report = ConversionReport(lines, dict(counts))
+    lines = account.lines() + [ConvLine(name, "real", reason) for name, reason in inner_convs(model)]
+    report = ConversionReport(lines, account.passes)
     if not any(line.converted for line in lines):
         if not allow_unchanged:
             raise ModelError(f"{where}: nothing to convert: {_why_nothing(lines)}; --allow-unchanged keeps it as it is")
-        counts.clear()
         report.passes = {}
-    report.changed = sum(counts.values()) > 0 or start is not model
+    report.changed = sum(report.passes.values()) > 0 or start is not model
     optimized = model
     if report.changed:
         optimized = graph.export()
         write_note(optimized, parameters(model))
     report.bytes_before, report.bytes_after = model.ByteSize(), optimized.ByteSize()
     return OptimizeResult(optimized, report)
-
-
-def _is_packed(node) -> bool:
-    return is_paconv_op(node, "PABitConv") or is_paconv_op(node, "PALevelConv")
-
-
-def _form(node) -> str:
-    if _is_packed(node):
-        return "bit-conv"
-    return "weights-only" if is_paconv_op(producer(node.inputs[1]), "PAUnpackWeight") else "real"
-
-
-def _line(node, graph: ModelGraph, before: str, rewrites: list[Rewrite], skips: dict[str, list[Skip]]) -> ConvLine:
-    label, form = graph.label(node), _form(node)
-
-    def reasons(*passes: Pass) -> list[str]:
-        return [s.reason for p in passes for s in skips.get(p.name, ()) if s.node == label]
-
-    if before != "real":
-        reason = "already-converted"
-    elif form == "bit-conv":
-        reason = "converted"
-    else:
-        reason = reasons(LOWER_CONV, LOWER_WEIGHTS)[0 if form == "weights-only" else -1]
-    folds = {"relu", "bn-before", "affine-before", "bn-after", "affine-after", "residual", "clip"}
-    folded = tuple(r.what for r in rewrites if r.node == label and r.what in folds)
-    kept = tuple(reasons(FOLD_BEFORE, FOLD_AFTER, FUSE_RESIDUAL, FUSE_CLIP))
-    return ConvLine(label, form, reason, folded, kept, linked=is_paconv_op(node, "PALevelConv"))
 
 
 def _why_nothing(lines: list[ConvLine]) -> str:

@@ -8,8 +8,9 @@ import pytest
 
 import paconv
 from paconv.errors import ModelError, PaconvError
-from paconv.passes.reasons import REASONS
+from paconv.passes.graph.reasons import REASONS
 from tests.passes.graphs import batch_norm, image, model, ops, pa_constants, run
+from tests.passes.promises import promises_kept  # noqa: F401 - for all tests of this file
 from tests.passes.resnets import pa_resnet
 
 FOUR = {"gamma": [1, -2, 0.5, 4], "beta": [0.5, 0.25, 0.75, -1], "mean": [0, 1, 3, -0.5], "var": [1, 4, 0.25, 16]}

@@ -14,7 +14,7 @@ from paconv.models.resnet import BasicBlock
 from paconv.nn import calibrate, settle_batch_norm
 from paconv.ops import PA_BIT_CONV, PA_LEVEL_CONV
 from paconv.ops.integer_levels import integer_levels
-from paconv.passes.canonical import unfuse
+from paconv.passes.fuse.unfuse import unfuse
 from paconv.reference import activation_levels, finish_conv, finish_level_conv, integer_sums
 from tests.ops.test_function_bodies import OPTIMIZATIONS
 from tests.snapping import snapped

@@ -16,7 +16,7 @@ from paconv.network.extract import network
 from paconv.network.layers import Layer
 from paconv.onnx_file.graph_view import GraphView
 from paconv.ops import DOMAIN
-from paconv.passes.canonical import canonical
+from paconv.passes.fuse.unfuse import canonical
 from paconv.runtime.inspection import node_kernels
 
 __all__ = ["LayerTime", "PackedLayer", "packed_layers", "time_layers"]

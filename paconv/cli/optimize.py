@@ -13,8 +13,8 @@ from paconv.cli.console import output_console
 from paconv.cli.verify import print_result, run_verify
 from paconv.errors import UsageError, VerifyError
 from paconv.files import replacing
-from paconv.passes.reasons import explain
-from paconv.passes.report import ConversionReport
+from paconv.passes.graph.reasons import explain
+from paconv.passes.graph.report import ConversionReport
 from paconv.pipeline import check_distinct
 from paconv.pipeline import optimize as run_passes
 from paconv.verification.verify import VerifyResult

@@ -49,7 +49,7 @@ from paconv.onnx_file.scheme_note import KEY as SCHEME_KEY
 from paconv.onnx_file.scheme_note import read_scheme
 from paconv.onnx_file.shapes import fixed_input_shapes, tensor_shapes
 from paconv.ops import DOMAIN
-from paconv.passes.canonical import canonical
+from paconv.passes.fuse.unfuse import canonical
 from paconv.schemes import SCHEMES
 
 __all__ = ["network", "parameters"]

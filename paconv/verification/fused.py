@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from paconv.passes.canonical import Unfused
-from paconv.passes.layout import to_channel_last
+from paconv.passes.fuse.layout import to_channel_last
+from paconv.passes.fuse.unfuse import Unfused
 from paconv.reference import pa_levels
 from paconv.verification.model import run_model
 
@@ -51,7 +51,7 @@ def check_fused(
 ) -> FusedResult:
     """Compare `fused` with its canonical form.
 
-    unfused: paconv.passes.canonical.unfuse(fused). Raises VerifyError, naming the model by `label`, if one of them
+    unfused: paconv.passes.fuse.unfuse.unfuse(fused). Raises VerifyError, naming the model by `label`, if one of them
     doesn't run.
     """
     order = [name for node in fused.graph.node for name in node.output]

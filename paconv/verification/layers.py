@@ -120,7 +120,7 @@ def _match(node: onnx.NodeProto, reference: OpenModel, optimized: OpenModel) -> 
     quantizers = []
     for index, op in ((0, "PAActivation"), (1, "PAWeight")):
         producer = reference.producer.get(convs[0].input[index])
-        while producer is not None and producer.op_type in ("Identity", "Pad"):  # paconv.passes.merge_pad
+        while producer is not None and producer.op_type in ("Identity", "Pad"):  # paconv.passes.tidy.merge_pad
             producer = reference.producer.get(producer.input[0])
         if producer is None or (producer.domain, producer.op_type) != (ops.DOMAIN, op):
             raise VerifyError(

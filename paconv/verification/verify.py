@@ -14,7 +14,7 @@ import onnx
 
 from paconv.errors import VerifyError
 from paconv.onnx_file.loading import load_model
-from paconv.passes.canonical import canonical, unfuse
+from paconv.passes.fuse.unfuse import canonical, unfuse
 from paconv.verification.check_layer import check_layer
 from paconv.verification.end_to_end import EndToEnd, compare_end_to_end
 from paconv.verification.fused import FusedResult, check_fused

@@ -8,7 +8,7 @@ import paconv
 from paconv import models
 from paconv.models.densenet import DenseNet
 from paconv.nn.calibrate import settle_batch_norm
-from paconv.passes.canonical import canonical
+from paconv.passes.fuse.unfuse import canonical
 
 
 def test_the_state_dict_has_torchvisions_names():

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import paconv
 import paconv.kernels.native
-import paconv.passes.base
+import paconv.passes.graph.graph_pass
 print(paconv.__file__)
 """
 

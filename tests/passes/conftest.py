@@ -6,6 +6,8 @@ onnxruntime 1.17 rounds some of these to the other side on some CPUs (seen on on
 import onnxruntime as ort
 import pytest
 
+from tests.passes.promises import promises_kept  # noqa: F401 - for all tests of this folder
+
 EXACT_BATCH_NORM = {
     "test_batch_norm_before_an_activation_folds_into_endpoints_of_each_channel",
     "test_batch_norm_then_relu_folds_as_one_chain",

@@ -9,9 +9,9 @@ from onnx import numpy_helper
 
 import paconv
 from paconv.ops import add_functions
-from paconv.passes.base import Pass, PassResult
-from paconv.passes.graph import ModelGraph
-from paconv.passes.narrow import NARROW
+from paconv.passes.fold.narrow import NARROW
+from paconv.passes.graph.graph_pass import Pass, PassResult
+from paconv.passes.graph.model_graph import ModelGraph
 
 V = np.float32([0.25, 0.5, 1.0])
 """Endpoints of an activation, N = 3."""
@@ -81,7 +81,7 @@ def apply(passes: Pass | tuple[Pass, ...], model: onnx.ModelProto) -> tuple[onnx
     passes = passes if isinstance(passes, tuple) else (passes,)
     graph = ModelGraph(model)
     for each in passes:
-        result = each.run(graph)
+        result = each(graph)
     assert passes[-1].run(graph).rewritten == []
     NARROW.run(graph)
     exported = graph.export()

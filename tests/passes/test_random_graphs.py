@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paconv
-from paconv.passes.canonical import canonical
+from paconv.passes.fuse.unfuse import canonical
 from tests.effort import examples
+from tests.passes.fuse.test_unfuse import signature, wiring
 from tests.passes.graphs import image, model, pa_constants, run
-from tests.passes.test_canonical import signature, wiring
 
 STEPS = {
     "bn": "BatchNormalization <epsilon = 0.0> ({x}, g{i}, b{i}, m{i}, s{i})",

@@ -11,7 +11,7 @@ import paconv
 from paconv.cli.main import cli
 from paconv.errors import VerifyError
 from paconv.ops import PA_LEVEL_CONV
-from paconv.passes.canonical import unfuse
+from paconv.passes.fuse.unfuse import unfuse
 from paconv.verification.fused import check_fused, run_kernels
 from tests.passes.graphs import V_FROM_ZERO, model, ops, pa_constants, pa_conv
 from tests.verification.test_verify import REFERENCE as BATCH_NORMS

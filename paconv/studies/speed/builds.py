@@ -24,7 +24,7 @@ from paconv.cost import count, network, storage
 from paconv.errors import UsageError
 from paconv.files import write_bytes
 from paconv.onnx_file.loading import load_model
-from paconv.passes.canonical import canonical
+from paconv.passes.fuse.unfuse import canonical
 from paconv.pipeline import optimize
 from paconv.studies.speed.measured import SIGNS
 from paconv.studies.speed.recode import recoded

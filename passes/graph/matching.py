@@ -1,0 +1,88 @@
+"""Questions about a graph that several passes ask."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from paconv.ops import DOMAIN
+
+__all__ = [
+    "clip_bounds",
+    "data_inputs",
+    "is_op",
+    "is_paconv_op",
+    "optional_input",
+    "producer",
+    "readers",
+    "static_value",
+]
+
+
+def is_op(node: gs.Node | None, *ops: str) -> bool:
+    """Whether `node` is one of these ops of the standard domain."""
+    return node is not None and node.domain in (None, "", "ai.onnx") and node.op in ops
+
+
+def is_paconv_op(node: gs.Node | None, op: str) -> bool:
+    """Whether `node` is this op of domain paconv."""
+    return node is not None and node.domain == DOMAIN and node.op == op
+
+
+def producer(tensor: gs.Tensor) -> gs.Node | None:
+    """The node that computes `tensor`, None for graph inputs and initializers."""
+    return tensor.inputs[0] if tensor.inputs else None
+
+
+def readers(tensor: gs.Tensor) -> list[tuple[gs.Node, int]]:
+    """Every (node, input index) that reads `tensor`, top-level and in subgraphs."""
+    nodes = {id(n): n for n in tensor.outputs}.values()
+    return [(n, i) for n in nodes for i, t in enumerate(n.inputs) if t is tensor]
+
+
+def optional_input(node: gs.Node, index: int) -> gs.Tensor | None:
+    """Input `index` of `node`, None where it is left out."""
+    if index >= len(node.inputs) or node.inputs[index].is_empty():
+        return None
+    return node.inputs[index]
+
+
+def static_value(tensor: gs.Tensor) -> np.ndarray | None:
+    """The tensor's value if it is an initializer or comes from a Constant node, through any Identity; else None."""
+    while is_op(producer(tensor), "Identity"):
+        tensor = producer(tensor).inputs[0]
+    if isinstance(tensor, gs.Constant):
+        return tensor.values
+    node = producer(tensor)
+    if not is_op(node, "Constant"):
+        return None
+    (name, value), *_ = node.attrs.items()
+    if name == "value":
+        return value.values
+    kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    return np.array(value, kinds[name]) if name in kinds else None
+
+
+def clip_bounds(node: gs.Node) -> tuple[float, float] | None:
+    """(l, h) of a Relu, or of a Clip with constant bounds; else None."""
+    if is_op(node, "Relu"):
+        return 0.0, np.inf
+    if not is_op(node, "Clip"):
+        return None
+    bounds = []
+    for index, default in ((1, -np.inf), (2, np.inf)):
+        tensor = optional_input(node, index)
+        value = np.float32(default) if tensor is None else static_value(tensor)
+        if value is None or value.size != 1 or np.isnan(value).any():
+            return None
+        bounds.append(float(value.reshape(())))
+    return bounds[0], bounds[1]
+
+
+def data_inputs(node: gs.Node) -> list[int]:
+    """Indexes of the tensors that a Relu, Clip or Add combines; else none. They work on each element of (B, C, H, W)
+    tensors, in any layout alike.
+    """
+    if is_op(node, "Relu", "Clip"):
+        return [0]
+    return list(range(len(node.inputs))) if is_op(node, "Add") else []
