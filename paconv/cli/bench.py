@@ -9,9 +9,9 @@ import click
 
 from paconv.bench.models import bench as run_bench
 from paconv.bench.tables import layers_table, sessions_table
-from paconv.cli.console import progress_bar
+from paconv.cli.console import print_tables, progress_bar
 from paconv.kernels.registry import CHOICES
-from paconv.reporting.tables import markdown, plain, to_json
+from paconv.reporting.tables import to_json
 
 __all__ = ["Counts", "bench"]
 
@@ -86,4 +86,4 @@ def bench(
         click.echo(to_json(result.as_data()), nl=False)
         return
     tables = [sessions_table(result), *([layers_table(result)] if result.layers else [])]
-    click.echo("\n".join(plain(t) if style == "table" else markdown(t) for t in tables), nl=False)
+    print_tables(tables, style)

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from paconv.cli.console import progress_bar
+from paconv.cli.console import print_table, progress_bar
 from paconv.errors import PaconvError
 
 __all__ = ["check_models"]
@@ -38,7 +38,7 @@ def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, st
     from paconv.models import input_shape
     from paconv.models import names as known
     from paconv.nn.schemes import parse_scheme
-    from paconv.reporting.tables import plain, to_json
+    from paconv.reporting.tables import to_json
     from paconv.studies.architectures import check_architecture
 
     chosen = names or tuple(known())
@@ -51,7 +51,10 @@ def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, st
             update(f"{name} {word}", done, len(pairs))
             with TemporaryDirectory() as folder:
                 checked.append(check_architecture(name, scheme, word, Path(folder), seed))
-    click.echo(to_json([each.as_data() for each in checked]) if style == "json" else plain(_table(checked)), nl=False)
+    if style == "json":
+        click.echo(to_json([each.as_data() for each in checked]), nl=False)
+    else:
+        print_table(_table(checked))
     wrong = [each for each in checked if not each.ok]
     if wrong:
         raise PaconvError(f"{len(wrong)} of {len(checked)} failed, first {_failure(wrong[0])}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from paconv.cli.console import progress_bar
+from paconv.cli.console import print_table, progress_bar
 from paconv.cores import usable_cores
 from paconv.extras import check_matplotlib
 
@@ -59,7 +59,7 @@ def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str
       paconv compare -o mine --model resnet18 --data folder:images --system float --system pa:4,5 --jobs 1
     """
     # Loading torch takes seconds.
-    from paconv.reporting.tables import plain, to_json
+    from paconv.reporting.tables import to_json
     from paconv.studies.accuracy import SYSTEMS, Study, parse_system, write_report
     from paconv.studies.accuracy import compare as run
     from paconv.studies.accuracy.tables import differences_table, results_table
@@ -78,5 +78,6 @@ def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str
         return
     for data in study.data:
         for table in (results_table(found, data, data), differences_table(found, data)):
-            click.echo(plain(table))
+            print_table(table)
+            click.echo()
     click.echo(written[0])

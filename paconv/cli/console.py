@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
+import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import Progress
 
-__all__ = ["output_console", "progress_bar", "progress_console"]
+from paconv.reporting.tables import Table, markdown, plain
+
+__all__ = ["output_console", "print_table", "print_tables", "progress_bar", "progress_console"]
 
 PIPE_WIDTH = 160
+"""Columns of a line where there is no terminal to fit."""
+
+_PIPE_NOTES = 118
+"""Columns of a table's notes there."""
 
 
 def output_console() -> Console:
@@ -19,6 +28,26 @@ def output_console() -> Console:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
+
+
+def print_table(table: Table) -> None:
+    """Print `table` as wide as it is, its notes broken into lines that fit; its columns closer where it doesn't fit."""
+    console = output_console()
+    text = plain(table, console.width if console.is_terminal else _PIPE_NOTES)
+    if console.is_terminal and max(map(cell_len, text.splitlines())) > console.width:
+        text = plain(replace(table, narrow=True), console.width)
+    click.echo(text, nl=False)
+
+
+def print_tables(tables: Sequence[Table], style: str) -> None:
+    """Print `tables` with an empty line between: style "table" as print_table does, "markdown" as Markdown."""
+    for number, table in enumerate(tables):
+        if number:
+            click.echo()
+        if style == "table":
+            print_table(table)
+        else:
+            click.echo(markdown(table), nl=False)
 
 
 def progress_console() -> Console:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
 
+from paconv.cli.console import print_table
 from paconv.cli.delays import delay_options, given_delays
 from paconv.cli.host import HostOptions, host_options, model_for, whole_model
 from paconv.cost import count, rule, storage, under_scheme
@@ -26,14 +25,10 @@ from paconv.cost.sweep import PLANES_M, PLANES_N, sweep, sweep_data, sweep_table
 from paconv.errors import UsageError
 from paconv.network.layers import Network
 from paconv.onnx_file.shapes import parse_input_shapes
-from paconv.reporting.tables import Table, markdown, plain, to_csv, to_json
+from paconv.reporting.tables import Table, markdown, to_csv, to_json
 from paconv.schemes import SCHEMES
 
 __all__ = ["cost"]
-
-
-_PIPE_WIDTH = 118
-"""Columns of a report's notes where there is no terminal to fit."""
 
 
 class _Number(click.ParamType):
@@ -194,11 +189,7 @@ def _print_sweep(
 
 def _print(style: str, data: dict[str, Any], table: Table) -> None:
     if style == "table":
-        text = plain(table, _note_width())
+        print_table(table)
     else:
         text = to_json(data) if style == "json" else {"markdown": markdown, "csv": to_csv}[style](table)
-    click.echo(text, nl=False)
-
-
-def _note_width() -> int:
-    return shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if sys.stdout.isatty() else _PIPE_WIDTH
+        click.echo(text, nl=False)

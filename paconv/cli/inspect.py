@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from paconv.cli.console import output_console, progress_bar
+from paconv.cli.console import print_table, progress_bar
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
 from paconv.onnx_file.loading import load_model
+from paconv.reporting.tables import Column, Table
 from paconv.runtime.inspection import node_kernels
 from paconv.runtime.library import active_level
 from paconv.runtime.measure_rates import measure_rates
@@ -57,14 +57,19 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     if style == "json":
         click.echo(json.dumps({"level": level, "rates": source, "nodes": [vars(n) for n in nodes]}, indent=2))
         return
-    columns = ("node", "kernel", "kind", "why", "planes ns", "codes ns")
-    table = Table(*columns, title=f"{model.name} at level {level}")
-    for n in nodes:
-        codes = f"{n.codes_rate:.2f}" if n.codes_rate else "-"
-        table.add_row(
-            n.node, n.kernel, "-" if n.kernel == "planes" else n.kind, n.reason, f"{n.planes_rate:.2f}", codes
-        )
-    console = output_console()
-    console.print(table)
-    console.print("ns: of the inner loop, for one pixel, 16 output channels and one window position", soft_wrap=True)
-    console.print(f"rates: {source}", soft_wrap=True)
+    columns = [Column(name, name, left=True) for name in ("node", "kernel", "kind", "why")]
+    columns += [Column(name, f"{name} ns", read="{:.2f}".format) for name in ("planes", "codes")]
+    rows = [
+        {
+            "node": n.node,
+            "kernel": n.kernel,
+            "kind": "-" if n.kernel == "planes" else n.kind,
+            "why": n.reason,
+            "planes": n.planes_rate,
+            "codes": n.codes_rate or None,
+        }
+        for n in nodes
+    ]
+    print_table(Table(f"{model.name} at level {level}", columns, rows))
+    click.echo("ns: of the inner loop, for one pixel, 16 output channels and one window position")
+    click.echo(f"rates: {source}")

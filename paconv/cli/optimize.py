@@ -6,10 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
-from paconv.cli.console import output_console
+from paconv.cli.console import output_console, print_table
 from paconv.cli.verify import print_result, run_verify
 from paconv.errors import UsageError, VerifyError
 from paconv.files import replacing
@@ -17,6 +15,7 @@ from paconv.passes.graph.reasons import explain
 from paconv.passes.graph.report import ConversionReport
 from paconv.pipeline import check_distinct
 from paconv.pipeline import optimize as run_passes
+from paconv.reporting.tables import Column, Table
 from paconv.verification.verify import VerifyResult
 
 __all__ = ["optimize", "print_report"]
@@ -92,14 +91,14 @@ def optimize(
 def print_report(report: ConversionReport) -> None:
     """Print a table with a line per convolution, and an explanation of every reason code in it."""
     console = output_console()
-    table = Table(box=None, pad_edge=False)
-    for column in ("convolution", "converted", "form", "reason", "linked", "folded"):
-        table.add_column(column, no_wrap=True)
+    names = ("convolution", "converted", "form", "reason", "linked", "folded")
+    columns = [Column(name, name, left=True) for name in names]
+    rows = []
     for line in report.convs:
         folded = ", ".join(line.folded) + "".join(f" (kept: {code})" for code in line.kept)
         converted, linked = ("yes" if so else "no" for so in (line.converted, line.linked))
-        table.add_row(escape(line.node), converted, line.form, line.reason, linked, folded)
-    console.print(table)
+        rows.append(dict(zip(names, (line.node, converted, line.form, line.reason, linked, folded), strict=True)))
+    print_table(Table("", columns, rows))
     codes = {line.reason for line in report.convs} | {code for line in report.convs for code in line.kept}
     for code in sorted(codes - {"converted"}):
         console.print(f"{code}: {explain(code)}", soft_wrap=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from paconv.cli.console import print_tables
 from paconv.cli.delays import delay_options, given_delays
 from paconv.cost.rules import RULES
-from paconv.reporting.tables import markdown, plain, to_json
+from paconv.reporting.tables import to_json
 from paconv.studies.paper.data import paper_data
 from paconv.studies.paper.tables import table2, table7, table8, table8_numbers
 
@@ -38,6 +39,5 @@ def paper_tables(style: str, pa_rule: str, weight_planes: int, planes: int, **op
     if style == "json":
         click.echo(to_json(paper_data(pa_rule, weight_planes, planes, times)), nl=False)
         return
-    write = {"table": plain, "markdown": markdown}[style]
     tables = [table7(pa_rule), table8(times), table8_numbers(planes, times), table2(weight_planes, planes)]
-    click.echo("\n".join(map(write, tables)), nl=False)
+    print_tables(tables, style)

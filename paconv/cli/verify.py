@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from paconv.cli.console import output_console, progress_bar
+from paconv.cli.console import output_console, print_table, progress_bar
 from paconv.errors import VerifyError
+from paconv.reporting.tables import Column, Table, grouped
 from paconv.verification.end_to_end import EndToEnd
 from paconv.verification.verify import VerifyResult
 from paconv.verification.verify import verify as verify_models
@@ -56,24 +56,28 @@ def run_verify(reference, optimized, inputs=None, **options) -> VerifyResult:
 def print_result(result: VerifyResult) -> None:
     """The table of layers, then the end-to-end comparison and the verdict."""
     console = output_console()
-    table = Table(box=None, pad_edge=False, title="each PABitConv on the reference's own input", title_justify="left")
-    table.add_column("layer", no_wrap=True)
-    for name in ("M", "N", "decisions", "flips", "integers", "counts", "error / bound"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
-    for layer in result.layers:
-        table.add_row(
-            layer.name,
-            str(layer.M),
-            str(layer.N),
-            f"{layer.decisions:,}",
-            f"{layer.flips:,}",
-            f"{layer.integers:,}" if layer.integers else "",
-            f"{layer.counts:,}" if layer.counts else "",
-            "" if layer.largest_error is None else f"{layer.largest_error:.2f}",
-            "equal" if layer.ok else "[red]differs",
-        )
-    console.print(table)
+    columns = [
+        Column("layer", "layer", left=True),
+        *(Column(name, name) for name in ("M", "N")),
+        *(Column(name, name, read=grouped) for name in ("decisions", "flips", "integers", "counts")),
+        Column("error", "error / bound", read="{:.2f}".format),
+        Column("verdict", "verdict", left=True),
+    ]
+    rows = [
+        {
+            "layer": layer.name,
+            "M": layer.M,
+            "N": layer.N,
+            "decisions": layer.decisions,
+            "flips": layer.flips,
+            "integers": layer.integers or None,
+            "counts": layer.counts or None,
+            "error": layer.largest_error,
+            "verdict": "equal" if layer.ok else "differs",
+        }
+        for layer in result.layers
+    ]
+    print_table(Table("each PABitConv on the reference's own input", columns, rows))
     console.print(
         "flips: decisions that the reference's own float32 rounding turned, within its rounding bound of an endpoint"
     )

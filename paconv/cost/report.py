@@ -231,12 +231,12 @@ def _provenance(counted: NetworkCost) -> dict[str, str]:
     return {
         "kind": "the model",
         "weight_shape": "the model",
-        **{name: "counted from the model's shapes" for name in shapes},
+        **dict.fromkeys(shapes, "counted from the model's shapes"),
         "real_parameters": parameters,
         "real_bits": real,
         "float_bits": real,
         "level_index_bits": STORAGES["level-index"].provenance,
-        **{name: counted.storage.provenance for name in ("binary_bits", "bits", "memory_saving")},
+        **dict.fromkeys(("binary_bits", "bits", "memory_saving"), counted.storage.provenance),
         "bitwise_ops": words,
-        **{name: elementwise for name in ("multiplications", "comparisons", "flops", "speedup")},
+        **dict.fromkeys(("multiplications", "comparisons", "flops", "speedup"), elementwise),
     }

@@ -28,7 +28,7 @@ __all__ = ["convert", "convert_from_config"]
 def convert(
     model: nn.Module,
     M: int | Default = DEFAULT,
-    N: int | None | Default = DEFAULT,
+    N: int | Default | None = DEFAULT,
     *,
     scheme: str = "pa",
     keep: Iterable[str] | str = (),

@@ -97,7 +97,7 @@ def plain(table: Table, note_width: int | None = None) -> str:
     Console(file=buffer, width=width, color_system=None).print(made)
     lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
     notes = table.notes if note_width is None else [_broken(note, note_width) for note in table.notes]
-    return "\n".join([table.title, *lines, *notes]).rstrip() + "\n"
+    return "\n".join([table.title, *lines, *notes]).strip("\n").rstrip() + "\n"
 
 
 def _broken(note: str, width: int) -> str:

@@ -94,7 +94,7 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
             plan = tiling(M, N, level.budget)
             parts = set(product(split(M, plan.parts_M), split(N, plan.parts_N)))
             for each in microkernels(level):
-                if each.name == "limit" or each.name == "accumulate" and each.variant not in parts:
+                if each.name == "limit" or (each.name == "accumulate" and each.variant not in parts):
                     continue
                 key = each.name, each.variant
                 if key not in _compiled:

@@ -52,6 +52,6 @@ def test_unknown_names_are_refused_before_anything_is_built(run):
 
 def test_an_error_of_another_library_is_one_failure_of_several(run, monkeypatch):
     monkeypatch.setattr(architectures, "settle_batch_norm", lambda model, batches: 1 / 0)
-    code, out, err = run("check-models", "digits_resnet", "--scheme", "bireal", "--scheme", "pa:2,1")
+    code, _out, err = run("check-models", "digits_resnet", "--scheme", "bireal", "--scheme", "pa:2,1")
     assert code == 1 and err.count("\n") == 1
     assert "2 of 2 failed, first digits_resnet bireal: unexpected ZeroDivisionError: division by zero" in err

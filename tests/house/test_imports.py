@@ -65,7 +65,7 @@ def imports(source: str) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    return (module.split(".") + [""])[1]
+    return ([*module.split("."), ""])[1]
 
 
 ARROWS = [(name, target) for name, path in MODULES.items() for target in imports(path.read_text(encoding="utf-8"))]

@@ -23,7 +23,8 @@ C = 12
 def network() -> onnx.ModelProto:
     """Two residual blocks: batch norm of every sign before the quantizers, batch norm behind a convolution, a shared
     activation (conv1 and downsample), a grouped convolution, and a real head. The levels of conv1 and conv2 are on a
-    grid, downsample's weights on none."""
+    grid, downsample's weights on none.
+    """
 
     def norm(prefix, n=C):
         gamma = RNG.standard_normal(n)

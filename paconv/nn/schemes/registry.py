@@ -46,7 +46,7 @@ def scheme_class(name: object) -> type[Scheme]:
 
 
 def make_scheme(
-    name: str = "pa", M: int | Default = DEFAULT, N: int | None | Default = DEFAULT, **parameters: object
+    name: str = "pa", M: int | Default = DEFAULT, N: int | Default | None = DEFAULT, **parameters: object
 ) -> Scheme:
     """The scheme `name` with M, N and its own parameters.
 
@@ -67,5 +67,5 @@ def scheme_from_config(config: Mapping) -> Scheme:
 
     Raises UsageError as make_scheme does, KeyError for a parameter that is missing.
     """
-    kind = scheme_class(config["scheme"] if "scheme" in config else "pa")
+    kind = scheme_class(config.get("scheme", "pa"))
     return kind(**{field.name: config[field.name] for field in fields(kind)})

@@ -42,8 +42,7 @@ class Figure:
 
 
 def table7_figures(pa_rule: str = "table7") -> dict[str, dict[str, Figure]]:
-    """Model -> figure -> Figure, for the twelve rows. pa_rule: how the operations of the PA rows are counted.
-    """
+    """Model -> figure -> Figure, for the twelve rows. pa_rule: how the operations of the PA rows are counted."""
     return {row.model: _figures(row, pa_rule) for row in TABLE7}
 
 

@@ -89,7 +89,7 @@ def _kernel(run: Comparison) -> Iterator[Row]:
     """The inner loop's rate over the limit; beside it the whole node's."""
     for pair, bound in (((1, 1), 0.85), ((2, 2), 0.85), ((3, 3), 0.85), ((4, 5), 0.85), ((8, 7), 0.75)):
         inner, limit = run.limits.planes.get(pair), layer_limit(run.limits, "planes", pair, "")
-        nodes = [m for m in _on_windows(run, pair, "planes")]
+        nodes = list(_on_windows(run, pair, "planes"))
         if inner is None or limit is None:
             value, text = None, "-" if inner is None else f"inner loop {_giga(inner)}"
             why = "the limit can't be measured with this library" if limit is None else ""

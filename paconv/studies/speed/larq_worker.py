@@ -5,6 +5,7 @@ Needs larq-compute-engine; TensorFlow and larq convert the layers, larq-zoo has 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -41,10 +42,8 @@ def start() -> dict:
 
     found = {}
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            pass
     return {"versions": found}
 
 

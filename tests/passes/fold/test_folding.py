@@ -205,7 +205,7 @@ def test_a_relu_or_clip_around_all_endpoints_is_redundant(relu):
     reference = graph(
         f"r = {relu} " + CONV.format(x="r", y="y"), zero=np.float32(0), six=np.float32(6)
     )
-    result, account = folded((LOWER_CONV, REMOVE_DEAD, DROP_RELU), reference)
+    _result, account = folded((LOWER_CONV, REMOVE_DEAD, DROP_RELU), reference)
     assert [(r.what, r.node) for r in account.rewritten] == [("relu", "conv")]
 
 
@@ -267,7 +267,7 @@ def test_batch_norm_after_a_convolution_folds_into_its_scale_and_bias():
     constants = batch_norm("n", **FOUR)
     body = CONV.format(x="x", y="c").replace("Conv(q, W_bar)", "Conv(q, W_bar, cb)")
     reference = graph(body + "y = " + BN.format(x="c", p="n"), cb=[1, 2, 3, 4], **constants)
-    result, account = folded(AFTER, reference)
+    result, _account = folded(AFTER, reference)
     assert ops(result) == ["PABitConv"] and list(result.graph.node[0].output) == ["y"]
     assert parameter(result, "conv", "scale").tolist() == [1, -1, 0, 1]
     assert parameter(result, "conv", "bias").tolist() == [1.5, -0.75, 0.75, 3.5]
@@ -277,7 +277,7 @@ def test_a_chain_behind_a_convolution_folds_whole_and_is_narrowed_once():
     third = np.float32(1 / 3)
     body = CONV.format(x="x", y="c") + "n = " + BN.format(x="c", p="n") + "m = Mul(n, k) y = Add(m, k)"
     reference = graph(body, k=third, **batch_norm("n", [third] * 4, [0.1] * 4, [0] * 4, [1] * 4))
-    result, account = apply(AFTER, reference)
+    result, _account = apply(AFTER, reference)
     assert ops(result) == ["PABitConv"]
     wide = np.float64(third)
     assert (parameter(result, "conv", "scale") == np.float32(wide * wide)).all()

@@ -84,7 +84,7 @@ def test_the_way_back_has_the_same_names_and_constants(forms):
 
 
 def test_fusing_twice_changes_nothing(forms):
-    _, plain, fused = forms
+    _, _plain, fused = forms
     assert not paconv.optimize(fused).report.changed
     assert paconv.optimize(canonical(fused)).model.graph.node == fused.graph.node
 

@@ -89,7 +89,7 @@ def test_pooling_that_levels_cannot_express_stays_with_a_reason(change, reason):
 
 def test_pooling_read_as_a_residual_too_stays():
     body = pa_conv("c1", "x", "a") + f"[pool] p = MaxPool <{POOL}> (a)" + pa_conv("c2", "p", "c") + "y = Add (c, p)"
-    fused, account = apply(PASSES, canonical_form(f"g (float[b,4,8,8] x) => (float[b,4,4,4] y) {{ {body} }}"))
+    _fused, account = apply(PASSES, canonical_form(f"g (float[b,4,8,8] x) => (float[b,4,4,4] y) {{ {body} }}"))
     assert [(s.reason, s.node) for s in account.skipped] == [("pool-read-by-others", "pool")]
 
 

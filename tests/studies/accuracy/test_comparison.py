@@ -106,7 +106,7 @@ def test_a_training_that_fails_is_on_record(tmp_path, monkeypatch):
 
 def test_tables_have_a_row_for_each_system_and_figures_that_follow_from_the_records(comparison):
     rows = results_table(comparison, DATA, "all").rows
-    real, pa, bireal = comparison.outcomes
+    real, pa, _bireal = comparison.outcomes
     assert [row["system"] for row in rows] == ["full precision", "PA(4,5)", "Bi-Real Net"]
     assert rows[1]["mean"] == sum(pa.results) / 2
     assert abs(rows[1]["gap"] - (rows[1]["mean"] - rows[0]["mean"])) < 1e-12  # three sums of two floats below 1
