@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paconv.kernels.levels import Level
+from paconv.kernels.cpus import Level
 from paconv.kernels.registry import KINDS, plane_pairs
 
 __all__ = ["Rates", "rates_of"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
-from paconv.kernels.levels import Level, find_level
-from paconv.kernels.tiling import most_pixels, sub_blocks
+from paconv.kernels.blocking import most_pixels, sub_blocks
+from paconv.kernels.cpus import Level, find_level
 
 __all__ = [
     "CHOICES",
@@ -81,19 +81,19 @@ def microkernels(level: Level) -> list[Microkernel]:
 KERNELS = {
     k.name: k
     for k in (
-        Kernel("prepare_weights", "paconv.kernels.weights", "prepare_weights", once=True),
-        Kernel("gather", "paconv.kernels.gather", "gather"),
-        Kernel("gather_levels", "paconv.kernels.gather_levels", "gather_levels"),
-        Kernel("gather_level_codes", "paconv.kernels.gather_level_codes", "gather_level_codes"),
-        Kernel("compare", "paconv.kernels.compare", "compare"),
-        Kernel("pool_levels", "paconv.kernels.pool_levels", "pool_levels"),
-        Kernel("fold", "paconv.kernels.fold", "fold"),
-        Kernel("conv", "paconv.kernels.conv", "conv"),
-        Kernel("counts", "paconv.kernels.conv", "conv_counts"),
-        Kernel("prepare_coding", "paconv.kernels.coding", "prepare_coding", once=True),
-        Kernel("prepare_codes", "paconv.kernels.code_weights", "prepare_codes", once=True),
-        Kernel("gather_codes", "paconv.kernels.gather_codes", "gather_codes"),
-        Kernel("conv_codes", "paconv.kernels.conv_codes", "conv_codes"),
+        Kernel("prepare_weights", "paconv.kernels.planes.weights", "prepare_weights", once=True),
+        Kernel("gather", "paconv.kernels.planes.gather", "gather"),
+        Kernel("gather_levels", "paconv.kernels.planes.gather_from_levels", "gather_levels"),
+        Kernel("gather_level_codes", "paconv.kernels.codes.gather_from_levels", "gather_level_codes"),
+        Kernel("compare", "paconv.kernels.levels.of_values", "compare"),
+        Kernel("pool_levels", "paconv.kernels.levels.max_pool", "pool_levels"),
+        Kernel("fold", "paconv.kernels.planes.window_rows", "fold"),
+        Kernel("conv", "paconv.kernels.planes.conv", "conv"),
+        Kernel("counts", "paconv.kernels.planes.conv", "conv_counts"),
+        Kernel("prepare_coding", "paconv.kernels.codes.choose_codes", "prepare_coding", once=True),
+        Kernel("prepare_codes", "paconv.kernels.codes.weights", "prepare_codes", once=True),
+        Kernel("gather_codes", "paconv.kernels.codes.gather", "gather_codes"),
+        Kernel("conv_codes", "paconv.kernels.codes.conv", "conv_codes"),
     )
 }
 

@@ -7,8 +7,8 @@ import numpy as np
 from paconv import bits
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import CODING, GATHER_RUN, LANES, LEVEL_RUN, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
-from paconv.kernels.levels import Level
-from paconv.kernels.tiling import TILE_ROWS, tiling
+from paconv.kernels.blocking import TILE_ROWS, tiling
+from paconv.kernels.cpus import Level
 from paconv.ops.pa_bit_conv import output_shape
 from tests.bit_conv_cases import grid_of
 

@@ -30,7 +30,8 @@ from paconv.kernels.arguments import (
     field_enum,
     slot_enum,
 )
-from paconv.kernels.levels import Level
+from paconv.kernels.blocking import TILE_ROWS, tiling
+from paconv.kernels.cpus import Level
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import (
     CHOICES,
@@ -42,7 +43,6 @@ from paconv.kernels.registry import (
     plane_pairs,
     task_home,
 )
-from paconv.kernels.tiling import TILE_ROWS, tiling
 from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION, OpSchema
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
@@ -65,11 +65,12 @@ SOURCES = tuple(sorted(FOLDER.glob("*.c")))
 @cache
 def fingerprint() -> str:
     """Of everything a library is made from: kernels, shim, ops and bit order. A library of other sources is refused."""
-    folders = (FOLDER.parent, FOLDER, Path(ops.__file__).resolve().parent)
-    sources = [p for folder in folders for pattern in ("*.py", "*.c", "*.h") for p in sorted(folder.glob(pattern))]
+    folders = FOLDER.parent, Path(ops.__file__).resolve().parent
+    named = [(path.relative_to(folder), path) for folder in folders for path in folder.rglob("*")]
     digest = hashlib.sha256()
-    for source in (*sources, Path(bits.__file__)):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for name, source in (*sorted(named), (Path("bits.py"), Path(bits.__file__))):
+        if source.suffix in (".py", ".c", ".h"):
+            digest.update(name.as_posix().encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from paconv.errors import PaconvError, UsageError
 from paconv.files import replacing
 from paconv.kernels import native
-from paconv.kernels.levels import Level, levels_of
+from paconv.kernels.cpus import Level, levels_of
 from paconv.library_build.targets import Target
 
 __all__ = ["build_library", "chosen_levels", "is_current", "link_library"]
@@ -58,7 +58,7 @@ def chosen_levels(target: Target, names: Sequence[str]) -> list[Level]:
         return known
     wanted = set(names)
     if "host" in wanted:
-        from paconv.kernels.compile import host_levels
+        from paconv.kernels.emit.compile import host_levels
 
         wanted = wanted - {"host"} | {level.name for level in host_levels()}
     unknown = sorted(wanted - {level.name for level in known})

@@ -33,7 +33,7 @@ def emit(target_name: str, folder: Path, level_names: list[str]) -> None:
 
 
 def _task_text(name: str):
-    from paconv.kernels.compile import task_text
+    from paconv.kernels.emit.compile import task_text
 
     return task_text(name)
 
@@ -42,8 +42,8 @@ def _emit_level(target_name: str, folder: Path, name: str, tasks: dict, lowest: 
     """The object of one level; lowest: with the tasks that one level has for all."""
     import llvmlite.binding as llvm
 
-    from paconv.kernels.compile import native_object
-    from paconv.kernels.levels import find_level
+    from paconv.kernels.cpus import find_level
+    from paconv.kernels.emit.compile import native_object
     from paconv.kernels.native import microkernel_symbol, task_symbol
     from paconv.kernels.registry import microkernel_home, microkernels, task_home
     from paconv.library_build.targets import find_target

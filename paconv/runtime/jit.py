@@ -21,10 +21,10 @@ from paconv import variables
 from paconv.bits import MAX_PLANES
 from paconv.errors import PaconvError
 from paconv.kernels import native
-from paconv.kernels.compile import JitMicrokernel, compile_task, host_levels
+from paconv.kernels.blocking import split, tiling
+from paconv.kernels.emit.compile import JitMicrokernel, compile_task, host_levels
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import KERNELS, KINDS, Microkernel, microkernels, plane_pairs
-from paconv.kernels.tiling import split, tiling
 from paconv.library_build.build import link_library
 from paconv.library_build.targets import host_target
 

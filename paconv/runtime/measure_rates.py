@@ -12,10 +12,10 @@ import numpy as np
 from paconv.bits import WORD_BITS
 from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES
-from paconv.kernels.levels import Level, Multiplier, find_level
+from paconv.kernels.blocking import split, tiling
+from paconv.kernels.cpus import Level, Multiplier, find_level
 from paconv.kernels.rates import Rates
 from paconv.kernels.registry import KINDS, plane_pairs
-from paconv.kernels.tiling import split, tiling
 from paconv.runtime.library import cpu_levels, load_library
 
 __all__ = ["measure_rates"]

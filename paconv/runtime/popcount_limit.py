@@ -10,8 +10,8 @@ import numpy as np
 from paconv.bits import WORD_BITS
 from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES, LIMIT_RING
-from paconv.kernels.levels import find_level
-from paconv.kernels.tiling import limit_sums
+from paconv.kernels.blocking import limit_sums
+from paconv.kernels.cpus import find_level
 from paconv.runtime.library import cpu_levels, load_library
 
 __all__ = ["and_popcount_limit"]

@@ -18,8 +18,8 @@ import numpy as np
 import paconv
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES, LEVEL_RUN, LIMIT_RING
-from paconv.kernels.levels import find_level
-from paconv.kernels.tiling import limit_sums
+from paconv.kernels.blocking import limit_sums
+from paconv.kernels.cpus import find_level
 from paconv.reference import finish_level_conv, pa_bit_conv, pa_level_max_pool, pa_levels
 from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of
 from tests.kernel_arguments import (

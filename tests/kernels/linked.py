@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from paconv.kernels.levels import find_level
+from paconv.kernels.cpus import find_level
 from paconv.kernels.registry import KINDS
 from paconv.runtime.library import cpu_levels, load_library
 

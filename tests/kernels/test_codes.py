@@ -8,9 +8,9 @@ import pytest
 import paconv
 from paconv.bits import level_table, pack_codes, unpack_codes
 from paconv.kernels.arguments import GATHER_RUN, LANES, LEVEL_RUN, MIN_SPAN, SPANS, F
-from paconv.kernels.levels import LEVELS, find_level
+from paconv.kernels.blocking import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, TILE_ROWS
+from paconv.kernels.cpus import LEVELS, find_level
 from paconv.kernels.registry import CHOICES, KINDS
-from paconv.kernels.tiling import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, TILE_ROWS
 from paconv.reference import activation_levels
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import GRIDS, exact_output, grid_of, make_case, model_of

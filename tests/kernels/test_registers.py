@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from paconv.kernels.levels import find_level
+from paconv.kernels.cpus import find_level
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import KINDS, Microkernel, microkernels
 from paconv.library_build.targets import BUILT

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from paconv import bits
 from paconv.bits import MAX_PLANES
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.levels import LEVELS, find_level
+from paconv.kernels.blocking import MAX_TILE, MAX_TILE_COUNTS, most_pixels, split, sub_blocks, tiling
+from paconv.kernels.cpus import LEVELS, find_level
 from paconv.kernels.registry import KERNELS, microkernel_home, microkernels, plane_pairs, task_home
-from paconv.kernels.tiling import MAX_TILE, MAX_TILE_COUNTS, most_pixels, split, sub_blocks, tiling
 from paconv.reference import activation_levels
 from paconv.runtime.library import cpu_levels, library_path
 from tests.bit_conv_cases import make_case

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from paconv.kernels.arguments import LANES
-from paconv.kernels.levels import find_level
+from paconv.kernels.blocking import TILE_ROWS
+from paconv.kernels.cpus import find_level
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import microkernels
-from paconv.kernels.tiling import TILE_ROWS
 from paconv.library_build.targets import BUILT
 from paconv.runtime.library import cpu_levels
 from tests.assembly import disassemble
@@ -41,8 +41,8 @@ def soft_tiles():
     import llvmlite.binding as llvm
     from llvmlite import ir
 
-    from paconv.kernels.accumulate_codes import CODES_ARGUMENTS
-    from paconv.kernels.accumulate_tiles import emit_accumulate_tiles
+    from paconv.kernels.codes.accumulate import CODES_ARGUMENTS
+    from paconv.kernels.codes.accumulate_amx import emit_accumulate_tiles
 
     module, i64 = ir.Module(), ir.IntType(64)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * CODES_ARGUMENTS), "soft")

@@ -9,7 +9,7 @@ import numpy as np
 
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import CODING, MIN_SPAN, F
-from paconv.kernels.levels import Multiplier, find_level
+from paconv.kernels.cpus import Multiplier, find_level
 from paconv.kernels.registry import microkernels
 from tests.kernel_arguments import arguments_of
 from tests.kernels.linked import aligned, kernel, kind_number

@@ -15,7 +15,7 @@ import pytest
 import paconv
 from paconv.kernels import native
 from paconv.kernels.arguments import F
-from paconv.kernels.levels import Level, find_level, levels_of
+from paconv.kernels.cpus import Level, find_level, levels_of
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import KINDS, microkernels
 from paconv.library_build.build import build_library

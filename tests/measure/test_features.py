@@ -4,7 +4,7 @@ import platform
 
 import pytest
 
-from paconv.kernels.levels import levels_of
+from paconv.kernels.cpus import levels_of
 from paconv.measure import features
 from paconv.measure.features import DOT_PRODUCTS, VECTORS, cpu_features
 from paconv.measure.machine import integer_instructions, vector_instructions

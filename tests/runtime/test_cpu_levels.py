@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import paconv
-from paconv.kernels.levels import LEVELS
+from paconv.kernels.cpus import LEVELS
 from paconv.kernels.registry import CHOICES
 from paconv.reference import pa_bit_conv
 from paconv.runtime.library import cpu_levels

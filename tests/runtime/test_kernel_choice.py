@@ -14,7 +14,7 @@ import paconv
 from paconv.cli.main import cli
 from paconv.errors import PaconvError, UsageError
 from paconv.kernels.arguments import MAX_EXACT_FLOAT
-from paconv.kernels.levels import LEVELS, find_level
+from paconv.kernels.cpus import LEVELS, find_level
 from paconv.kernels.rates import Rates, rates_of
 from paconv.kernels.registry import KINDS, plane_pairs
 from paconv.runtime.inspection import node_kernels

@@ -5,8 +5,8 @@ import pytest
 
 from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES, LIMIT_RING
-from paconv.kernels.levels import find_level
-from paconv.kernels.tiling import limit_sums
+from paconv.kernels.blocking import limit_sums
+from paconv.kernels.cpus import find_level
 from paconv.runtime.library import cpu_levels
 from paconv.runtime.popcount_limit import and_popcount_limit
 from tests.kernels.linked import aligned, kernel

@@ -8,7 +8,7 @@ from dataclasses import replace
 from paconv.cost.host.cache import cache_path, load
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.shipped import shipped_host
-from paconv.kernels.levels import find_level
+from paconv.kernels.cpus import find_level
 from paconv.measure.machine import host_identity
 from paconv.runtime.library import active_level, cpu_levels
 

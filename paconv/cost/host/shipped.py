@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from paconv.bits import WORD_BITS
 from paconv.cost.host.model import HostModel
 from paconv.kernels.arguments import LANES
-from paconv.kernels.levels import Level
+from paconv.kernels.cpus import Level
 from paconv.kernels.rates import rates_of
 from paconv.measure.machine import cpu_name
 

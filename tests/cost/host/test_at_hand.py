@@ -12,7 +12,7 @@ from paconv.cost.host.kernels import planes_of
 from paconv.cost.host.shipped import shipped_host
 from paconv.cost.host.speed import speed_of
 from paconv.errors import ModelError
-from paconv.kernels.levels import LEVELS, find_level
+from paconv.kernels.cpus import LEVELS, find_level
 from paconv.kernels.rates import rates_of
 from paconv.measure.machine import host_identity
 from paconv.runtime.library import active_level, cpu_levels

@@ -19,10 +19,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
-from paconv.kernels.levels import Level
-from paconv.kernels.loops import repeat, when
-from paconv.kernels.popcount import MAX_BYTE_WORDS, add_bits, as_words, broadcast, counter_type
-from paconv.kernels.tiling import most_pixels
+from paconv.kernels.blocking import most_pixels
+from paconv.kernels.cpus import Level
+from paconv.kernels.emit.loops import repeat, when
+from paconv.kernels.emit.popcount import MAX_BYTE_WORDS, add_bits, as_words, broadcast, counter_type
 
 __all__ = ["ACCUMULATE_ARGUMENTS", "call_accumulate", "emit_accumulate"]
 

@@ -19,13 +19,13 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from paconv.kernels.accumulate_codes import call_accumulate_codes
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
-from paconv.kernels.code_weights import whole_run
-from paconv.kernels.compare import store_channel_last
-from paconv.kernels.finish import store_channel_first
-from paconv.kernels.memory import pointer, stack_buffer
-from paconv.kernels.tiling import MAX_CODE_BLOCKS, MAX_CODE_PIXELS
+from paconv.kernels.blocking import MAX_CODE_BLOCKS, MAX_CODE_PIXELS
+from paconv.kernels.codes.accumulate import call_accumulate_codes
+from paconv.kernels.codes.weights import whole_run
+from paconv.kernels.emit.memory import pointer, stack_buffer
+from paconv.kernels.finish.channel_first import store_channel_first
+from paconv.kernels.levels.of_values import store_channel_last
 
 __all__ = ["conv_codes"]
 

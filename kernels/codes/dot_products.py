@@ -14,7 +14,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from paconv.kernels.arguments import LANES
-from paconv.kernels.machine import call_instruction
+from paconv.kernels.emit.intrinsics import call_instruction
 
 __all__ = ["PRODUCTS"]
 

@@ -19,8 +19,8 @@ import numpy as np
 from numba import carray, njit
 
 from paconv.kernels.arguments import CODING, LANES, MAX_LEVELS, MIN_SPAN, SPANS, F
-from paconv.kernels.coding import level_value
-from paconv.kernels.memory import pointer, stack_buffer
+from paconv.kernels.codes.choose_codes import level_value
+from paconv.kernels.emit.memory import pointer, stack_buffer
 from paconv.kernels.unpack import UNPACKED, unpack
 
 __all__ = ["prepare_codes", "whole_run"]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import cgutils
 
-from paconv.kernels.machine import call_instruction
-from paconv.kernels.tiling import TILE_ROWS as ROWS
+from paconv.kernels.blocking import TILE_ROWS as ROWS
+from paconv.kernels.emit.intrinsics import call_instruction
 
 __all__ = ["ROW_BYTES", "TILES", "SoftTiles", "Tiles"]
 

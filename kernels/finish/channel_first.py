@@ -25,7 +25,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES, F
-from paconv.kernels.memory import pointer
+from paconv.kernels.emit.memory import pointer
 
 __all__ = ["store_channel_first", "transpose"]
 

@@ -17,9 +17,9 @@ from itertools import product
 from llvmlite import ir
 from numba.core import cgutils
 
-from paconv.kernels.levels import Multiplier
-from paconv.kernels.tiles import ROW_BYTES, SoftTiles, Tiles
-from paconv.kernels.tiling import TILE_ROWS as ROWS
+from paconv.kernels.blocking import TILE_ROWS as ROWS
+from paconv.kernels.cpus import Multiplier
+from paconv.kernels.emit.amx import ROW_BYTES, SoftTiles, Tiles
 
 __all__ = ["emit_accumulate_tiles"]
 

@@ -18,7 +18,7 @@ from numba import carray, njit
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES, F
-from paconv.kernels.memory import pointer, popcount, stack_buffer
+from paconv.kernels.emit.memory import pointer, popcount, stack_buffer
 from paconv.kernels.unpack import UNPACKED, unpack
 
 __all__ = ["prepare_weights"]

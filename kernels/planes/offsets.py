@@ -16,7 +16,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
-from paconv.kernels.memory import pointer, popcount, stack_buffer
+from paconv.kernels.emit.memory import pointer, popcount, stack_buffer
 
 __all__ = ["TOTALS_BYTES", "add_scaled", "add_window_offsets", "window_totals"]
 

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LEVEL_RUN, F
-from paconv.kernels.memory import copy_bytes, pointer, stack_buffer
+from paconv.kernels.emit.memory import copy_bytes, pointer, stack_buffer
 
 __all__ = ["gather_levels"]
 

@@ -11,15 +11,15 @@ import numpy as np
 from numba import carray, njit
 
 from paconv.bits import MAX_PLANES
-from paconv.kernels.accumulate import call_accumulate
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
-from paconv.kernels.compare import store_channel_last
-from paconv.kernels.finish import store_channel_first
-from paconv.kernels.memory import pointer, stack_buffer
-from paconv.kernels.offsets import TOTALS_BYTES, add_scaled, add_window_offsets, window_totals
-from paconv.kernels.tasks import task_range, window_offsets
-from paconv.kernels.tiling import MAX_TILE_COUNTS
-from paconv.kernels.weigh import weigh_tile
+from paconv.kernels.blocking import MAX_TILE_COUNTS
+from paconv.kernels.emit.memory import pointer, stack_buffer
+from paconv.kernels.finish.channel_first import store_channel_first
+from paconv.kernels.levels.of_values import store_channel_last
+from paconv.kernels.planes.accumulate import call_accumulate
+from paconv.kernels.planes.offsets import TOTALS_BYTES, add_scaled, add_window_offsets, window_totals
+from paconv.kernels.planes.scale import weigh_tile
+from paconv.kernels.planes.tasks import task_range, window_offsets
 
 __all__ = ["conv", "conv_counts"]
 

@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LEVEL_RUN, F
-from paconv.kernels.memory import copy_bytes, stack_buffer
+from paconv.kernels.emit.memory import copy_bytes, stack_buffer
 
 __all__ = ["gather_level_codes"]
 

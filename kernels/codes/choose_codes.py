@@ -23,7 +23,7 @@ from numba import carray, njit
 
 from paconv.grid import MOST_ACTIVATION, MOST_WEIGHT
 from paconv.kernels.arguments import CODING, MAX_LEVELS, F
-from paconv.kernels.memory import pointer, stack_buffer
+from paconv.kernels.emit.memory import pointer, stack_buffer
 
 __all__ = ["LOW_ZERO", "level_value", "prepare_coding"]
 

@@ -7,7 +7,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from paconv.kernels.loops import repeat
+from paconv.kernels.emit.loops import repeat
 
 __all__ = ["copy_bytes", "copy_words", "popcount", "pointer", "stack_buffer"]
 

@@ -17,8 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.finish import transpose
-from paconv.kernels.memory import pointer, stack_buffer
+from paconv.kernels.emit.memory import pointer, stack_buffer
+from paconv.kernels.finish.channel_first import transpose
 
 __all__ = ["gather_codes"]
 

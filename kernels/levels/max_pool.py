@@ -9,7 +9,7 @@ import numpy as np
 from numba import carray
 
 from paconv.kernels.arguments import F
-from paconv.kernels.memory import pointer
+from paconv.kernels.emit.memory import pointer
 
 __all__ = ["pool_levels"]
 

@@ -18,11 +18,11 @@ import numba
 from llvmlite import ir
 from numba import cfunc, types
 
-from paconv.kernels.accumulate import ACCUMULATE_ARGUMENTS, emit_accumulate
-from paconv.kernels.accumulate_codes import CODES_ARGUMENTS, emit_accumulate_codes
-from paconv.kernels.accumulate_tiles import emit_accumulate_tiles
-from paconv.kernels.levels import Level, levels_of
-from paconv.kernels.limit import LIMIT_ARGUMENTS, emit_limit
+from paconv.kernels.codes.accumulate import CODES_ARGUMENTS, emit_accumulate_codes
+from paconv.kernels.codes.accumulate_amx import emit_accumulate_tiles
+from paconv.kernels.cpus import Level, levels_of
+from paconv.kernels.planes.accumulate import ACCUMULATE_ARGUMENTS, emit_accumulate
+from paconv.kernels.probes.popcount_peak import LIMIT_ARGUMENTS, emit_limit
 from paconv.kernels.registry import KERNELS, KINDS, Microkernel
 
 __all__ = [

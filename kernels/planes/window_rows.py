@@ -23,8 +23,8 @@ from numba.extending import intrinsic
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import FOLD_RUN, LANES, MAX_FOLDED, MAX_HALO, F
-from paconv.kernels.memory import copy_words, stack_buffer
-from paconv.kernels.popcount import broadcast
+from paconv.kernels.emit.memory import copy_words, stack_buffer
+from paconv.kernels.emit.popcount import broadcast
 
 __all__ = ["fold"]
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 from llvmlite import ir
 
 from paconv.kernels.arguments import LANES, LIMIT_RING
-from paconv.kernels.levels import Level
-from paconv.kernels.loops import repeat
-from paconv.kernels.popcount import add_bits, broadcast, counter_type
-from paconv.kernels.tiling import limit_sums
+from paconv.kernels.blocking import limit_sums
+from paconv.kernels.cpus import Level
+from paconv.kernels.emit.loops import repeat
+from paconv.kernels.emit.popcount import add_bits, broadcast, counter_type
 
 __all__ = ["LIMIT_ARGUMENTS", "emit_limit"]
 

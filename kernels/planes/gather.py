@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.memory import copy_words, pointer, stack_buffer
+from paconv.kernels.emit.memory import copy_words, pointer, stack_buffer
 
 __all__ = ["gather"]
 

@@ -16,9 +16,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
-from paconv.kernels.levels import Multiplier
-from paconv.kernels.loops import repeat
-from paconv.kernels.products import PRODUCTS
+from paconv.kernels.codes.dot_products import PRODUCTS
+from paconv.kernels.cpus import Multiplier
+from paconv.kernels.emit.loops import repeat
 
 __all__ = ["CODES_ARGUMENTS", "call_accumulate_codes", "emit_accumulate_codes", "tile_sizes"]
 

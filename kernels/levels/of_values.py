@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES, LEVEL_RUN, F
-from paconv.kernels.memory import copy_bytes, pointer, stack_buffer
+from paconv.kernels.emit.memory import copy_bytes, pointer, stack_buffer
 
 __all__ = ["compare", "store_channel_last"]
 
