@@ -73,7 +73,7 @@ CODING_SLOTS = {
     "on_grid": "1 where all levels are integers times units that fit bytes, else 0",
     "rows": "the unit of each row of alpha, from here on",
 }  # fmt: skip
-"""Slot of `coding` -> meaning (kernels/coding.py)."""
+"""Slot of `coding` -> meaning (kernels/codes/choose_codes.py)."""
 
 CODING = namedtuple("CODING", CODING_SLOTS)(*range(len(CODING_SLOTS)))
 """Slot name -> index."""
@@ -124,7 +124,7 @@ FIELDS = {
     "KH": "kernel rows", "KW": "kernel columns", "SH": "vertical stride", "SW": "horizontal stride",
     "PT": "top padding", "PL": "left padding", "Hp": "padded rows", "Wp": "padded columns",
     "DH": "vertical dilation", "DW": "horizontal dilation",
-    "folded": "whether words are folded (kernels/fold.py)",
+    "folded": "whether words are folded (kernels/planes/window_rows.py)",
     "taps": "runs of words in a window", "run": "words (of N planes) in a run",
     "M": "weight planes", "N": "activation planes", "E": "endpoints",
     "coded": "1 for level codes, 0 for planes",

@@ -51,7 +51,7 @@ class Tiling:
 def tiling(M: int, N: int, budget: int) -> Tiling:
     """Split M x N planes into as few equal sub-blocks as fit the budget, and take as many pixels as then still fit.
 
-    budget: vectors of LANES that fit in registers (kernels/levels.py has it for each CPU level).
+    budget: vectors of LANES that fit in registers (kernels/cpus.py has it for each CPU level).
     """
     parts_M, parts_N = min(
         (
@@ -94,5 +94,5 @@ def split(count: int, parts: int) -> list[int]:
 
 
 def limit_sums(budget: int) -> int:
-    """Sums that kernels/limit.py keeps in registers, beside as many weight vectors."""
+    """Sums that kernels/probes/popcount_peak.py keeps in registers, beside as many weight vectors."""
     return max(1, budget // 2)

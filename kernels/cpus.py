@@ -16,7 +16,7 @@ __all__ = ["LEVELS", "Level", "Multiplier", "find_level", "levels_of"]
 
 @dataclass(frozen=True)
 class Multiplier:
-    """How level codes are multiplied: a name in kernels/products.py's PRODUCTS, or "Tiles" for kernels/tiles.py, and
+    """How level codes are multiplied: a name in kernels/codes/dot_products.py's PRODUCTS, or "Tiles" for kernels/emit/amx.py, and
     the tile of sums that registers hold without spilling (tests/kernels/test_registers.py): lane blocks x pixels.
     words: of a run that are multiplied at a time. Above 1, the weights of a run are filled up with zeros to a multiple,
     and the pixels of a tile lie at one distance.
@@ -57,7 +57,7 @@ class Level:
 
     @property
     def counts_bytes(self) -> bool:
-        """Whether bits are counted a byte at a time (kernels/popcount.py), for want of VPOPCNTD."""
+        """Whether bits are counted a byte at a time (kernels/emit/popcount.py), for want of VPOPCNTD."""
         return "+avx512vpopcntdq" not in self.features
 
     @property

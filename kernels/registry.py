@@ -1,7 +1,7 @@
 """Every kernel, listed once: the build, the runtime, the tests and the benchmarks read these lists.
 
 Needs no compiler: tasks are named here by module and function, microkernels by name and variant, and made by
-kernels/compile.py.
+kernels/emit/compile.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KINDS = {
     "narrow": "sums of 16 bits over spans of the window (VPMADDUBSW, SMLAL)",
     "wide": "bytes widened to 16 bits (PMADDWD), for products that 16 bits don't hold",
 }
-"""Ways to multiply level codes, all exact, and so of one result; kernels/levels.py says which a CPU level has."""
+"""Ways to multiply level codes, all exact, and so of one result; kernels/cpus.py says which a CPU level has."""
 
 
 @dataclass(frozen=True)

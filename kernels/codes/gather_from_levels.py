@@ -2,9 +2,9 @@
 
     words[b, g, h + PT, w + PL, cw]  =  level_codes[L[b, h, w, c]] of the four channels c that share word cw
 
-as kernels/gather_codes.py has them. The table is small and levels ascend, so a byte is chosen by E comparisons of
+as kernels/codes/gather.py has them. The table is small and levels ascend, so a byte is chosen by E comparisons of
 CHUNK channels at once. A level above E counts as E. Window padding is the shim's to fill; H x W, XSH and XSW are
-as in kernels/gather.py.
+as in kernels/planes/gather.py.
 """
 
 from __future__ import annotations

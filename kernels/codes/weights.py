@@ -1,4 +1,4 @@
-"""Prepare the weights as level codes, once per node (kernels/coding.py has the algebra).
+"""Prepare the weights as level codes, once per node (kernels/codes/choose_codes.py has the algebra).
 
     words[g, b, kh, kw*CW + cw, lane]  =  bytes k of w[o, c, kh, kw] of the four channels c that share word cw,
                                           o = g*OG + b*LANES + lane

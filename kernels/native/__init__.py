@@ -94,7 +94,7 @@ def microkernel_symbol(level: Level, microkernel: Microkernel) -> str:
 def levels_header(levels: Sequence[Level]) -> str:
     """Text of paconv_levels.h for a library with these levels, lowest first; none for a library to install into."""
     lines = [
-        "/* Generated from paconv/kernels/levels.py. */",
+        "/* Generated from paconv/kernels/cpus.py. */",
         f"enum {{ LEVEL_COUNT = {len(levels)} }};",
         *(line for level in levels for line in _declarations(level)),
         f"static const Level levels[LEVEL_COUNT + 1] = {{{''.join(_entry(level) for level in levels)} {{0}}}};",

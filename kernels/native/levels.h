@@ -11,12 +11,12 @@ typedef void (*Accumulate)(void); /* an address for the convolution tasks, which
 
 typedef struct {
   int64_t pixels, parts_M, parts_N;
-} Tiling; /* kernels/tiling.py */
+} Tiling; /* kernels/blocking.py */
 
 typedef struct {
   Accumulate accumulate; /* NULL where the level has none */
   int64_t pixels, blocks; /* of its tile */
-  int64_t words; /* multiplied at a time (kernels/levels.py) */
+  int64_t words; /* multiplied at a time (kernels/cpus.py) */
 } Codes;
 
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
   Accumulate accumulate[MAX_PLANES + 1][MAX_PLANES + 1]; /* by m and n of a sub-block of planes */
   Tiling tilings[MAX_PLANES + 1][MAX_PLANES + 1];        /* by M and N */
   Codes codes[KIND_COUNT];
-  Accumulate limit; /* kernels/limit.py */
+  Accumulate limit; /* kernels/probes/popcount_peak.py */
   Rates rates;
 } Level;
 

@@ -4,11 +4,11 @@
 
 The microkernel is emitted as LLVM vector instructions: one weight vector holds word t of plane i for LANES output
 channels, one activation word is broadcast to all lanes, and the counts stay in registers over the window's words.
-kernels/popcount.py says how bits are counted at a CPU level: counts of words are int32 and stay to the end; counts of
+kernels/emit/popcount.py says how bits are counted at a CPU level: counts of words are int32 and stay to the end; counts of
 bytes are added to `counts` before they can overflow.
 
 There is one function for each (m, n) of a sub-block: m of the M weight planes and n of the N activation planes, as many
-as the registers of the CPU level hold (kernels/tiling.py). M and N are arguments, so that few functions serve all 64.
+as the registers of the CPU level hold (kernels/blocking.py). M and N are arguments, so that few functions serve all 64.
 Each has a microkernel for each number of pixels up to its tile's. The convolution tasks call it by address.
 """
 

@@ -33,7 +33,7 @@ _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 
 @_inline
 def _accumulate(a, pixels, words, offsets_at, weights, counts_at):
-    """The counts of a tile, sub-block by sub-block of its M x N planes (kernels/tiling.py)."""
+    """The counts of a tile, sub-block by sub-block of its M x N planes (kernels/blocking.py)."""
     M, N, rows, columns = a[F.M], a[F.N], a[F.parts_M], a[F.parts_N]
     functions = carray(pointer(a[F.accumulate]), (MAX_PLANES + 1, MAX_PLANES + 1), np.int64)
     i = np.int64(0)

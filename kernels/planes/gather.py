@@ -6,7 +6,7 @@
 Endpoints ascend, so passing endpoint e moves the level from e to e+1 and toggles exactly the planes in
 level_masks[e] ^ level_masks[e+1]: each comparison is XORed into those planes, whatever the masks are (one-hot,
 binary, thermometer). Every comparison with NaN is false. The words of window padding are the shim's to clear.
-Where CW is larger than a group's channels need, the rest of a position's words is for kernels/fold.py.
+Where CW is larger than a group's channels need, the rest of a position's words is for kernels/planes/window_rows.py.
 
 H x W is the packed image: all of X, or every XSH-th row and XSW-th column where a 1x1 convolution reads no others.
 

@@ -6,7 +6,7 @@ Folded, the position where a window row begins holds all of its bits, in CW = ce
     words[h, w, :, j] bit kw*CG + c  =  own[h, w + kw*DW, :, j] bit c,    c < CG, kw < KW
 
 so a window is KH runs of CW words, whatever DW. Each bit of the window is there once: |V_j| can still be counted. The
-weights lie the same way (kernels/weights.py). Whether a node folds is the shim's decision (bit_conv_create.c).
+weights lie the same way (kernels/planes/weights.py). Whether a node folds is the shim's decision (bit_conv_create.c).
 
 Rows are folded in place: the gathers write a position's own words where its folded words begin, and going from left to
 right, a position is overwritten when no later one needs it. Positions where no window begins stay as they are. A row is

@@ -1,7 +1,7 @@
 """Emit the native objects of a target: `python -m paconv.library_build.emit TARGET FOLDER LEVEL...`, a LEVEL.o each.
 
 Runs in a process of its own, because Numba's optimizer is switched off by an environment variable that Numba reads
-when it is imported (see kernels/compile.py). Numba's part is done once, task by task, and LLVM's for each level, on as
+when it is imported (see kernels/emit/compile.py). Numba's part is done once, task by task, and LLVM's for each level, on as
 many processes as there are cores.
 """
 
