@@ -32,25 +32,25 @@ LANES = 16
 """Output channels in one vector: 16 words of 32 bits."""
 
 PIXEL_CHUNK = 64
-"""Most output pixels one task of conv.py covers."""
+"""Most output pixels one task of planes/conv.py or codes/conv.py covers."""
 
 GATHER_RUN = 64
-"""Pixels that one task of gather.py packs."""
+"""Pixels that one task of planes/gather.py or codes/gather.py packs."""
 
 LEVEL_RUN = 64
-"""Positions that one task of compare.py, gather_levels.py or gather_level_codes.py covers."""
+"""Positions that one task of levels/of_values.py or a gather_from_levels.py covers."""
 
 MAX_FOLDED = 16
 """Most words that a folded window row takes."""
 
 FOLD_RUN = 64
-"""Positions that fold.py takes at once."""
+"""Positions that planes/window_rows.py takes at once."""
 
 MAX_HALO = 64
 """Most positions of a folded window row after its first."""
 
 LIMIT_RING = 16
-"""Activation words that limit.py goes around in: a power of two, and a multiple of LANES."""
+"""Activation words that probes/popcount_peak.py goes around in: a power of two, and a multiple of LANES."""
 
 MAX_EXACT_FLOAT = 1 << 24
 """Integers up to here are float32 numbers, and so are their sums in any order that stays below."""
@@ -101,7 +101,7 @@ FIELDS = {
     "clip": "(2,) float32: least and largest Y",
     "thresholds_1": "(blocks, E_1, LANES) float32: endpoints of levels_1", "thresholds_2": "of levels_2",
     "flips_1": "(blocks, LANES) uint32: the sign bit where sign is -1", "flips_2": "for levels_2",
-    # made once by coding.py, weights.py and code_weights.py
+    # made once by codes/choose_codes.py and the two weights.py
     "coding": "(slots of CODING) float64",
     "alpha_k": "(alpha_rows, M+1) float32: alpha over the row's unit; alpha itself off the grid",
     "beta_l": "(N+1,) float32: beta over its unit, or beta itself",

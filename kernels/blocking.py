@@ -51,7 +51,7 @@ class Tiling:
 def tiling(M: int, N: int, budget: int) -> Tiling:
     """Split M x N planes into as few equal sub-blocks as fit the budget, and take as many pixels as then still fit.
 
-    budget: vectors of LANES that fit in registers (kernels/cpus.py has it for each CPU level).
+    budget: vectors of LANES that fit in registers (kernels/cpus.py has it for each CPU).
     """
     parts_M, parts_N = min(
         (

@@ -1,6 +1,6 @@
-"""The CPU levels that kernels are built for, lowest first within an architecture.
+"""The CPUs that kernels are built for, lowest first within an architecture.
 
-The library holds every level of its architecture and picks the highest that the CPU can run, or the one that
+The library holds every one of its architecture and picks the highest that the machine's CPU can run, or the one that
 PACONV_CPU names.
 """
 
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from paconv.errors import UsageError
 
-__all__ = ["LEVELS", "Level", "Multiplier", "find_level", "levels_of"]
+__all__ = ["CPUS", "Cpu", "Multiplier", "cpus_of", "find_cpu"]
 
 
 @dataclass(frozen=True)
 class Multiplier:
-    """How level codes are multiplied: a name in kernels/codes/dot_products.py's PRODUCTS, or "Tiles" for kernels/emit/amx.py, and
-    the tile of sums that registers hold without spilling (tests/kernels/test_registers.py): lane blocks x pixels.
-    words: of a run that are multiplied at a time. Above 1, the weights of a run are filled up with zeros to a multiple,
-    and the pixels of a tile lie at one distance.
+    """How level codes are multiplied: a name in kernels/codes/dot_products.py's PRODUCTS, or "Tiles" for
+    kernels/emit/amx.py, and the tile of sums that registers hold without spilling (tests/kernels/test_registers.py):
+    lane blocks x pixels. words: of a run that are multiplied at a time. Above 1, the weights of a run are filled up
+    with zeros to a multiple, and the pixels of a tile lie at one distance.
     """
 
     product: str
@@ -29,21 +29,21 @@ class Multiplier:
 
 
 @dataclass(frozen=True)
-class Level:
-    """A CPU level.
+class Cpu:
+    """A kind of CPU: what messages call a CPU level.
 
-    cpu, features: for LLVM. needs: what the CPU must have, in the words of GCC's __builtin_cpu_supports (x86-64,
+    llvm_cpu, features: for LLVM. needs: what the CPU must have, in the words of GCC's __builtin_cpu_supports (x86-64,
     where amx-int8 also means the operating system's permission) or of Linux's HWCAP_* (aarch64). budget: vectors of
     16 words, accumulators and weights, that its registers hold beside temporaries: AVX-512 has 32 registers of 16
     words; elsewhere 16 words take several registers (AVX2: 2 of 16, SSE: 4 of 16, NEON: 4 of 32), and popcount without
     VPOPCNTD or cnt needs constants and temporaries. As many as no inner loop spills with
     (tests/kernels/test_registers.py). multipliers: of level codes, by a kind of kernels/registry.py's KINDS. base: a
-    level whose machine code serves here as well, but for the multipliers that it doesn't have.
+    CPU whose machine code serves here as well, but for the multipliers that it doesn't have.
     """
 
     name: str
     architecture: str
-    cpu: str
+    llvm_cpu: str
     features: str
     needs: tuple[str, ...]
     budget: int
@@ -72,43 +72,43 @@ _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 _V4_VNNI = (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni")
 _VNNI = "+avx512vpopcntdq,+avx512bitalg,+avx512vnni"
 
-LEVELS = (
-    Level(
+CPUS = (
+    Cpu(
         "x86-64-v2", "x86_64", "x86-64-v2", "", ("ssse3", "sse4.2", "popcnt"), 2,
         {"narrow": Multiplier("PairsOf128", 1, 2), "wide": Multiplier("WidePairs", 1, 1)},
     ),
-    Level(
+    Cpu(
         "x86-64-v3", "x86_64", "x86-64-v3", "", _V3, 5,
         {"narrow": Multiplier("PairsOf256", 1, 6), "wide": Multiplier("WidePairs", 1, 4)},
     ),
-    Level(
+    Cpu(
         "x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", _V4, 26,
         {"narrow": Multiplier("PairsOf512", 2, 12), "wide": Multiplier("WidePairs", 2, 12)},
     ),
-    Level(
+    Cpu(
         "x86-64-v4-vpopcntdq", "x86_64", "x86-64-v4", f"-prefer-256-bit,{_VNNI}", _V4_VNNI, 30,
         {"dot": Multiplier("DotOf512", 2, 12)},
     ),
-    Level(
+    Cpu(
         "x86-64-v4-amx", "x86_64", "x86-64-v4", f"-prefer-256-bit,{_VNNI},+amx-tile,+amx-int8", (*_V4_VNNI, "amx-int8"),
         30, {"dot": Multiplier("DotOf512", 2, 12), "tiles": Multiplier("Tiles", 2, 32, 16)}, base="x86-64-v4-vpopcntdq",
     ),
-    Level("armv8-a", "aarch64", "generic", "+neon", (), 4, {"narrow": Multiplier("WideningBytes", 1, 2)}),
-    Level(
+    Cpu("armv8-a", "aarch64", "generic", "+neon", (), 4, {"narrow": Multiplier("WideningBytes", 1, 2)}),
+    Cpu(
         "armv8.2-a-dotprod", "aarch64", "generic", "+v8.2a,+neon,+dotprod", ("ASIMDDP",), 4,
         {"dot": Multiplier("DotOf128", 1, 6)},
     ),
 )  # fmt: skip
 
 
-def levels_of(architecture: str) -> list[Level]:
-    """The levels of an architecture (platform.machine()'s name), lowest first."""
-    return [level for level in LEVELS if level.architecture == architecture]
+def cpus_of(architecture: str) -> list[Cpu]:
+    """The CPUs of an architecture (platform.machine()'s name), lowest first."""
+    return [cpu for cpu in CPUS if cpu.architecture == architecture]
 
 
-def find_level(name: str) -> Level:
-    """The level of this name. Raises UsageError listing the known ones."""
-    for level in LEVELS:
-        if level.name == name:
-            return level
-    raise UsageError(f"unknown CPU level {name!r}: expected one of {', '.join(level.name for level in LEVELS)}")
+def find_cpu(name: str) -> Cpu:
+    """The CPU of this name. Raises UsageError listing the known ones."""
+    for cpu in CPUS:
+        if cpu.name == name:
+            return cpu
+    raise UsageError(f"unknown CPU level {name!r}: expected one of {', '.join(cpu.name for cpu in CPUS)}")

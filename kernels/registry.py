@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
 from paconv.kernels.blocking import most_pixels, sub_blocks
-from paconv.kernels.cpus import Level, find_level
+from paconv.kernels.cpus import Cpu, find_cpu
 
 __all__ = [
     "CHOICES",
@@ -37,13 +37,13 @@ KINDS = {
     "narrow": "sums of 16 bits over spans of the window (VPMADDUBSW, SMLAL)",
     "wide": "bytes widened to 16 bits (PMADDWD), for products that 16 bits don't hold",
 }
-"""Ways to multiply level codes, all exact, and so of one result; kernels/cpus.py says which a CPU level has."""
+"""Ways to multiply level codes, all exact, and so of one result; kernels/cpus.py says which a CPU has."""
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A task's name and where its source is, a function of the module. once: whether it runs only when a node is
-    created, so that the code for the lowest CPU level of a library serves all.
+    created, so that the code for the lowest CPU of a library serves all.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Microkernel:
-    """A function that is emitted as LLVM instructions, one for each CPU level: its name and variant. "accumulate" and
+    """A function that is emitted as LLVM instructions, one for each CPU: its name and variant. "accumulate" and
     "accumulate_codes" are called by the convolution tasks. Variants of the first are the (m, n) of sub-blocks of
     planes; of the second (number, 0), number the place of its kind in KINDS, from 1 on. "limit" is for benchmarks.
-    pixels, blocks: of its largest tile. words: as of levels.Multiplier.
+    pixels, blocks: of its largest tile. words: as of cpus.Multiplier.
     """
 
     name: str
@@ -67,12 +67,12 @@ class Microkernel:
     words: int = 1
 
 
-def microkernels(level: Level) -> list[Microkernel]:
-    """Those of a CPU level."""
-    planes = [Microkernel("accumulate", (m, n), most_pixels(m, n, level.budget)) for m, n in sub_blocks(level.budget)]
+def microkernels(cpu: Cpu) -> list[Microkernel]:
+    """Those of a CPU."""
+    planes = [Microkernel("accumulate", (m, n), most_pixels(m, n, cpu.budget)) for m, n in sub_blocks(cpu.budget)]
     codes = [
         Microkernel("accumulate_codes", (number, 0), each.pixels, each.blocks, each.words)
-        for number, each in enumerate(map(level.multipliers.get, KINDS), start=1)
+        for number, each in enumerate(map(cpu.multipliers.get, KINDS), start=1)
         if each
     ]
     return [*planes, *codes, Microkernel("limit")]
@@ -98,17 +98,17 @@ KERNELS = {
 }
 
 
-def task_home(level: Level, name: str) -> Level | None:
-    """The CPU level whose machine code of a task serves `level`; None where one is enough for all."""
+def task_home(cpu: Cpu, name: str) -> Cpu | None:
+    """The CPU whose machine code of a task serves `cpu`; None where one is enough for all."""
     if KERNELS[name].once:
         return None
-    return find_level(level.base) if level.base else level
+    return find_cpu(cpu.base) if cpu.base else cpu
 
 
-def microkernel_home(level: Level, microkernel: Microkernel) -> Level:
-    """The CPU level whose machine code of a microkernel serves `level`."""
-    base = find_level(level.base) if level.base else level
-    return base if microkernel in microkernels(base) else level
+def microkernel_home(cpu: Cpu, microkernel: Microkernel) -> Cpu:
+    """The CPU whose machine code of a microkernel serves `cpu`."""
+    base = find_cpu(cpu.base) if cpu.base else cpu
+    return base if microkernel in microkernels(base) else cpu
 
 
 @dataclass(frozen=True)

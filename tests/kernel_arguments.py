@@ -8,7 +8,7 @@ from paconv import bits
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import CODING, GATHER_RUN, LANES, LEVEL_RUN, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
 from paconv.kernels.blocking import TILE_ROWS, tiling
-from paconv.kernels.cpus import Level
+from paconv.kernels.cpus import Cpu
 from paconv.ops.pa_bit_conv import output_shape
 from tests.bit_conv_cases import grid_of
 
@@ -24,7 +24,7 @@ def layout_of(CG: int, KH: int, KW: int, DW: int) -> tuple[int, int, int, int]:
     return (0, own, KH, KW * own) if DW == 1 else (0, own, KH * KW, own)
 
 
-def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False) -> tuple[dict, dict]:
+def arguments_of(case, level: Cpu, kind: str = "planes", levels: bool = False) -> tuple[dict, dict]:
     """(arrays, numbers) of the argument block of a whole PABitConv of the case, by planes or by codes with a kind of
     products, as the shim fills it for the CPU level; without the address of the accumulate function. levels: whether a
     gather reads levels, not X.
@@ -124,7 +124,7 @@ def endpoint_blocks(v, sign, G: int, OG: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(thresholds), flips.reshape(G * OB, LANES)
 
 
-def level_arguments_of(level_case, level: Level, kind: str = "planes") -> tuple[dict, dict]:
+def level_arguments_of(level_case, level: Cpu, kind: str = "planes") -> tuple[dict, dict]:
     """arguments_of for a PALevelConv: it reads levels, and its finish is channel-last."""
     case, finish = level_case.case, level_case.finish
     arrays, numbers = arguments_of(case, level, kind, levels=True)

@@ -5,8 +5,8 @@
 where t goes over the window's words and "." is the dot product of the four channels that share a word. Each activation
 word is broadcast once for all the tile's lane blocks, each weight vector loaded once for all its pixels.
 
-Products of kernels/codes/dot_products.py with sums of 32 bits stay in registers over the whole window. Those of 16 bits are added
-to `dots` after each span: a run's first `span` words, the next, and so on.
+Products of kernels/codes/dot_products.py with sums of 32 bits stay in registers over the whole window. Those of 16 bits
+are added to `dots` after each span: a run's first `span` words, the next, and so on.
 """
 
 from __future__ import annotations

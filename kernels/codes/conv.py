@@ -2,13 +2,13 @@
 
     Y[o] = scale_o * float32( dots[o] ) + bias_o
 
-each step rounded; scale_o has the units of the codes in it (kernels/codes/choose_codes.py). The dot products are exact integers,
-so the result is the same bit for bit for any tile, thread count and CPU level; and where no sum of terms reaches
+each step rounded; scale_o has the units of the codes in it (kernels/codes/choose_codes.py). The dot products are exact
+integers, so the result is the same bit for bit for any tile, thread count and CPU; and where no sum of terms reaches
 MAX_EXACT_FLOAT (kernels/codes/choose_codes.py), it is that of bit planes, and of the function body, as well.
 
-Tasks are those of kernels/planes/conv.py, but the pixels are divided evenly among the chunks, in whole tiles where a tile's
-pixels must lie at one distance (kernels/cpus.py). There a row of OW pixels is taken as one of row_pixels: what a tile
-gives for those from OW on is dropped.
+Tasks are those of kernels/planes/conv.py, but the pixels are divided evenly among the chunks, in whole tiles where a
+tile's pixels must lie at one distance (kernels/cpus.py). There a row of OW pixels is taken as one of row_pixels: what a
+tile gives for those from OW on is dropped.
 """
 
 from __future__ import annotations

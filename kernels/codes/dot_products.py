@@ -3,10 +3,11 @@
 A product has three steps, each given an LLVM builder: `weights` (a vector of words, once for all pixels), `activations`
 (a word and the function that broadcasts it, once for all lane blocks) and `add` (total, activations, weights). Totals
 are of type `sums`; `words` makes 16 int32 of one. Weights are signed, activations unsigned on x86-64 and signed on
-aarch64 (kernels/codes/choose_codes.py). All are exact modulo 2**32, so what comes out is the same at every CPU level.
+aarch64 (kernels/codes/choose_codes.py). All are exact modulo 2**32, so what comes out is the same on every CPU.
 
 Where `sums` has 16 bits (kind "narrow"), each sum holds the products of one or two of a word's channels; they stay
-within 16 bits over a span of words that the weights of the node allow (kernels/codes/weights.py), and are then added up.
+within 16 bits over a span of words that the weights of the node allow (kernels/codes/weights.py), and are then added
+up.
 """
 
 from __future__ import annotations

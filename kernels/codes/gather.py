@@ -4,8 +4,8 @@
     words[b, g, h + PT, w + PL, cw]  =  level_codes[level[b, c, h, w]] of the four channels c that share word cw
 
 the first channel lowest. Window padding is the shim's to fill, with the byte of 0. Bytes past the last channel are
-zero; their weights are too. Pixels are taken in runs, as in kernels/planes/gather.py; LANES words of a run are collected
-channel by channel in `rows` and then stored pixel by pixel.
+zero; their weights are too. Pixels are taken in runs, as in kernels/planes/gather.py; LANES words of a run are
+collected channel by channel in `rows` and then stored pixel by pixel.
 """
 
 from __future__ import annotations

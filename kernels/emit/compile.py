@@ -1,9 +1,9 @@
 """Kernels from source to machine code: in this process, or ahead of time as native objects.
 
-Tasks are Numba functions. Microkernels are emitted as LLVM instructions, without Numba (kernels/accumulate*.py).
+Tasks are Numba functions. Microkernels are emitted as LLVM instructions, without Numba (planes/accumulate.py, ...).
 
 Ahead of time, Numba's own optimizer is switched off (NUMBA_OPT=0, in a process of its own), so that the LLVM module
-isn't shaped for the machine that builds it; then LLVM optimizes it for the level's CPU: reference counts pruned, O3,
+isn't shaped for the machine that builds it; then LLVM optimizes it for each CPU: reference counts pruned, O3,
 both twice, as Numba does. Microkernels, loops of vectors without calls, need O3 once. What comes out calls nothing but
 mem* functions.
 """
@@ -20,7 +20,7 @@ from numba import cfunc, types
 
 from paconv.kernels.codes.accumulate import CODES_ARGUMENTS, emit_accumulate_codes
 from paconv.kernels.codes.accumulate_amx import emit_accumulate_tiles
-from paconv.kernels.cpus import Level, levels_of
+from paconv.kernels.cpus import Cpu, cpus_of
 from paconv.kernels.planes.accumulate import ACCUMULATE_ARGUMENTS, emit_accumulate
 from paconv.kernels.probes.popcount_peak import LIMIT_ARGUMENTS, emit_limit
 from paconv.kernels.registry import KERNELS, KINDS, Microkernel
@@ -30,7 +30,7 @@ __all__ = [
     "TaskText",
     "compile_task",
     "emit_microkernels",
-    "host_levels",
+    "host_cpus",
     "native_object",
     "task_text",
 ]
@@ -39,17 +39,17 @@ _ARGUMENTS = {"accumulate": ACCUMULATE_ARGUMENTS, "accumulate_codes": CODES_ARGU
 _TASK = types.void(types.voidptr, types.uintp)
 
 
-def host_levels() -> list[Level]:
-    """The highest CPU level that the CPU which Numba compiles for can run, after what stands in for it where the
+def host_cpus() -> list[Cpu]:
+    """The highest of CPUS that the CPU which Numba compiles for can run, after what stands in for it where the
     operating system doesn't let a process use AMX, which only the shim can ask.
     """
     features = set(numba.core.registry.cpu_target.target_context.codegen().magic_tuple()[2].split(","))
-    levels = levels_of("x86_64" if "+sse2" in features else "aarch64")
-    if levels[0].architecture == "aarch64":
-        return levels[:1]
-    suited = [level for level in levels if features.issuperset(f"+{name}" for name in level.needs)]
-    sure = [level for level in suited if "amx-int8" not in level.needs][-1:]
-    return sure + [level for level in suited if "amx-int8" in level.needs]
+    cpus = cpus_of("x86_64" if "+sse2" in features else "aarch64")
+    if cpus[0].architecture == "aarch64":
+        return cpus[:1]
+    suited = [cpu for cpu in cpus if features.issuperset(f"+{name}" for name in cpu.needs)]
+    sure = [cpu for cpu in suited if "amx-int8" not in cpu.needs][-1:]
+    return sure + [cpu for cpu in suited if "amx-int8" in cpu.needs]
 
 
 def compile_task(name: str, *, cache: bool = False):
@@ -59,19 +59,19 @@ def compile_task(name: str, *, cache: bool = False):
     return cfunc(_TASK, error_model="numpy", boundscheck=False, cache=cache)(function)
 
 
-def emit_microkernels(wanted: dict[str, Microkernel], level: Level) -> str:
-    """LLVM's text of a module with microkernels, symbol -> microkernel, as those of a CPU level."""
+def emit_microkernels(wanted: dict[str, Microkernel], cpu: Cpu) -> str:
+    """LLVM's text of a module with microkernels, symbol -> microkernel, as those of a CPU."""
     module, i64 = ir.Module(), ir.IntType(64)
     for symbol, microkernel in wanted.items():
         arguments = _ARGUMENTS[microkernel.name]
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * arguments), symbol)
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         if microkernel.name == "limit":
-            emit_limit(builder, level, *function.args)
+            emit_limit(builder, cpu, *function.args)
         elif microkernel.name == "accumulate":
-            emit_accumulate(builder, *microkernel.variant, level, *function.args)
+            emit_accumulate(builder, *microkernel.variant, cpu, *function.args)
         else:
-            multiplier = level.multipliers[list(KINDS)[microkernel.variant[0] - 1]]
+            multiplier = cpu.multipliers[list(KINDS)[microkernel.variant[0] - 1]]
             emit = emit_accumulate_tiles if multiplier.product == "Tiles" else emit_accumulate_codes
             emit(builder, multiplier, *function.args)
         builder.ret_void()
@@ -79,11 +79,11 @@ def emit_microkernels(wanted: dict[str, Microkernel], level: Level) -> str:
 
 
 class JitMicrokernel:
-    """A microkernel of a CPU level in this process, at `address` for as long as this object lives."""
+    """A microkernel of a CPU in this process, at `address` for as long as this object lives."""
 
-    def __init__(self, microkernel: Microkernel, level: Level):
-        machine = _machine(level, llvm.get_process_triple(), jit=True)
-        module = _optimized(emit_microkernels({"microkernel": microkernel}, level), machine, 1)
+    def __init__(self, microkernel: Microkernel, cpu: Cpu):
+        machine = _machine(cpu, llvm.get_process_triple(), jit=True)
+        module = _optimized(emit_microkernels({"microkernel": microkernel}, cpu), machine, 1)
         self._engine = llvm.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
         self.address = self._engine.get_function_address("microkernel")
@@ -98,18 +98,18 @@ class TaskText:
 
 
 def task_text(name: str) -> TaskText:
-    """The task as Numba makes it, to be optimized for a level. Expects Numba's optimizer to be off."""
+    """The task as Numba makes it, to be optimized for a CPU. Expects Numba's optimizer to be off."""
     task = compile_task(name)
     # Numba keeps a cfunc's body apart from its C entry: a tile's arguments would be copied twice
     return TaskText(task._library.get_llvm_str().replace("{ noinline }", "{ alwaysinline }"), task._wrapper_name)
 
 
-def native_object(tasks: dict[str, TaskText], wanted: dict[str, Microkernel], level: Level, triple: str) -> bytes:
-    """One object file for `level` with tasks and microkernels by symbol; only the symbols are visible, and only to what
+def native_object(tasks: dict[str, TaskText], wanted: dict[str, Microkernel], cpu: Cpu, triple: str) -> bytes:
+    """One object file for `cpu` with tasks and microkernels by symbol; only the symbols are visible, and only to what
     they are linked with: two libraries in a process must not mix.
     """
-    machine = _machine(level, triple)
-    module = _optimized(emit_microkernels(wanted, level), machine, 1)
+    machine = _machine(cpu, triple)
+    module = _optimized(emit_microkernels(wanted, cpu), machine, 1)
     for symbol in wanted:
         module.get_function(symbol).visibility = "hidden"
     for symbol, task in tasks.items():
@@ -128,10 +128,10 @@ def native_object(tasks: dict[str, TaskText], wanted: dict[str, Microkernel], le
     return machine.emit_object(module)
 
 
-def _machine(level: Level, triple: str, jit: bool = False):
+def _machine(cpu: Cpu, triple: str, jit: bool = False):
     model = "jitdefault" if jit else "default"
     return llvm.Target.from_triple(triple).create_target_machine(
-        cpu=level.cpu, features=level.features, opt=3, reloc="pic", codemodel=model, jit=jit
+        cpu=cpu.llvm_cpu, features=cpu.features, opt=3, reloc="pic", codemodel=model, jit=jit
     )
 
 

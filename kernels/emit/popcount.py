@@ -1,4 +1,4 @@
-"""Counting bits in vectors of LANES words: how a CPU level counts best, and how its counts are added up.
+"""Counting bits in vectors of LANES words: how a CPU counts best, and how its counts are added up.
 
     words   popcount of each 32-bit word, added to LANES int32           where that is one instruction (VPOPCNTD)
     bytes   popcount of each byte, added to 4*LANES bytes                elsewhere (vpshufb, cnt)

@@ -5,12 +5,12 @@
            + sum over the window's taps inside the image of offset_taps[o, tap]        where beta_0 is not 0
     Y[o] = scale_o * S[o] + bias_o
 
-in float32, scale_o with the units of k and l in it (kernels/codes/choose_codes.py). On the grid all terms of S are integers, and
-so is S: exact where their magnitudes add up to less than MAX_EXACT_FLOAT, and then that of level codes. Off the grid,
-where k and l are alpha and beta, the sum goes in one order: the first line (kernels/planes/scale.py) is four partial sums over
-n = i*N + j, by n mod 4 (the other two lines, kernels/planes/offsets.py's, start the first), added as (s0 + s1) + (s2 + s3);
-each product is rounded before it is added (no fused multiply-add). So Y is the same bit for bit for any tile, thread
-count and CPU. Counts are below 2**24: exact as float32.
+in float32, scale_o with the units of k and l in it (kernels/codes/choose_codes.py). On the grid all terms of S are
+integers, and so is S: exact where their magnitudes add up to less than MAX_EXACT_FLOAT, and then that of level codes.
+Off the grid, where k and l are alpha and beta, the sum goes in one order: the first line (kernels/planes/scale.py) is
+four partial sums over n = i*N + j, by n mod 4 (the other two lines, kernels/planes/offsets.py's, start the first),
+added as (s0 + s1) + (s2 + s3); each product is rounded before it is added (no fused multiply-add). So Y is the same bit
+for bit for any tile, thread count and CPU. Counts are below 2**24: exact as float32.
 
 Error bound off the grid: with t terms, |Y - exact| <= gamma_{t+5} * (sum of the absolute terms, times scale) +
 eps |bias|, gamma_k = k*eps/(1 - k*eps), eps = 2**-24: one rounding for phi, one for each product, at most t for the

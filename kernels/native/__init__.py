@@ -1,7 +1,7 @@
 """The C shim between onnxruntime and the kernels, and the headers that tie it to the rest.
 
 The C sources and `ort.h`, `platform.h` and `rates.h` are written by hand. `tables_header()` derives the op's names,
-types and limits from paconv.ops and the argument slots from paconv.kernels.arguments; `levels_header()` lists the
+types and limits from paconv.ops and the argument slots from paconv.kernels.arguments; `cpus_header()` lists the
 kernels that are linked in.
 """
 
@@ -31,7 +31,7 @@ from paconv.kernels.arguments import (
     slot_enum,
 )
 from paconv.kernels.blocking import TILE_ROWS, tiling
-from paconv.kernels.cpus import Level
+from paconv.kernels.cpus import Cpu
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import (
     CHOICES,
@@ -49,8 +49,8 @@ from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 __all__ = [
     "FOLDER",
     "SOURCES",
+    "cpus_header",
     "fingerprint",
-    "levels_header",
     "library_info",
     "microkernel_symbol",
     "tables_header",
@@ -79,66 +79,66 @@ def library_info() -> str:
     return f"{__version__} {OPSET_VERSION} {fingerprint()}"
 
 
-def task_symbol(level: Level, name: str) -> str:
-    """C name of the linked task that a level runs."""
-    home = task_home(level, name)
+def task_symbol(cpu: Cpu, name: str) -> str:
+    """C name of the linked task that a CPU runs."""
+    home = task_home(cpu, name)
     return f"paconv_{home.symbol}_{name}" if home else f"paconv_{name}"
 
 
-def microkernel_symbol(level: Level, microkernel: Microkernel) -> str:
-    """C name of the linked microkernel that a level runs."""
+def microkernel_symbol(cpu: Cpu, microkernel: Microkernel) -> str:
+    """C name of the linked microkernel that a CPU runs."""
     first, second = microkernel.variant
-    return f"paconv_{microkernel_home(level, microkernel).symbol}_{microkernel.name}_{first}_{second}"
+    return f"paconv_{microkernel_home(cpu, microkernel).symbol}_{microkernel.name}_{first}_{second}"
 
 
-def levels_header(levels: Sequence[Level]) -> str:
-    """Text of paconv_levels.h for a library with these levels, lowest first; none for a library to install into."""
+def cpus_header(cpus: Sequence[Cpu]) -> str:
+    """Text of paconv_cpus.h for a library with these cpus, lowest first; none for a library to install into."""
     lines = [
         "/* Generated from paconv/kernels/cpus.py. */",
-        f"enum {{ LEVEL_COUNT = {len(levels)} }};",
-        *(line for level in levels for line in _declarations(level)),
-        f"static const Level levels[LEVEL_COUNT + 1] = {{{''.join(_entry(level) for level in levels)} {{0}}}};",
+        f"enum {{ LINKED_CPUS = {len(cpus)} }};",
+        *(line for cpu in cpus for line in _declarations(cpu)),
+        f"static const Cpu cpus[LINKED_CPUS + 1] = {{{''.join(_entry(cpu) for cpu in cpus)} {{0}}}};",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _declarations(level: Level) -> list[str]:
-    tasks = [f"void {task_symbol(level, name)}(void *, size_t);" for name in KERNELS]
-    accumulates = [f"void {microkernel_symbol(level, each)}(void);" for each in microkernels(level)]
-    return [*tasks, *accumulates, f"static int runs_{level.symbol}(void) {{ {_support_test(level)} }}"]
+def _declarations(cpu: Cpu) -> list[str]:
+    tasks = [f"void {task_symbol(cpu, name)}(void *, size_t);" for name in KERNELS]
+    accumulates = [f"void {microkernel_symbol(cpu, each)}(void);" for each in microkernels(cpu)]
+    return [*tasks, *accumulates, f"static int runs_{cpu.symbol}(void) {{ {_support_test(cpu)} }}"]
 
 
-def _support_test(level: Level) -> str:
-    if not level.needs:
+def _support_test(cpu: Cpu) -> str:
+    if not cpu.needs:
         return "return 1;"
-    if level.architecture == "x86_64":
+    if cpu.architecture == "x86_64":
         tests = " && ".join(
             "amx_int8_permitted()" if feature == "amx-int8" else f'__builtin_cpu_supports("{feature}")'
-            for feature in level.needs
+            for feature in cpu.needs
         )
         return f"__builtin_cpu_init(); return {tests};"
-    tests = " && ".join(f"HAS_ARM({feature})" for feature in level.needs)
+    tests = " && ".join(f"HAS_ARM({feature})" for feature in cpu.needs)
     return f"return {tests};"
 
 
-def _entry(level: Level) -> str:
-    """Initializer of a Level."""
-    rates = rates_of(level)
-    parts = [f'.name = "{level.name}", .supported = runs_{level.symbol}, .signed_codes = {int(level.signed_codes)}']
-    parts += [f".{name} = {task_symbol(level, name)}" for name in KERNELS]
+def _entry(cpu: Cpu) -> str:
+    """Initializer of a Cpu."""
+    rates = rates_of(cpu)
+    parts = [f'.name = "{cpu.name}", .supported = runs_{cpu.symbol}, .signed_codes = {int(cpu.signed_codes)}']
+    parts += [f".{name} = {task_symbol(cpu, name)}" for name in KERNELS]
     for M, N in plane_pairs():
-        plan = tiling(M, N, level.budget)
+        plan = tiling(M, N, cpu.budget)
         parts.append(f".tilings[{M}][{N}] = {{{plan.pixels}, {plan.parts_M}, {plan.parts_N}}}")
         parts.append(f".rates.planes[{M}][{N}] = {rates.planes[M, N]:.6g}")
-    for each in microkernels(level):
+    for each in microkernels(cpu):
         first, second = each.variant
         if each.name == "limit":
-            parts.append(f".limit = {microkernel_symbol(level, each)}")
+            parts.append(f".limit = {microkernel_symbol(cpu, each)}")
         elif each.name == "accumulate":
-            parts.append(f".accumulate[{first}][{second}] = {microkernel_symbol(level, each)}")
+            parts.append(f".accumulate[{first}][{second}] = {microkernel_symbol(cpu, each)}")
         else:
             parts.append(
-                f".codes[{first}] = {{{microkernel_symbol(level, each)}, {each.pixels}, {each.blocks}, {each.words}}}, "
+                f".codes[{first}] = {{{microkernel_symbol(cpu, each)}, {each.pixels}, {each.blocks}, {each.words}}}, "
                 f".rates.codes[{first}] = {rates.codes[list(KINDS)[first - 1]]:.6g}"
             )
     return "{" + ",\n ".join(parts) + "},\n"

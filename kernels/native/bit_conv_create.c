@@ -156,7 +156,7 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
 
   if (!resolve_kernels(M, N))
     return failure(node, "the kernels for M=%lld, N=%lld could not be compiled", (long long)M, (long long)N);
-  RETURN_IF_ERROR(take_level(node));
+  RETURN_IF_ERROR(take_cpu(node));
 
   int64_t once[F_COUNT];
   memcpy(once, f, sizeof once);
@@ -164,18 +164,18 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   once[F_weight_masks] = (int64_t)(intptr_t)weight_mask_bytes;
   choose_kernel(node, once, window);
 
-  const Level *level = node->level;
+  const Cpu *cpu = node->cpu;
   scale_lanes(f, scale.data, bias.data);
   if (f[F_coded]) {
     const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
-    const Codes *codes = &level->codes[node->kind];
+    const Codes *codes = &cpu->codes[node->kind];
     f[F_folded] = 0, f[F_CW] = (CG + 3) / 4;
     f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
     f[F_accumulate] = (int64_t)(intptr_t)codes->accumulate, f[F_tile] = codes->pixels, f[F_tile_blocks] = codes->blocks;
     f[F_tile_words] = codes->words;
   } else {
-    const Tiling *tiling = &level->tilings[M][N];
-    f[F_accumulate] = (int64_t)(intptr_t)level->accumulate, f[F_tile] = tiling->pixels;
+    const Tiling *tiling = &cpu->tilings[M][N];
+    f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate, f[F_tile] = tiling->pixels;
     f[F_parts_M] = tiling->parts_M, f[F_parts_N] = tiling->parts_N;
   }
   const int64_t planes = f[F_coded] ? 1 : M, at_a_time = f[F_coded] ? f[F_tile_words] : 1;
@@ -189,7 +189,7 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   once[F_CW] = f[F_CW], once[F_folded] = f[F_folded], once[F_taps] = f[F_taps], once[F_run] = f[F_run];
   once[F_tile_words] = f[F_tile_words];
   once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi], once[F_span_sums] = (int64_t)(intptr_t)span_sums;
-  parallel_for(f[F_coded] ? level->prepare_codes : level->prepare_weights, once, (size_t)blocks);
+  parallel_for(f[F_coded] ? cpu->prepare_codes : cpu->prepare_weights, once, (size_t)blocks);
   f[F_span] = longest_span(span_sums, blocks);
   free(span_sums);
   if (once[F_error])

@@ -4,11 +4,11 @@
 
 The microkernel is emitted as LLVM vector instructions: one weight vector holds word t of plane i for LANES output
 channels, one activation word is broadcast to all lanes, and the counts stay in registers over the window's words.
-kernels/emit/popcount.py says how bits are counted at a CPU level: counts of words are int32 and stay to the end; counts of
-bytes are added to `counts` before they can overflow.
+kernels/emit/popcount.py says how bits are counted on a CPU: counts of words are int32 and stay to the end;
+counts of bytes are added to `counts` before they can overflow.
 
 There is one function for each (m, n) of a sub-block: m of the M weight planes and n of the N activation planes, as many
-as the registers of the CPU level hold (kernels/blocking.py). M and N are arguments, so that few functions serve all 64.
+as the registers of the CPU hold (kernels/blocking.py). M and N are arguments, so that few functions serve all 64.
 Each has a microkernel for each number of pixels up to its tile's. The convolution tasks call it by address.
 """
 
@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LANES
 from paconv.kernels.blocking import most_pixels
-from paconv.kernels.cpus import Level
+from paconv.kernels.cpus import Cpu
 from paconv.kernels.emit.loops import repeat, when
 from paconv.kernels.emit.popcount import MAX_BYTE_WORDS, add_bits, as_words, broadcast, counter_type
 
@@ -48,18 +48,18 @@ def call_accumulate(
     return types.void(*[types.int64] * (1 + ACCUMULATE_ARGUMENTS)), codegen
 
 
-def emit_accumulate(builder, m: int, n: int, level: Level, pixels, *rest) -> None:
+def emit_accumulate(builder, m: int, n: int, cpu: Cpu, pixels, *rest) -> None:
     """The body of accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts, M, N) for m, n.
 
-    1 <= pixels <= most_pixels(m, n, level.budget); image: address of the activation words' first plane of n;
+    1 <= pixels <= most_pixels(m, n, cpu.budget); image: address of the activation words' first plane of n;
     pixel_offsets: (pixels,) int64 bytes; tap_offsets: (taps,) int64 bytes; run: words in a tap's run; weights:
     (taps*run, M, LANES) uint32 from the first plane of m on, 64-byte aligned; counts: (pixels, M, N, LANES) int32 from
     the first pair on, 64-byte aligned, written.
     """
-    kind, function = counter_type(level.counts_bytes), builder.function
+    kind, function = counter_type(cpu.counts_bytes), builder.function
     end = function.append_basic_block("end")
     tiles = builder.switch(pixels, end)
-    for count in range(1, most_pixels(m, n, level.budget) + 1):
+    for count in range(1, most_pixels(m, n, cpu.budget) + 1):
         tile = function.append_basic_block(f"pixels.{count}")
         tiles.add_case(ir.Constant(_i64, count), tile)
         builder.position_at_end(tile)

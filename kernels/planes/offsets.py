@@ -1,4 +1,4 @@
-"""Offsets of the general form: what alpha_0 and beta_0 add to a sum (kernels/finish/channel_first.py has the whole of it).
+"""Offsets of the general form: what alpha_0 and beta_0 add to a sum (scale.py has the whole of it).
 
     totals[p]  = sum_j l_j |V_j|, over the window of pixel p                       one number for all output channels
     out[p, o] += offset_alpha_o * totals[p]                                        where alpha_0 is not 0

@@ -1,4 +1,4 @@
-"""Weigh: from the counts of a pixel tile to real numbers, for a whole tile (kernels/finish/channel_first.py has the whole sum).
+"""Weigh: from the counts of a pixel tile to real numbers, for a whole tile.
 
     out[p] = scale * ( offsets[p] + sum_k phi[k] * counts[p, k] ) + bias,      k = i*N + j
 """

@@ -1,14 +1,14 @@
 """Prepare the weights, once per node: packed codes to weight words, coefficients to lanes.
 
     words[g, b, (kh*KW + kw)*CW + cw, i, lane] bit c  =  T_i[o, 32*cw + c, kh, kw],  o = g*OG + b*LANES + lane
-    words[g, b, kh*CW + t, i, lane] bit r  =  T_i[o, c, kh, kw],  kw*CG + c = 32*t + r      folded (kernels/planes/window_rows.py)
+    words[g, b, kh*CW + t, i, lane] bit r  =  T_i[o, c, kh, kw],  kw*CG + c = 32*t + r      folded (window_rows.py)
     phi[o, i, j]        = k_i * l_j
     offset_alpha[o]     = k_0
     offset_taps[o, tap] = l_0 * ( sum_i k_i |T_i[o, :, tap]| + k_0 * CG )
 
-with k and l of kernels/codes/choose_codes.py (alpha and beta themselves off the grid), each in float64, narrowed once to float32:
-on the grid they are integers, exactly. Lanes past the last output channel stay zero.
-A code without a mask is reported in the error slot; its weight counts as code 0.
+with k and l of kernels/codes/choose_codes.py (alpha and beta themselves off the grid), each in float64, narrowed once
+to float32: on the grid they are integers, exactly. Lanes past the last output channel stay zero. A code without a mask
+is reported in the error slot; its weight counts as code 0.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     sums[k, lane] += popcount(weights[k, lane] & words[t mod RING])    t = 0..rounds-1
 
-as accumulate counts at the level. Half of its accumulators are enough to keep the CPU busy, and leave registers for as
+as accumulate counts on the CPU. Half of its accumulators are enough to keep the CPU busy, and leave registers for as
 many weight vectors: nothing but the word is loaded. It changes from turn to turn, so that nothing can be taken out of
 the loop.
 """
@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from paconv.kernels.arguments import LANES, LIMIT_RING
 from paconv.kernels.blocking import limit_sums
-from paconv.kernels.cpus import Level
+from paconv.kernels.cpus import Cpu
 from paconv.kernels.emit.loops import repeat
 from paconv.kernels.emit.popcount import add_bits, broadcast, counter_type
 
@@ -27,12 +27,12 @@ _i32, _i64 = ir.IntType(32), ir.IntType(64)
 _words = ir.VectorType(_i32, LANES)
 
 
-def emit_limit(builder, level: Level, memory, rounds) -> None:
+def emit_limit(builder, cpu: Cpu, memory, rounds) -> None:
     """The body of limit(memory, rounds): memory holds words (LIMIT_RING,) uint32 and weights (K, LANES) uint32, then
-    room for sums (K, LANES) int32, written; 64-byte aligned. K = limit_sums(level.budget); rounds >= 1: turns of the
+    room for sums (K, LANES) int32, written; 64-byte aligned. K = limit_sums(cpu.budget); rounds >= 1: turns of the
     loop.
     """
-    count, kind = limit_sums(level.budget), counter_type(level.counts_bytes)
+    count, kind = limit_sums(cpu.budget), counter_type(cpu.counts_bytes)
     words = builder.inttoptr(memory, _i32.as_pointer())
     vectors = builder.bitcast(builder.gep(words, [ir.Constant(_i64, LIMIT_RING)]), _words.as_pointer())
     places = [builder.gep(vectors, [ir.Constant(_i64, k)]) for k in range(2 * count)]

@@ -22,7 +22,7 @@ from paconv.bits import MAX_PLANES
 from paconv.errors import PaconvError
 from paconv.kernels import native
 from paconv.kernels.blocking import split, tiling
-from paconv.kernels.emit.compile import JitMicrokernel, compile_task, host_levels
+from paconv.kernels.emit.compile import JitMicrokernel, compile_task, host_cpus
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import KERNELS, KINDS, Microkernel, microkernels, plane_pairs
 from paconv.library_build.build import link_library
@@ -69,15 +69,15 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
 
 def _install_level(library: ctypes.CDLL) -> None:
     """What the shim needs to know of the level besides its kernels."""
-    level, size = host_levels()[0], MAX_PLANES + 1
+    level, size = host_cpus()[0], MAX_PLANES + 1
     rates = rates_of(level)
     tilings, planes = np.zeros((size, size, 3), np.int64), np.zeros((size, size))
     for M, N in plane_pairs():
         plan = tiling(M, N, level.budget)
         tilings[M, N], planes[M, N] = (plan.pixels, plan.parts_M, plan.parts_N), rates.planes[M, N]
     codes = np.array([0.0, *(rates.codes.get(kind, 0.0) for kind in KINDS)])
-    library.paconv_install_level.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 3]
-    library.paconv_install_level(
+    library.paconv_install_cpu.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 3]
+    library.paconv_install_cpu(
         int(level.signed_codes), *(values.ctypes.data for values in (tilings, planes, codes))
     )
 
@@ -86,7 +86,7 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     """Compile and install what nodes with (M, N) need. Called by the shim when a node is created; must not raise."""
     try:
         with _lock:
-            level = host_levels()[0]
+            level = host_cpus()[0]
             for name in KERNELS:
                 if (name, (0, 0)) not in _compiled:
                     _compiled[name, (0, 0)] = _compile_cached(folder, name)

@@ -13,7 +13,7 @@ from paconv.bits import WORD_BITS
 from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES
 from paconv.kernels.blocking import split, tiling
-from paconv.kernels.cpus import Level, Multiplier, find_level
+from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 from paconv.kernels.rates import Rates
 from paconv.kernels.registry import KINDS, plane_pairs
 from paconv.runtime.library import cpu_levels, load_library
@@ -48,7 +48,7 @@ def measure_rates(
     runs = cpu_levels()  # which also asks for the permission to use AMX
     if level not in runs:
         raise UsageError(f"CPU level {level!r}: expected one that this machine runs: {', '.join(runs)}")
-    about = find_level(level)
+    about = find_cpu(level)
     pairs, planes, codes = plane_pairs(), {}, {}
     for number, pair in enumerate(pairs):
         progress(number, len(pairs) + len(about.multipliers))
@@ -59,7 +59,7 @@ def measure_rates(
     return Rates(planes, codes)
 
 
-def _planes_rate(level: Level, M: int, N: int, seconds: float) -> float:
+def _planes_rate(level: Cpu, M: int, N: int, seconds: float) -> float:
     plan = tiling(M, N, level.budget)
     parts = list(product(split(M, plan.parts_M), split(N, plan.parts_N)))
     functions = {part: _ACCUMULATE(_address(level.name, "accumulate", part)) for part in parts}

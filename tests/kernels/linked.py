@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from paconv.kernels.cpus import find_level
+from paconv.kernels.cpus import find_cpu
 from paconv.kernels.registry import KINDS
 from paconv.runtime.library import cpu_levels, load_library
 
@@ -38,13 +38,13 @@ def kind_number(kind: str) -> int:
 def built_levels() -> list[str]:
     """The levels of the library, highest first, whether this machine runs them or not."""
     text = ctypes.create_string_buffer(1024)
-    load_library().paconv_levels(1, text, len(text))
+    load_library().paconv_cpus(1, text, len(text))
     return text.value.decode().split()
 
 
 def level_kinds() -> list[tuple[str, str]]:
     """Every (CPU level, kind of products) that this machine runs."""
-    return [(level, kind) for level in cpu_levels() for kind in find_level(level).multipliers]
+    return [(level, kind) for level in cpu_levels() for kind in find_cpu(level).multipliers]
 
 
 def aligned(shape, dtype) -> np.ndarray:

@@ -9,7 +9,7 @@ import paconv
 from paconv.bits import level_table, pack_codes, unpack_codes
 from paconv.kernels.arguments import GATHER_RUN, LANES, LEVEL_RUN, MIN_SPAN, SPANS, F
 from paconv.kernels.blocking import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, TILE_ROWS
-from paconv.kernels.cpus import LEVELS, find_level
+from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.registry import CHOICES, KINDS
 from paconv.reference import activation_levels
 from paconv.runtime.library import cpu_levels
@@ -27,7 +27,7 @@ def run(case, choice):
 
 def prepared(level: str, case, kind: str = "") -> Block:
     """The block of a case of codes, its weights prepared for a kind of products, or the level's first."""
-    about = find_level(level)
+    about = find_cpu(level)
     block = Block(level, *arguments_of(case, about, kind or next(iter(about.multipliers))))
     block.run("prepare_coding", 1)
     block.run("prepare_codes", block.numbers["G"] * block.numbers["OB"])
@@ -95,7 +95,7 @@ def test_a_span_is_as_long_as_sums_of_16_bits_allow():
     assert longest_span(sums) == MIN_SPAN << 2
 
 
-@pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("level", CPUS, ids=lambda level: level.name)
 def test_tiles_of_codes_are_no_larger_than_the_tasks_have_room_for(level):
     assert set(level.multipliers) <= set(KINDS)
     for each in level.multipliers.values():
@@ -124,7 +124,7 @@ def bounded_weights(rng, shape, span: int, total: int) -> np.ndarray:
 def check_dots(level, kind, weights, image, span, rng) -> None:
     """All sizes of a tile, against the integers modulo 2**32. weights (blocks, taps, run, LANES, 4), image (n, 4)."""
     _, taps, words, _, _ = weights.shape
-    multiplier, function = find_level(level).multipliers[kind], kernel(level, "accumulate_codes", kind_number(kind), 0)
+    multiplier, function = find_cpu(level).multipliers[kind], kernel(level, "accumulate_codes", kind_number(kind), 0)
     most_blocks, P, step = multiplier.blocks, multiplier.pixels, 7
     most = len(image) - words - (taps - 1) * step
     at = rng.integers(0, most + 1, P)

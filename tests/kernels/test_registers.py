@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from paconv.kernels.cpus import find_level
+from paconv.kernels.cpus import find_cpu
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import KINDS, Microkernel, microkernels
 from paconv.library_build.targets import BUILT
@@ -20,12 +20,12 @@ def functions():
 
 
 def kernels(level: str, name: str) -> list[Microkernel]:
-    return [each for each in microkernels(find_level(level)) if each.name == name]
+    return [each for each in microkernels(find_cpu(level)) if each.name == name]
 
 
 @pytest.mark.parametrize("level", built_levels())
 def test_no_inner_loop_spills_for_any_sub_block_of_planes(functions, level):
-    found = find_level(level)
+    found = find_cpu(level)
     for each in [*kernels(level, "accumulate"), *kernels(level, "limit")]:
         loops = working_loops(functions[microkernel_symbol(found, each)], "planes")
         assert len(loops) >= max(1, each.pixels)  # one for each size of a tile
@@ -34,7 +34,7 @@ def test_no_inner_loop_spills_for_any_sub_block_of_planes(functions, level):
 
 @pytest.mark.parametrize("level", built_levels())
 def test_no_inner_loop_spills_for_any_kind_of_products(functions, level):
-    found = find_level(level)
+    found = find_cpu(level)
     for each in kernels(level, "accumulate_codes"):
         kind = list(KINDS)[each.variant[0] - 1]
         loops = working_loops(functions[microkernel_symbol(found, each)], kind)

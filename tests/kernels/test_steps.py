@@ -11,7 +11,7 @@ from paconv import bits
 from paconv.bits import MAX_PLANES
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
 from paconv.kernels.blocking import MAX_TILE, MAX_TILE_COUNTS, most_pixels, split, sub_blocks, tiling
-from paconv.kernels.cpus import LEVELS, find_level
+from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.registry import KERNELS, microkernel_home, microkernels, plane_pairs, task_home
 from paconv.reference import activation_levels
 from paconv.runtime.library import cpu_levels, library_path
@@ -49,7 +49,7 @@ def test_no_sub_block_is_made_that_no_planes_are_divided_into(budget):
 @pytest.mark.parametrize("taps, run", [(2, 3), (1, 31), (3, 37), (1, 70), (5, 13)])
 def test_accumulate_counts_exactly_for_every_sub_block_and_number_of_pixels(level, taps, run):
     rng = np.random.default_rng(run)
-    for each in microkernels(find_level(level)):
+    for each in microkernels(find_cpu(level)):
         if each.name != "accumulate":
             continue
         m, n = each.variant
@@ -146,18 +146,18 @@ def test_fold_puts_a_window_rows_channels_side_by_side(level, channels, KW, DW, 
 
 def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
     built = built_levels()
-    architecture = find_level(built[0]).architecture
-    assert built == [level.name for level in LEVELS if level.architecture == architecture][::-1]
+    architecture = find_cpu(built[0]).architecture
+    assert built == [level.name for level in CPUS if level.architecture == architecture][::-1]
     for level in built:
         for name in KERNELS:
             kernel(level, name)
-        for each in microkernels(find_level(level)):
+        for each in microkernels(find_cpu(level)):
             kernel(level, each.name, *each.variant)
 
 
-@pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("level", CPUS, ids=lambda level: level.name)
 def test_what_serves_several_levels_is_there_once(level):
-    base = find_level(level.base) if level.base else level
+    base = find_cpu(level.base) if level.base else level
     for name, each in KERNELS.items():
         assert task_home(level, name) == (None if each.once else base)
     for each in microkernels(level):

@@ -9,7 +9,7 @@ import pytest
 
 from paconv.kernels.arguments import LANES
 from paconv.kernels.blocking import TILE_ROWS
-from paconv.kernels.cpus import find_level
+from paconv.kernels.cpus import find_cpu
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import microkernels
 from paconv.library_build.targets import BUILT
@@ -20,7 +20,7 @@ from tests.kernels.linked import MICROKERNELS, aligned, built_levels, kind_numbe
 from tests.kernels.whole_conv import address, output_of
 
 LEVEL = "x86-64-v4-amx"
-TILE = find_level(LEVEL).multipliers["tiles"]
+TILE = find_cpu(LEVEL).multipliers["tiles"]
 KINDS_OF_TILES = ["in memory", "the CPU's"]
 
 
@@ -105,8 +105,8 @@ def test_a_convolution_by_tiles_gives_the_bits_of_the_integers(functions, tiles,
 
 @pytest.mark.skipif(LEVEL not in built_levels() or not shutil.which("objdump"), reason="no AMX in this library")
 def test_the_inner_loop_for_amx_is_tile_loads_and_tile_products():
-    found = next(m for m in microkernels(find_level(LEVEL)) if m.variant == (kind_number("tiles"), 0))
-    code = disassemble(BUILT, "paconv_")[microkernel_symbol(find_level(LEVEL), found)]
+    found = next(m for m in microkernels(find_cpu(LEVEL)) if m.variant == (kind_number("tiles"), 0))
+    code = disassemble(BUILT, "paconv_")[microkernel_symbol(find_cpu(LEVEL), found)]
     names = [instruction.name for instruction in code]
     for name in ("ldtilecfg", "tileloadd", "tdpbusd", "tilestored", "tilerelease"):
         assert name in names

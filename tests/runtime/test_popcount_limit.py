@@ -6,7 +6,7 @@ import pytest
 from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES, LIMIT_RING
 from paconv.kernels.blocking import limit_sums
-from paconv.kernels.cpus import find_level
+from paconv.kernels.cpus import find_cpu
 from paconv.runtime.library import cpu_levels
 from paconv.runtime.popcount_limit import and_popcount_limit
 from tests.kernels.linked import aligned, kernel
@@ -14,7 +14,7 @@ from tests.kernels.linked import aligned, kernel
 
 @pytest.mark.parametrize("level", cpu_levels())
 def test_the_loop_counts_every_bit_it_claims_to_count(level):
-    found = find_level(level)
+    found = find_cpu(level)
     K, rounds = limit_sums(found.budget), 2 * LIMIT_RING + 5
     memory, rng = aligned((LIMIT_RING + 2 * K * LANES,), np.uint32), np.random.default_rng(0)
     memory[:] = rng.integers(0, 2**32, len(memory), dtype=np.uint32)

@@ -1,4 +1,4 @@
-/* The CPU levels that kernels are linked in for, or were installed for while developing (paconv_install). */
+/* The CPUs that kernels are linked in for, or were installed for while developing (paconv_install). */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@ typedef struct {
 } Tiling; /* kernels/blocking.py */
 
 typedef struct {
-  Accumulate accumulate; /* NULL where the level has none */
+  Accumulate accumulate; /* NULL where the CPU has none */
   int64_t pixels, blocks; /* of its tile */
   int64_t words; /* multiplied at a time (kernels/cpus.py) */
 } Codes;
@@ -31,10 +31,10 @@ typedef struct {
   Codes codes[KIND_COUNT];
   Accumulate limit; /* kernels/probes/popcount_peak.py */
   Rates rates;
-} Level;
+} Cpu;
 
-/* The level that nodes get: PACONV_CPU's, or the highest that this CPU runs. On failure NULL, and why in `message`. */
-const Level *choose_level(char *message, size_t size);
+/* The CPU that nodes get: PACONV_CPU's, or the highest that this machine runs. On failure NULL, and why in `message`. */
+const Cpu *choose_cpu(char *message, size_t size);
 
 /* Has kernels for (M, N) installed while developing; returns 0 if they could not be. */
 int resolve_kernels(int64_t M, int64_t N);

@@ -1,4 +1,4 @@
-#include "levels.h"
+#include "cpus.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,26 +6,26 @@
 
 #include "platform.h"
 
-#include "paconv_levels.h" /* LEVEL_COUNT, and levels[] lowest first */
+#include "paconv_cpus.h" /* LINKED_CPUS, and cpus[] lowest first */
 
-static Level installed = {.name = "installed"};
+static Cpu installed = {.name = "installed"};
 static int (*resolver)(int64_t M, int64_t N);
 
-static Task *task_slot(Level *level, const char *name) {
+static Task *task_slot(Cpu *cpu, const char *name) {
 #define TASK_SLOT(task) \
-  if (!strcmp(name, #task)) return &level->task;
+  if (!strcmp(name, #task)) return &cpu->task;
   TASKS(TASK_SLOT)
 #undef TASK_SLOT
   return NULL;
 }
 
 /* Where a microkernel belongs, by name and variant: m and n, or a kind and 0. NULL if there can be none. */
-static Accumulate *accumulate_slot(Level *level, const char *name, int64_t first, int64_t second) {
+static Accumulate *accumulate_slot(Cpu *cpu, const char *name, int64_t first, int64_t second) {
   if (!strcmp(name, "accumulate") && first >= 1 && first <= MAX_PLANES && second >= 1 && second <= MAX_PLANES)
-    return &level->accumulate[first][second];
+    return &cpu->accumulate[first][second];
   if (!strcmp(name, "accumulate_codes") && first > KIND_planes && first < KIND_COUNT && second == 0)
-    return &level->codes[first].accumulate;
-  if (!strcmp(name, "limit")) return &level->limit;
+    return &cpu->codes[first].accumulate;
+  if (!strcmp(name, "limit")) return &cpu->limit;
   return NULL;
 }
 
@@ -41,8 +41,8 @@ EXPORT int paconv_install(const char *name, int64_t first, int64_t second, int64
   return task || accumulate;
 }
 
-/* Take over what a linked level would say besides its kernels. */
-EXPORT void paconv_install_level(int signed_codes, const int64_t *tilings, const double *planes, const double *codes) {
+/* Take over what a linked CPU would say besides its kernels. */
+EXPORT void paconv_install_cpu(int signed_codes, const int64_t *tilings, const double *planes, const double *codes) {
   installed.signed_codes = signed_codes;
   memcpy(installed.tilings, tilings, sizeof installed.tilings);
   memcpy(installed.rates.planes, planes, sizeof installed.rates.planes);
@@ -53,10 +53,10 @@ EXPORT void paconv_install_level(int signed_codes, const int64_t *tilings, const
 EXPORT void paconv_set_resolver(int (*resolve)(int64_t M, int64_t N)) { resolver = resolve; }
 
 /* Address of a linked kernel by name and variant, for tests and benchmarks; NULL if there is none. */
-EXPORT void (*paconv_kernel(const char *level, const char *name, int64_t first, int64_t second))(void) {
-  for (int k = 0; k < LEVEL_COUNT; k++) {
-    if (strcmp(levels[k].name, level)) continue;
-    Level copy = levels[k];
+EXPORT void (*paconv_kernel(const char *cpu, const char *name, int64_t first, int64_t second))(void) {
+  for (int k = 0; k < LINKED_CPUS; k++) {
+    if (strcmp(cpus[k].name, cpu)) continue;
+    Cpu copy = cpus[k];
     Task *task = task_slot(&copy, name);
     Accumulate *accumulate = accumulate_slot(&copy, name, first, second);
     return task ? (void (*)(void))*task : accumulate ? (void (*)(void))*accumulate : NULL;
@@ -64,30 +64,30 @@ EXPORT void (*paconv_kernel(const char *level, const char *name, int64_t first, 
   return NULL;
 }
 
-/* The level that nodes get: PACONV_CPU's, or the highest that this CPU runs. On failure NULL, and why in `message`. */
-const Level *choose_level(char *message, size_t size) {
+/* The CPU that nodes get: PACONV_CPU's, or the highest that this machine runs. On failure NULL, and why in `message`. */
+const Cpu *choose_cpu(char *message, size_t size) {
   const char *forced = getenv("PACONV_CPU");
   if (resolver) return &installed;
   size_t at = (size_t)snprintf(message, size, "paconv: PACONV_CPU=%s: expected a level that this CPU runs:",
                                forced ? forced : "");
-  for (int k = LEVEL_COUNT - 1; k >= 0; k--) {
-    if (!levels[k].supported()) continue;
-    if (!forced || !*forced || !strcmp(forced, levels[k].name)) return &levels[k];
-    if (at < size) at += (size_t)snprintf(message + at, size - at, " %s", levels[k].name);
+  for (int k = LINKED_CPUS - 1; k >= 0; k--) {
+    if (!cpus[k].supported()) continue;
+    if (!forced || !*forced || !strcmp(forced, cpus[k].name)) return &cpus[k];
+    if (at < size) at += (size_t)snprintf(message + at, size - at, " %s", cpus[k].name);
   }
   if (!forced || !*forced)
-    snprintf(message, size, "paconv: expected a CPU of at least level %s", LEVEL_COUNT ? levels[0].name : "(none built)");
+    snprintf(message, size, "paconv: expected a CPU of at least level %s", LINKED_CPUS ? cpus[0].name : "(none built)");
   return NULL;
 }
 
 int resolve_kernels(int64_t M, int64_t N) { return !resolver || resolver(M, N); }
 
-/* Names of the levels that this CPU runs, highest first, separated by spaces; of all linked ones if `all`. */
-EXPORT size_t paconv_levels(int all, char *text, size_t size) {
+/* Names of the CPUs that this machine runs, highest first, separated by spaces; of all linked ones if `all`. */
+EXPORT size_t paconv_cpus(int all, char *text, size_t size) {
   size_t at = 0;
-  for (int k = LEVEL_COUNT - 1; k >= 0; k--)
-    if ((all || levels[k].supported()) && at < size)
-      at += (size_t)snprintf(text + at, size - at, "%s%s", at ? " " : "", levels[k].name);
+  for (int k = LINKED_CPUS - 1; k >= 0; k--)
+    if ((all || cpus[k].supported()) && at < size)
+      at += (size_t)snprintf(text + at, size - at, "%s%s", at ? " " : "", cpus[k].name);
   return at;
 }
 
