@@ -11,38 +11,21 @@ are added to `dots` after each span: a run's first `span` words, the next, and s
 
 from __future__ import annotations
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-
-from paconv.kernels.arguments import LANES
 from paconv.kernels.codes.dot_products import PRODUCTS
 from paconv.kernels.cpus import Multiplier
+from paconv.kernels.emit.inline import caller
 from paconv.kernels.emit.loops import repeat
+from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, less, load, plus, store
 
-__all__ = ["CODES_ARGUMENTS", "call_accumulate_codes", "emit_accumulate_codes", "tile_sizes"]
+__all__ = ["ARGUMENTS", "call_accumulate_codes", "emit_accumulate_codes", "tile_sizes"]
 
-CODES_ARGUMENTS = 12
-"""pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start, dots: all int64."""
+ARGUMENTS = (
+    "pixels", "blocks", "image", "pixel_offsets", "tap_offsets", "taps", "run", "span", "weights", "block_bytes",
+    "start", "dots",
+)  # fmt: skip
+"""All int64."""
 
-_i32, _i64 = ir.IntType(32), ir.IntType(64)
-_words = ir.VectorType(_i32, LANES)
-_VECTOR = 4 * LANES
-
-
-@intrinsic
-def call_accumulate_codes(
-    typingctx, address, pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes, start,
-    dots,
-):  # fmt: skip
-    """Call the accumulate function at `address`; all arguments int64."""
-
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [_i64] * CODES_ARGUMENTS)
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * (1 + CODES_ARGUMENTS)), codegen
+call_accumulate_codes = caller(*ARGUMENTS)
 
 
 def tile_sizes(most: int) -> tuple[int, ...]:
@@ -66,8 +49,8 @@ def emit_accumulate_codes(builder, multiplier: Multiplier, pixels, blocks, *rest
         for p in tile_sizes(multiplier.pixels):
             here, other = function.append_basic_block(f"tile{b}x{p}"), function.append_basic_block("other")
             wanted = builder.and_(
-                builder.icmp_signed("<=", blocks, ir.Constant(_i64, b)),
-                builder.icmp_signed("<=", pixels, ir.Constant(_i64, p)),
+                builder.icmp_signed("<=", blocks, const(b)),
+                builder.icmp_signed("<=", pixels, const(p)),
             )
             builder.cbranch(wanted, here, other)
             builder.position_at_end(here)
@@ -88,11 +71,11 @@ class _Tile:
         self.builder, self.blocks, self.pixels, self.row, self.product = builder, blocks, pixels, row, product
         self.tap_offsets, self.taps, self.weights, self.block_bytes = tap_offsets, taps, weights, block_bytes
         self.start, self.dots = start, dots
-        self.run_bytes, self.span_bytes = (builder.mul(words, self.const(4)) for words in (run, span))
-        self.windows = [builder.add(image, self.load(pixel_offsets, 8 * p, _i64, 8)) for p in range(pixels)]
+        self.run_bytes, self.span_bytes = (builder.mul(words, const(4)) for words in (run, span))
+        self.windows = [builder.add(image, element(builder, pixel_offsets, p)) for p in range(pixels)]
 
     def emit(self) -> None:
-        if self.product.sums == _words:
+        if self.product.sums == WORDS:
             self.whole_window()
         else:
             self.by_spans()
@@ -101,40 +84,40 @@ class _Tile:
         """All sums in phi nodes."""
 
         def tap_body(tap, at_weights, *sums):
-            at_weights, sums = self.add_words(self.runs_of(tap), self.const(0), self.run_bytes, at_weights, sums)
-            tap = self.builder.add(tap, self.const(1))
-            return [tap, at_weights, *sums], self.less(tap, self.taps)
+            at_weights, sums = self.add_words(self.runs_of(tap), const(0), self.run_bytes, at_weights, sums)
+            tap = self.builder.add(tap, const(1))
+            return [tap, at_weights, *sums], less(self.builder, tap, self.taps)
 
         first = [self.starts(b) for b in range(self.blocks)]
-        _, _, *sums = repeat(self.builder, [self.const(0), self.weights, *first * self.pixels], tap_body)
+        _, _, *sums = repeat(self.builder, [const(0), self.weights, *first * self.pixels], tap_body)
         for target, value in zip(self.targets(), sums, strict=True):
-            self.builder.store(value, target, align=_VECTOR)
+            store(self.builder, value, target)
 
     def by_spans(self) -> None:
         """A span's sums in phi nodes, then added to `dots`."""
         builder, targets = self.builder, self.targets()
         for p in range(self.pixels):
             for b in range(self.blocks):
-                builder.store(self.starts(b), targets[p * self.blocks + b], align=_VECTOR)
-        zeros = [ir.Constant(self.product.sums, [0] * self.product.sums.count)] * len(targets)
+                store(builder, self.starts(b), targets[p * self.blocks + b])
+        zeros = [const(0, self.product.sums)] * len(targets)
 
         def tap_body(tap, at_weights):
             runs = self.runs_of(tap)
 
             def span_body(position, at_weights):
                 most = builder.add(position, self.span_bytes)
-                end = builder.select(self.less(most, self.run_bytes), most, self.run_bytes)
+                end = builder.select(less(builder, most, self.run_bytes), most, self.run_bytes)
                 at_weights, sums = self.add_words(runs, position, end, at_weights, zeros)
                 for target, value in zip(targets, sums, strict=True):
-                    total = builder.add(builder.load(target, align=_VECTOR), self.product.words(builder, value))
-                    builder.store(total, target, align=_VECTOR)
-                return [end, at_weights], self.less(end, self.run_bytes)
+                    total = builder.add(load(builder, target, WORDS), self.product.words(builder, value))
+                    store(builder, total, target)
+                return [end, at_weights], less(builder, end, self.run_bytes)
 
-            _, at_weights = repeat(builder, [self.const(0), at_weights], span_body)
-            tap = builder.add(tap, self.const(1))
-            return [tap, at_weights], self.less(tap, self.taps)
+            _, at_weights = repeat(builder, [const(0), at_weights], span_body)
+            tap = builder.add(tap, const(1))
+            return [tap, at_weights], less(builder, tap, self.taps)
 
-        repeat(builder, [self.const(0), self.weights], tap_body)
+        repeat(builder, [const(0), self.weights], tap_body)
 
     def add_words(self, runs: list, position, end, at_weights, sums) -> tuple:
         """The words from `position` to `end` (bytes) of the runs; returns (next weights, sums)."""
@@ -143,47 +126,30 @@ class _Tile:
         def body(position, at_weights, *sums):
             sums, w, at = list(sums), [], at_weights
             for _ in range(self.blocks):
-                w.append(product.weights(builder, self.load(at, 0, _words, _VECTOR)))
+                w.append(product.weights(builder, load(builder, at, WORDS)))
                 at = builder.add(at, self.block_bytes)
             for p, run in enumerate(runs):
-                word = self.load(builder.add(run, position), 0, _i32, 4)
-                a = product.activations(builder, word, self.broadcast)
+                word = load(builder, builder.add(run, position), i32)
+                a = product.activations(builder, broadcast(builder, word, WORDS))
                 for b in range(self.blocks):
                     at_sum = p * self.blocks + b
                     sums[at_sum] = product.add(builder, sums[at_sum], a, w[b])
-            position = builder.add(position, self.const(4))
-            return [position, builder.add(at_weights, self.const(_VECTOR)), *sums], self.less(position, end)
+            position = builder.add(position, const(4))
+            return [position, builder.add(at_weights, const(VECTOR)), *sums], less(builder, position, end)
 
         _, at_weights, *sums = repeat(builder, [position, at_weights, *sums], body)
         return at_weights, sums
 
     def runs_of(self, tap) -> list:
         """Where the tap's run begins in each pixel's window."""
-        address = self.builder.add(self.tap_offsets, self.builder.mul(tap, self.const(8)))
-        offset = self.load(address, 0, _i64, 8)
+        offset = element(self.builder, self.tap_offsets, tap)
         return [self.builder.add(window, offset) for window in self.windows]
 
     def starts(self, block: int):
-        return self.load(self.start, _VECTOR * block, _words, _VECTOR)
+        return element(self.builder, self.start, block, WORDS)
 
     def targets(self) -> list:
         """Where the dots go, in the order of the sums: pixels, then blocks."""
-        slots = [(b * self.row + p) * _VECTOR for p in range(self.pixels) for b in range(self.blocks)]
-        at = [self.builder.add(self.dots, self.const(slot)) for slot in slots]
-        return [self.builder.inttoptr(address, _words.as_pointer()) for address in at]
-
-    def broadcast(self, word):
-        undefined = ir.Constant(_words, ir.Undefined)
-        single = self.builder.insert_element(undefined, word, ir.Constant(_i32, 0))
-        return self.builder.shuffle_vector(single, undefined, ir.Constant(_words, [0] * LANES))
-
-    def load(self, address, offset: int, kind, align: int):
-        place = self.builder.add(address, self.const(offset))
-        return self.builder.load(self.builder.inttoptr(place, kind.as_pointer()), align=align)
-
-    def less(self, left, right):
-        return self.builder.icmp_signed("<", left, right)
-
-    @staticmethod
-    def const(value: int) -> ir.Constant:
-        return ir.Constant(_i64, value)
+        slots = [b * self.row + p for p in range(self.pixels) for b in range(self.blocks)]
+        addresses = [plus(self.builder, self.dots, slot, VECTOR) for slot in slots]
+        return [at(self.builder, address, WORDS) for address in addresses]

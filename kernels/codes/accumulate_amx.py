@@ -14,20 +14,18 @@ from __future__ import annotations
 
 from itertools import product
 
-from llvmlite import ir
 from numba.core import cgutils
 
 from paconv.kernels.blocking import TILE_ROWS as ROWS
 from paconv.kernels.cpus import Multiplier
 from paconv.kernels.emit.amx import ROW_BYTES, SoftTiles, Tiles
+from paconv.kernels.emit.vectors import const, element, i64, plus
 
 __all__ = ["emit_accumulate_tiles"]
 
 _HALVES = 2
 _WORDS = ROW_BYTES // 4
 _TILE_BYTES = ROWS * ROW_BYTES
-
-_i64 = ir.IntType(64)
 
 
 def emit_accumulate_tiles(builder, multiplier: Multiplier, pixels, blocks, *rest, soft: bool = False) -> None:
@@ -37,8 +35,8 @@ def emit_accumulate_tiles(builder, multiplier: Multiplier, pixels, blocks, *rest
     """
     tiles = (SoftTiles if soft else Tiles)(builder)
     tiles.begin()
-    few_blocks = builder.icmp_signed("==", blocks, ir.Constant(_i64, 1))
-    few_pixels = builder.icmp_signed("<=", pixels, ir.Constant(_i64, ROWS))
+    few_blocks = builder.icmp_signed("==", blocks, const(1))
+    few_pixels = builder.icmp_signed("<=", pixels, const(ROWS))
     for b, halves in product((1, multiplier.blocks), (1, _HALVES)):
         this_many_blocks = few_blocks if b == 1 else builder.not_(few_blocks)
         this_many_pixels = few_pixels if halves == 1 else builder.not_(few_pixels)
@@ -57,33 +55,24 @@ class _Program:
         builder, tiles = self._builder, self._tiles
         sums = [(half, b) for half in range(self._halves) for b in range(self._blocks)]
         for half, b in sums:
-            tiles.load(_HALVES * half + b, self._plus(start, self._const(b), ROW_BYTES), self._const(0))
-        pixel = [self._load(self._plus(pixel_offsets, self._const(p), 8)) for p in (0, 1, ROWS)[: 1 + self._halves]]
+            tiles.load(_HALVES * half + b, plus(builder, start, b, ROW_BYTES), const(0))
+        pixel = [element(builder, pixel_offsets, p) for p in (0, 1, ROWS)[: 1 + self._halves]]
         step = builder.sub(pixel[1], pixel[0])
         firsts = [builder.add(image, offset) for offset in pixel[::2]]
-        steps = builder.udiv(builder.add(run, self._const(_WORDS - 1)), self._const(_WORDS))
-        with cgutils.for_range(builder, taps, intp=_i64) as tap:
-            offset = self._load(self._plus(tap_offsets, tap.index, 8))
+        steps = builder.udiv(builder.add(run, const(_WORDS - 1)), const(_WORDS))
+        with cgutils.for_range(builder, taps, intp=i64) as tap:
+            offset = element(builder, tap_offsets, tap.index)
             rows = [builder.add(first, offset) for first in firsts]
-            tap_weights = self._plus(weights, builder.mul(tap.index, steps), _TILE_BYTES)
-            with cgutils.for_range(builder, steps, intp=_i64) as at:
+            tap_weights = plus(builder, weights, builder.mul(tap.index, steps), _TILE_BYTES)
+            with cgutils.for_range(builder, steps, intp=i64) as at:
                 for half, row in enumerate(rows):
-                    tiles.load(4 + half, self._plus(row, at.index, ROW_BYTES), step)
-                w = self._plus(tap_weights, at.index, _TILE_BYTES)
+                    tiles.load(4 + half, plus(builder, row, at.index, ROW_BYTES), step)
+                w = plus(builder, tap_weights, at.index, _TILE_BYTES)
                 for b in range(self._blocks):
-                    tiles.load(6 + b, w, self._const(ROW_BYTES))
+                    tiles.load(6 + b, w, const(ROW_BYTES))
                     for half in range(self._halves):
                         tiles.dot(_HALVES * half + b, 4 + half, 6 + b)
                     w = builder.add(w, block_bytes)
         for half, b in sums:
-            target = self._plus(dots, self._const(b * self._pixels + ROWS * half), ROW_BYTES)
-            tiles.store(_HALVES * half + b, target, self._const(ROW_BYTES))
-
-    def _const(self, value: int):
-        return ir.Constant(_i64, value)
-
-    def _plus(self, address, index, size: int):
-        return self._builder.add(address, self._builder.mul(index, self._const(size)))
-
-    def _load(self, address):
-        return self._builder.load(self._builder.inttoptr(address, _i64.as_pointer()), align=8)
+            target = plus(builder, dots, b * self._pixels + ROWS * half, ROW_BYTES)
+            tiles.store(_HALVES * half + b, target, const(ROW_BYTES))

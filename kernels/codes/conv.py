@@ -14,27 +14,26 @@ tile gives for those from OW on is dropped.
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, njit
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
+from paconv.kernels.arguments import PIXEL_CHUNK, F
 from paconv.kernels.blocking import MAX_CODE_BLOCKS, MAX_CODE_PIXELS
 from paconv.kernels.codes.accumulate import call_accumulate_codes
 from paconv.kernels.codes.weights import whole_run
+from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import pointer, stack_buffer
+from paconv.kernels.emit.vectors import FLOATS, VECTOR, WORDS, element, i64, load, plus, store
 from paconv.kernels.finish.channel_first import store_channel_first
-from paconv.kernels.levels.of_values import store_channel_last
+from paconv.kernels.finish.channel_last import store_channel_last
 
 __all__ = ["conv_codes"]
 
 _inline = njit(inline="always", error_model="numpy")
 _OFFSETS = PIXEL_CHUNK + MAX_CODE_PIXELS
 _OFFSETS_BYTES = 8 * _OFFSETS
-_VECTOR = 4 * LANES
-_DOTS_BYTES = MAX_CODE_BLOCKS * MAX_CODE_PIXELS * _VECTOR
-_OUT_BYTES = PIXEL_CHUNK * _VECTOR
+_DOTS_BYTES = MAX_CODE_BLOCKS * MAX_CODE_PIXELS * VECTOR
+_OUT_BYTES = PIXEL_CHUNK * VECTOR
 _OUTS_BYTES = MAX_CODE_BLOCKS * _OUT_BYTES
 
 
@@ -90,7 +89,7 @@ def conv_codes(arguments, task):
     batch, group = image // a[F.G], image % a[F.G]
     word_bytes = a[F.CW] * 4
     words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
-    block_bytes = a[F.taps] * whole_run(a) * _VECTOR
+    block_bytes = a[F.taps] * whole_run(a) * VECTOR
 
     offsets_at, dots_at, out_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_DOTS_BYTES), stack_buffer(_OUTS_BYTES)
     offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
@@ -104,7 +103,7 @@ def conv_codes(arguments, task):
     b = first_block
     while b < last_block:
         blocks, block = min(tile_blocks, last_block - b), group * a[F.OB] + b
-        weights, start = a[F.weight_words] + block * block_bytes, a[F.start] + block * _VECTOR
+        weights, start = a[F.weight_words] + block * block_bytes, a[F.start] + block * VECTOR
         for tile in range(tiles):
             p, end = tile * units // tiles * unit, min((tile + 1) * units // tiles * unit, count)
             call_accumulate_codes(
@@ -114,9 +113,9 @@ def conv_codes(arguments, task):
             pixel, stop = first_pixel + p, first_pixel + end
             while pixel < stop:
                 last, next_pixel = _kept_run(a, pixel, stop)
-                at = out_at + (_kept(a, pixel) - first_kept) * _VECTOR
+                at = out_at + (_kept(a, pixel) - first_kept) * VECTOR
                 for k in range(blocks):
-                    lanes, dots = (block + k) * _VECTOR, dots_at + (k * P + pixel - first_pixel - p) * _VECTOR
+                    lanes, dots = (block + k) * VECTOR, dots_at + (k * P + pixel - first_pixel - p) * VECTOR
                     _finish(at + k * _OUT_BYTES, last - pixel, dots, a[F.out_scale] + lanes, a[F.out_bias] + lanes)
                 pixel = next_pixel
         for k in range(blocks):
@@ -127,28 +126,12 @@ def conv_codes(arguments, task):
         b += blocks
 
 
-_i64 = ir.IntType(64)
-_dots, _floats = ir.VectorType(ir.IntType(32), LANES), ir.VectorType(ir.FloatType(), LANES)
-
-
-@intrinsic
-def _finish(typingctx, out, count, dots, scale, bias):
+@emitted
+def _finish(builder, out, count, dots, scale, bias):
     """out[p] = scale * dots[p] + bias, the product rounded first. out (count, LANES), scale and bias (LANES,) float32,
     dots (count, LANES) int32, all 64-byte aligned.
     """
-
-    def codegen(context, builder, signature, args):
-        out, count, dots, scale, bias = args
-
-        def at(address, kind):
-            return builder.inttoptr(address, kind.as_pointer())
-
-        factors, addends = (builder.load(at(address, _floats), align=_VECTOR) for address in (scale, bias))
-        with cgutils.for_range(builder, count, intp=_i64) as loop:
-            offset = builder.mul(loop.index, ir.Constant(_i64, _VECTOR))
-            dot = builder.load(at(builder.add(dots, offset), _dots), align=_VECTOR)
-            value = builder.fadd(builder.fmul(factors, builder.sitofp(dot, _floats)), addends)
-            builder.store(value, at(builder.add(out, offset), _floats), align=_VECTOR)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), codegen
+    factors, addends = (load(builder, address, FLOATS) for address in (scale, bias))
+    with cgutils.for_range(builder, count, intp=i64) as loop:
+        dot = builder.sitofp(element(builder, dots, loop.index, WORDS), FLOATS)
+        store(builder, builder.fadd(builder.fmul(factors, dot), addends), plus(builder, out, loop.index, VECTOR))

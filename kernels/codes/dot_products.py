@@ -1,7 +1,7 @@
 """How words of level codes are multiplied: 16 words of four weight bytes with one word of four activation bytes.
 
 A product has three steps, each given an LLVM builder: `weights` (a vector of words, once for all pixels), `activations`
-(a word and the function that broadcasts it, once for all lane blocks) and `add` (total, activations, weights). Totals
+(a word in all lanes, once for all lane blocks) and `add` (total, activations, weights). Totals
 are of type `sums`; `words` makes 16 int32 of one. Weights are signed, activations unsigned on x86-64 and signed on
 aarch64 (kernels/codes/choose_codes.py). All are exact modulo 2**32, so what comes out is the same on every CPU.
 
@@ -16,24 +16,19 @@ from llvmlite import ir
 
 from paconv.kernels.arguments import LANES
 from paconv.kernels.emit.intrinsics import call_instruction
+from paconv.kernels.emit.vectors import WORDS, const, i8, i16, i32, indexes, vector
 
 __all__ = ["PRODUCTS"]
 
-_i8, _i16, _i32 = (ir.IntType(n) for n in (8, 16, 32))
-_words, _shorts, _bytes = (ir.VectorType(kind, LANES * k) for kind, k in ((_i32, 1), (_i16, 2), (_i8, 4)))
-_widened = ir.VectorType(_i32, 2 * LANES)
-
-
-def _indexes(numbers) -> ir.Constant:
-    numbers = list(numbers)
-    return ir.Constant(ir.VectorType(_i32, len(numbers)), numbers)
+_shorts, _bytes = vector(i16, 2 * LANES), vector(i8, 4 * LANES)
+_widened = vector(i32, 2 * LANES)
 
 
 def _pieces(builder, vector, count: int) -> list:
     """A vector in `count` equal parts."""
     size = vector.type.count // count
     return [
-        builder.shuffle_vector(vector, vector, _indexes(range(k * size, (k + 1) * size))) if count > 1 else vector
+        builder.shuffle_vector(vector, vector, indexes(range(k * size, (k + 1) * size))) if count > 1 else vector
         for k in range(count)
     ]
 
@@ -43,7 +38,7 @@ def _joined(builder, pieces: list):
     while len(pieces) > 1:
         size = 2 * pieces[0].type.count
         pieces = [
-            builder.shuffle_vector(a, b, _indexes(range(size))) for a, b in zip(pieces[::2], pieces[1::2], strict=True)
+            builder.shuffle_vector(a, b, indexes(range(size))) for a, b in zip(pieces[::2], pieces[1::2], strict=True)
         ]
     return pieces[0]
 
@@ -51,7 +46,7 @@ def _joined(builder, pieces: list):
 def _add_neighbours(builder, vector):
     """v[2k] + v[2k + 1]."""
     count = vector.type.count
-    even, odd = (builder.shuffle_vector(vector, vector, _indexes(range(first, count, 2))) for first in (0, 1))
+    even, odd = (builder.shuffle_vector(vector, vector, indexes(range(first, count, 2))) for first in (0, 1))
     return builder.add(even, odd)
 
 
@@ -66,22 +61,20 @@ class _Bytes:
     def weights(cls, builder, words):
         return words
 
-    @classmethod
-    def activations(cls, builder, word, broadcast):
-        return broadcast(word)
+    activations = weights
 
 
 class _Dots(_Bytes):
     """Four products added to an int32 by one instruction."""
 
-    sums = _words
+    sums = WORDS
 
     @classmethod
     def add(cls, builder, total, a, w):
         count = 32 * LANES // cls.width
         kind = cls.operand(cls.width)
         parts = zip(*(_pieces(builder, v, count) for v in (total, *cls.operands(builder, a, w))), strict=True)
-        sums = ir.VectorType(_i32, cls.width // 32)
+        sums = vector(i32, cls.width // 32)
         return _joined(
             builder,
             [
@@ -102,7 +95,7 @@ class DotOf512(_Dots):
 
     @staticmethod
     def operand(width: int):
-        return ir.VectorType(_i32, width // 32)
+        return vector(i32, width // 32)
 
     @staticmethod
     def operands(builder, a, w):
@@ -116,7 +109,7 @@ class DotOf128(_Dots):
 
     @staticmethod
     def operand(width: int):
-        return ir.VectorType(_i8, width // 8)
+        return vector(i8, width // 8)
 
     @staticmethod
     def operands(builder, a, w):
@@ -130,7 +123,7 @@ class _Pairs(_Bytes):
 
     @classmethod
     def add(cls, builder, total, a, w):
-        bytes_, shorts = (ir.VectorType(kind, cls.width // kind.width) for kind in (_i8, _i16))
+        bytes_, shorts = (vector(kind, cls.width // kind.width) for kind in (i8, i16))
         pairs = zip(*(_pieces(builder, v, 32 * LANES // cls.width) for v in (a, w)), strict=True)
         products = [
             call_instruction(builder, shorts, cls.instruction, *(builder.bitcast(v, bytes_) for v in pair))
@@ -158,15 +151,13 @@ class PairsOf512(_Pairs):
 class WideningBytes:
     """SMLAL: signed bytes multiplied and added in 16 bits, a sum for each channel of a word. LLVM knows the pattern."""
 
-    sums = ir.VectorType(_i16, 4 * LANES)
+    sums = vector(i16, 4 * LANES)
 
     @classmethod
     def weights(cls, builder, words):
         return builder.sext(builder.bitcast(words, _bytes), cls.sums)
 
-    @classmethod
-    def activations(cls, builder, word, broadcast):
-        return builder.sext(builder.bitcast(broadcast(word), _bytes), cls.sums)
+    activations = weights
 
     @staticmethod
     def add(builder, total, a, w):
@@ -174,22 +165,22 @@ class WideningBytes:
 
     @staticmethod
     def words(builder, total):
-        wide = builder.sext(total, ir.VectorType(_i32, 4 * LANES))
+        wide = builder.sext(total, vector(i32, 4 * LANES))
         return _add_neighbours(builder, _add_neighbours(builder, wide))
 
 
 class WidePairs:
     """PMADDWD of a word's even bytes and of its odd ones, widened to 16 bits: for codes of any size."""
 
-    sums = _words
+    sums = WORDS
 
     @staticmethod
     def weights(builder, words):
         return _even_and_odd(builder, words, builder.ashr)
 
     @staticmethod
-    def activations(builder, word, broadcast):
-        return _even_and_odd(builder, broadcast(word), builder.lshr)
+    def activations(builder, words):
+        return _even_and_odd(builder, words, builder.lshr)
 
     @staticmethod
     def add(builder, total, a, w):
@@ -204,7 +195,7 @@ class WidePairs:
 
 def _even_and_odd(builder, words, shift) -> list:
     """The even and the odd bytes of words, widened to 16 bits by `shift` and again to 32."""
-    eight = ir.Constant(_shorts, [8] * (2 * LANES))
+    eight = const(8, _shorts)
     both = builder.bitcast(words, _shorts)
     return [builder.sext(half, _widened) for half in (shift(builder.shl(both, eight), eight), shift(both, eight))]
 

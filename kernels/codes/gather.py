@@ -11,14 +11,29 @@ collected channel by channel in `rows` and then stored pixel by pixel.
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, types
+from numba import carray
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
+from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import pointer, stack_buffer
-from paconv.kernels.finish.channel_first import transpose
+from paconv.kernels.emit.transpose import transpose
+from paconv.kernels.emit.vectors import (
+    FLOATS,
+    VECTOR,
+    WORDS,
+    broadcast,
+    const,
+    element,
+    f32,
+    i8,
+    i32,
+    i64,
+    load,
+    plus,
+    store,
+)
+from paconv.kernels.planes.gather import signed_run
 
 __all__ = ["gather_codes"]
 
@@ -28,9 +43,6 @@ _X_BYTES = _CHANNELS * _RUN_BYTES
 _ROWS_BYTES = LANES * _RUN_BYTES
 _BLOCK_BYTES = 4 * LANES * LANES
 _POSITIONS_BYTES = 8 * GATHER_RUN
-
-_i8, _i32, _i64, _f32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
-_words, _floats = ir.VectorType(_i32, LANES), ir.VectorType(_f32, LANES)
 
 
 def gather_codes(arguments, task):
@@ -86,79 +98,42 @@ def gather_codes(arguments, task):
             row = 0
 
 
-def _at(builder, address, offset: int, kind):
-    return builder.inttoptr(builder.add(address, ir.Constant(_i64, offset)), kind.as_pointer())
-
-
-def _broadcast(builder, scalar, kind):
-    undefined = ir.Constant(kind, ir.Undefined)
-    single = builder.insert_element(undefined, scalar, ir.Constant(_i32, 0))
-    return builder.shuffle_vector(single, undefined, ir.Constant(_words, [0] * LANES))
-
-
-_VECTORS = range(0, _RUN_BYTES, 4 * LANES)
-_ONE = ir.Constant(_i64, 1)
-
-
-@intrinsic
-def _clear_row(typingctx, row):
+@emitted
+def _clear_row(builder, row):
     """Zero a run of words."""
-
-    def codegen(context, builder, signature, args):
-        for k in _VECTORS:
-            builder.store(ir.Constant(_words, [0] * LANES), _at(builder, args[0], k, _words), align=64)
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
+    for k in range(GATHER_RUN // LANES):
+        store(builder, const(0, WORDS), plus(builder, row, k, VECTOR))
 
 
-@intrinsic
-def _copy_vector(typingctx, source, target):
+@emitted
+def _copy_vector(builder, source, target):
     """LANES words from an aligned place to one of words."""
-
-    def codegen(context, builder, signature, args):
-        vector = builder.load(_at(builder, args[0], 0, _words), align=64)
-        builder.store(vector, _at(builder, args[1], 0, _words), align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
+    store(builder, load(builder, source, WORDS), target, align=4)
 
 
-@intrinsic
-def _code_channel(typingctx, x, negative, endpoints, codes, E, shift, row):
+@emitted
+def _code_channel(builder, x, negative, endpoints, codes, E, shift, row):
     """Put one channel's run, shifted by `shift` bits, into the row.
 
     x: (GATHER_RUN,) float32, read as -x if `negative` is 1; endpoints: (E,) float32; codes: (E+1,) uint8; row:
-    (GATHER_RUN,) uint32, 64-byte aligned. All int64.
+    (GATHER_RUN,) uint32, 64-byte aligned.
     """
+    signed = signed_run(builder, x, negative)
 
-    def codegen(context, builder, signature, args):
-        x, negative, endpoints, codes, E, shift, row = args
-        flip = _broadcast(builder, builder.shl(builder.trunc(negative, _i32), ir.Constant(_i32, 31)), _words)
-        signed = []
-        for k in _VECTORS:
-            raw = builder.load(_at(builder, x, k, _words), align=4)
-            signed.append(builder.bitcast(builder.xor(raw, flip), _floats))
+    def code(level):
+        return broadcast(builder, builder.zext(element(builder, codes, level, i8), i32), WORDS)
 
-        def code(level):
-            return _broadcast(builder, builder.zext(builder.load(_at(builder, level, 0, _i8)), _i32), _words)
-
-        first = code(codes)
-        found = [cgutils.alloca_once_value(builder, first) for _ in signed]
-        for place in found:
-            builder.store(first, place)
-        with cgutils.for_range(builder, E, intp=_i64) as endpoint:
-            offset = builder.mul(endpoint.index, ir.Constant(_i64, 4))
-            v = builder.load(_at(builder, builder.add(endpoints, offset), 0, _f32), align=4)
-            v, reaching = _broadcast(builder, v, _floats), code(builder.add(codes, builder.add(endpoint.index, _ONE)))
-            for place, value in zip(found, signed, strict=True):
-                reached = builder.fcmp_ordered(">=", value, v)
-                builder.store(builder.select(reached, reaching, builder.load(place)), place)
-        shifts = _broadcast(builder, builder.trunc(shift, _i32), _words)
-        for k, place in zip(_VECTORS, found, strict=True):
-            target = _at(builder, row, k, _words)
-            value = builder.or_(builder.load(target, align=64), builder.shl(builder.load(place), shifts))
-            builder.store(value, target, align=64)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 7), codegen
+    first = code(0)
+    found = [cgutils.alloca_once_value(builder, first) for _ in signed]
+    for place in found:
+        builder.store(first, place)
+    with cgutils.for_range(builder, E, intp=i64) as endpoint:
+        v = broadcast(builder, element(builder, endpoints, endpoint.index, f32), FLOATS)
+        reaching = code(builder.add(endpoint.index, const(1)))
+        for place, value in zip(found, signed, strict=True):
+            reached = builder.fcmp_ordered(">=", value, v)
+            builder.store(builder.select(reached, reaching, builder.load(place)), place)
+    shifts = broadcast(builder, builder.trunc(shift, i32), WORDS)
+    for k, place in enumerate(found):
+        target = plus(builder, row, k, VECTOR)
+        store(builder, builder.or_(load(builder, target, WORDS), builder.shl(builder.load(place), shifts)), target)

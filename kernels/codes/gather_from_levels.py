@@ -10,13 +10,13 @@ as in kernels/planes/gather.py.
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, njit
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from paconv.kernels.arguments import LEVEL_RUN, F
+from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import copy_bytes, stack_buffer
+from paconv.kernels.emit.vectors import broadcast, const, element, i8, i64, load, store, vector
 
 __all__ = ["gather_level_codes"]
 
@@ -24,33 +24,22 @@ _CHUNK = 64
 _inline = njit(inline="always", error_model="numpy")
 
 
-@intrinsic
-def _choose(typingctx, levels, codes, E, target):
+@emitted
+def _choose(builder, levels, codes, E, target):
     """target[c] = codes[levels[c]] for CHUNK channels c. Addresses without alignment, all uint8; codes (E+1,)."""
+    kind = vector(i8, _CHUNK)
 
-    def codegen(context, builder, signature, args):
-        levels, codes, E, target = args
-        i8, i32, i64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-        vector = ir.VectorType(i8, _CHUNK)
+    def code(level):
+        return broadcast(builder, element(builder, codes, level, i8), kind)
 
-        def broadcast(value):
-            single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(i32, 0))
-            return builder.shuffle_vector(single, single, ir.Constant(ir.VectorType(i32, _CHUNK), [0] * _CHUNK))
-
-        def code(level):
-            return broadcast(builder.load(builder.inttoptr(builder.add(codes, level), i8.as_pointer())))
-
-        found = builder.load(builder.inttoptr(levels, vector.as_pointer()), align=1)
-        chosen = cgutils.alloca_once(builder, vector)
-        builder.store(code(ir.Constant(i64, 0)), chosen)
-        with cgutils.for_range(builder, E, intp=i64) as loop:
-            above = builder.icmp_unsigned(">", found, broadcast(builder.trunc(loop.index, i8)))
-            reaching = code(builder.add(loop.index, ir.Constant(i64, 1)))
-            builder.store(builder.select(above, reaching, builder.load(chosen)), chosen)
-        builder.store(builder.load(chosen), builder.inttoptr(target, vector.as_pointer()), align=1)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 4), codegen
+    found = load(builder, levels, kind, align=1)
+    chosen = cgutils.alloca_once(builder, kind)
+    builder.store(code(0), chosen)
+    with cgutils.for_range(builder, E, intp=i64) as loop:
+        above = builder.icmp_unsigned(">", found, broadcast(builder, builder.trunc(loop.index, i8), kind))
+        reaching = code(builder.add(loop.index, const(1)))
+        builder.store(builder.select(above, reaching, builder.load(chosen)), chosen)
+    store(builder, builder.load(chosen), target, align=1)
 
 
 def gather_level_codes(arguments, task):

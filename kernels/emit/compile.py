@@ -18,11 +18,14 @@ import numba
 from llvmlite import ir
 from numba import cfunc, types
 
-from paconv.kernels.codes.accumulate import CODES_ARGUMENTS, emit_accumulate_codes
+from paconv.kernels.codes.accumulate import ARGUMENTS as CODES_ARGUMENTS
+from paconv.kernels.codes.accumulate import emit_accumulate_codes
 from paconv.kernels.codes.accumulate_amx import emit_accumulate_tiles
 from paconv.kernels.cpus import Cpu, cpus_of
-from paconv.kernels.planes.accumulate import ACCUMULATE_ARGUMENTS, emit_accumulate
-from paconv.kernels.probes.popcount_peak import LIMIT_ARGUMENTS, emit_limit
+from paconv.kernels.planes.accumulate import ARGUMENTS as ACCUMULATE_ARGUMENTS
+from paconv.kernels.planes.accumulate import emit_accumulate
+from paconv.kernels.probes.popcount_peak import ARGUMENTS as LIMIT_ARGUMENTS
+from paconv.kernels.probes.popcount_peak import emit_limit
 from paconv.kernels.registry import KERNELS, KINDS, Microkernel
 
 __all__ = [
@@ -64,7 +67,7 @@ def emit_microkernels(wanted: dict[str, Microkernel], cpu: Cpu) -> str:
     module, i64 = ir.Module(), ir.IntType(64)
     for symbol, microkernel in wanted.items():
         arguments = _ARGUMENTS[microkernel.name]
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * arguments), symbol)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * len(arguments)), symbol)
         builder = ir.IRBuilder(function.append_basic_block("entry"))
         if microkernel.name == "limit":
             emit_limit(builder, cpu, *function.args)

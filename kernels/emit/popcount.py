@@ -13,25 +13,19 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from paconv.kernels.arguments import LANES
+from paconv.kernels.emit.vectors import WORDS, const, i8, i16, vector
 
-__all__ = ["MAX_BYTE_WORDS", "add_bits", "as_words", "broadcast", "counter_type"]
+__all__ = ["MAX_BYTE_WORDS", "add_bits", "as_words", "counter_type"]
 
 MAX_BYTE_WORDS = 31
 """Words whose bits a byte counter certainly holds."""
 
-_words, _shorts, _bytes = (ir.VectorType(ir.IntType(32 // k), LANES * k) for k in (1, 2, 4))
+_shorts, _bytes = vector(i16, 2 * LANES), vector(i8, 4 * LANES)
 
 
 def counter_type(in_bytes: bool) -> ir.VectorType:
     """The LLVM type of LANES counters."""
-    return _bytes if in_bytes else _words
-
-
-def broadcast(builder, word):
-    """A uint32 in all lanes."""
-    undefined = ir.Constant(_words, ir.Undefined)
-    single = builder.insert_element(undefined, word, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(single, undefined, ir.Constant(_words, [0] * LANES))
+    return _bytes if in_bytes else WORDS
 
 
 def add_bits(builder, counter, words):
@@ -45,9 +39,9 @@ def add_bits(builder, counter, words):
 def as_words(builder, counter):
     """The counts (LANES,) int32 of a counter."""
     if counter.type == _bytes:
-        for kind in (_shorts, _words):
+        for kind in (_shorts, WORDS):
             width = kind.element.width // 2
             wide = builder.bitcast(counter, kind)
-            low = builder.and_(wide, ir.Constant(kind, [(1 << width) - 1] * kind.count))
-            counter = builder.add(low, builder.lshr(wide, ir.Constant(kind, [width] * kind.count)))
+            low = builder.and_(wide, const((1 << width) - 1, kind))
+            counter = builder.add(low, builder.lshr(wide, const(width, kind)))
     return counter

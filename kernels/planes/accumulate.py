@@ -14,38 +14,19 @@ Each has a microkernel for each number of pixels up to its tile's. The convoluti
 
 from __future__ import annotations
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-
-from paconv.kernels.arguments import LANES
 from paconv.kernels.blocking import most_pixels
 from paconv.kernels.cpus import Cpu
+from paconv.kernels.emit.inline import caller
 from paconv.kernels.emit.loops import repeat, when
-from paconv.kernels.emit.popcount import MAX_BYTE_WORDS, add_bits, as_words, broadcast, counter_type
+from paconv.kernels.emit.popcount import MAX_BYTE_WORDS, add_bits, as_words, counter_type
+from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, i64, less, load, plus, store
 
-__all__ = ["ACCUMULATE_ARGUMENTS", "call_accumulate", "emit_accumulate"]
+__all__ = ["ARGUMENTS", "call_accumulate", "emit_accumulate"]
 
-ACCUMULATE_ARGUMENTS = 10
-"""pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts, M, N: all int64."""
+ARGUMENTS = ("pixels", "image", "pixel_offsets", "tap_offsets", "taps", "run", "weights", "counts", "M", "N")
+"""All int64."""
 
-_VECTOR = 4 * LANES
-_i32, _i64 = ir.IntType(32), ir.IntType(64)
-_words = ir.VectorType(_i32, LANES)
-
-
-@intrinsic
-def call_accumulate(
-    typingctx, address, pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts, M, N
-):  # fmt: skip
-    """Call the accumulate function at `address`; all arguments int64."""
-
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [_i64] * ACCUMULATE_ARGUMENTS)
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * (1 + ACCUMULATE_ARGUMENTS)), codegen
+call_accumulate = caller(*ARGUMENTS)
 
 
 def emit_accumulate(builder, m: int, n: int, cpu: Cpu, pixels, *rest) -> None:
@@ -61,7 +42,7 @@ def emit_accumulate(builder, m: int, n: int, cpu: Cpu, pixels, *rest) -> None:
     tiles = builder.switch(pixels, end)
     for count in range(1, most_pixels(m, n, cpu.budget) + 1):
         tile = function.append_basic_block(f"pixels.{count}")
-        tiles.add_case(ir.Constant(_i64, count), tile)
+        tiles.add_case(const(count), tile)
         builder.position_at_end(tile)
         _SubBlock(builder, m, n, count, kind, *rest).emit()
         builder.branch(end)
@@ -77,11 +58,9 @@ class _SubBlock:
     ) -> None:  # fmt: skip
         self.builder, self.m, self.n, self.M, self.N, self.kind = builder, m, n, M, N, kind
         self.pixels, self.tap_offsets, self.taps, self.weights, self.counts = pixels, tap_offsets, taps, weights, counts
-        self.word_bytes, self.weight_bytes = builder.mul(N, self.const(4)), builder.mul(M, self.const(_VECTOR))
+        self.word_bytes, self.weight_bytes = builder.mul(N, const(4)), builder.mul(M, const(VECTOR))
         self.run_bytes = builder.mul(run, self.word_bytes)
-        self.starts = [
-            builder.add(image, self.load(pixel_offsets, 8 * p, _i64, 8)) for p in range(pixels)
-        ]  # of the pixels' windows
+        self.starts = [builder.add(image, element(builder, pixel_offsets, p)) for p in range(pixels)]  # of windows
 
     def emit(self) -> None:
         if self.kind.element.width == 8:
@@ -93,91 +72,77 @@ class _SubBlock:
         """All the window in int32, stored at the end."""
 
         def tap_body(tap, at_weights, *sums):
-            at_weights, sums = self.add_words(self.runs_of(tap), self.const(0), self.run_bytes, at_weights, sums)
-            tap = self.builder.add(tap, self.const(1))
-            return [tap, at_weights, *sums], self.less(tap, self.taps)
+            at_weights, sums = self.add_words(self.runs_of(tap), const(0), self.run_bytes, at_weights, sums)
+            tap = self.builder.add(tap, const(1))
+            return [tap, at_weights, *sums], less(self.builder, tap, self.taps)
 
-        _, _, *sums = repeat(self.builder, [self.const(0), self.weights, *self.zeros()], tap_body)
+        _, _, *sums = repeat(self.builder, [const(0), self.weights, *self.zeros()], tap_body)
         for target, value in zip(self.targets(), sums, strict=True):
-            self.builder.store(value, target, align=_VECTOR)
+            store(self.builder, value, target)
 
     def by_bytes(self) -> None:
         """Stretches of words within a tap, as many as bytes can count; then the bytes are added to the counts."""
-        builder, full = self.builder, self.builder.mul(self.word_bytes, self.const(MAX_BYTE_WORDS))
+        builder, full = self.builder, self.builder.mul(self.word_bytes, const(MAX_BYTE_WORDS))
         for target in self.targets():
-            builder.store(ir.Constant(_words, [0] * LANES), target, align=_VECTOR)
+            store(builder, const(0, WORDS), target)
 
         def empty(room, *sums):
             for target, value in zip(self.targets(), sums, strict=True):
-                total = builder.add(builder.load(target, align=_VECTOR), as_words(builder, value))
-                builder.store(total, target, align=_VECTOR)
+                store(builder, builder.add(load(builder, target, WORDS), as_words(builder, value)), target)
             return [full, *self.zeros()]
 
         def stretch(tap, position, room, at_weights, *sums):
             most = builder.add(position, room)
-            end = builder.select(self.less(most, self.run_bytes), most, self.run_bytes)
+            end = builder.select(less(builder, most, self.run_bytes), most, self.run_bytes)
             at_weights, sums = self.add_words(self.runs_of(tap), position, end, at_weights, sums)
             room = builder.sub(room, builder.sub(end, position))
             run_ends = builder.icmp_signed("==", end, self.run_bytes)
-            tap = builder.add(tap, builder.zext(run_ends, _i64))
-            again = self.less(tap, self.taps)
-            is_full = builder.icmp_signed("==", room, self.const(0))
+            tap = builder.add(tap, builder.zext(run_ends, i64))
+            again = less(builder, tap, self.taps)
+            is_full = builder.icmp_signed("==", room, const(0))
             room, *sums = when(builder, builder.or_(is_full, builder.not_(again)), [room, *sums], empty)
-            return [tap, builder.select(run_ends, self.const(0), end), room, at_weights, *sums], again
+            return [tap, builder.select(run_ends, const(0), end), room, at_weights, *sums], again
 
-        repeat(builder, [self.const(0), self.const(0), full, self.weights, *self.zeros()], stretch)
+        repeat(builder, [const(0), const(0), full, self.weights, *self.zeros()], stretch)
 
     def add_words(self, runs: list, position, end, at_weights, sums) -> tuple:
         """The words from `position` to `end` (bytes) of the runs; returns (next weights, sums)."""
         builder = self.builder
 
         def body(position, at_weights, *sums):
-            w = [self.load(at_weights, _VECTOR * i, _words, _VECTOR) for i in range(self.m)]
+            w = [element(builder, at_weights, i, WORDS) for i in range(self.m)]
             added, sums = [], iter(sums)
             for run in runs:
                 at = builder.add(run, position)
                 for j in range(self.n):
-                    a = broadcast(builder, self.load(at, 4 * j, _i32, 4))
+                    a = broadcast(builder, element(builder, at, j, i32), WORDS)
                     added += [add_bits(builder, next(sums), builder.and_(w[i], a)) for i in range(self.m)]
             position = builder.add(position, self.word_bytes)
-            return [position, builder.add(at_weights, self.weight_bytes), *added], self.less(position, end)
+            return [position, builder.add(at_weights, self.weight_bytes), *added], less(builder, position, end)
 
         _, at_weights, *sums = repeat(builder, [position, at_weights, *sums], body)
         return at_weights, sums
 
     def runs_of(self, tap) -> list:
         """Where the tap's run begins in each pixel's window."""
-        builder = self.builder
-        address = builder.add(self.tap_offsets, builder.mul(tap, self.const(8)))
-        offset = self.load(address, 0, _i64, 8)
-        return [builder.add(start, offset) for start in self.starts]
+        offset = element(self.builder, self.tap_offsets, tap)
+        return [self.builder.add(start, offset) for start in self.starts]
 
     def targets(self) -> list:
         """Where the counts go, in the order of the sums: pixels, then j, then i."""
         builder = self.builder
-        row = builder.mul(self.N, self.const(_VECTOR))
+        row = builder.mul(self.N, const(VECTOR))
         pixel = builder.mul(self.M, row)
-        at = [
+        addresses = [
             builder.add(
-                builder.add(self.counts, builder.mul(pixel, self.const(p))),
-                builder.add(builder.mul(row, self.const(i)), self.const(j * _VECTOR)),
+                builder.add(self.counts, builder.mul(pixel, const(p))),
+                plus(builder, builder.mul(row, const(i)), j, VECTOR),
             )
             for p in range(self.pixels)
             for j in range(self.n)
             for i in range(self.m)
         ]
-        return [builder.inttoptr(address, _words.as_pointer()) for address in at]
+        return [at(builder, address, WORDS) for address in addresses]
 
     def zeros(self) -> list:
-        return [ir.Constant(self.kind, [0] * self.kind.count)] * (self.pixels * self.m * self.n)
-
-    def load(self, address, offset: int, kind, align: int):
-        place = self.builder.add(address, self.const(offset))
-        return self.builder.load(self.builder.inttoptr(place, kind.as_pointer()), align=align)
-
-    def less(self, left, right):
-        return self.builder.icmp_signed("<", left, right)
-
-    @staticmethod
-    def const(value: int) -> ir.Constant:
-        return ir.Constant(_i64, value)
+        return [const(0, self.kind)] * (self.pixels * self.m * self.n)

@@ -14,11 +14,12 @@ from paconv.bits import MAX_PLANES
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
 from paconv.kernels.blocking import MAX_TILE_COUNTS
 from paconv.kernels.emit.memory import pointer, stack_buffer
+from paconv.kernels.emit.vectors import VECTOR
 from paconv.kernels.finish.channel_first import store_channel_first
-from paconv.kernels.levels.of_values import store_channel_last
+from paconv.kernels.finish.channel_last import store_channel_last
 from paconv.kernels.planes.accumulate import call_accumulate
 from paconv.kernels.planes.offsets import TOTALS_BYTES, add_scaled, add_window_offsets, window_totals
-from paconv.kernels.planes.scale import weigh_tile
+from paconv.kernels.planes.scale import scale_counts
 from paconv.kernels.planes.tasks import task_range, window_offsets
 
 __all__ = ["conv", "conv_counts"]
@@ -27,7 +28,6 @@ _inline = njit(inline="always", error_model="numpy")
 
 _OFFSETS_BYTES = 8 * PIXEL_CHUNK
 _COUNTS_BYTES = 4 * LANES * MAX_TILE_COUNTS
-_VECTOR = 4 * LANES
 _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 
 
@@ -44,7 +44,7 @@ def _accumulate(a, pixels, words, offsets_at, weights, counts_at):
             n = N // columns + (1 if column < N % columns else 0)
             call_accumulate(
                 functions[m, n], pixels, words + 4 * j, offsets_at, a[F.tap_offsets], a[F.taps], a[F.run],
-                weights + i * _VECTOR, counts_at + (i * N + j) * _VECTOR, M, N,
+                weights + i * VECTOR, counts_at + (i * N + j) * VECTOR, M, N,
             )  # fmt: skip
             j += n
         i += m
@@ -73,20 +73,20 @@ def conv(arguments, task):
     least, larger = count // tiles, count % tiles  # pixels of a tile; tiles with one more
     for b in range(first_block, last_block):
         block = group * a[F.OB] + b
-        weights, phi = a[F.weight_words] + block * block_bytes, a[F.phi] + block * M * N * _VECTOR
-        scale, bias = a[F.out_scale] + block * _VECTOR, a[F.out_bias] + block * _VECTOR
+        weights, phi = a[F.weight_words] + block * block_bytes, a[F.phi] + block * M * N * VECTOR
+        scale, bias = a[F.out_scale] + block * VECTOR, a[F.out_bias] + block * VECTOR
         if has_offsets:
             for q in range(count * LANES):
                 out[q] = 0
         if a[F.has_alpha_0]:
-            add_scaled(out_at, count, a[F.offset_alpha] + block * _VECTOR, totals_at)
+            add_scaled(out_at, count, a[F.offset_alpha] + block * VECTOR, totals_at)
         if a[F.has_beta_0]:
             add_window_offsets(a, out_at, block, first_pixel, count)
         p = 0
         for tile in range(tiles):
             taken = least + 1 if tile < larger else least
             _accumulate(a, taken, words, offsets_at + 8 * p, weights, counts_at)
-            weigh_tile(out_at + p * _VECTOR, has_offsets, scale, bias, counts_at, phi, M * N, taken)
+            scale_counts(out_at + p * VECTOR, has_offsets, scale, bias, counts_at, phi, M * N, taken)
             p += taken
         if a[F.channel_last]:
             store_channel_last(a, out_at, batch, group, b, first_pixel, count)

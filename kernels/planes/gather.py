@@ -17,16 +17,31 @@ copied to a buffer first, so that no vector reads past the image, and so is a ru
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, njit
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
+from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import copy_words, pointer, stack_buffer
+from paconv.kernels.emit.vectors import (
+    FLOATS,
+    VECTOR,
+    WORDS,
+    broadcast,
+    const,
+    element,
+    f32,
+    i1,
+    i8,
+    i32,
+    i64,
+    load,
+    plus,
+    store,
+)
 
-__all__ = ["gather"]
+__all__ = ["gather", "signed_run"]
 
 _inline = njit(inline="always", error_model="numpy")
 _PLANES_BYTES = 4 * GATHER_RUN * MAX_PLANES
@@ -92,52 +107,32 @@ def _copy_apart(a, run_at, channel, first, count):
         row, column, p = row + 1, 0, p + length
 
 
-@intrinsic
-def _pack_channel(typingctx, x, negative, endpoints, masks, E, N, bit, planes):
+@emitted
+def _pack_channel(builder, x, negative, endpoints, masks, E, N, bit, planes):
     """XOR bit `bit` of one channel's run into `planes`.
 
     x: (GATHER_RUN,) float32, read as -x if `negative` is 1; endpoints: (E,) float32; masks: (E+1,) uint8;
-    planes: (MAX_PLANES, GATHER_RUN) uint32, 64-byte aligned. All arguments int64, addresses among them.
+    planes: (MAX_PLANES, GATHER_RUN) uint32, 64-byte aligned.
     """
+    signed = signed_run(builder, x, negative)
+    shift = broadcast(builder, builder.trunc(bit, i32), WORDS)
+    with cgutils.for_range(builder, E, intp=i64) as endpoint:
+        e = endpoint.index
+        v = broadcast(builder, element(builder, endpoints, e, f32), FLOATS)
+        reached = [builder.shl(builder.zext(builder.fcmp_ordered(">=", value, v), WORDS), shift) for value in signed]
+        after = builder.add(e, const(1))
+        toggled = builder.xor(element(builder, masks, e, i8), element(builder, masks, after, i8))
+        with cgutils.for_range(builder, N, intp=i64) as plane:
+            moved = builder.lshr(toggled, builder.trunc(plane.index, i8))
+            with builder.if_then(builder.trunc(moved, i1)):
+                row = plus(builder, planes, plane.index, 4 * GATHER_RUN)
+                for k, bits in enumerate(reached):
+                    target = plus(builder, row, k, VECTOR)
+                    store(builder, builder.xor(load(builder, target, WORDS), bits), target)
 
-    def codegen(context, builder, signature, args):
-        x, negative, endpoints, masks, E, N, bit, planes = args
-        i8, i32, i64, f32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
-        words, floats = ir.VectorType(i32, LANES), ir.VectorType(f32, LANES)
 
-        def at(address, index, size: int, kind):
-            offset = builder.mul(index, ir.Constant(i64, size)) if not isinstance(index, int) else None
-            offset = offset or ir.Constant(i64, index * size)
-            return builder.inttoptr(builder.add(address, offset), kind.as_pointer())
-
-        def broadcast(scalar, kind):
-            undefined = ir.Constant(kind, ir.Undefined)
-            single = builder.insert_element(undefined, scalar, ir.Constant(i32, 0))
-            return builder.shuffle_vector(single, undefined, ir.Constant(words, [0] * LANES))
-
-        vectors = range(GATHER_RUN // LANES)
-        flip = broadcast(builder.shl(builder.trunc(negative, i32), ir.Constant(i32, 31)), words)
-        signed = []
-        for k in vectors:
-            raw = builder.load(at(x, k, 4 * LANES, words), align=4)
-            signed.append(builder.bitcast(builder.xor(raw, flip), floats))
-        shift = broadcast(builder.trunc(bit, i32), words)
-        with cgutils.for_range(builder, E, intp=i64) as endpoint:
-            e = endpoint.index
-            v = broadcast(builder.load(at(endpoints, e, 4, f32), align=4), floats)
-            reached = [
-                builder.shl(builder.zext(builder.fcmp_ordered(">=", value, v), words), shift) for value in signed
-            ]
-            after = at(masks, builder.add(e, ir.Constant(i64, 1)), 1, i8)
-            toggled = builder.xor(builder.load(at(masks, e, 1, i8)), builder.load(after))
-            with cgutils.for_range(builder, N, intp=i64) as plane:
-                moved = builder.lshr(toggled, builder.trunc(plane.index, i8))
-                with builder.if_then(builder.trunc(moved, ir.IntType(1))):
-                    row = builder.add(planes, builder.mul(plane.index, ir.Constant(i64, 4 * GATHER_RUN)))
-                    for k in vectors:
-                        target = at(row, k, 4 * LANES, words)
-                        value = builder.xor(builder.load(target, align=4 * LANES), reached[k])
-                        builder.store(value, target, align=4 * LANES)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 8), codegen
+def signed_run(builder, x, negative) -> list:
+    """A run of GATHER_RUN values in vectors, negated if `negative` is 1, which is turning their sign bits."""
+    flip = broadcast(builder, builder.shl(builder.trunc(negative, i32), const(31, i32)), WORDS)
+    runs = [load(builder, plus(builder, x, k, VECTOR), WORDS, align=4) for k in range(GATHER_RUN // LANES)]
+    return [builder.bitcast(builder.xor(raw, flip), FLOATS) for raw in runs]

@@ -13,13 +13,13 @@ words are folded, what follows a position's own is for kernels/planes/window_row
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LEVEL_RUN, F
 from paconv.kernels.emit.memory import copy_bytes, pointer, stack_buffer
+from paconv.kernels.emit.vectors import broadcast, i1, i8, i32, load, vector
 
 __all__ = ["gather_levels"]
 
@@ -30,16 +30,11 @@ def _which(typingctx, levels, level, above):
 
     def codegen(context, builder, signature, args):
         levels, level, above = args
-        vector = ir.VectorType(ir.IntType(8), WORD_BITS)
-        bytes_ = builder.load(builder.inttoptr(levels, vector.as_pointer()), align=1)
-        single = builder.insert_element(
-            ir.Constant(vector, ir.Undefined), builder.trunc(level, ir.IntType(8)), ir.Constant(ir.IntType(32), 0)
-        )
-        zero = ir.Constant(ir.VectorType(ir.IntType(32), WORD_BITS), [0] * WORD_BITS)
-        wanted = builder.shuffle_vector(single, single, zero)
+        bytes_ = load(builder, levels, vector(i8, WORD_BITS), align=1)
+        wanted = broadcast(builder, builder.trunc(level, i8), bytes_.type)
         equal, greater = builder.icmp_unsigned("==", bytes_, wanted), builder.icmp_unsigned(">", bytes_, wanted)
-        chosen = builder.select(builder.trunc(above, ir.IntType(1)), greater, equal)
-        return builder.bitcast(chosen, ir.IntType(32))
+        chosen = builder.select(builder.trunc(above, i1), greater, equal)
+        return builder.bitcast(chosen, i32)
 
     return types.uint32(*[types.int64] * 3), codegen
 

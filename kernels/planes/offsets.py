@@ -11,36 +11,27 @@ kinds of windows add their taps in order, starting from 0, and then to out: the 
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
-from numba.extending import intrinsic
+from numba import carray, njit
 
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
+from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import pointer, popcount, stack_buffer
+from paconv.kernels.emit.vectors import FLOATS, VECTOR, broadcast, load, store
 
 __all__ = ["TOTALS_BYTES", "add_scaled", "add_window_offsets", "window_totals"]
 
 TOTALS_BYTES = 4 * PIXEL_CHUNK
 
-_VECTOR = 4 * LANES
 _inline = njit(inline="always", error_model="numpy")
 
 
-@intrinsic
-def _add_product(typingctx, out, factors, number):
+def _add_product(builder, out, factors, number):
     """out += factors * number, the product rounded first. Addresses of (LANES,) float32, 64-byte aligned."""
+    product = builder.fmul(load(builder, factors, FLOATS), broadcast(builder, number, FLOATS))
+    store(builder, builder.fadd(load(builder, out, FLOATS), product), out)
 
-    def codegen(context, builder, signature, args):
-        out, factors, number = args
-        vector = ir.VectorType(ir.FloatType(), LANES)
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        single = builder.insert_element(ir.Constant(vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
-        place, source = (builder.inttoptr(address, vector.as_pointer()) for address in (out, factors))
-        product = builder.fmul(builder.load(source, align=_VECTOR), builder.shuffle_vector(single, single, lanes))
-        builder.store(builder.fadd(builder.load(place, align=_VECTOR), product), place, align=_VECTOR)
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.float32), codegen
+_add_product = emitted(_add_product, floats=("number",))
 
 
 @_inline
@@ -68,7 +59,7 @@ def add_scaled(out_at, count, factors_at, totals_at):
     """out[p] += factors * totals[p]: out (count, LANES), factors (LANES,), totals (count,) float32."""
     totals = carray(pointer(totals_at), (count,), np.float32)
     for p in range(count):
-        _add_product(out_at + p * _VECTOR, factors_at, totals[p])
+        _add_product(out_at + p * VECTOR, factors_at, totals[p])
 
 
 @_inline
@@ -76,25 +67,25 @@ def add_window_offsets(a, out_at, block, first_pixel, count):
     """Add the offsets of the taps inside the image. out: (count, LANES) float32; block: of all groups' lane blocks."""
     H, W, KH, KW, DH, DW = a[F.H], a[F.W], a[F.KH], a[F.KW], a[F.DH], a[F.DW]
     SH, SW, PT, PL, OW = a[F.SH], a[F.SW], a[F.PT], a[F.PL], a[F.OW]
-    one, taps_at = np.float32(1), a[F.offset_taps] + block * KH * KW * _VECTOR
-    whole_at, part_at = stack_buffer(_VECTOR), stack_buffer(_VECTOR)
+    one, taps_at = np.float32(1), a[F.offset_taps] + block * KH * KW * VECTOR
+    whole_at, part_at = stack_buffer(VECTOR), stack_buffer(VECTOR)
     whole, part = carray(pointer(whole_at), (LANES,), np.float32), carray(pointer(part_at), (LANES,), np.float32)
     whole[:] = 0
     for tap in range(KH * KW):
-        _add_product(whole_at, taps_at + tap * _VECTOR, one)
+        _add_product(whole_at, taps_at + tap * VECTOR, one)
     row, column = first_pixel // OW, first_pixel % OW
     for p in range(count):
         top, left = row * SH - PT, column * SW - PL
         if top >= 0 and left >= 0 and top + (KH - 1) * DH < H and left + (KW - 1) * DW < W:
-            _add_product(out_at + p * _VECTOR, whole_at, one)
+            _add_product(out_at + p * VECTOR, whole_at, one)
         else:
             part[:] = 0
             for kh in range(KH):
                 if 0 <= top + kh * DH < H:
                     for kw in range(KW):
                         if 0 <= left + kw * DW < W:
-                            _add_product(part_at, taps_at + (kh * KW + kw) * _VECTOR, one)
-            _add_product(out_at + p * _VECTOR, part_at, one)
+                            _add_product(part_at, taps_at + (kh * KW + kw) * VECTOR, one)
+            _add_product(out_at + p * VECTOR, part_at, one)
         column += 1
         if column == OW:
             row, column = row + 1, 0

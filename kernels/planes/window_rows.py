@@ -17,56 +17,38 @@ its end is never a window's.
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, types
-from numba.extending import intrinsic
+from numba import carray
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import FOLD_RUN, LANES, MAX_FOLDED, MAX_HALO, F
+from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import copy_words, stack_buffer
-from paconv.kernels.emit.popcount import broadcast
+from paconv.kernels.emit.vectors import VECTOR, WORDS, broadcast, const, i32, load, plus, store
 
 __all__ = ["fold"]
 
-_i32, _i64 = ir.IntType(32), ir.IntType(64)
-_words = ir.VectorType(_i32, LANES)
 _FOLDED = 4 * FOLD_RUN
 _FOLDED_BYTES = MAX_FOLDED * _FOLDED
 _OWN = 4 * (FOLD_RUN + MAX_HALO)
 _OWN_BYTES = MAX_FOLDED * _OWN
 
 
-@intrinsic
-def _merge(typingctx, target, source, shift):
+@emitted
+def _merge(builder, target, source, shift):
     """target[p] |= source[p] << shift, or >> -shift, for FOLD_RUN words; |shift| < 32. Addresses; target is aligned."""
-
-    def codegen(context, builder, signature, args):
-        target, source, shift = args
-        zero = ir.Constant(_i64, 0)
-        left = builder.select(builder.icmp_signed(">", shift, zero), shift, zero)
-        right = builder.sub(left, shift)
-        up, down = (broadcast(builder, builder.trunc(value, _i32)) for value in (left, right))
-        for k in range(FOLD_RUN // LANES):
-            offset = ir.Constant(_i64, 4 * LANES * k)
-            from_, to = (builder.inttoptr(builder.add(at, offset), _words.as_pointer()) for at in (source, target))
-            moved = builder.lshr(builder.shl(builder.load(from_, align=4), up), down)
-            builder.store(builder.or_(builder.load(to, align=4 * LANES), moved), to, align=4 * LANES)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 3), codegen
+    left = builder.select(builder.icmp_signed(">", shift, const(0)), shift, const(0))
+    up, down = (broadcast(builder, builder.trunc(by, i32), WORDS) for by in (left, builder.sub(left, shift)))
+    for k in range(FOLD_RUN // LANES):
+        from_, to = (plus(builder, at, k, VECTOR) for at in (source, target))
+        moved = builder.lshr(builder.shl(load(builder, from_, WORDS, align=4), up), down)
+        store(builder, builder.or_(load(builder, to, WORDS), moved), to)
 
 
-@intrinsic
-def _clear(typingctx, target):
+@emitted
+def _clear(builder, target):
     """FOLD_RUN zero words at an aligned address."""
-
-    def codegen(context, builder, signature, args):
-        for k in range(FOLD_RUN // LANES):
-            to = builder.inttoptr(builder.add(args[0], ir.Constant(_i64, 4 * LANES * k)), _words.as_pointer())
-            builder.store(ir.Constant(_words, [0] * LANES), to, align=4 * LANES)
-        return context.get_dummy_value()
-
-    return types.void(types.int64), codegen
+    for k in range(FOLD_RUN // LANES):
+        store(builder, const(0, WORDS), plus(builder, target, k, VECTOR))
 
 
 def fold(arguments, task):

@@ -9,22 +9,17 @@ the loop.
 
 from __future__ import annotations
 
-from llvmlite import ir
-
-from paconv.kernels.arguments import LANES, LIMIT_RING
+from paconv.kernels.arguments import LIMIT_RING
 from paconv.kernels.blocking import limit_sums
 from paconv.kernels.cpus import Cpu
 from paconv.kernels.emit.loops import repeat
-from paconv.kernels.emit.popcount import add_bits, broadcast, counter_type
+from paconv.kernels.emit.popcount import add_bits, counter_type
+from paconv.kernels.emit.vectors import WORDS, at, broadcast, const, i32, load, store
 
-__all__ = ["LIMIT_ARGUMENTS", "emit_limit"]
+__all__ = ["ARGUMENTS", "emit_limit"]
 
-LIMIT_ARGUMENTS = 2
-"""memory, rounds: int64."""
-
-_VECTOR = 4 * LANES
-_i32, _i64 = ir.IntType(32), ir.IntType(64)
-_words = ir.VectorType(_i32, LANES)
+ARGUMENTS = ("memory", "rounds")
+"""int64."""
 
 
 def emit_limit(builder, cpu: Cpu, memory, rounds) -> None:
@@ -33,18 +28,18 @@ def emit_limit(builder, cpu: Cpu, memory, rounds) -> None:
     loop.
     """
     count, kind = limit_sums(cpu.budget), counter_type(cpu.counts_bytes)
-    words = builder.inttoptr(memory, _i32.as_pointer())
-    vectors = builder.bitcast(builder.gep(words, [ir.Constant(_i64, LIMIT_RING)]), _words.as_pointer())
-    places = [builder.gep(vectors, [ir.Constant(_i64, k)]) for k in range(2 * count)]
-    weights = [builder.load(place, align=_VECTOR) for place in places[:count]]
+    words = at(builder, memory, i32)
+    vectors = builder.bitcast(builder.gep(words, [const(LIMIT_RING)]), WORDS.as_pointer())
+    places = [builder.gep(vectors, [const(k)]) for k in range(2 * count)]
+    weights = [load(builder, place, WORDS) for place in places[:count]]
 
     def turn(left, *sums):
-        left = builder.sub(left, ir.Constant(_i64, 1))
-        place = builder.gep(words, [builder.and_(left, ir.Constant(_i64, LIMIT_RING - 1))])
-        word = broadcast(builder, builder.load(place, align=4))
+        left = builder.sub(left, const(1))
+        place = builder.gep(words, [builder.and_(left, const(LIMIT_RING - 1))])
+        word = broadcast(builder, load(builder, place, i32), WORDS)
         sums = [add_bits(builder, s, builder.and_(w, word)) for w, s in zip(weights, sums, strict=True)]
-        return [left, *sums], builder.icmp_unsigned("!=", left, ir.Constant(_i64, 0))
+        return [left, *sums], builder.icmp_unsigned("!=", left, const(0))
 
-    _, *sums = repeat(builder, [rounds, *[ir.Constant(kind, [0] * kind.count)] * count], turn)
+    _, *sums = repeat(builder, [rounds, *[const(0, kind)] * count], turn)
     for place, value in zip(places[count:], sums, strict=True):
-        builder.store(builder.bitcast(value, _words), place, align=_VECTOR)
+        store(builder, builder.bitcast(value, WORDS), place)
