@@ -14,7 +14,7 @@ __all__ = [
     "GATHER_RUN",
     "LANES",
     "LEVEL_RUN",
-    "LIMIT_RING",
+    "PEAK_RING",
     "MAX_EXACT_FLOAT",
     "MAX_FOLDED",
     "MAX_HALO",
@@ -49,7 +49,7 @@ FOLD_RUN = 64
 MAX_HALO = 64
 """Most positions of a folded window row after its first."""
 
-LIMIT_RING = 16
+PEAK_RING = 16
 """Activation words that probes/popcount_peak.py goes around in: a power of two, and a multiple of LANES."""
 
 MAX_EXACT_FLOAT = 1 << 24

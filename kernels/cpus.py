@@ -16,16 +16,19 @@ __all__ = ["CPUS", "Cpu", "Multiplier", "cpus_of", "find_cpu"]
 
 @dataclass(frozen=True)
 class Multiplier:
-    """How level codes are multiplied: a name in kernels/codes/dot_products.py's PRODUCTS, or "Tiles" for
-    kernels/emit/amx.py, and the tile of sums that registers hold without spilling (tests/kernels/test_registers.py):
-    lane blocks x pixels. words: of a run that are multiplied at a time. Above 1, the weights of a run are filled up
-    with zeros to a multiple, and the pixels of a tile lie at one distance.
+    """How level codes are multiplied.
+
+    product: a name in PRODUCTS of codes/dot_products.py, or in TILES of emit/amx.py. blocks, pixels: the
+    register block of sums, lane blocks x pixels, as large as inner loops don't spill (tests/kernels/test_registers.py).
+    words: of a run that are multiplied at a time. Above 1, the weights of a run are filled up with zeros to a multiple,
+    and the pixels of a register block lie at one distance. module: that emits the accumulate function.
     """
 
     product: str
     blocks: int
     pixels: int
     words: int = 1
+    module: str = "paconv.kernels.codes.accumulate"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ _V3 = ("avx2", "bmi", "bmi2", "fma")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 _V4_VNNI = (*_V4, "avx512vpopcntdq", "avx512bitalg", "avx512vnni")
 _VNNI = "+avx512vpopcntdq,+avx512bitalg,+avx512vnni"
+_AMX = "paconv.kernels.codes.accumulate_amx"
 
 CPUS = (
     Cpu(
@@ -91,7 +95,8 @@ CPUS = (
     ),
     Cpu(
         "x86-64-v4-amx", "x86_64", "x86-64-v4", f"-prefer-256-bit,{_VNNI},+amx-tile,+amx-int8", (*_V4_VNNI, "amx-int8"),
-        30, {"dot": Multiplier("DotOf512", 2, 12), "tiles": Multiplier("Tiles", 2, 32, 16)}, base="x86-64-v4-vpopcntdq",
+        30, {"dot": Multiplier("DotOf512", 2, 12), "tiles": Multiplier("Tiles", 2, 32, 16, _AMX)},
+        base="x86-64-v4-vpopcntdq",
     ),
     Cpu("armv8-a", "aarch64", "generic", "+neon", (), 4, {"narrow": Multiplier("WideningBytes", 1, 2)}),
     Cpu(

@@ -7,7 +7,7 @@ import numpy as np
 from paconv import bits
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import CODING, GATHER_RUN, LANES, LEVEL_RUN, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
-from paconv.kernels.blocking import TILE_ROWS, tiling
+from paconv.kernels.blocking import TILE_ROWS, blocking
 from paconv.kernels.cpus import Cpu
 from paconv.ops.pa_bit_conv import output_shape
 from tests.bit_conv_cases import grid_of
@@ -99,7 +99,7 @@ def arguments_of(case, level: Cpu, kind: str = "planes", levels: bool = False) -
         multiplier = level.multipliers[kind]
         numbers |= dict(tile=multiplier.pixels, tile_blocks=multiplier.blocks, tile_words=multiplier.words)
     else:
-        plan = tiling(M, N, level.budget)
+        plan = blocking(M, N, level.budget)
         numbers |= dict(tile=plan.pixels, parts_M=plan.parts_M, parts_N=plan.parts_N)
     return arrays, numbers
 

@@ -16,16 +16,11 @@ from paconv.kernels.cpus import Multiplier
 from paconv.kernels.emit.inline import caller
 from paconv.kernels.emit.loops import repeat
 from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, less, load, plus, store
+from paconv.kernels.registry import FAMILIES
 
-__all__ = ["ARGUMENTS", "call_accumulate_codes", "emit_accumulate_codes", "tile_sizes"]
+__all__ = ["call_accumulate_codes", "emit", "tile_sizes"]
 
-ARGUMENTS = (
-    "pixels", "blocks", "image", "pixel_offsets", "tap_offsets", "taps", "run", "span", "weights", "block_bytes",
-    "start", "dots",
-)  # fmt: skip
-"""All int64."""
-
-call_accumulate_codes = caller(*ARGUMENTS)
+call_accumulate_codes = caller(*FAMILIES["accumulate_codes"].arguments)
 
 
 def tile_sizes(most: int) -> tuple[int, ...]:
@@ -33,15 +28,15 @@ def tile_sizes(most: int) -> tuple[int, ...]:
     return tuple(range(2, most + 1, 2)) or (1,)
 
 
-def emit_accumulate_codes(builder, multiplier: Multiplier, pixels, blocks, *rest) -> None:
+def emit(builder, multiplier: Multiplier, pixels, blocks, *rest) -> None:
     """The body of accumulate(pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
     start, dots).
 
-    1 <= pixels <= multiplier.pixels and 1 <= blocks <= multiplier.blocks: how much of a tile is wanted; pixel_offsets
-    (multiplier.pixels,) int64 bytes, all of which must be readable places; image, tap_offsets, taps, run as in
-    emit_accumulate; weights: (taps*run, LANES) uint32 of the first lane block, those of the next `block_bytes` further;
-    start: (blocks, LANES) int32; dots: (multiplier.blocks, multiplier.pixels, LANES) int32, written. Vectors are
-    64-byte aligned.
+    1 <= pixels <= multiplier.pixels and 1 <= blocks <= multiplier.blocks: how much of a register block is wanted;
+    pixel_offsets (multiplier.pixels,) int64 bytes, all of which must be readable places; image, tap_offsets, taps, run
+    as in planes/accumulate.py; weights: (taps*run, LANES) uint32 of the first lane block, those of the next
+    `block_bytes` further; start: (blocks, LANES) int32; dots: (multiplier.blocks, multiplier.pixels, LANES) int32,
+    written. Vectors are 64-byte aligned.
     """
     product, function = PRODUCTS[multiplier.product], builder.function
     end = function.append_basic_block("end")

@@ -18,22 +18,22 @@ from numba.core import cgutils
 
 from paconv.kernels.blocking import TILE_ROWS as ROWS
 from paconv.kernels.cpus import Multiplier
-from paconv.kernels.emit.amx import ROW_BYTES, SoftTiles, Tiles
+from paconv.kernels.emit.amx import ROW_BYTES, TILES
 from paconv.kernels.emit.vectors import const, element, i64, plus
 
-__all__ = ["emit_accumulate_tiles"]
+__all__ = ["emit"]
 
 _HALVES = 2
 _WORDS = ROW_BYTES // 4
 _TILE_BYTES = ROWS * ROW_BYTES
 
 
-def emit_accumulate_tiles(builder, multiplier: Multiplier, pixels, blocks, *rest, soft: bool = False) -> None:
+def emit(builder, multiplier: Multiplier, pixels, blocks, *rest) -> None:
     """The body of accumulate(pixels, blocks, image, pixel_offsets, tap_offsets, taps, run, span, weights, block_bytes,
-    start, dots); arguments as in emit_accumulate_codes, with the weights of a run filled up to whole steps of _WORDS,
-    and pixel_offsets of each 16 pixels at one distance. soft: with tiles in memory, for tests.
+    start, dots); arguments as in codes/accumulate.py, with the weights of a run filled up to whole steps of _WORDS,
+    and pixel_offsets of each 16 pixels at one distance.
     """
-    tiles = (SoftTiles if soft else Tiles)(builder)
+    tiles = TILES[multiplier.product](builder)
     tiles.begin()
     few_blocks = builder.icmp_signed("==", blocks, const(1))
     few_pixels = builder.icmp_signed("<=", pixels, const(ROWS))

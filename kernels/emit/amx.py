@@ -17,7 +17,7 @@ from paconv.kernels.emit.vectors import const, element, i8, i32, i64, load, on_s
 
 __all__ = ["ROW_BYTES", "TILES", "SoftTiles", "Tiles"]
 
-ROW_BYTES, TILES = 64, 8
+ROW_BYTES, _COUNT = 64, 8
 
 _CONFIG_BYTES = 64
 
@@ -36,7 +36,7 @@ class Tiles:
 
     def begin(self) -> None:
         config = on_stack(self._builder, _CONFIG_BYTES)
-        text = bytes([1, *[0] * 15, *([ROW_BYTES, 0] * TILES), *[0] * 16, *[ROWS] * TILES, *[0] * 8])
+        text = bytes([1, *[0] * 15, *([ROW_BYTES, 0] * _COUNT), *[0] * 16, *[ROWS] * _COUNT, *[0] * 8])
         store(self._builder, ir.Constant(ir.ArrayType(i8, _CONFIG_BYTES), bytearray(text)), config, align=64)
         self._call("ldtilecfg", self._at(config))
 
@@ -71,7 +71,7 @@ class SoftTiles:
             store(builder, element(builder, source, word.index, i32), plus(builder, target, word.index, 4))
 
     def begin(self) -> None:
-        self._memory = on_stack(self._builder, TILES * ROWS * ROW_BYTES)
+        self._memory = on_stack(self._builder, _COUNT * ROWS * ROW_BYTES)
 
     def end(self) -> None:
         """Nothing to give back."""
@@ -95,3 +95,6 @@ class SoftTiles:
         with self._for(ROWS) as row:
             target = self._builder.add(address, self._builder.mul(row.index, stride))
             self._copy(self._row(tile, row.index), target)
+
+
+TILES = {kind.__name__: kind for kind in (Tiles, SoftTiles)}

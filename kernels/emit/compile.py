@@ -18,15 +18,9 @@ import numba
 from llvmlite import ir
 from numba import cfunc, types
 
-from paconv.kernels.codes.accumulate import ARGUMENTS as CODES_ARGUMENTS
-from paconv.kernels.codes.accumulate import emit_accumulate_codes
-from paconv.kernels.codes.accumulate_amx import emit_accumulate_tiles
 from paconv.kernels.cpus import Cpu, cpus_of
-from paconv.kernels.planes.accumulate import ARGUMENTS as ACCUMULATE_ARGUMENTS
-from paconv.kernels.planes.accumulate import emit_accumulate
-from paconv.kernels.probes.popcount_peak import ARGUMENTS as LIMIT_ARGUMENTS
-from paconv.kernels.probes.popcount_peak import emit_limit
-from paconv.kernels.registry import KERNELS, KINDS, Microkernel
+from paconv.kernels.emit.vectors import i64
+from paconv.kernels.registry import FAMILIES, KERNELS, Microkernel
 
 __all__ = [
     "JitMicrokernel",
@@ -38,7 +32,6 @@ __all__ = [
     "task_text",
 ]
 
-_ARGUMENTS = {"accumulate": ACCUMULATE_ARGUMENTS, "accumulate_codes": CODES_ARGUMENTS, "limit": LIMIT_ARGUMENTS}
 _TASK = types.void(types.voidptr, types.uintp)
 
 
@@ -58,25 +51,18 @@ def host_cpus() -> list[Cpu]:
 def compile_task(name: str, *, cache: bool = False):
     """Compile a task: Numba's cfunc object, whose `.address` is its address in this process."""
     kernel = KERNELS[name]
-    function = getattr(import_module(kernel.module), kernel.function)
+    function = getattr(import_module(kernel.module), kernel.name)
     return cfunc(_TASK, error_model="numpy", boundscheck=False, cache=cache)(function)
 
 
-def emit_microkernels(wanted: dict[str, Microkernel], cpu: Cpu) -> str:
-    """LLVM's text of a module with microkernels, symbol -> microkernel, as those of a CPU."""
-    module, i64 = ir.Module(), ir.IntType(64)
+def emit_microkernels(wanted: dict[str, Microkernel]) -> str:
+    """LLVM's text of a module with microkernels, symbol -> microkernel."""
+    module = ir.Module()
     for symbol, microkernel in wanted.items():
-        arguments = _ARGUMENTS[microkernel.name]
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * len(arguments)), symbol)
+        arguments = [i64] * len(FAMILIES[microkernel.name].arguments)
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), symbol)
         builder = ir.IRBuilder(function.append_basic_block("entry"))
-        if microkernel.name == "limit":
-            emit_limit(builder, cpu, *function.args)
-        elif microkernel.name == "accumulate":
-            emit_accumulate(builder, *microkernel.variant, cpu, *function.args)
-        else:
-            multiplier = cpu.multipliers[list(KINDS)[microkernel.variant[0] - 1]]
-            emit = emit_accumulate_tiles if multiplier.product == "Tiles" else emit_accumulate_codes
-            emit(builder, multiplier, *function.args)
+        import_module(microkernel.module).emit(builder, microkernel.plan, *function.args)
         builder.ret_void()
     return str(module)
 
@@ -86,7 +72,7 @@ class JitMicrokernel:
 
     def __init__(self, microkernel: Microkernel, cpu: Cpu):
         machine = _machine(cpu, llvm.get_process_triple(), jit=True)
-        module = _optimized(emit_microkernels({"microkernel": microkernel}, cpu), machine, 1)
+        module = _optimized(emit_microkernels({"microkernel": microkernel}), machine, 1)
         self._engine = llvm.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
         self.address = self._engine.get_function_address("microkernel")
@@ -112,7 +98,7 @@ def native_object(tasks: dict[str, TaskText], wanted: dict[str, Microkernel], cp
     they are linked with: two libraries in a process must not mix.
     """
     machine = _machine(cpu, triple)
-    module = _optimized(emit_microkernels(wanted, cpu), machine, 1)
+    module = _optimized(emit_microkernels(wanted), machine, 1)
     for symbol in wanted:
         module.get_function(symbol).visibility = "hidden"
     for symbol, task in tasks.items():

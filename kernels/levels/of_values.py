@@ -17,7 +17,7 @@ from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import copy_bytes, stack_buffer
 from paconv.kernels.emit.vectors import BYTES, FLOATS, VECTOR, WORDS, const, element, i64, load, store
 
-__all__ = ["PIXELS", "compare", "store_levels"]
+__all__ = ["PIXELS", "levels_of_values", "store_levels"]
 
 PIXELS = 4
 """Pixels whose levels are found at a time."""
@@ -59,8 +59,8 @@ def _count_levels(count: int):
 _count_one, _count_some = _count_levels(1), _count_levels(PIXELS)
 
 
-def compare(arguments, task):
-    """PALevels: task t compares positions t*LEVEL_RUN on, all channels: x (B*H*W, C) float32 -> levels_1 uint8."""
+def levels_of_values(arguments, task):
+    """PALevels: task t is positions t*LEVEL_RUN on, all channels: x (B*H*W, C) float32 -> levels_1 uint8."""
     a = carray(arguments, (len(F),), np.int64)
     C, E, blocks = a[F.C], a[F.E_1], a[F.OB]
     first = np.int64(task) * LEVEL_RUN

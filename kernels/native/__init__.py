@@ -30,14 +30,16 @@ from paconv.kernels.arguments import (
     field_enum,
     slot_enum,
 )
-from paconv.kernels.blocking import TILE_ROWS, tiling
+from paconv.kernels.blocking import TILE_ROWS, blocking
 from paconv.kernels.cpus import Cpu
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import (
     CHOICES,
+    FAMILIES,
     KERNELS,
     KINDS,
     Microkernel,
+    kind_number,
     microkernel_home,
     microkernels,
     plane_pairs,
@@ -127,20 +129,16 @@ def _entry(cpu: Cpu) -> str:
     parts = [f'.name = "{cpu.name}", .supported = runs_{cpu.symbol}, .signed_codes = {int(cpu.signed_codes)}']
     parts += [f".{name} = {task_symbol(cpu, name)}" for name in KERNELS]
     for M, N in plane_pairs():
-        plan = tiling(M, N, cpu.budget)
-        parts.append(f".tilings[{M}][{N}] = {{{plan.pixels}, {plan.parts_M}, {plan.parts_N}}}")
+        plan = blocking(M, N, cpu.budget)
+        parts.append(f".blockings[{M}][{N}] = {{{plan.pixels}, {plan.parts_M}, {plan.parts_N}}}")
         parts.append(f".rates.planes[{M}][{N}] = {rates.planes[M, N]:.6g}")
     for each in microkernels(cpu):
         first, second = each.variant
-        if each.name == "limit":
-            parts.append(f".limit = {microkernel_symbol(cpu, each)}")
-        elif each.name == "accumulate":
-            parts.append(f".accumulate[{first}][{second}] = {microkernel_symbol(cpu, each)}")
-        else:
-            parts.append(
-                f".codes[{first}] = {{{microkernel_symbol(cpu, each)}, {each.pixels}, {each.blocks}, {each.words}}}, "
-                f".rates.codes[{first}] = {rates.codes[list(KINDS)[first - 1]]:.6g}"
-            )
+        parts.append(f".{each.name}[{first}][{second}] = {microkernel_symbol(cpu, each)}")
+    for kind, each in cpu.multipliers.items():
+        number = kind_number(kind)
+        parts.append(f".multipliers[{number}] = {{{each.pixels}, {each.blocks}, {each.words}}}")
+        parts.append(f".rates.codes[{number}] = {rates.codes[kind]:.6g}")
     return "{" + ",\n ".join(parts) + "},\n"
 
 
@@ -182,6 +180,7 @@ def tables_header() -> str:
         f"static const char *const ATTRIBUTE_NAMES[] = {{{_strings(list(attributes))}}};",
         f"static const int ATTRIBUTE_LENGTHS[] = {{{', '.join(map(str, attributes.values()))}}};",
         f"#define TASKS(T) {' '.join(f'T({k.name})' for k in KERNELS.values())}",
+        f"#define MICROKERNELS(T) {' '.join('T({}, {}, {})'.format(f.name, *f.table) for f in FAMILIES.values())}",
         f"enum {{ {', '.join(choices)}, CHOICE_COUNT }};",
         f"static const char *const CHOICE_NAMES[] = {{{_strings(list(CHOICES))}}};",
         f"enum {{ KIND_planes, {', '.join(f'KIND_{kind}' for kind in KINDS)}, KIND_COUNT }};",

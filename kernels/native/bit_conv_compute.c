@@ -147,9 +147,9 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
   const int kind = node->op->kind;
   const Task gather = kind == OP_PALevelConv ? (f[F_coded] ? cpu->gather_level_codes : cpu->gather_levels)
                                              : (f[F_coded] ? cpu->gather_codes : cpu->gather);
-  const Task conv = kind == OP_PABitConvCounts ? cpu->counts : f[F_coded] ? cpu->conv_codes : cpu->conv;
+  const Task conv = kind == OP_PABitConvCounts ? cpu->conv_counts : f[F_coded] ? cpu->conv_codes : cpu->conv;
   OrtStatus *status = run_tasks(context, gather, f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs], f);
-  if (!status && f[F_folded]) status = run_tasks(context, cpu->fold, f[F_B] * f[F_G] * f[F_Hp], f);
+  if (!status && f[F_folded]) status = run_tasks(context, cpu->window_rows, f[F_B] * f[F_G] * f[F_Hp], f);
   if (!status) status = run_tasks(context, conv, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
   give_scratch(scratch);
   return status;

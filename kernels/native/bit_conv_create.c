@@ -168,15 +168,15 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   scale_lanes(f, scale.data, bias.data);
   if (f[F_coded]) {
     const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
-    const Codes *codes = &cpu->codes[node->kind];
+    const Multiplier *multiplier = &cpu->multipliers[node->kind];
     f[F_folded] = 0, f[F_CW] = (CG + 3) / 4;
     f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
-    f[F_accumulate] = (int64_t)(intptr_t)codes->accumulate, f[F_tile] = codes->pixels, f[F_tile_blocks] = codes->blocks;
-    f[F_tile_words] = codes->words;
+    f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate_codes[node->kind][0];
+    f[F_tile] = multiplier->pixels, f[F_tile_blocks] = multiplier->blocks, f[F_tile_words] = multiplier->words;
   } else {
-    const Tiling *tiling = &cpu->tilings[M][N];
-    f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate, f[F_tile] = tiling->pixels;
-    f[F_parts_M] = tiling->parts_M, f[F_parts_N] = tiling->parts_N;
+    const Blocking *blocking = &cpu->blockings[M][N];
+    f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate, f[F_tile] = blocking->pixels;
+    f[F_parts_M] = blocking->parts_M, f[F_parts_N] = blocking->parts_N;
   }
   const int64_t planes = f[F_coded] ? 1 : M, at_a_time = f[F_coded] ? f[F_tile_words] : 1;
   const int64_t run = (f[F_run] + at_a_time - 1) / at_a_time * at_a_time;

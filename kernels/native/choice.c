@@ -53,15 +53,15 @@ OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
 }
 
 /* Words of codes that a window position takes, those that fill up a run included. */
-static double code_words(const int64_t *f, const Codes *codes) {
+static double code_words(const int64_t *f, const Multiplier *multiplier) {
   const int64_t own = (f[F_CG] + 3) / 4, positions = f[F_KH] * f[F_KW];
   const int64_t run = f[F_DW] == 1 ? f[F_KW] * own : own, runs = f[F_DW] == 1 ? f[F_KH] : positions;
-  return (double)(runs * ((run + codes->words - 1) / codes->words * codes->words)) / (double)positions;
+  return (double)(runs * ((run + multiplier->words - 1) / multiplier->words * multiplier->words)) / (double)positions;
 }
 
 /* Nanoseconds, as rates are, for one window position. */
 static double code_time(const Node *node, int kind) {
-  return active_rates.codes[kind] * code_words(node->fields, &node->cpu->codes[kind]) / (double)(WORD_BITS / 4);
+  return active_rates.codes[kind] * code_words(node->fields, &node->cpu->multipliers[kind]) / (double)(WORD_BITS / 4);
 }
 
 /* The fastest way to multiply codes that holds their products; KIND_planes if there is none. Narrow sums pay where
@@ -71,8 +71,8 @@ static int kind_of_codes(const Node *node, const double *coding) {
   const double byte = coding[CODING_largest] > -coding[CODING_least] ? coding[CODING_largest] : -coding[CODING_least];
   int best = KIND_planes;
   for (int kind = KIND_planes + 1; kind < KIND_COUNT; kind++) {
-    if (!node->cpu->codes[kind].accumulate) continue;
-    if (kind == KIND_narrow && node->cpu->codes[KIND_wide].accumulate &&
+    if (!node->cpu->multipliers[kind].pixels) continue;
+    if (kind == KIND_narrow && node->cpu->multipliers[KIND_wide].pixels &&
         2 * LEAST_SPAN * coding[CODING_most_weight] * byte > INT16_MAX)
       continue;
     if (best == KIND_planes || code_time(node, kind) < code_time(node, best)) best = kind;

@@ -19,32 +19,32 @@ static Task *task_slot(Cpu *cpu, const char *name) {
   return NULL;
 }
 
-/* Where a microkernel belongs, by name and variant: m and n, or a kind and 0. NULL if there can be none. */
-static Accumulate *accumulate_slot(Cpu *cpu, const char *name, int64_t first, int64_t second) {
-  if (!strcmp(name, "accumulate") && first >= 1 && first <= MAX_PLANES && second >= 1 && second <= MAX_PLANES)
-    return &cpu->accumulate[first][second];
-  if (!strcmp(name, "accumulate_codes") && first > KIND_planes && first < KIND_COUNT && second == 0)
-    return &cpu->codes[first].accumulate;
-  if (!strcmp(name, "limit")) return &cpu->limit;
+/* Where a microkernel belongs, by family and variant. NULL if there can be none. */
+static Microkernel *microkernel_slot(Cpu *cpu, const char *name, int64_t first, int64_t second) {
+#define MICROKERNEL_SLOT(family, firsts, seconds)                                                     \
+  if (!strcmp(name, #family) && first >= 0 && first < (firsts) && second >= 0 && second < (seconds)) \
+    return &cpu->family[first][second];
+  MICROKERNELS(MICROKERNEL_SLOT)
+#undef MICROKERNEL_SLOT
   return NULL;
 }
 
-/* Install a kernel by name in place of those linked in; the variant, and pixels, blocks and words of its tile,
- * matter to microkernels. Returns 0 for an unknown name. */
-EXPORT int paconv_install(const char *name, int64_t first, int64_t second, int64_t pixels, int64_t blocks,
-                          int64_t words, void (*function)(void)) {
+/* Install a kernel by name in place of those linked in; the variant matters to microkernels. Returns 0 for an unknown
+ * name. */
+EXPORT int paconv_install(const char *name, int64_t first, int64_t second, void (*function)(void)) {
   Task *task = task_slot(&installed, name);
-  Accumulate *accumulate = accumulate_slot(&installed, name, first, second);
+  Microkernel *microkernel = microkernel_slot(&installed, name, first, second);
   if (task) *task = (Task)function;
-  if (accumulate) *accumulate = (Accumulate)function;
-  if (accumulate && first && !second) installed.codes[first] = (Codes){(Accumulate)function, pixels, blocks, words};
-  return task || accumulate;
+  if (microkernel) *microkernel = function;
+  return task || microkernel;
 }
 
 /* Take over what a linked CPU would say besides its kernels. */
-EXPORT void paconv_install_cpu(int signed_codes, const int64_t *tilings, const double *planes, const double *codes) {
+EXPORT void paconv_install_cpu(int signed_codes, const int64_t *blockings, const int64_t *multipliers,
+                               const double *planes, const double *codes) {
   installed.signed_codes = signed_codes;
-  memcpy(installed.tilings, tilings, sizeof installed.tilings);
+  memcpy(installed.blockings, blockings, sizeof installed.blockings);
+  memcpy(installed.multipliers, multipliers, sizeof installed.multipliers);
   memcpy(installed.rates.planes, planes, sizeof installed.rates.planes);
   memcpy(installed.rates.codes, codes, sizeof installed.rates.codes);
 }
@@ -58,8 +58,8 @@ EXPORT void (*paconv_kernel(const char *cpu, const char *name, int64_t first, in
     if (strcmp(cpus[k].name, cpu)) continue;
     Cpu copy = cpus[k];
     Task *task = task_slot(&copy, name);
-    Accumulate *accumulate = accumulate_slot(&copy, name, first, second);
-    return task ? (void (*)(void))*task : accumulate ? (void (*)(void))*accumulate : NULL;
+    Microkernel *microkernel = microkernel_slot(&copy, name, first, second);
+    return task ? (void (*)(void))*task : microkernel ? *microkernel : NULL;
   }
   return NULL;
 }

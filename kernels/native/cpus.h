@@ -7,17 +7,15 @@
 #include "rates.h"
 
 typedef void (*Task)(void *arguments, size_t task);
-typedef void (*Accumulate)(void); /* an address for the convolution tasks, which know its arguments */
+typedef void (*Microkernel)(void); /* an address for the convolution tasks, which know its arguments */
 
 typedef struct {
   int64_t pixels, parts_M, parts_N;
-} Tiling; /* kernels/blocking.py */
+} Blocking; /* kernels/blocking.py */
 
 typedef struct {
-  Accumulate accumulate; /* NULL where the CPU has none */
-  int64_t pixels, blocks; /* of its tile */
-  int64_t words; /* multiplied at a time (kernels/cpus.py) */
-} Codes;
+  int64_t pixels, blocks, words; /* taken at a time; 0 where the CPU has none */
+} Multiplier; /* kernels/cpus.py */
 
 typedef struct {
   const char *name;
@@ -26,10 +24,11 @@ typedef struct {
 #define TASK_FIELD(task) Task task;
   TASKS(TASK_FIELD)
 #undef TASK_FIELD
-  Accumulate accumulate[MAX_PLANES + 1][MAX_PLANES + 1]; /* by m and n of a sub-block of planes */
-  Tiling tilings[MAX_PLANES + 1][MAX_PLANES + 1];        /* by M and N */
-  Codes codes[KIND_COUNT];
-  Accumulate limit; /* kernels/probes/popcount_peak.py */
+#define MICROKERNEL_FIELD(family, first, second) Microkernel family[first][second];
+  MICROKERNELS(MICROKERNEL_FIELD) /* by variant (kernels/registry.py) */
+#undef MICROKERNEL_FIELD
+  Blocking blockings[MAX_PLANES + 1][MAX_PLANES + 1]; /* by M and N */
+  Multiplier multipliers[KIND_COUNT];
   Rates rates;
 } Cpu;
 

@@ -44,7 +44,7 @@ OrtStatus *compute_levels(void *handle, OrtKernelContext *context) {
   f[F_B] = dims[0], f[F_H] = dims[1], f[F_W] = dims[2], f[F_C] = dims[3];
   f[F_OB] = (f[F_C] + LANES - 1) / LANES;
   const int64_t positions = f[F_B] * f[F_H] * f[F_W];
-  return run_tasks(context, node->cpu->compare, (positions + LEVEL_RUN - 1) / LEVEL_RUN, f);
+  return run_tasks(context, node->cpu->levels_of_values, (positions + LEVEL_RUN - 1) / LEVEL_RUN, f);
 }
 
 OrtStatus *infer_levels(const OrtCustomOp *op, OrtShapeInferContext *context) {

@@ -14,42 +14,39 @@ Each has a microkernel for each number of pixels up to its tile's. The convoluti
 
 from __future__ import annotations
 
-from paconv.kernels.blocking import most_pixels
-from paconv.kernels.cpus import Cpu
+from paconv.kernels.blocking import SubBlock
 from paconv.kernels.emit.inline import caller
 from paconv.kernels.emit.loops import repeat, when
 from paconv.kernels.emit.popcount import MAX_BYTE_WORDS, add_bits, as_words, counter_type
 from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, i64, less, load, plus, store
+from paconv.kernels.registry import FAMILIES
 
-__all__ = ["ARGUMENTS", "call_accumulate", "emit_accumulate"]
+__all__ = ["call_accumulate", "emit"]
 
-ARGUMENTS = ("pixels", "image", "pixel_offsets", "tap_offsets", "taps", "run", "weights", "counts", "M", "N")
-"""All int64."""
-
-call_accumulate = caller(*ARGUMENTS)
+call_accumulate = caller(*FAMILIES["accumulate"].arguments)
 
 
-def emit_accumulate(builder, m: int, n: int, cpu: Cpu, pixels, *rest) -> None:
-    """The body of accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts, M, N) for m, n.
+def emit(builder, plan: SubBlock, pixels, *rest) -> None:
+    """The body of accumulate(pixels, image, pixel_offsets, tap_offsets, taps, run, weights, counts, M, N).
 
-    1 <= pixels <= most_pixels(m, n, cpu.budget); image: address of the activation words' first plane of n;
+    1 <= pixels <= plan.pixels; image: address of the activation words' first plane of n;
     pixel_offsets: (pixels,) int64 bytes; tap_offsets: (taps,) int64 bytes; run: words in a tap's run; weights:
     (taps*run, M, LANES) uint32 from the first plane of m on, 64-byte aligned; counts: (pixels, M, N, LANES) int32 from
     the first pair on, 64-byte aligned, written.
     """
-    kind, function = counter_type(cpu.counts_bytes), builder.function
+    kind, function = counter_type(plan.in_bytes), builder.function
     end = function.append_basic_block("end")
     tiles = builder.switch(pixels, end)
-    for count in range(1, most_pixels(m, n, cpu.budget) + 1):
+    for count in range(1, plan.pixels + 1):
         tile = function.append_basic_block(f"pixels.{count}")
         tiles.add_case(const(count), tile)
         builder.position_at_end(tile)
-        _SubBlock(builder, m, n, count, kind, *rest).emit()
+        _Pass(builder, plan.m, plan.n, count, kind, *rest).emit()
         builder.branch(end)
     builder.position_at_end(end)
 
 
-class _SubBlock:
+class _Pass:
     """A pass over the window: m weight planes, n activation planes, P pixels."""
 
     def __init__(

@@ -12,7 +12,7 @@ from numba import carray, njit
 
 from paconv.bits import MAX_PLANES
 from paconv.kernels.arguments import LANES, PIXEL_CHUNK, F
-from paconv.kernels.blocking import MAX_TILE_COUNTS
+from paconv.kernels.blocking import MAX_COUNTS
 from paconv.kernels.emit.memory import pointer, stack_buffer
 from paconv.kernels.emit.vectors import VECTOR
 from paconv.kernels.finish.channel_first import store_channel_first
@@ -27,7 +27,7 @@ __all__ = ["conv", "conv_counts"]
 _inline = njit(inline="always", error_model="numpy")
 
 _OFFSETS_BYTES = 8 * PIXEL_CHUNK
-_COUNTS_BYTES = 4 * LANES * MAX_TILE_COUNTS
+_COUNTS_BYTES = 4 * LANES * MAX_COUNTS
 _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 
 

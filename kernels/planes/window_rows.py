@@ -25,7 +25,7 @@ from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import copy_words, stack_buffer
 from paconv.kernels.emit.vectors import VECTOR, WORDS, broadcast, const, i32, load, plus, store
 
-__all__ = ["fold"]
+__all__ = ["window_rows"]
 
 _FOLDED = 4 * FOLD_RUN
 _FOLDED_BYTES = MAX_FOLDED * _FOLDED
@@ -51,7 +51,7 @@ def _clear(builder, target):
         store(builder, const(0, WORDS), plus(builder, target, k, VECTOR))
 
 
-def fold(arguments, task):
+def window_rows(arguments, task):
     """Task (b*G + g)*Hp + row folds one row of a group's image. Expects (KW - 1)*DW <= MAX_HALO, CW <= MAX_FOLDED."""
     a = carray(arguments, (len(F),), np.int64)
     CG, CW, N, Wp, KW, DW, SW = a[F.CG], a[F.CW], a[F.N], a[F.Wp], a[F.KW], a[F.DW], a[F.SW]

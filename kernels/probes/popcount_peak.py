@@ -1,4 +1,4 @@
-"""The limit: AND, popcount and add, as fast as a CPU can, from operands that are always at hand.
+"""The peak of bit planes: AND, popcount and add, as fast as a CPU can, from operands that are always at hand.
 
     sums[k, lane] += popcount(weights[k, lane] & words[t mod RING])    t = 0..rounds-1
 
@@ -9,33 +9,27 @@ the loop.
 
 from __future__ import annotations
 
-from paconv.kernels.arguments import LIMIT_RING
-from paconv.kernels.blocking import limit_sums
-from paconv.kernels.cpus import Cpu
+from paconv.kernels.arguments import PEAK_RING
+from paconv.kernels.blocking import PopcountPeak
 from paconv.kernels.emit.loops import repeat
 from paconv.kernels.emit.popcount import add_bits, counter_type
 from paconv.kernels.emit.vectors import WORDS, at, broadcast, const, i32, load, store
 
-__all__ = ["ARGUMENTS", "emit_limit"]
+__all__ = ["emit"]
 
-ARGUMENTS = ("memory", "rounds")
-"""int64."""
-
-
-def emit_limit(builder, cpu: Cpu, memory, rounds) -> None:
-    """The body of limit(memory, rounds): memory holds words (LIMIT_RING,) uint32 and weights (K, LANES) uint32, then
-    room for sums (K, LANES) int32, written; 64-byte aligned. K = limit_sums(cpu.budget); rounds >= 1: turns of the
-    loop.
+def emit(builder, plan: PopcountPeak, memory, rounds) -> None:
+    """The body of popcount_peak(memory, rounds): memory holds words (PEAK_RING,) uint32 and weights (K, LANES) uint32,
+    then room for sums (K, LANES) int32, written; 64-byte aligned. K = plan.sums; rounds >= 1: turns of the loop.
     """
-    count, kind = limit_sums(cpu.budget), counter_type(cpu.counts_bytes)
+    count, kind = plan.sums, counter_type(plan.in_bytes)
     words = at(builder, memory, i32)
-    vectors = builder.bitcast(builder.gep(words, [const(LIMIT_RING)]), WORDS.as_pointer())
+    vectors = builder.bitcast(builder.gep(words, [const(PEAK_RING)]), WORDS.as_pointer())
     places = [builder.gep(vectors, [const(k)]) for k in range(2 * count)]
     weights = [load(builder, place, WORDS) for place in places[:count]]
 
     def turn(left, *sums):
         left = builder.sub(left, const(1))
-        place = builder.gep(words, [builder.and_(left, const(LIMIT_RING - 1))])
+        place = builder.gep(words, [builder.and_(left, const(PEAK_RING - 1))])
         word = broadcast(builder, load(builder, place, i32), WORDS)
         sums = [add_bits(builder, s, builder.and_(w, word)) for w, s in zip(weights, sums, strict=True)]
         return [left, *sums], builder.icmp_unsigned("!=", left, const(0))

@@ -8,15 +8,14 @@ from functools import cache
 import numpy as np
 
 from paconv.kernels.cpus import find_cpu
-from paconv.kernels.registry import KINDS
+from paconv.kernels.registry import FAMILIES
 from paconv.runtime.library import cpu_levels, load_library
 
-__all__ = ["MICROKERNELS", "aligned", "built_levels", "kernel", "kind_number", "level_kinds"]
+__all__ = ["MICROKERNELS", "aligned", "built_levels", "kernel", "level_kinds"]
 
 _TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 MICROKERNELS = {
-    name: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)
-    for name, arguments in {"accumulate": 10, "accumulate_codes": 12, "limit": 2}.items()
+    name: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(family.arguments)) for name, family in FAMILIES.items()
 }
 """Name -> type."""
 
@@ -28,11 +27,6 @@ def kernel(level: str, name: str, first: int = 0, second: int = 0):
     address = load_library().paconv_kernel(level.encode(), name.encode(), first, second)
     assert address, (level, name, first, second)
     return MICROKERNELS.get(name, _TASK)(address)
-
-
-def kind_number(kind: str) -> int:
-    """Variant of accumulate_codes."""
-    return list(KINDS).index(kind) + 1
 
 
 def built_levels() -> list[str]:

@@ -10,12 +10,12 @@ from paconv.bits import level_table, pack_codes, unpack_codes
 from paconv.kernels.arguments import GATHER_RUN, LANES, LEVEL_RUN, MIN_SPAN, SPANS, F
 from paconv.kernels.blocking import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, TILE_ROWS
 from paconv.kernels.cpus import CPUS, find_cpu
-from paconv.kernels.registry import CHOICES, KINDS
+from paconv.kernels.registry import CHOICES, KINDS, kind_number
 from paconv.reference import activation_levels
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import GRIDS, exact_output, grid_of, make_case, model_of
 from tests.kernel_arguments import arguments_of
-from tests.kernels.linked import aligned, kernel, kind_number, level_kinds
+from tests.kernels.linked import aligned, kernel, level_kinds
 from tests.kernels.whole_conv import Block, longest_span, output_of
 
 LIMIT = np.iinfo(np.int16).max

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paconv import bits
 from paconv.bits import MAX_PLANES
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.blocking import MAX_TILE, MAX_TILE_COUNTS, most_pixels, split, sub_blocks, tiling
+from paconv.kernels.blocking import MAX_COUNTS, MAX_PIXELS, blocking, most_pixels, split, sub_blocks
 from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.registry import KERNELS, microkernel_home, microkernels, plane_pairs, task_home
 from paconv.reference import activation_levels
@@ -23,10 +23,10 @@ ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
 
 
 @given(M=st.integers(1, 8), N=st.integers(1, 8), budget=st.integers(2, 40))
-def test_a_tiling_covers_each_plane_pair_once_within_the_budget(M, N, budget):
-    plan = tiling(M, N, budget)
-    assert 1 <= plan.pixels <= MAX_TILE
-    assert plan.pixels * M * N <= MAX_TILE_COUNTS
+def test_a_blocking_covers_each_plane_pair_once_within_the_budget(M, N, budget):
+    plan = blocking(M, N, budget)
+    assert 1 <= plan.pixels <= MAX_PIXELS
+    assert plan.pixels * M * N <= MAX_COUNTS
     parts = split(M, plan.parts_M), split(N, plan.parts_N)
     assert [sum(sizes) for sizes in parts] == [M, N]
     for m in parts[0]:
@@ -40,7 +40,7 @@ def test_a_tiling_covers_each_plane_pair_once_within_the_budget(M, N, budget):
 def test_no_sub_block_is_made_that_no_planes_are_divided_into(budget):
     wanted = set()
     for M, N in plane_pairs():
-        plan = tiling(M, N, budget)
+        plan = blocking(M, N, budget)
         wanted |= {(m, n) for m in split(M, plan.parts_M) for n in split(N, plan.parts_N)}
     assert sub_blocks(budget) == sorted(wanted)
 
@@ -55,7 +55,7 @@ def test_accumulate_counts_exactly_for_every_sub_block_and_number_of_pixels(leve
         m, n = each.variant
         M, N = (int(rng.integers(size, MAX_PLANES + 1)) for size in (m, n))
         i, j = int(rng.integers(0, M - m + 1)), int(rng.integers(0, N - n + 1))
-        P = int(rng.integers(1, each.pixels + 1))
+        P = int(rng.integers(1, each.plan.pixels + 1))
         words = rng.integers(0, 2**32, (40 + 7 * taps + run, N), dtype=np.uint32)
         words[:20] = 0xFFFFFFFF  # with the weights' ones, counters as full as they can be
         at = rng.integers(0, 40, P)
@@ -120,7 +120,7 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
 
 @pytest.mark.parametrize("level", cpu_levels())
 @pytest.mark.parametrize("channels, KW, DW, SW", [(1, 7, 1, 1), (8, 3, 2, 1), (20, 3, 1, 2), (33, 4, 3, 1)])
-def test_fold_puts_a_window_rows_channels_side_by_side(level, channels, KW, DW, SW):
+def test_window_rows_puts_a_rows_channels_side_by_side(level, channels, KW, DW, SW):
     rng = np.random.default_rng(channels)
     own, CW, Hp, Wp, N = -(-channels // 32), -(-KW * channels // 32), 2, 150, 3
     OW = (Wp - DW * (KW - 1) - 1) // SW + 1
@@ -135,7 +135,7 @@ def test_fold_puts_a_window_rows_channels_side_by_side(level, channels, KW, DW, 
     ).items():
         arguments[getattr(F, name)] = value
     for row in range(Hp):
-        kernel(level, "fold")(arguments.ctypes.data, row)
+        kernel(level, "window_rows")(arguments.ctypes.data, row)
     for column in range(0, OW * SW, SW):
         window = planes[:, column : column + KW * DW : DW].transpose(0, 2, 1, 3).reshape(Hp, N, KW * channels)
         folded = np.ascontiguousarray(words[:, column].transpose(0, 2, 1))

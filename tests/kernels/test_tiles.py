@@ -1,6 +1,7 @@
 """AMX: the program of tiles with its tiles in memory, which runs on any CPU, and with the CPU's, against integers."""
 
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
 
@@ -11,12 +12,12 @@ from paconv.kernels.arguments import LANES
 from paconv.kernels.blocking import TILE_ROWS
 from paconv.kernels.cpus import find_cpu
 from paconv.kernels.native import microkernel_symbol
-from paconv.kernels.registry import microkernels
+from paconv.kernels.registry import FAMILIES, kind_number, microkernels
 from paconv.library_build.targets import BUILT
 from paconv.runtime.library import cpu_levels
 from tests.assembly import disassemble
 from tests.bit_conv_cases import GRIDS, exact_output, make_case
-from tests.kernels.linked import MICROKERNELS, aligned, built_levels, kind_number
+from tests.kernels.linked import MICROKERNELS, aligned, built_levels
 from tests.kernels.whole_conv import address, output_of
 
 LEVEL = "x86-64-v4-amx"
@@ -41,13 +42,13 @@ def soft_tiles():
     import llvmlite.binding as llvm
     from llvmlite import ir
 
-    from paconv.kernels.codes.accumulate import CODES_ARGUMENTS
-    from paconv.kernels.codes.accumulate_amx import emit_accumulate_tiles
+    from paconv.kernels.codes.accumulate_amx import emit
 
     module, i64 = ir.Module(), ir.IntType(64)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [i64] * CODES_ARGUMENTS), "soft")
+    kind = ir.FunctionType(ir.VoidType(), [i64] * len(FAMILIES["accumulate_codes"].arguments))
+    function = ir.Function(module, kind, "soft")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    emit_accumulate_tiles(builder, TILE, *function.args, soft=True)
+    emit(builder, replace(TILE, product="SoftTiles"), *function.args)
     builder.ret_void()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

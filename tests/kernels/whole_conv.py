@@ -10,9 +10,9 @@ import numpy as np
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import CODING, MIN_SPAN, F
 from paconv.kernels.cpus import Multiplier, find_cpu
-from paconv.kernels.registry import microkernels
+from paconv.kernels.registry import kind_number, microkernels
 from tests.kernel_arguments import arguments_of
-from tests.kernels.linked import aligned, kernel, kind_number
+from tests.kernels.linked import aligned, kernel
 
 __all__ = ["GARBAGE", "Block", "address", "convolve", "longest_span", "output_of"]
 
@@ -69,7 +69,7 @@ def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: i
     block["span"] = longest_span(block.array("span_sums"))
     block.run(gather, images * numbers["gather_runs"] * parts)
     if numbers["folded"]:
-        block.run("fold", images * numbers["Hp"])
+        block.run("window_rows", images * numbers["Hp"])
     tasks = images * numbers["pixel_chunks"] * numbers["block_chunks"]
     block.run(last or ("conv_codes" if coded else "conv"), tasks)
 
