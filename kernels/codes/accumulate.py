@@ -1,9 +1,9 @@
-"""Accumulate level codes: integer dot products of one tile, pixels x lane blocks, on vectors of LANES output channels.
+"""Accumulate level codes: integer dot products of pixels x lane blocks, on vectors of LANES output channels.
 
     dots[b, p, lane] = start[b, lane] + sum_t  weights[b, t, lane] . image[p, t]                      int32, exact
 
 where t goes over the window's words and "." is the dot product of the four channels that share a word. Each activation
-word is broadcast once for all the tile's lane blocks, each weight vector loaded once for all its pixels.
+word is broadcast once for all lane blocks, each weight vector loaded once for all its pixels.
 
 Products of kernels/codes/dot_products.py with sums of 32 bits stay in registers over the whole window. Those of 16 bits
 are added to `dots` after each span: a run's first `span` words, the next, and so on.
@@ -18,12 +18,12 @@ from paconv.kernels.emit.loops import repeat
 from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, less, load, plus, store
 from paconv.kernels.registry import FAMILIES
 
-__all__ = ["call_accumulate_codes", "emit", "tile_sizes"]
+__all__ = ["call_accumulate_codes", "emit", "pixel_sizes"]
 
 call_accumulate_codes = caller(*FAMILIES["accumulate_codes"].arguments)
 
 
-def tile_sizes(most: int) -> tuple[int, ...]:
+def pixel_sizes(most: int) -> tuple[int, ...]:
     """Numbers of pixels that there is a microkernel for, up to `most`: 1, or an even number; smallest first."""
     return tuple(range(2, most + 1, 2)) or (1,)
 
@@ -41,23 +41,23 @@ def emit(builder, multiplier: Multiplier, pixels, blocks, *rest) -> None:
     product, function = PRODUCTS[multiplier.product], builder.function
     end = function.append_basic_block("end")
     for b in range(1, multiplier.blocks + 1):
-        for p in tile_sizes(multiplier.pixels):
-            here, other = function.append_basic_block(f"tile{b}x{p}"), function.append_basic_block("other")
+        for p in pixel_sizes(multiplier.pixels):
+            here, other = function.append_basic_block(f"sums{b}x{p}"), function.append_basic_block("other")
             wanted = builder.and_(
                 builder.icmp_signed("<=", blocks, const(b)),
                 builder.icmp_signed("<=", pixels, const(p)),
             )
             builder.cbranch(wanted, here, other)
             builder.position_at_end(here)
-            _Tile(builder, b, p, multiplier.pixels, product, *rest).emit()
+            _RegisterBlock(builder, b, p, multiplier.pixels, product, *rest).emit()
             builder.branch(end)
             builder.position_at_end(other)
     builder.branch(end)
     builder.position_at_end(end)
 
 
-class _Tile:
-    """One size of a tile. row: pixels between the blocks of `dots`."""
+class _RegisterBlock:
+    """One size of a register block. row: pixels between the lane blocks of `dots`."""
 
     def __init__(
         self, builder, blocks: int, pixels: int, row: int, product, image, pixel_offsets, tap_offsets, taps, run, span,

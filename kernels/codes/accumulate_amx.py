@@ -1,4 +1,4 @@
-"""Accumulate level codes on AMX-INT8: dot products of one tile, pixels x lane blocks, by tiles of 16 x 64 bytes.
+"""Accumulate level codes on AMX-INT8: dot products of pixels x lane blocks, by tiles of 16 x 64 bytes.
 
     dots[b, p, lane] = start[b, lane] + sum_t  weights[b, t, lane] . image[p, t]                      int32, exact
 
@@ -46,7 +46,7 @@ def emit(builder, multiplier: Multiplier, pixels, blocks, *rest) -> None:
 
 
 class _Program:
-    """The program for `blocks` lane blocks and `halves` of a tile's pixels."""
+    """The program for `blocks` lane blocks and `halves` of its pixels."""
 
     def __init__(self, builder, tiles, blocks: int, halves: int, pixels: int):
         self._builder, self._tiles, self._blocks, self._halves, self._pixels = builder, tiles, blocks, halves, pixels

@@ -1,14 +1,14 @@
-"""The convolution task on level codes: tiles of pixels through accumulate_codes and the finish, stored as Y.
+"""The convolution task on level codes: register blocks of pixels through accumulate_codes and the finish, stored as Y.
 
     Y[o] = scale_o * float32( dots[o] ) + bias_o
 
 each step rounded; scale_o has the units of the codes in it (kernels/codes/choose_codes.py). The dot products are exact
-integers, so the result is the same bit for bit for any tile, thread count and CPU; and where no sum of terms reaches
-MAX_EXACT_FLOAT (kernels/codes/choose_codes.py), it is that of bit planes, and of the function body, as well.
+integers, so the result is the same bit for bit for any register block, thread count and CPU; and where no sum of terms
+reaches MAX_EXACT_FLOAT (kernels/codes/choose_codes.py), it is that of bit planes, and of the function body, as well.
 
-Tasks are those of kernels/planes/conv.py, but the pixels are divided evenly among the chunks, in whole tiles where a
-tile's pixels must lie at one distance (kernels/cpus.py). There a row of OW pixels is taken as one of row_pixels: what a
-tile gives for those from OW on is dropped.
+Tasks are those of kernels/planes/conv.py, but the pixels are divided evenly among the chunks, in whole
+register blocks where the pixels of one must lie at one distance (kernels/cpus.py). There a row of OW pixels is taken as
+one of row_pixels: what comes of those from OW on is dropped.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def _fill_offsets(offsets, a, first_pixel, count, word_bytes):
 def conv_codes(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
     a = carray(arguments, (len(F),), np.int64)
-    P, tile_blocks = a[F.tile], a[F.tile_blocks]
-    unit = P if a[F.tile_words] > 1 else 1
+    P, most_blocks = a[F.pixels_at_once], a[F.blocks_at_once]
+    unit = P if a[F.words_at_once] > 1 else 1
     image, first_pixel, count, first_block, last_block = _task_range(a, np.int64(task), unit)
     batch, group = image // a[F.G], image % a[F.G]
     word_bytes = a[F.CW] * 4
@@ -93,19 +93,19 @@ def conv_codes(arguments, task):
 
     offsets_at, dots_at, out_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_DOTS_BYTES), stack_buffer(_OUTS_BYTES)
     offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
-    tiles, units = (count + P - 1) // P, (count + unit - 1) // unit
-    _fill_offsets(offsets, a, first_pixel, tiles * P, word_bytes)
+    parts, units = (count + P - 1) // P, (count + unit - 1) // unit
+    _fill_offsets(offsets, a, first_pixel, parts * P, word_bytes)
     if unit == 1:
-        for p in range(count, tiles * P):  # a tile reads whole, wanted or not
+        for p in range(count, parts * P):  # all are read, wanted or not
             offsets[p] = offsets[count - 1]
     first_kept = _kept(a, first_pixel)
     kept = _kept(a, first_pixel + count) - first_kept
     b = first_block
     while b < last_block:
-        blocks, block = min(tile_blocks, last_block - b), group * a[F.OB] + b
+        blocks, block = min(most_blocks, last_block - b), group * a[F.OB] + b
         weights, start = a[F.weight_words] + block * block_bytes, a[F.start] + block * VECTOR
-        for tile in range(tiles):
-            p, end = tile * units // tiles * unit, min((tile + 1) * units // tiles * unit, count)
+        for part in range(parts):
+            p, end = part * units // parts * unit, min((part + 1) * units // parts * unit, count)
             call_accumulate_codes(
                 a[F.accumulate], end - p, blocks, words, offsets_at + 8 * p, a[F.tap_offsets], a[F.taps], a[F.run],
                 a[F.span], weights, block_bytes, start, dots_at,

@@ -5,7 +5,7 @@
     start[o] = -zero * sum k
 
 where a window's row is one run of words; where it is several, kh, kw are one index and the next is cw. Runs are filled
-up with zeros to whole tile_words. Lanes past the last output channel stay zero. A code without a mask is reported in
+up with zeros to whole words_at_once. Lanes past the last output channel stay zero. A code without a mask is reported in
 the error slot.
 
 span_sums[g, b, s] is the largest magnitude of a sum of products over a span of MIN_SPAN << s words within a run, of the
@@ -34,7 +34,7 @@ _SPAN_LANES_BYTES = 4 * _HALVES * LANES * SPANS
 @_function
 def whole_run(a):
     """Words of weights from one run to the next."""
-    return (a[F.run] + a[F.tile_words] - 1) // a[F.tile_words] * a[F.tile_words]
+    return (a[F.run] + a[F.words_at_once] - 1) // a[F.words_at_once] * a[F.words_at_once]
 
 
 @_function

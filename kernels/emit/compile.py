@@ -89,7 +89,7 @@ class TaskText:
 def task_text(name: str) -> TaskText:
     """The task as Numba makes it, to be optimized for a CPU. Expects Numba's optimizer to be off."""
     task = compile_task(name)
-    # Numba keeps a cfunc's body apart from its C entry: a tile's arguments would be copied twice
+    # Numba keeps a cfunc's body apart from its C entry: its arguments would be copied twice
     return TaskText(task._library.get_llvm_str().replace("{ noinline }", "{ alwaysinline }"), task._wrapper_name)
 
 

@@ -18,16 +18,16 @@ static int64_t longest_span(const int64_t *span_sums, int64_t blocks) {
   return (int64_t)MIN_SPAN << k;
 }
 
-/* How bit planes lie in words. Few channels are folded where the words that saves, in every window, lane block and weight
+/* How bit planes lie in words. Few channels lie by window rows where the words that saves, in every window, lane block and weight
  * plane, outweigh moving a row's words: one move takes about as long as counting three. */
 static void lay_out_planes(int64_t *f) {
   const int64_t own = (f[F_CG] + WORD_BITS - 1) / WORD_BITS, row = (f[F_KW] * f[F_CG] + WORD_BITS - 1) / WORD_BITS;
   const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
   const int64_t saved = f[F_KH] * (f[F_KW] * own - row) * f[F_OB] * f[F_M];
-  f[F_folded] = row <= MAX_FOLDED && (f[F_KW] - 1) * f[F_DW] <= MAX_HALO && saved >= 3 * (own + row);
-  f[F_CW] = f[F_folded] ? row : own;
-  f[F_taps] = f[F_folded] || wide ? f[F_KH] : f[F_KH] * f[F_KW];
-  f[F_run] = f[F_folded] ? row : wide ? f[F_KW] * own : own;
+  f[F_by_rows] = row <= MAX_ROW_WORDS && (f[F_KW] - 1) * f[F_DW] <= MAX_HALO && saved >= 3 * (own + row);
+  f[F_CW] = f[F_by_rows] ? row : own;
+  f[F_taps] = f[F_by_rows] || wide ? f[F_KH] : f[F_KH] * f[F_KW];
+  f[F_run] = f[F_by_rows] ? row : wide ? f[F_KW] * own : own;
 }
 
 /* scale and bias by lanes, the units of the codes in the scale: rounded once. */
@@ -104,16 +104,16 @@ static OrtStatus *lay_out(Node *node, const Parameters *p) {
   if (f[F_coded]) {
     const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
     const Multiplier *multiplier = &cpu->multipliers[node->kind];
-    f[F_folded] = 0, f[F_CW] = (f[F_CG] + 3) / 4;
+    f[F_by_rows] = 0, f[F_CW] = (f[F_CG] + 3) / 4;
     f[F_taps] = wide ? f[F_KH] : f[F_KH] * f[F_KW], f[F_run] = wide ? f[F_KW] * f[F_CW] : f[F_CW];
     f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate_codes[node->kind][0];
-    f[F_tile] = multiplier->pixels, f[F_tile_blocks] = multiplier->blocks, f[F_tile_words] = multiplier->words;
+    f[F_pixels_at_once] = multiplier->pixels, f[F_blocks_at_once] = multiplier->blocks, f[F_words_at_once] = multiplier->words;
   } else {
     const Blocking *blocking = &cpu->blockings[f[F_M]][f[F_N]];
-    f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate, f[F_tile] = blocking->pixels;
+    f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate, f[F_pixels_at_once] = blocking->pixels;
     f[F_parts_M] = blocking->parts_M, f[F_parts_N] = blocking->parts_N;
   }
-  const int64_t blocks = f[F_G] * f[F_OB], at_a_time = f[F_coded] ? f[F_tile_words] : 1;
+  const int64_t blocks = f[F_G] * f[F_OB], at_a_time = f[F_coded] ? f[F_words_at_once] : 1;
   const int64_t run = (f[F_run] + at_a_time - 1) / at_a_time * at_a_time;
   f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * f[F_taps], run, f[F_coded] ? 1 : f[F_M], LANES, 4);
   f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, f[F_coded] ? 1 : f[F_M] * f[F_N], LANES, 1, 4);

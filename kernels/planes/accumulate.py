@@ -1,4 +1,4 @@
-"""Accumulate: counts of one pixel tile, AND + popcount + add on vectors of LANES output channels.
+"""Accumulate: counts of a few pixels, AND + popcount + add on vectors of LANES output channels.
 
     counts[p, i, j, lane] = sum over the window's words t of popcount(weights[t, i, lane] & image[p, t, j])
 
@@ -9,7 +9,7 @@ counts of bytes are added to `counts` before they can overflow.
 
 There is one function for each (m, n) of a sub-block: m of the M weight planes and n of the N activation planes, as many
 as the registers of the CPU hold (kernels/blocking.py). M and N are arguments, so that few functions serve all 64.
-Each has a microkernel for each number of pixels up to its tile's. The convolution tasks call it by address.
+Each has a microkernel for each number of pixels up to its most. The convolution tasks call it by address.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def emit(builder, plan: SubBlock, pixels, *rest) -> None:
     """
     kind, function = counter_type(plan.in_bytes), builder.function
     end = function.append_basic_block("end")
-    tiles = builder.switch(pixels, end)
+    counts = builder.switch(pixels, end)
     for count in range(1, plan.pixels + 1):
-        tile = function.append_basic_block(f"pixels.{count}")
-        tiles.add_case(const(count), tile)
-        builder.position_at_end(tile)
+        here = function.append_basic_block(f"pixels.{count}")
+        counts.add_case(const(count), here)
+        builder.position_at_end(here)
         _Pass(builder, plan.m, plan.n, count, kind, *rest).emit()
         builder.branch(end)
     builder.position_at_end(end)

@@ -1,7 +1,7 @@
-"""The convolution tasks: tiles of pixels through accumulate and finish, stored as Y or as counts.
+"""The convolution tasks: register blocks of pixels through accumulate, scale and finish, stored as Y or as counts.
 
 A task is a run of output pixels (flat index oh*OW + ow) times a run of lane blocks of one group of one image. The run
-is divided evenly into tiles of at most P pixels, wherever they lie, each by its own offset. No two tasks write the same
+is divided evenly into parts of at most P pixels, wherever they lie, each by its own offset. No two tasks write the same
 output.
 """
 
@@ -33,7 +33,7 @@ _OUT_BYTES = 4 * LANES * PIXEL_CHUNK
 
 @_inline
 def _accumulate(a, pixels, words, offsets_at, weights, counts_at):
-    """The counts of a tile, sub-block by sub-block of its M x N planes (kernels/blocking.py)."""
+    """The counts of a register block, sub-block by sub-block of its M x N planes (kernels/blocking.py)."""
     M, N, rows, columns = a[F.M], a[F.N], a[F.parts_M], a[F.parts_N]
     functions = carray(pointer(a[F.accumulate]), (MAX_PLANES + 1, MAX_PLANES + 1), np.int64)
     i = np.int64(0)
@@ -53,7 +53,7 @@ def _accumulate(a, pixels, words, offsets_at, weights, counts_at):
 def conv(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
     a = carray(arguments, (len(F),), np.int64)
-    M, N, P = a[F.M], a[F.N], a[F.tile]
+    M, N, P = a[F.M], a[F.N], a[F.pixels_at_once]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
     batch, group = image // a[F.G], image % a[F.G]
     taps, run, CW = a[F.taps], a[F.run], a[F.CW]
@@ -69,8 +69,8 @@ def conv(arguments, task):
     has_offsets = a[F.has_alpha_0] | a[F.has_beta_0]
     if a[F.has_alpha_0]:
         window_totals(a, totals_at, words, offsets_at, count)
-    tiles = (count + P - 1) // P
-    least, larger = count // tiles, count % tiles  # pixels of a tile; tiles with one more
+    parts = (count + P - 1) // P
+    least, larger = count // parts, count % parts  # pixels of a part; parts with one more
     for b in range(first_block, last_block):
         block = group * a[F.OB] + b
         weights, phi = a[F.weight_words] + block * block_bytes, a[F.phi] + block * M * N * VECTOR
@@ -83,8 +83,8 @@ def conv(arguments, task):
         if a[F.has_beta_0]:
             add_window_offsets(a, out_at, block, first_pixel, count)
         p = 0
-        for tile in range(tiles):
-            taken = least + 1 if tile < larger else least
+        for part in range(parts):
+            taken = least + 1 if part < larger else least
             _accumulate(a, taken, words, offsets_at + 8 * p, weights, counts_at)
             scale_counts(out_at + p * VECTOR, has_offsets, scale, bias, counts_at, phi, M * N, taken)
             p += taken
@@ -97,7 +97,7 @@ def conv(arguments, task):
 def conv_counts(arguments, task):
     """Writes the counts (B, M, N, O, OH, OW) int32; otherwise as conv."""
     a = carray(arguments, (len(F),), np.int64)
-    pixels, M, N, P = a[F.OH] * a[F.OW], a[F.M], a[F.N], a[F.tile]
+    pixels, M, N, P = a[F.OH] * a[F.OW], a[F.M], a[F.N], a[F.pixels_at_once]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
     batch, group = image // a[F.G], image % a[F.G]
     word_bytes = a[F.CW] * N * 4
@@ -107,14 +107,14 @@ def conv_counts(arguments, task):
     offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
     counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
     window_offsets(offsets, a, first_pixel, count, word_bytes)
-    tiles = (count + P - 1) // P
-    least, larger = count // tiles, count % tiles  # pixels of a tile; tiles with one more
+    parts = (count + P - 1) // P
+    least, larger = count // parts, count % parts  # pixels of a part; parts with one more
     for b in range(first_block, last_block):
         weights = a[F.weight_words] + (group * a[F.OB] + b) * block_bytes
         first_channel = group * a[F.OG] + b * LANES
         p = 0
-        for tile in range(tiles):
-            taken = least + 1 if tile < larger else least
+        for part in range(parts):
+            taken = least + 1 if part < larger else least
             _accumulate(a, taken, words, offsets_at + 8 * p, weights, counts_at)
             for k in range(M * N):
                 for lane in range(min(LANES, a[F.OG] - b * LANES)):

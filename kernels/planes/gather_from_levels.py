@@ -7,7 +7,7 @@ One-hot masks (PA): plane j is L == j. Other masks: with the level ascending, pa
 level_masks[e] ^ level_masks[e+1], so plane j is the XOR of L > e over the e that toggle it. A level above E counts
 as E.
 The words of window padding are the shim's to clear. H x W, XSH and XSW are as in kernels/planes/gather.py, and where
-words are folded, what follows a position's own is for kernels/planes/window_rows.py.
+words are by rows, what follows a position's own is for kernels/planes/window_rows.py.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
     out[p, o] += sum over the window's taps inside the image of offset_taps[o, tap]       where beta_0 is not 0
 
 in float32. Most windows lie inside the image with all their taps, so that sum is taken once for each lane block; both
-kinds of windows add their taps in order, starting from 0, and then to out: the same for any tile and thread count.
+kinds of windows add their taps in order, starting from 0, and then to out: the same for any register block and thread
+count.
 """
 
 from __future__ import annotations

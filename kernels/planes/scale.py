@@ -1,4 +1,4 @@
-"""Scale: from the counts of a pixel tile to real numbers, for a whole tile.
+"""Scale: from the counts of a register block of pixels to real numbers.
 
     S[o] = sum_ij k_i l_j * count[i, j]                                     PA: k_0 = l_0 = 0
            + k_0 * sum_j l_j |V_j|                                          where alpha_0 is not 0
@@ -10,7 +10,7 @@ integers, and so is S: exact where their magnitudes add up to less than MAX_EXAC
 Off the grid, where k and l are alpha and beta, the sum goes in one order: the first line is four partial
 sums over n = i*N + j, by n mod 4 (the other two lines, kernels/planes/offsets.py's, start the first), added as
 (s0 + s1) + (s2 + s3); each product is rounded before it is added (no fused multiply-add). So Y is the same bit
-for bit for any tile, thread count and CPU. Counts are below 2**24: exact as float32.
+for bit for any register block, thread count and CPU. Counts are below 2**24: exact as float32.
 
 Error bound off the grid: with t terms, |Y - exact| <= gamma_{t+5} * (sum of the absolute terms, times scale) +
 eps |bias|, gamma_k = k*eps/(1 - k*eps), eps = 2**-24: one rounding for phi, one for each product, at most t for the

@@ -1,7 +1,7 @@
 """Prepare the weights, once per node: packed codes to weight words, coefficients to lanes.
 
     words[g, b, (kh*KW + kw)*CW + cw, i, lane] bit c  =  T_i[o, 32*cw + c, kh, kw],  o = g*OG + b*LANES + lane
-    words[g, b, kh*CW + t, i, lane] bit r  =  T_i[o, c, kh, kw],  kw*CG + c = 32*t + r      folded (window_rows.py)
+    words[g, b, kh*CW + t, i, lane] bit r  =  T_i[o, c, kh, kw],  kw*CG + c = 32*t + r      by rows (window_rows.py)
     phi[o, i, j]        = k_i * l_j
     offset_alpha[o]     = k_0
     offset_taps[o, tap] = l_0 * ( sum_i k_i |T_i[o, :, tap]| + k_0 * CG )
@@ -27,7 +27,7 @@ __all__ = ["prepare_weights"]
 @njit(inline="always", error_model="numpy")
 def _layout(a):
     """(bits from one window position to the next within a row, words of a row)."""
-    return (a[F.CG], a[F.CW]) if a[F.folded] else (a[F.CW] * WORD_BITS, a[F.KW] * a[F.CW])
+    return (a[F.CG], a[F.CW]) if a[F.by_rows] else (a[F.CW] * WORD_BITS, a[F.KW] * a[F.CW])
 
 
 @njit(error_model="numpy")

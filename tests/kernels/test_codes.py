@@ -38,7 +38,7 @@ def weight_bytes(block: Block) -> np.ndarray:
     """The prepared weights (G*OB, taps, words of a run, LANES, 4) int8."""
     n = block.numbers
     words = block.array("weight_words").view(np.int8).reshape(n["G"] * n["OB"], n["taps"], -1, LANES, 4)
-    assert words.shape[2] % n["tile_words"] == 0 and not words[:, :, n["run"] :].any()
+    assert words.shape[2] % n["words_at_once"] == 0 and not words[:, :, n["run"] :].any()
     return words[:, :, : n["run"]]
 
 

@@ -68,7 +68,7 @@ def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: i
     block.run("prepare_codes" if coded else "prepare_weights", blocks)
     block["span"] = longest_span(block.array("span_sums"))
     block.run(gather, images * numbers["gather_runs"] * parts)
-    if numbers["folded"]:
+    if numbers["by_rows"]:
         block.run("window_rows", images * numbers["Hp"])
     tasks = images * numbers["pixel_chunks"] * numbers["block_chunks"]
     block.run(last or ("conv_codes" if coded else "conv"), tasks)

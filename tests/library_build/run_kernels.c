@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) fits &= sums[t * SPANS + k] <= INT16_MAX;
   f[F_span] = (int64_t)MIN_SPAN << (k - (fits ? 1 : 2));
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs]; t++) gather(f, (size_t)t);
-  for (int64_t t = 0; f[F_folded] && t < f[F_B] * f[F_G] * f[F_Hp]; t++) window_rows(f, (size_t)t);
+  for (int64_t t = 0; f[F_by_rows] && t < f[F_B] * f[F_G] * f[F_Hp]; t++) window_rows(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);
   FILE *output = fopen(argv[4], "wb");
   return !output || fwrite(memory, 1, (size_t)bytes, output) != (size_t)bytes || fclose(output) || f[F_error];
