@@ -35,7 +35,7 @@ def _inlined(body, names: list[str], floats: tuple[str, ...]):
     signature = types.void(*(types.float32 if name in floats else types.int64 for name in names))
 
     def typed(typingctx, *arguments):
-        def codegen(context, builder, signature, args):
+        def codegen(context, builder, _, args):
             body(builder, *args)
             return context.get_dummy_value()
 

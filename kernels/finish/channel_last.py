@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numba import carray, njit
 from numba.core import cgutils
@@ -29,7 +31,8 @@ def _finish(count: int):
     apart, without alignment; thresholds and flips as for store_levels.
     """
 
-    def body(
+    @partial(emitted, floats=("low", "high"))
+    def finish(
         builder, values, residual, step, low, high, y,
         thresholds_1, flips_1, E_1, levels_1, thresholds_2, flips_2, E_2, levels_2,
     ):  # fmt: skip
@@ -60,7 +63,7 @@ def _finish(count: int):
             with there(levels[-1]):
                 store_levels(builder, results, *levels, step)
 
-    return emitted(body, floats=("low", "high"))
+    return finish
 
 
 _finish_one, _finish_some = _finish(1), _finish(PIXELS)

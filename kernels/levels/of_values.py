@@ -48,12 +48,13 @@ def _count_levels(count: int):
     Addresses; neither is aligned; thresholds and flips as for store_levels.
     """
 
-    def body(builder, values, apart, thresholds, flips, E, levels, step):
+    @emitted
+    def count_levels(builder, values, apart, thresholds, flips, E, levels, step):
         places = [builder.add(values, builder.mul(apart, const(p))) for p in range(count)]
         vectors = [load(builder, place, FLOATS, align=4) for place in places]
         store_levels(builder, vectors, thresholds, flips, E, levels, step)
 
-    return emitted(body)
+    return count_levels
 
 
 _count_one, _count_some = _count_levels(1), _count_levels(PIXELS)

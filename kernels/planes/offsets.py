@@ -11,6 +11,8 @@ count.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numba import carray, njit
 
@@ -26,13 +28,11 @@ TOTALS_BYTES = 4 * PIXEL_CHUNK
 _inline = njit(inline="always", error_model="numpy")
 
 
+@partial(emitted, floats=("number",))
 def _add_product(builder, out, factors, number):
     """out += factors * number, the product rounded first. Addresses of (LANES,) float32, 64-byte aligned."""
     product = builder.fmul(load(builder, factors, FLOATS), broadcast(builder, number, FLOATS))
     store(builder, builder.fadd(load(builder, out, FLOATS), product), out)
-
-
-_add_product = emitted(_add_product, floats=("number",))
 
 
 @_inline

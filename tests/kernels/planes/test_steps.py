@@ -1,7 +1,5 @@
 """The kernels' steps on their own, as linked into the library, at every CPU level that this machine runs."""
 
-import subprocess
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,39 +8,15 @@ from hypothesis import strategies as st
 from paconv import bits
 from paconv.bits import MAX_PLANES
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
-from paconv.kernels.blocking import MAX_COUNTS, MAX_PIXELS, blocking, most_pixels, split, sub_blocks
-from paconv.kernels.cpus import CPUS, find_cpu
-from paconv.kernels.registry import KERNELS, microkernel_home, microkernels, plane_pairs, task_home
+from paconv.kernels.cpus import find_cpu
+from paconv.kernels.registry import microkernels
 from paconv.reference import activation_levels
-from paconv.runtime.library import cpu_levels, library_path
+from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import make_case
-from tests.kernels.linked import aligned, built_levels, kernel
+from tests.kernels.linked import aligned, kernel
 
 ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
 """Bits of a byte."""
-
-
-@given(M=st.integers(1, 8), N=st.integers(1, 8), budget=st.integers(2, 40))
-def test_a_blocking_covers_each_plane_pair_once_within_the_budget(M, N, budget):
-    plan = blocking(M, N, budget)
-    assert 1 <= plan.pixels <= MAX_PIXELS
-    assert plan.pixels * M * N <= MAX_COUNTS
-    parts = split(M, plan.parts_M), split(N, plan.parts_N)
-    assert [sum(sizes) for sizes in parts] == [M, N]
-    for m in parts[0]:
-        for n in parts[1]:
-            weights = m if n * plan.pixels > 1 else 0
-            assert m * n * plan.pixels + weights <= budget
-            assert (m, n) in sub_blocks(budget) and plan.pixels <= most_pixels(m, n, budget)
-
-
-@given(budget=st.integers(2, 40))
-def test_no_sub_block_is_made_that_no_planes_are_divided_into(budget):
-    wanted = set()
-    for M, N in plane_pairs():
-        plan = blocking(M, N, budget)
-        wanted |= {(m, n) for m in split(M, plan.parts_M) for n in split(N, plan.parts_N)}
-    assert sub_blocks(budget) == sorted(wanted)
 
 
 @pytest.mark.parametrize("level", cpu_levels())
@@ -142,35 +116,3 @@ def test_window_rows_puts_a_rows_channels_side_by_side(level, channels, KW, DW, 
         found = np.unpackbits(folded.view(np.uint8), axis=-1, bitorder="little")
         assert (found[..., : KW * channels] == window).all()
         assert not found[..., KW * channels :].any()
-
-
-def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
-    built = built_levels()
-    architecture = find_cpu(built[0]).architecture
-    assert built == [level.name for level in CPUS if level.architecture == architecture][::-1]
-    for level in built:
-        for name in KERNELS:
-            kernel(level, name)
-        for each in microkernels(find_cpu(level)):
-            kernel(level, each.name, *each.variant)
-
-
-@pytest.mark.parametrize("level", CPUS, ids=lambda level: level.name)
-def test_what_serves_several_levels_is_there_once(level):
-    base = find_cpu(level.base) if level.base else level
-    for name, each in KERNELS.items():
-        assert task_home(level, name) == (None if each.once else base)
-    for each in microkernels(level):
-        assert microkernel_home(level, each) == (base if each in microkernels(base) else level)
-        assert each in microkernels(microkernel_home(level, each))
-
-
-def test_the_library_needs_nothing_but_an_old_c_library():
-    symbols = subprocess.run(["nm", "-D", library_path()], capture_output=True, text=True, check=True).stdout
-    defined = {line.split()[-1] for line in symbols.splitlines() if " T " in line}
-    assert {"RegisterCustomOps", "paconv_kernel"} <= defined
-    assert not [s for s in defined if s.startswith(("paconv_x86_64", "paconv_armv8"))]  # no other library can take over
-    undefined = [line.split()[-1] for line in symbols.splitlines() if " U " in line]
-    assert not [s for s in undefined if s.startswith(("Py", "_Py", "NRT", "numba"))]
-    versions = {tuple(map(int, s.split("@GLIBC_")[1].split("."))) for s in undefined if "@GLIBC_" in s}
-    assert versions and max(versions) <= (2, 28)  # manylinux_2_28
