@@ -68,9 +68,9 @@ SOURCES = tuple(sorted(FOLDER.glob("*.c")))
 def fingerprint() -> str:
     """Of everything a library is made from: kernels, shim, ops and bit order. A library of other sources is refused."""
     folders = FOLDER.parent, Path(ops.__file__).resolve().parent
-    named = [(path.relative_to(folder), path) for folder in folders for path in folder.rglob("*")]
+    named = [(path.relative_to(folder), path) for folder in folders for path in sorted(folder.rglob("*"))]
     digest = hashlib.sha256()
-    for name, source in (*sorted(named), (Path("bits.py"), Path(bits.__file__))):
+    for name, source in (*named, (Path("bits.py"), Path(bits.__file__))):
         if source.suffix in (".py", ".c", ".h"):
             digest.update(name.as_posix().encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
@@ -94,7 +94,7 @@ def microkernel_symbol(cpu: Cpu, microkernel: Microkernel) -> str:
 
 
 def cpus_header(cpus: Sequence[Cpu]) -> str:
-    """Text of paconv_cpus.h for a library with these cpus, lowest first; none for a library to install into."""
+    """Text of paconv_cpus.h for a library with these CPUs, lowest first; none for a library to install into."""
     lines = [
         "/* Generated from paconv/kernels/cpus.py. */",
         f"enum {{ LINKED_CPUS = {len(cpus)} }};",
@@ -106,8 +106,8 @@ def cpus_header(cpus: Sequence[Cpu]) -> str:
 
 def _declarations(cpu: Cpu) -> list[str]:
     tasks = [f"void {task_symbol(cpu, name)}(void *, size_t);" for name in KERNELS]
-    accumulates = [f"void {microkernel_symbol(cpu, each)}(void);" for each in microkernels(cpu)]
-    return [*tasks, *accumulates, f"static int runs_{cpu.symbol}(void) {{ {_support_test(cpu)} }}"]
+    emitted = [f"void {microkernel_symbol(cpu, each)}(void);" for each in microkernels(cpu)]
+    return [*tasks, *emitted, f"static int runs_{cpu.symbol}(void) {{ {_support_test(cpu)} }}"]
 
 
 def _support_test(cpu: Cpu) -> str:
