@@ -15,7 +15,7 @@ from numba.core import cgutils
 from paconv.kernels.arguments import LANES, F
 from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import copy_bytes, pointer, stack_buffer
-from paconv.kernels.emit.vectors import FLOATS, VECTOR, broadcast, const, load, plus, store
+from paconv.kernels.emit.vectors import FLOATS, VECTOR, at, broadcast, const, load, store
 from paconv.kernels.levels.of_values import PIXELS, store_levels
 
 __all__ = ["store_channel_last"]
@@ -38,17 +38,18 @@ def _finish(count: int):
     ):  # fmt: skip
         floats_apart = builder.mul(step, const(4))
 
-        def places(first):
-            return [builder.add(first, builder.mul(floats_apart, const(p))) for p in range(count)]
+        def places(first, apart):
+            addresses = [builder.add(first, builder.mul(apart, const(p))) for p in range(count)]
+            return [at(builder, address, FLOATS) for address in addresses]
 
         def there(address):
             return builder.if_then(builder.icmp_signed("!=", address, const(0)))
 
         found = [cgutils.alloca_once(builder, FLOATS) for _ in range(count)]
-        for p, value in enumerate(found):
-            builder.store(load(builder, plus(builder, values, p, VECTOR), FLOATS), value)
+        for place, value in zip(places(values, const(VECTOR)), found, strict=True):
+            builder.store(load(builder, place, FLOATS), value)
         with there(residual):
-            for place, value in zip(places(residual), found, strict=True):
+            for place, value in zip(places(residual, floats_apart), found, strict=True):
                 builder.store(builder.fadd(builder.load(value), load(builder, place, FLOATS, align=4)), value)
         results = []
         bounds = ("<", broadcast(builder, low, FLOATS)), (">", broadcast(builder, high, FLOATS))
@@ -57,7 +58,7 @@ def _finish(count: int):
                 value = builder.select(builder.fcmp_ordered(comparison, value, bound), bound, value)
             results.append(value)
         with there(y):
-            for place, value in zip(places(y), results, strict=True):
+            for place, value in zip(places(y, floats_apart), results, strict=True):
                 store(builder, value, place, align=4)
         for levels in ((thresholds_1, flips_1, E_1, levels_1), (thresholds_2, flips_2, E_2, levels_2)):
             with there(levels[-1]):

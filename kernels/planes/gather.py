@@ -134,5 +134,5 @@ def _pack_channel(builder, x, negative, endpoints, masks, E, N, bit, planes):
 def signed_run(builder, x, negative) -> list:
     """A run of GATHER_RUN values in vectors, negated if `negative` is 1, which is turning their sign bits."""
     flip = broadcast(builder, builder.shl(builder.trunc(negative, i32), const(31, i32)), WORDS)
-    runs = [load(builder, plus(builder, x, k, VECTOR), WORDS, align=4) for k in range(GATHER_RUN // LANES)]
-    return [builder.bitcast(builder.xor(raw, flip), FLOATS) for raw in runs]
+    places = (plus(builder, x, k, VECTOR) for k in range(GATHER_RUN // LANES))
+    return [builder.bitcast(builder.xor(load(builder, at, WORDS, align=4), flip), FLOATS) for at in places]
