@@ -10,13 +10,13 @@ from collections import namedtuple
 __all__ = [
     "CODING",
     "FIELDS",
-    "FOLD_RUN",
+    "ROW_RUN",
     "GATHER_RUN",
     "LANES",
     "LEVEL_RUN",
-    "LIMIT_RING",
+    "PEAK_RING",
     "MAX_EXACT_FLOAT",
-    "MAX_FOLDED",
+    "MAX_ROW_WORDS",
     "MAX_HALO",
     "MAX_LEVELS",
     "MIN_SPAN",
@@ -32,25 +32,25 @@ LANES = 16
 """Output channels in one vector: 16 words of 32 bits."""
 
 PIXEL_CHUNK = 64
-"""Most output pixels one task of conv.py covers."""
+"""Most output pixels one task of planes/conv.py or codes/conv.py covers."""
 
 GATHER_RUN = 64
-"""Pixels that one task of gather.py packs."""
+"""Pixels that one task of planes/gather.py or codes/gather.py packs."""
 
 LEVEL_RUN = 64
-"""Positions that one task of compare.py, gather_levels.py or gather_level_codes.py covers."""
+"""Positions that one task of levels/of_values.py or a gather_from_levels.py covers."""
 
-MAX_FOLDED = 16
-"""Most words that a folded window row takes."""
+MAX_ROW_WORDS = 16
+"""Most words that a window row takes without gaps."""
 
-FOLD_RUN = 64
-"""Positions that fold.py takes at once."""
+ROW_RUN = 64
+"""Positions that planes/window_rows.py takes at once."""
 
 MAX_HALO = 64
-"""Most positions of a folded window row after its first."""
+"""Most positions of such a window row after its first."""
 
-LIMIT_RING = 16
-"""Activation words that limit.py goes around in: a power of two, and a multiple of LANES."""
+PEAK_RING = 16
+"""Activation words that probes/popcount_peak.py goes around in: a power of two, and a multiple of LANES."""
 
 MAX_EXACT_FLOAT = 1 << 24
 """Integers up to here are float32 numbers, and so are their sums in any order that stays below."""
@@ -73,7 +73,7 @@ CODING_SLOTS = {
     "on_grid": "1 where all levels are integers times units that fit bytes, else 0",
     "rows": "the unit of each row of alpha, from here on",
 }  # fmt: skip
-"""Slot of `coding` -> meaning (kernels/coding.py)."""
+"""Slot of `coding` -> meaning (kernels/codes/choose_codes.py)."""
 
 CODING = namedtuple("CODING", CODING_SLOTS)(*range(len(CODING_SLOTS)))
 """Slot name -> index."""
@@ -101,14 +101,14 @@ FIELDS = {
     "clip": "(2,) float32: least and largest Y",
     "thresholds_1": "(blocks, E_1, LANES) float32: endpoints of levels_1", "thresholds_2": "of levels_2",
     "flips_1": "(blocks, LANES) uint32: the sign bit where sign is -1", "flips_2": "for levels_2",
-    # made once by coding.py, weights.py and code_weights.py
+    # made once by codes/choose_codes.py and the two weights.py
     "coding": "(slots of CODING) float64",
     "alpha_k": "(alpha_rows, M+1) float32: alpha over the row's unit; alpha itself off the grid",
     "beta_l": "(N+1,) float32: beta over its unit, or beta itself",
     "level_codes": "(E+1,) uint8: the byte of each level",
     "start": "(G*OB, LANES) int32: what dot products start from, so that those of a window of activation 0 are 0",
     "span_sums": "(G*OB, SPANS) int64: largest sums of pairs of products over spans",
-    "weight_words": "(G*OB, taps*run, M, LANES) uint32, or (G*OB, taps, run to whole tile_words, LANES)",
+    "weight_words": "(G*OB, taps*run, M, LANES) uint32, or (G*OB, taps, run to whole words_at_once, LANES)",
     "phi": "(G*OB, M*N, LANES) float32: factors of the counts",
     "offset_alpha": "(G*OB, LANES) float32: alpha_0",
     "offset_taps": "(G*OB, KH*KW, LANES) float32: beta_0 * sum over the tap's weights",
@@ -119,12 +119,12 @@ FIELDS = {
     "XH": "rows of X", "XW": "columns of X: H and W, unless fewer are packed",
     "XSH": "rows of X from one packed row to the next", "XSW": "columns of X, likewise",
     "G": "groups", "CG": "channels of a group", "OG": "output channels of a group",
-    "CW": "words of a position: of a group's channels, or of a window row where folded",
+    "CW": "words of a position: of a group's channels, or of a window row where by_rows",
     "OB": "lane blocks of a group's output channels",
     "KH": "kernel rows", "KW": "kernel columns", "SH": "vertical stride", "SW": "horizontal stride",
     "PT": "top padding", "PL": "left padding", "Hp": "padded rows", "Wp": "padded columns",
     "DH": "vertical dilation", "DW": "horizontal dilation",
-    "folded": "whether words are folded (kernels/fold.py)",
+    "by_rows": "whether words are those of window rows (kernels/planes/window_rows.py)",
     "taps": "runs of words in a window", "run": "words (of N planes) in a run",
     "M": "weight planes", "N": "activation planes", "E": "endpoints",
     "coded": "1 for level codes, 0 for planes",
@@ -136,9 +136,9 @@ FIELDS = {
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work
     "accumulate": "address of the accumulate function of codes, or of the table of those of planes (9, 9) by m and n",
-    "tile": "pixels of its tile", "tile_blocks": "lane blocks of its tile (codes)",
-    "tile_words": "words of a run that it takes at a time (codes); above 1, the pixels of a tile lie at one distance",
-    "row_pixels": "pixels that a row is taken as (codes): OW, or more where that gives a tile's pixels one distance",
+    "pixels_at_once": "most pixels that it takes", "blocks_at_once": "most lane blocks that it takes (codes)",
+    "words_at_once": "words of a run that it multiplies at a time (codes); above 1, its pixels lie at one distance",
+    "row_pixels": "pixels that a row is taken as (codes): OW, or more where that brings pixels to one distance",
     "parts_M": "parts that weight planes are taken in", "parts_N": "parts that activation planes are taken in",
     "span": "words of a window summed in 16 bits (codes)",
     "gather_runs": "tasks of the gathers along the pixels of an image's group",

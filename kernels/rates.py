@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paconv.kernels.levels import Level
+from paconv.kernels.cpus import Cpu
 from paconv.kernels.registry import KINDS, plane_pairs
 
 __all__ = ["Rates", "rates_of"]
@@ -17,7 +17,7 @@ __all__ = ["Rates", "rates_of"]
 
 @dataclass(frozen=True)
 class Rates:
-    """planes: (M, N) -> nanoseconds; codes: a kind of KINDS that the CPU level has -> nanoseconds."""
+    """planes: (M, N) -> nanoseconds; codes: a kind of KINDS that the CPU has -> nanoseconds."""
 
     planes: dict[tuple[int, int], float]
     codes: dict[str, float]
@@ -32,13 +32,13 @@ _SHIPPED = {
     "armv8-a": (1.0, {"narrow": 4.0}),
     "armv8.2-a-dotprod": (1.0, {"dot": 2.0}),
 }
-"""Level -> nanoseconds of one plane pair (the time is proportional to M*N within 10 %), and of codes. Only the ratios
+"""CPU -> nanoseconds of one plane pair (the time is proportional to M*N within 10 %), and of codes. Only the ratios
 matter: they lie between those measured on an AMD EPYC of the Zen 5 family and on an Intel Xeon with AMX, which has one
 port for VPOPCNTD where the other has two. Those of aarch64 are counted from instructions.
 """
 
 
-def rates_of(level: Level) -> Rates:
-    """The rates that the library ships for a CPU level."""
-    pair, codes = _SHIPPED[level.name]
+def rates_of(cpu: Cpu) -> Rates:
+    """The rates that the library ships for a CPU."""
+    pair, codes = _SHIPPED[cpu.name]
     return Rates({(M, N): pair * M * N for M, N in plane_pairs()}, {k: codes[k] for k in KINDS if k in codes})

@@ -1,24 +1,27 @@
 """Every kernel, listed once: the build, the runtime, the tests and the benchmarks read these lists.
 
-Needs no compiler: tasks are named here by module and function, microkernels by name and variant, and made by
-kernels/compile.py.
+Needs no compiler: kernels are named here by their modules, and made by kernels/emit/compile.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
-from paconv.kernels.levels import Level, find_level
-from paconv.kernels.tiling import most_pixels, sub_blocks
+from paconv.kernels.blocking import PopcountPeak, SubBlock, blocking, most_pixels, peak_sums, sub_blocks
+from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 
 __all__ = [
     "CHOICES",
+    "FAMILIES",
     "KERNELS",
     "KINDS",
     "Choice",
+    "Family",
     "Kernel",
     "Microkernel",
+    "kind_number",
     "microkernel_home",
     "microkernels",
     "plane_pairs",
@@ -37,78 +40,127 @@ KINDS = {
     "narrow": "sums of 16 bits over spans of the window (VPMADDUBSW, SMLAL)",
     "wide": "bytes widened to 16 bits (PMADDWD), for products that 16 bits don't hold",
 }
-"""Ways to multiply level codes, all exact, and so of one result; kernels/levels.py says which a CPU level has."""
+"""Ways to multiply level codes, all exact, and so of one result; kernels/cpus.py says which a CPU has."""
+
+
+def kind_number(kind: str) -> int:
+    """The place of a kind in KINDS, from 1 on: 0 is for planes."""
+    return list(KINDS).index(kind) + 1
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A task's name and where its source is, a function of the module. once: whether it runs only when a node is
-    created, so that the code for the lowest CPU level of a library serves all.
+    """A task's name, that of a function of its module. once: whether it runs only when a node is created, so that the
+    code for the lowest CPU of a library serves all.
     """
 
     name: str
     module: str
-    function: str
     once: bool = False
-
-
-@dataclass(frozen=True)
-class Microkernel:
-    """A function that is emitted as LLVM instructions, one for each CPU level: its name and variant. "accumulate" and
-    "accumulate_codes" are called by the convolution tasks. Variants of the first are the (m, n) of sub-blocks of
-    planes; of the second (number, 0), number the place of its kind in KINDS, from 1 on. "limit" is for benchmarks.
-    pixels, blocks: of its largest tile. words: as of levels.Multiplier.
-    """
-
-    name: str
-    variant: tuple[int, int] = (0, 0)
-    pixels: int = 0
-    blocks: int = 1
-    words: int = 1
-
-
-def microkernels(level: Level) -> list[Microkernel]:
-    """Those of a CPU level."""
-    planes = [Microkernel("accumulate", (m, n), most_pixels(m, n, level.budget)) for m, n in sub_blocks(level.budget)]
-    codes = [
-        Microkernel("accumulate_codes", (number, 0), each.pixels, each.blocks, each.words)
-        for number, each in enumerate(map(level.multipliers.get, KINDS), start=1)
-        if each
-    ]
-    return [*planes, *codes, Microkernel("limit")]
 
 
 KERNELS = {
     k.name: k
     for k in (
-        Kernel("prepare_weights", "paconv.kernels.weights", "prepare_weights", once=True),
-        Kernel("gather", "paconv.kernels.gather", "gather"),
-        Kernel("gather_levels", "paconv.kernels.gather_levels", "gather_levels"),
-        Kernel("gather_level_codes", "paconv.kernels.gather_level_codes", "gather_level_codes"),
-        Kernel("compare", "paconv.kernels.compare", "compare"),
-        Kernel("pool_levels", "paconv.kernels.pool_levels", "pool_levels"),
-        Kernel("fold", "paconv.kernels.fold", "fold"),
-        Kernel("conv", "paconv.kernels.conv", "conv"),
-        Kernel("counts", "paconv.kernels.conv", "conv_counts"),
-        Kernel("prepare_coding", "paconv.kernels.coding", "prepare_coding", once=True),
-        Kernel("prepare_codes", "paconv.kernels.code_weights", "prepare_codes", once=True),
-        Kernel("gather_codes", "paconv.kernels.gather_codes", "gather_codes"),
-        Kernel("conv_codes", "paconv.kernels.conv_codes", "conv_codes"),
+        Kernel("prepare_weights", "paconv.kernels.planes.weights", once=True),
+        Kernel("gather", "paconv.kernels.planes.gather"),
+        Kernel("gather_levels", "paconv.kernels.planes.gather_from_levels"),
+        Kernel("window_rows", "paconv.kernels.planes.window_rows"),
+        Kernel("conv", "paconv.kernels.planes.conv"),
+        Kernel("conv_counts", "paconv.kernels.planes.conv"),
+        Kernel("prepare_coding", "paconv.kernels.codes.choose_codes", once=True),
+        Kernel("prepare_codes", "paconv.kernels.codes.weights", once=True),
+        Kernel("gather_codes", "paconv.kernels.codes.gather"),
+        Kernel("gather_level_codes", "paconv.kernels.codes.gather_from_levels"),
+        Kernel("conv_codes", "paconv.kernels.codes.conv"),
+        Kernel("levels_of_values", "paconv.kernels.levels.of_values"),
+        Kernel("pool_levels", "paconv.kernels.levels.max_pool"),
     )
 }
 
 
-def task_home(level: Level, name: str) -> Level | None:
-    """The CPU level whose machine code of a task serves `level`; None where one is enough for all."""
+@dataclass(frozen=True)
+class Microkernel:
+    """A function that is emitted as LLVM instructions for a CPU, by emit(builder, plan, *arguments) of its module.
+
+    name: of its family. variant: its place in the family's table. plan: all that it depends on but the instructions
+    that the CPU has.
+    """
+
+    name: str
+    variant: tuple[int, int]
+    module: str
+    plan: SubBlock | Multiplier | PopcountPeak
+
+
+@dataclass(frozen=True)
+class Family:
+    """Microkernels that are called alike.
+
+    arguments: their names; all are int64. table: the sizes of the table of variants. of_cpu: those of a CPU. of_node:
+    of these, what nodes with (M, N) call.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    table: tuple[int, int]
+    of_cpu: Callable[[Cpu], list[Microkernel]]
+    of_node: Callable[[Cpu, int, int], list[Microkernel]]
+
+
+def _of_planes(cpu: Cpu) -> list[Microkernel]:
+    """By m and n of the sub-blocks."""
+    plans = (SubBlock(m, n, most_pixels(m, n, cpu.budget), cpu.counts_bytes) for m, n in sub_blocks(cpu.budget))
+    return [Microkernel("accumulate", (p.m, p.n), "paconv.kernels.planes.accumulate", p) for p in plans]
+
+
+def _of_codes(cpu: Cpu) -> list[Microkernel]:
+    """By number of kind and 0."""
+    multipliers = ((kind_number(kind), cpu.multipliers[kind]) for kind in KINDS if kind in cpu.multipliers)
+    return [Microkernel("accumulate_codes", (number, 0), each.module, each) for number, each in multipliers]
+
+
+def _of_peak(cpu: Cpu) -> list[Microkernel]:
+    plan = PopcountPeak(peak_sums(cpu.budget), cpu.counts_bytes)
+    return [Microkernel("popcount_peak", (0, 0), "paconv.kernels.probes.popcount_peak", plan)]
+
+
+FAMILIES = {
+    f.name: f
+    for f in (
+        Family(
+            "accumulate",
+            ("pixels", "image", "pixel_offsets", "tap_offsets", "taps", "run", "weights", "counts", "M", "N"),
+            (MAX_PLANES + 1, MAX_PLANES + 1), _of_planes,
+            lambda cpu, M, N: [k for k in _of_planes(cpu) if k.variant in blocking(M, N, cpu.budget).sub_blocks],
+        ),
+        Family(
+            "accumulate_codes",
+            ("pixels", "blocks", "image", "pixel_offsets", "tap_offsets", "taps", "run", "span", "weights",
+             "block_bytes", "start", "dots"),
+            (len(KINDS) + 1, 1), _of_codes, lambda cpu, M, N: _of_codes(cpu),
+        ),
+        Family("popcount_peak", ("memory", "rounds"), (1, 1), _of_peak, lambda cpu, M, N: []),
+    )
+}  # fmt: skip
+
+
+def microkernels(cpu: Cpu) -> list[Microkernel]:
+    """Those of a CPU."""
+    return [each for family in FAMILIES.values() for each in family.of_cpu(cpu)]
+
+
+def task_home(cpu: Cpu, name: str) -> Cpu | None:
+    """The CPU whose machine code of a task serves `cpu`; None where one is enough for all."""
     if KERNELS[name].once:
         return None
-    return find_level(level.base) if level.base else level
+    return find_cpu(cpu.base) if cpu.base else cpu
 
 
-def microkernel_home(level: Level, microkernel: Microkernel) -> Level:
-    """The CPU level whose machine code of a microkernel serves `level`."""
-    base = find_level(level.base) if level.base else level
-    return base if microkernel in microkernels(base) else level
+def microkernel_home(cpu: Cpu, microkernel: Microkernel) -> Cpu:
+    """The CPU whose machine code of a microkernel serves `cpu`."""
+    base = find_cpu(cpu.base) if cpu.base else cpu
+    return base if microkernel in microkernels(base) else cpu
 
 
 @dataclass(frozen=True)

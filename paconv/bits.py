@@ -7,8 +7,8 @@ On disk (input W of PABitConv) the codes of n weights lie bit-sliced: row r hold
 weight k in byte k // 8, bit k % 8 (little-endian), weights in the C order of (O, C/g, KH, KW).
 
 In memory the kernels use words of WORD_BITS channels: channel c of a group in word c // WORD_BITS, bit
-c % WORD_BITS; where channels are few, kernels/fold.py puts those of a window row side by side. *Word padding* (bits
-up to a full word) and *window padding* (pixels outside the image) are both zero bits.
+c % WORD_BITS; where channels are few, kernels/planes/window_rows.py puts those of a window row side by side. *Word
+padding* (bits up to a full word) and *window padding* (pixels outside the image) are both zero bits.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class CaseGrid:
 
 
 def grid_of(case: Case) -> CaseGrid | None:
-    """The grid that a case's levels are on, None if there is none (kernels/coding.py says what that takes)."""
+    """The grid that a case's levels are on, None if there is none (see kernels/codes/choose_codes.py)."""
     alpha, beta = (case.inputs[name].astype(np.float64) for name in ("alpha", "beta"))
     if not (np.isfinite(alpha).all() and np.isfinite(beta).all()):
         return None
@@ -276,7 +276,7 @@ def model_of(case: Case, counts: bool = False, **changes) -> onnx.ModelProto:
 
 
 def kernel_tolerance(case: Case, expected: BitConvResult) -> np.ndarray:
-    """Bound of bit planes' rounding off the grid: gamma_{terms+5} * sum of the absolute terms (kernels/finish.py)."""
+    """Bound of bit planes' rounding off the grid: gamma_{terms+5} * sum of the absolute terms (planes/scale.py)."""
     k = (case.terms + 5) * FLOAT_EPS
     return k / (1 - k) * expected.absolute_sum
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from paconv import bits
 from paconv.bits import WORD_BITS
-from paconv.kernels.arguments import CODING, GATHER_RUN, LANES, LEVEL_RUN, MAX_FOLDED, MAX_HALO, PIXEL_CHUNK, SPANS
-from paconv.kernels.levels import Level
-from paconv.kernels.tiling import TILE_ROWS, tiling
+from paconv.kernels.arguments import CODING, GATHER_RUN, LANES, LEVEL_RUN, MAX_HALO, MAX_ROW_WORDS, PIXEL_CHUNK, SPANS
+from paconv.kernels.blocking import TILE_ROWS, blocking
+from paconv.kernels.cpus import Cpu
 from paconv.ops.pa_bit_conv import output_shape
 from tests.bit_conv_cases import grid_of
 
@@ -17,14 +17,14 @@ CHANNEL_LAST = {"Y": ("y", np.float32), "L1": ("levels_1", np.uint8), "L2": ("le
 
 
 def layout_of(CG: int, KH: int, KW: int, DW: int) -> tuple[int, int, int, int]:
-    """(folded, CW, taps, run) of bit planes, folded wherever that saves words."""
+    """(by_rows, CW, taps, run) of bit planes, by window rows wherever that saves words."""
     own, row = -(-CG // WORD_BITS), -(-KW * CG // WORD_BITS)
-    if row < KW * own and row <= MAX_FOLDED and (KW - 1) * DW <= MAX_HALO:
+    if row < KW * own and row <= MAX_ROW_WORDS and (KW - 1) * DW <= MAX_HALO:
         return 1, row, KH, row
     return (0, own, KH, KW * own) if DW == 1 else (0, own, KH * KW, own)
 
 
-def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False) -> tuple[dict, dict]:
+def arguments_of(case, level: Cpu, kind: str = "planes", levels: bool = False) -> tuple[dict, dict]:
     """(arrays, numbers) of the argument block of a whole PABitConv of the case, by planes or by codes with a kind of
     products, as the shim fills it for the CPU level; without the address of the accumulate function. levels: whether a
     gather reads levels, not X.
@@ -37,10 +37,10 @@ def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False)
     _, _, OH, OW = shape
     OG, DW, E = O // G, a["dilations"][1], inputs["v"].shape[1]
     OB, word_planes = -(-OG // LANES), 1 if coded else N
-    folded, CW, taps, run = layout_of(CG, KH, KW, DW)
+    by_rows, CW, taps, run = layout_of(CG, KH, KW, DW)
     if coded:
         CW = -(-CG // 4)
-        folded, taps, run = 0, KH if DW == 1 else KH * KW, KW * CW if DW == 1 else CW
+        by_rows, taps, run = 0, KH if DW == 1 else KH * KW, KW * CW if DW == 1 else CW
     (SH, SW), XH, XW, XSH, XSW = a["strides"], H, W, 1, 1
     SH, SW = (SH if OH > 1 else 1), (SW if OW > 1 else 1)  # there is no next row or column
     if (levels or not coded) and KH == KW == 1 and not any(a["pads"]):  # what is read alone is packed
@@ -88,7 +88,7 @@ def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False)
     numbers = dict(
         B=B, C=C, H=H, W=W, XH=XH, XW=XW, XSH=XSH, XSW=XSW, O=O, OH=OH, OW=OW, G=G, CG=CG, OG=OG, CW=CW, OB=OB, KH=KH,
         KW=KW, SH=SH, SW=SW, PT=a["pads"][0], PL=a["pads"][1], Hp=Hp, Wp=Wp, DH=a["dilations"][0], DW=a["dilations"][1],
-        folded=folded, taps=taps, run=run, M=M, N=N, E=E, coded=int(coded), signed_codes=int(level.signed_codes),
+        by_rows=by_rows, taps=taps, run=run, M=M, N=N, E=E, coded=int(coded), signed_codes=int(level.signed_codes),
         v_rows=len(inputs["v"]), sign_rows=len(inputs["sign"]), alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]),
         code_bytes=inputs["W"].shape[1], weight_codes=len(a["weight_masks"]),
         has_alpha_0=int(inputs["alpha"][:, 0].any()), has_beta_0=int(inputs["beta"][0] != 0),
@@ -97,10 +97,12 @@ def arguments_of(case, level: Level, kind: str = "planes", levels: bool = False)
     )  # fmt: skip
     if coded:
         multiplier = level.multipliers[kind]
-        numbers |= dict(tile=multiplier.pixels, tile_blocks=multiplier.blocks, tile_words=multiplier.words)
+        numbers |= dict(
+            pixels_at_once=multiplier.pixels, blocks_at_once=multiplier.blocks, words_at_once=multiplier.words
+        )
     else:
-        plan = tiling(M, N, level.budget)
-        numbers |= dict(tile=plan.pixels, parts_M=plan.parts_M, parts_N=plan.parts_N)
+        plan = blocking(M, N, level.budget)
+        numbers |= dict(pixels_at_once=plan.pixels, parts_M=plan.parts_M, parts_N=plan.parts_N)
     return arrays, numbers
 
 
@@ -124,7 +126,7 @@ def endpoint_blocks(v, sign, G: int, OG: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(thresholds), flips.reshape(G * OB, LANES)
 
 
-def level_arguments_of(level_case, level: Level, kind: str = "planes") -> tuple[dict, dict]:
+def level_arguments_of(level_case, level: Cpu, kind: str = "planes") -> tuple[dict, dict]:
     """arguments_of for a PALevelConv: it reads levels, and its finish is channel-last."""
     case, finish = level_case.case, level_case.finish
     arrays, numbers = arguments_of(case, level, kind, levels=True)

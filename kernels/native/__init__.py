@@ -1,7 +1,7 @@
 """The C shim between onnxruntime and the kernels, and the headers that tie it to the rest.
 
 The C sources and `ort.h`, `platform.h` and `rates.h` are written by hand. `tables_header()` derives the op's names,
-types and limits from paconv.ops and the argument slots from paconv.kernels.arguments; `levels_header()` lists the
+types and limits from paconv.ops and the argument slots from paconv.kernels.arguments; `cpus_header()` lists the
 kernels that are linked in.
 """
 
@@ -22,35 +22,37 @@ from paconv.kernels.arguments import (
     LANES,
     LEVEL_RUN,
     MAX_EXACT_FLOAT,
-    MAX_FOLDED,
     MAX_HALO,
+    MAX_ROW_WORDS,
     MIN_SPAN,
     PIXEL_CHUNK,
     SPANS,
     field_enum,
     slot_enum,
 )
-from paconv.kernels.levels import Level
+from paconv.kernels.blocking import TILE_ROWS, blocking
+from paconv.kernels.cpus import Cpu
 from paconv.kernels.rates import rates_of
 from paconv.kernels.registry import (
     CHOICES,
+    FAMILIES,
     KERNELS,
     KINDS,
     Microkernel,
+    kind_number,
     microkernel_home,
     microkernels,
     plane_pairs,
     task_home,
 )
-from paconv.kernels.tiling import TILE_ROWS, tiling
 from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION, OpSchema
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
 __all__ = [
     "FOLDER",
     "SOURCES",
+    "cpus_header",
     "fingerprint",
-    "levels_header",
     "library_info",
     "microkernel_symbol",
     "tables_header",
@@ -65,11 +67,12 @@ SOURCES = tuple(sorted(FOLDER.glob("*.c")))
 @cache
 def fingerprint() -> str:
     """Of everything a library is made from: kernels, shim, ops and bit order. A library of other sources is refused."""
-    folders = (FOLDER.parent, FOLDER, Path(ops.__file__).resolve().parent)
-    sources = [p for folder in folders for pattern in ("*.py", "*.c", "*.h") for p in sorted(folder.glob(pattern))]
+    folders = FOLDER.parent, Path(ops.__file__).resolve().parent
+    named = [(path.relative_to(folder), path) for folder in folders for path in sorted(folder.rglob("*"))]
     digest = hashlib.sha256()
-    for source in (*sources, Path(bits.__file__)):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for name, source in (*named, (Path("bits.py"), Path(bits.__file__))):
+        if source.suffix in (".py", ".c", ".h"):
+            digest.update(name.as_posix().encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -78,68 +81,64 @@ def library_info() -> str:
     return f"{__version__} {OPSET_VERSION} {fingerprint()}"
 
 
-def task_symbol(level: Level, name: str) -> str:
-    """C name of the linked task that a level runs."""
-    home = task_home(level, name)
+def task_symbol(cpu: Cpu, name: str) -> str:
+    """C name of the linked task that a CPU runs."""
+    home = task_home(cpu, name)
     return f"paconv_{home.symbol}_{name}" if home else f"paconv_{name}"
 
 
-def microkernel_symbol(level: Level, microkernel: Microkernel) -> str:
-    """C name of the linked microkernel that a level runs."""
+def microkernel_symbol(cpu: Cpu, microkernel: Microkernel) -> str:
+    """C name of the linked microkernel that a CPU runs."""
     first, second = microkernel.variant
-    return f"paconv_{microkernel_home(level, microkernel).symbol}_{microkernel.name}_{first}_{second}"
+    return f"paconv_{microkernel_home(cpu, microkernel).symbol}_{microkernel.name}_{first}_{second}"
 
 
-def levels_header(levels: Sequence[Level]) -> str:
-    """Text of paconv_levels.h for a library with these levels, lowest first; none for a library to install into."""
+def cpus_header(cpus: Sequence[Cpu]) -> str:
+    """Text of paconv_cpus.h for a library with these CPUs, lowest first; none for a library to install into."""
     lines = [
-        "/* Generated from paconv/kernels/levels.py. */",
-        f"enum {{ LEVEL_COUNT = {len(levels)} }};",
-        *(line for level in levels for line in _declarations(level)),
-        f"static const Level levels[LEVEL_COUNT + 1] = {{{''.join(_entry(level) for level in levels)} {{0}}}};",
+        "/* Generated from paconv/kernels/cpus.py. */",
+        f"enum {{ LINKED_CPUS = {len(cpus)} }};",
+        *(line for cpu in cpus for line in _declarations(cpu)),
+        f"static const Cpu cpus[LINKED_CPUS + 1] = {{{''.join(_entry(cpu) for cpu in cpus)} {{0}}}};",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _declarations(level: Level) -> list[str]:
-    tasks = [f"void {task_symbol(level, name)}(void *, size_t);" for name in KERNELS]
-    accumulates = [f"void {microkernel_symbol(level, each)}(void);" for each in microkernels(level)]
-    return [*tasks, *accumulates, f"static int runs_{level.symbol}(void) {{ {_support_test(level)} }}"]
+def _declarations(cpu: Cpu) -> list[str]:
+    tasks = [f"void {task_symbol(cpu, name)}(void *, size_t);" for name in KERNELS]
+    emitted = [f"void {microkernel_symbol(cpu, each)}(void);" for each in microkernels(cpu)]
+    return [*tasks, *emitted, f"static int runs_{cpu.symbol}(void) {{ {_support_test(cpu)} }}"]
 
 
-def _support_test(level: Level) -> str:
-    if not level.needs:
+def _support_test(cpu: Cpu) -> str:
+    if not cpu.needs:
         return "return 1;"
-    if level.architecture == "x86_64":
+    if cpu.architecture == "x86_64":
         tests = " && ".join(
             "amx_int8_permitted()" if feature == "amx-int8" else f'__builtin_cpu_supports("{feature}")'
-            for feature in level.needs
+            for feature in cpu.needs
         )
         return f"__builtin_cpu_init(); return {tests};"
-    tests = " && ".join(f"HAS_ARM({feature})" for feature in level.needs)
+    tests = " && ".join(f"HAS_ARM({feature})" for feature in cpu.needs)
     return f"return {tests};"
 
 
-def _entry(level: Level) -> str:
-    """Initializer of a Level."""
-    rates = rates_of(level)
-    parts = [f'.name = "{level.name}", .supported = runs_{level.symbol}, .signed_codes = {int(level.signed_codes)}']
-    parts += [f".{name} = {task_symbol(level, name)}" for name in KERNELS]
+def _entry(cpu: Cpu) -> str:
+    """Initializer of a Cpu."""
+    rates = rates_of(cpu)
+    parts = [f'.name = "{cpu.name}", .supported = runs_{cpu.symbol}, .signed_codes = {int(cpu.signed_codes)}']
+    parts += [f".{name} = {task_symbol(cpu, name)}" for name in KERNELS]
     for M, N in plane_pairs():
-        plan = tiling(M, N, level.budget)
-        parts.append(f".tilings[{M}][{N}] = {{{plan.pixels}, {plan.parts_M}, {plan.parts_N}}}")
+        plan = blocking(M, N, cpu.budget)
+        parts.append(f".blockings[{M}][{N}] = {{{plan.pixels}, {plan.parts_M}, {plan.parts_N}}}")
         parts.append(f".rates.planes[{M}][{N}] = {rates.planes[M, N]:.6g}")
-    for each in microkernels(level):
+    for each in microkernels(cpu):
         first, second = each.variant
-        if each.name == "limit":
-            parts.append(f".limit = {microkernel_symbol(level, each)}")
-        elif each.name == "accumulate":
-            parts.append(f".accumulate[{first}][{second}] = {microkernel_symbol(level, each)}")
-        else:
-            parts.append(
-                f".codes[{first}] = {{{microkernel_symbol(level, each)}, {each.pixels}, {each.blocks}, {each.words}}}, "
-                f".rates.codes[{first}] = {rates.codes[list(KINDS)[first - 1]]:.6g}"
-            )
+        parts.append(f".{each.name}[{first}][{second}] = {microkernel_symbol(cpu, each)}")
+    for kind, each in cpu.multipliers.items():
+        number = kind_number(kind)
+        parts.append(f".multipliers[{number}] = {{{each.pixels}, {each.blocks}, {each.words}}}")
+        parts.append(f".rates.codes[{number}] = {rates.codes[kind]:.6g}")
     return "{" + ",\n ".join(parts) + "},\n"
 
 
@@ -155,7 +154,7 @@ def tables_header() -> str:
         "SPANS": SPANS,
         "TILE_ROWS": TILE_ROWS,
         "MAX_EXACT_FLOAT": MAX_EXACT_FLOAT,
-        "MAX_FOLDED": MAX_FOLDED,
+        "MAX_ROW_WORDS": MAX_ROW_WORDS,
         "MAX_HALO": MAX_HALO,
         "MAX_PLANES": MAX_PLANES,
         "MAX_ENDPOINTS": MAX_ENDPOINTS,
@@ -181,6 +180,7 @@ def tables_header() -> str:
         f"static const char *const ATTRIBUTE_NAMES[] = {{{_strings(list(attributes))}}};",
         f"static const int ATTRIBUTE_LENGTHS[] = {{{', '.join(map(str, attributes.values()))}}};",
         f"#define TASKS(T) {' '.join(f'T({k.name})' for k in KERNELS.values())}",
+        f"#define MICROKERNELS(T) {' '.join('T({}, {}, {})'.format(f.name, *f.table) for f in FAMILIES.values())}",
         f"enum {{ {', '.join(choices)}, CHOICE_COUNT }};",
         f"static const char *const CHOICE_NAMES[] = {{{_strings(list(CHOICES))}}};",
         f"enum {{ KIND_planes, {', '.join(f'KIND_{kind}' for kind in KINDS)}, KIND_COUNT }};",

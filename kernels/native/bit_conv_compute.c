@@ -19,7 +19,7 @@ static void divide(int64_t *f) {
   int64_t chunks = (ENOUGH_TASKS + without - 1) / without;
   if (chunks > f[F_OB]) chunks = f[F_OB];
   f[F_blocks_per_task] = (f[F_OB] + chunks - 1) / chunks;
-  if (f[F_coded]) f[F_blocks_per_task] = (f[F_blocks_per_task] + 1) / 2 * 2; /* whole tiles of level codes */
+  if (f[F_coded]) f[F_blocks_per_task] = (f[F_blocks_per_task] + 1) / 2 * 2; /* whole register blocks of level codes */
   f[F_block_chunks] = (f[F_OB] + f[F_blocks_per_task] - 1) / f[F_blocks_per_task];
 }
 
@@ -38,7 +38,7 @@ static int64_t position_bytes(const int64_t *f) { return f[F_CW] * (f[F_coded] ?
  * between one row's and the next's are computed too, and dropped, or rows are filled up to whole tiles. */
 static void take_rows(int64_t *f) {
   f[F_row_pixels] = f[F_OW];
-  if (!f[F_coded] || f[F_tile_words] == 1) return;
+  if (!f[F_coded] || f[F_words_at_once] == 1) return;
   const int64_t through = f[F_Wp] * f[F_SH], filled = (f[F_OW] + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
   f[F_row_pixels] = filled;
   if (through % f[F_SW] == 0 && through / f[F_SW] >= f[F_OW] && through / f[F_SW] < filled)
@@ -47,12 +47,12 @@ static void take_rows(int64_t *f) {
 
 /* Bytes behind the packed images that tiles read: of windows whose sums are dropped, and past a run's end. */
 static int64_t slack_bytes(const int64_t *f) {
-  if (!f[F_coded] || f[F_tile_words] == 1) return 0;
-  const int64_t pixels = ((f[F_OH] - 1) * f[F_row_pixels] + f[F_OW] + f[F_tile] - 1) / f[F_tile] * f[F_tile];
+  if (!f[F_coded] || f[F_words_at_once] == 1) return 0;
+  const int64_t pixels = ((f[F_OH] - 1) * f[F_row_pixels] + f[F_OW] + f[F_pixels_at_once] - 1) / f[F_pixels_at_once] * f[F_pixels_at_once];
   const int64_t last = pixels - 1, row = last / f[F_row_pixels], column = last % f[F_row_pixels];
   const int64_t positions = row * f[F_SH] * f[F_Wp] + (column + TILE_ROWS) * f[F_SW] + (f[F_KH] - 1) * f[F_DH] * f[F_Wp] +
                             f[F_KW] * f[F_DW] - f[F_Hp] * f[F_Wp];
-  return (positions > 0 ? positions : 0) * position_bytes(f) + f[F_tile_words] * 4;
+  return (positions > 0 ? positions : 0) * position_bytes(f) + f[F_words_at_once] * 4;
 }
 
 /* Fills `count` positions of the packed image, from `first` on, with what window padding is made of. */
@@ -143,13 +143,13 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
   divide(f);
   if (f[F_Hp] != f[F_H] || f[F_Wp] != f[F_W]) clear_padding(f);
 
-  const Level *level = node->level;
+  const Cpu *cpu = node->cpu;
   const int kind = node->op->kind;
-  const Task gather = kind == OP_PALevelConv ? (f[F_coded] ? level->gather_level_codes : level->gather_levels)
-                                             : (f[F_coded] ? level->gather_codes : level->gather);
-  const Task conv = kind == OP_PABitConvCounts ? level->counts : f[F_coded] ? level->conv_codes : level->conv;
+  const Task gather = kind == OP_PALevelConv ? (f[F_coded] ? cpu->gather_level_codes : cpu->gather_levels)
+                                             : (f[F_coded] ? cpu->gather_codes : cpu->gather);
+  const Task conv = kind == OP_PABitConvCounts ? cpu->conv_counts : f[F_coded] ? cpu->conv_codes : cpu->conv;
   OrtStatus *status = run_tasks(context, gather, f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs], f);
-  if (!status && f[F_folded]) status = run_tasks(context, level->fold, f[F_B] * f[F_G] * f[F_Hp], f);
+  if (!status && f[F_by_rows]) status = run_tasks(context, cpu->window_rows, f[F_B] * f[F_G] * f[F_Hp], f);
   if (!status) status = run_tasks(context, conv, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
   give_scratch(scratch);
   return status;

@@ -1,9 +1,8 @@
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bit_conv.h"
+#include "bit_conv_read.h"
 #include "choice.h"
 #include "endpoints.h"
 #include "parallel.h"
@@ -19,16 +18,16 @@ static int64_t longest_span(const int64_t *span_sums, int64_t blocks) {
   return (int64_t)MIN_SPAN << k;
 }
 
-/* How bit planes lie in words. Few channels are folded where the words that saves, in every window, lane block and weight
+/* How bit planes lie in words. Few channels lie by window rows where the words that saves, in every window, lane block and weight
  * plane, outweigh moving a row's words: one move takes about as long as counting three. */
 static void lay_out_planes(int64_t *f) {
   const int64_t own = (f[F_CG] + WORD_BITS - 1) / WORD_BITS, row = (f[F_KW] * f[F_CG] + WORD_BITS - 1) / WORD_BITS;
   const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
   const int64_t saved = f[F_KH] * (f[F_KW] * own - row) * f[F_OB] * f[F_M];
-  f[F_folded] = row <= MAX_FOLDED && (f[F_KW] - 1) * f[F_DW] <= MAX_HALO && saved >= 3 * (own + row);
-  f[F_CW] = f[F_folded] ? row : own;
-  f[F_taps] = f[F_folded] || wide ? f[F_KH] : f[F_KH] * f[F_KW];
-  f[F_run] = f[F_folded] ? row : wide ? f[F_KW] * own : own;
+  f[F_by_rows] = row <= MAX_ROW_WORDS && (f[F_KW] - 1) * f[F_DW] <= MAX_HALO && saved >= 3 * (own + row);
+  f[F_CW] = f[F_by_rows] ? row : own;
+  f[F_taps] = f[F_by_rows] || wide ? f[F_KH] : f[F_KH] * f[F_KW];
+  f[F_run] = f[F_by_rows] ? row : wide ? f[F_KW] * own : own;
 }
 
 /* scale and bias by lanes, the units of the codes in the scale: rounded once. */
@@ -42,160 +41,123 @@ static void scale_lanes(const int64_t *f, const float *scale, const float *bias)
   }
 }
 
-/* Reads and checks everything that is the same in every call, and prepares the weights. */
-static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
-  int64_t *f = node->fields;
-  char text[256];
-  Ints shape, weight_masks, level_masks, strides, pads, dilations;
-  RETURN_IF_ERROR(check_version(node, info)); /* first: the rest may mean something else */
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_shape, &shape));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_masks, &weight_masks));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_level_masks, &level_masks));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_strides, &strides));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_pads, &pads));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_dilations, &dilations));
-  RETURN_IF_ERROR(read_int(node, info, ATTRIBUTE_group, &f[F_G]));
-  if (smallest(shape.values, 4) < 1)
-    return failure(node, "expected weight_shape [O, C/g, KH, KW], all at least 1; found %s",
-                   list(text, sizeof text, shape.values, 4));
-  if (smallest(strides.values, 2) < 1)
-    return failure(node, "expected strides of at least 1; found %s", list(text, sizeof text, strides.values, 2));
-  if (smallest(dilations.values, 2) < 1)
-    return failure(node, "expected dilations of at least 1; found %s", list(text, sizeof text, dilations.values, 2));
-  for (int k = 0; k < 4; k++)
-    if (pads.values[k] < 0 || pads.values[k] > MAX_PAD)
-      return failure(node, "expected pads within 0..%d; found %s", MAX_PAD, list(text, sizeof text, pads.values, 4));
-  const int64_t O = shape.values[0], CG = shape.values[1], KH = shape.values[2], KW = shape.values[3];
-  int64_t window, weights, channels, span;
-  if (__builtin_mul_overflow(CG, KH, &window) || __builtin_mul_overflow(window, KW, &window) || window > MAX_WINDOW ||
-      __builtin_mul_overflow(window, O, &weights))
-    return failure(node, "expected C/g*KH*KW at most %d; found weight_shape %s", MAX_WINDOW,
-                   list(text, sizeof text, shape.values, 4));
-  if (f[F_G] < 1 || O % f[F_G])
-    return failure(node, "expected a group that divides O=%lld; found %lld", (long long)O, (long long)f[F_G]);
-  if (__builtin_mul_overflow(CG, f[F_G], &channels) || __builtin_mul_overflow(dilations.values[0], KH, &span) ||
-      __builtin_mul_overflow(dilations.values[1], KW, &span))
-    return failure(node, "expected sizes that fit 64 bits; found weight_shape %s", list(text, sizeof text, shape.values, 4));
+static OrtStatus *no_memory(const Node *node, const Parameters *p) {
+  return failure(node, "not enough memory to prepare %lld weights", (long long)p->weights);
+}
 
-  const int reads_levels = node->op->kind == OP_PALevelConv;
-  Constant W, alpha, v = {0}, sign = {0}, beta, scale, bias;
-  RETURN_IF_ERROR(read_constant(node, info, "W", &W));
-  RETURN_IF_ERROR(read_constant(node, info, "alpha", &alpha));
-  if (!reads_levels) RETURN_IF_ERROR(read_constant(node, info, "v", &v));
-  if (!reads_levels) RETURN_IF_ERROR(read_constant(node, info, "sign", &sign));
-  RETURN_IF_ERROR(read_constant(node, info, "beta", &beta));
-  RETURN_IF_ERROR(read_constant(node, info, "scale", &scale));
-  RETURN_IF_ERROR(read_constant(node, info, "bias", &bias));
-  if (alpha.rank != 2 || (alpha.dims[0] != 1 && alpha.dims[0] != O))
-    return failure(node, "expected alpha of shape (1 or %lld, M+1); found %s", (long long)O,
-                   list(text, sizeof text, alpha.dims, alpha.rank));
-  if (alpha.dims[1] < 2 || alpha.dims[1] > MAX_PLANES + 1)
-    return failure(node, "expected M in 1..%d; found %lld", MAX_PLANES, (long long)alpha.dims[1] - 1);
-  if (beta.rank != 1 || beta.dims[0] < 2 || beta.dims[0] > MAX_PLANES + 1)
-    return failure(node, "expected beta of shape (N+1,), N in 1..%d; found %s", MAX_PLANES,
-                   list(text, sizeof text, beta.dims, beta.rank));
-  const int64_t M = alpha.dims[1] - 1, N = beta.dims[0] - 1;
-  if (!reads_levels) RETURN_IF_ERROR(check_endpoint_shapes(node, "v", &v, "sign", &sign, channels));
-  if (scale.rank != 1 || scale.dims[0] != O || bias.rank != 1 || bias.dims[0] != O)
-    return failure(node, "expected scale and bias of shape (%lld,); found rank %zu and %zu, lengths %lld and %lld",
-                   (long long)O, scale.rank, bias.rank, (long long)(scale.rank ? scale.dims[0] : 1),
-                   (long long)(bias.rank ? bias.dims[0] : 1));
-  RETURN_IF_ERROR(check_masks(node, "weight_masks", &weight_masks, M));
-  RETURN_IF_ERROR(check_masks(node, "level_masks", &level_masks, N));
-  const int64_t E = (int64_t)level_masks.count - 1;
-  if (reads_levels ? E < 1 || E > MAX_ENDPOINTS : E != v.dims[1])
-    return failure(node, "expected %lld level_masks (E+1); found %zu", reads_levels ? 2LL : (long long)v.dims[1] + 1,
-                   level_masks.count);
-  const int64_t code_bytes = (weights + 7) / 8;
-  if (W.rank != 2 || W.dims[0] < 1 || W.dims[0] > MAX_PLANES || W.dims[1] != code_bytes)
-    return failure(node, "expected W of shape (R, %lld), R in 1..%d; found %s", (long long)code_bytes, MAX_PLANES,
-                   list(text, sizeof text, W.dims, W.rank));
-  if (weight_masks.count > (size_t)1 << W.dims[0])
-    return failure(node, "expected at most %d weight_masks for %lld bits a weight; found %zu", 1 << W.dims[0],
-                   (long long)W.dims[0], weight_masks.count);
-
-  f[F_C] = channels, f[F_O] = O, f[F_CG] = CG, f[F_OG] = O / f[F_G], f[F_KH] = KH, f[F_KW] = KW;
+/* What the parameters say of sizes; a call adds those of its image. */
+static void take_sizes(const Parameters *p, int64_t *f) {
+  const int64_t *shape = p->shape.values, *pads = p->pads.values;
+  f[F_O] = shape[0], f[F_CG] = shape[1], f[F_KH] = shape[2], f[F_KW] = shape[3];
+  f[F_G] = p->group, f[F_C] = p->channels, f[F_OG] = f[F_O] / f[F_G];
   f[F_OB] = (f[F_OG] + LANES - 1) / LANES;
-  f[F_SH] = strides.values[0], f[F_SW] = strides.values[1];
-  f[F_DH] = dilations.values[0], f[F_DW] = dilations.values[1];
-  f[F_PT] = pads.values[0], f[F_PL] = pads.values[1];
-  f[F_Hp] = pads.values[0] + pads.values[2], f[F_Wp] = pads.values[1] + pads.values[3]; /* a call adds H and W */
-  f[F_M] = M, f[F_N] = N, f[F_E] = E, f[F_R] = W.dims[0], f[F_code_bytes] = code_bytes;
-  f[F_v_rows] = reads_levels ? 0 : v.dims[0], f[F_sign_rows] = reads_levels ? 0 : sign.dims[0], f[F_alpha_rows] = alpha.dims[0];
-  f[F_weight_codes] = (int64_t)weight_masks.count;
-  lay_out_planes(f);
-  f[F_has_beta_0] = ((const float *)beta.data)[0] != 0;
-  for (int64_t k = 0; k < alpha.dims[0]; k++)
-    if (((const float *)alpha.data)[k * (M + 1)] != 0) f[F_has_alpha_0] = 1;
+  f[F_SH] = p->strides.values[0], f[F_SW] = p->strides.values[1];
+  f[F_DH] = p->dilations.values[0], f[F_DW] = p->dilations.values[1];
+  f[F_PT] = pads[0], f[F_PL] = pads[1], f[F_Hp] = pads[0] + pads[2], f[F_Wp] = pads[1] + pads[3];
+  f[F_M] = p->alpha.dims[1] - 1, f[F_N] = p->beta.dims[0] - 1, f[F_E] = (int64_t)p->level_masks.count - 1;
+  f[F_R] = p->W.dims[0], f[F_code_bytes] = p->W.dims[1], f[F_weight_codes] = (int64_t)p->weight_masks.count;
+  f[F_v_rows] = p->v.dims[0], f[F_sign_rows] = p->sign.dims[0], f[F_alpha_rows] = p->alpha.dims[0];
+}
 
-  uint8_t weight_mask_bytes[MAX_ENDPOINTS + 1], level_mask_bytes[MAX_ENDPOINTS + 1];
-  for (size_t k = 0; k < weight_masks.count; k++) weight_mask_bytes[k] = (uint8_t)weight_masks.values[k];
-  for (size_t k = 0; k < level_masks.count; k++) level_mask_bytes[k] = (uint8_t)level_masks.values[k];
-  const Constant level_mask_constant = {level_mask_bytes, {(int64_t)level_masks.count}, 1};
+/* What kernels need not do for these coefficients and masks. */
+static void take_shortcuts(const Parameters *p, int64_t *f) {
+  f[F_has_beta_0] = ((const float *)p->beta.data)[0] != 0;
+  for (int64_t k = 0; k < f[F_alpha_rows]; k++)
+    if (((const float *)p->alpha.data)[k * (f[F_M] + 1)] != 0) f[F_has_alpha_0] = 1;
+  f[F_one_hot] = f[F_E] == f[F_N];
+  for (int64_t level = 0; level <= f[F_E]; level++)
+    if (p->level_masks.values[level] != (level ? 1 << (level - 1) : 0)) f[F_one_hot] = 0;
+}
+
+/* The masks as bytes: MAX_ENDPOINTS + 1 at most. */
+static Constant mask_bytes(const Ints *masks, uint8_t *bytes) {
+  for (size_t k = 0; k < masks->count; k++) bytes[k] = (uint8_t)masks->values[k];
+  return (Constant){bytes, {(int64_t)masks->count}, 1};
+}
+
+/* Memory for what is made once, whatever the kernel; constants that calls read are copied. */
+static OrtStatus *keep_constants(Node *node, const Parameters *p) {
+  int64_t *f = node->fields;
+  uint8_t bytes[MAX_ENDPOINTS + 1];
+  const Constant level_masks = mask_bytes(&p->level_masks, bytes);
   const int64_t blocks = f[F_G] * f[F_OB];
-  if (!reads_levels) f[F_v] = keep(node, &v, 4), f[F_sign] = keep(node, &sign, 1);
-  f[F_beta] = keep(node, &beta, 4);
-  f[F_level_masks] = keep(node, &level_mask_constant, 1);
-  f[F_coding] = (int64_t)(intptr_t)node_memory(node, CODING_rows + alpha.dims[0], 1, 1, 1, 8);
-  f[F_alpha_k] = (int64_t)(intptr_t)node_memory(node, alpha.dims[0], M + 1, 1, 1, 4);
-  f[F_beta_l] = (int64_t)(intptr_t)node_memory(node, N + 1, 1, 1, 1, 4);
-  f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, E + 1, 1, 1, 1, 1);
-  float *lanes = node_memory(node, blocks, KH * KW + 4, LANES, 1, 4); /* of start to offset_taps */
-  if ((!reads_levels && (!f[F_v] || !f[F_sign])) || !f[F_beta] || !f[F_level_masks] || !f[F_coding] || !f[F_alpha_k] ||
+  if (p->v.data) f[F_v] = keep(node, &p->v, 4), f[F_sign] = keep(node, &p->sign, 1);
+  f[F_beta] = keep(node, &p->beta, 4);
+  f[F_level_masks] = keep(node, &level_masks, 1);
+  f[F_coding] = (int64_t)(intptr_t)node_memory(node, CODING_rows + f[F_alpha_rows], 1, 1, 1, 8);
+  f[F_alpha_k] = (int64_t)(intptr_t)node_memory(node, f[F_alpha_rows], f[F_M] + 1, 1, 1, 4);
+  f[F_beta_l] = (int64_t)(intptr_t)node_memory(node, f[F_N] + 1, 1, 1, 1, 4);
+  f[F_level_codes] = (int64_t)(intptr_t)node_memory(node, f[F_E] + 1, 1, 1, 1, 1);
+  float *lanes = node_memory(node, blocks, f[F_KH] * f[F_KW] + 4, LANES, 1, 4); /* of start to offset_taps */
+  if ((p->v.data && (!f[F_v] || !f[F_sign])) || !f[F_beta] || !f[F_level_masks] || !f[F_coding] || !f[F_alpha_k] ||
       !f[F_beta_l] || !f[F_level_codes] || !lanes)
-    return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
-  f[F_start] = (int64_t)(intptr_t)lanes;
-  f[F_out_scale] = (int64_t)(intptr_t)(lanes + blocks * LANES);
-  f[F_out_bias] = (int64_t)(intptr_t)(lanes + 2 * blocks * LANES);
-  f[F_offset_alpha] = (int64_t)(intptr_t)(lanes + 3 * blocks * LANES);
-  f[F_offset_taps] = (int64_t)(intptr_t)(lanes + 4 * blocks * LANES);
+    return no_memory(node, p);
+  const int parts[5] = {F_start, F_out_scale, F_out_bias, F_offset_alpha, F_offset_taps};
+  for (int k = 0; k < 5; k++) f[parts[k]] = (int64_t)(intptr_t)(lanes + k * blocks * LANES);
+  return NULL;
+}
 
-  f[F_one_hot] = E == N;
-  for (int64_t level = 0; level <= E; level++)
-    if (level_mask_bytes[level] != (level ? 1 << (level - 1) : 0)) f[F_one_hot] = 0;
-
-  if (!resolve_kernels(M, N))
-    return failure(node, "the kernels for M=%lld, N=%lld could not be compiled", (long long)M, (long long)N);
-  RETURN_IF_ERROR(take_level(node));
-
-  int64_t once[F_COUNT];
-  memcpy(once, f, sizeof once);
-  once[F_codes] = (int64_t)(intptr_t)W.data, once[F_alpha] = (int64_t)(intptr_t)alpha.data;
-  once[F_weight_masks] = (int64_t)(intptr_t)weight_mask_bytes;
-  choose_kernel(node, once, window);
-
-  const Level *level = node->level;
-  scale_lanes(f, scale.data, bias.data);
+/* How the kernel that was chosen takes its words, and memory for those of the weights. */
+static OrtStatus *lay_out(Node *node, const Parameters *p) {
+  int64_t *f = node->fields;
+  const Cpu *cpu = node->cpu;
   if (f[F_coded]) {
     const int wide = f[F_DW] == 1; /* a row's words lie side by side: one run a row */
-    const Codes *codes = &level->codes[node->kind];
-    f[F_folded] = 0, f[F_CW] = (CG + 3) / 4;
-    f[F_taps] = wide ? KH : KH * KW, f[F_run] = wide ? KW * f[F_CW] : f[F_CW];
-    f[F_accumulate] = (int64_t)(intptr_t)codes->accumulate, f[F_tile] = codes->pixels, f[F_tile_blocks] = codes->blocks;
-    f[F_tile_words] = codes->words;
+    const Multiplier *multiplier = &cpu->multipliers[node->kind];
+    f[F_by_rows] = 0, f[F_CW] = (f[F_CG] + 3) / 4;
+    f[F_taps] = wide ? f[F_KH] : f[F_KH] * f[F_KW], f[F_run] = wide ? f[F_KW] * f[F_CW] : f[F_CW];
+    f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate_codes[node->kind][0];
+    f[F_pixels_at_once] = multiplier->pixels, f[F_blocks_at_once] = multiplier->blocks, f[F_words_at_once] = multiplier->words;
   } else {
-    const Tiling *tiling = &level->tilings[M][N];
-    f[F_accumulate] = (int64_t)(intptr_t)level->accumulate, f[F_tile] = tiling->pixels;
-    f[F_parts_M] = tiling->parts_M, f[F_parts_N] = tiling->parts_N;
+    const Blocking *blocking = &cpu->blockings[f[F_M]][f[F_N]];
+    f[F_accumulate] = (int64_t)(intptr_t)cpu->accumulate, f[F_pixels_at_once] = blocking->pixels;
+    f[F_parts_M] = blocking->parts_M, f[F_parts_N] = blocking->parts_N;
   }
-  const int64_t planes = f[F_coded] ? 1 : M, at_a_time = f[F_coded] ? f[F_tile_words] : 1;
+  const int64_t blocks = f[F_G] * f[F_OB], at_a_time = f[F_coded] ? f[F_words_at_once] : 1;
   const int64_t run = (f[F_run] + at_a_time - 1) / at_a_time * at_a_time;
-  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * f[F_taps], run, planes, LANES, 4);
-  f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, f[F_coded] ? 1 : M * N, LANES, 1, 4);
-  if (!f[F_weight_words] || !f[F_phi])
-    return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
+  f[F_weight_words] = (int64_t)(intptr_t)node_memory(node, blocks * f[F_taps], run, f[F_coded] ? 1 : f[F_M], LANES, 4);
+  f[F_phi] = (int64_t)(intptr_t)node_memory(node, blocks, f[F_coded] ? 1 : f[F_M] * f[F_N], LANES, 1, 4);
+  return f[F_weight_words] && f[F_phi] ? NULL : no_memory(node, p);
+}
+
+/* Fills the weights' words. `once` has the constants that this alone reads. */
+static OrtStatus *prepare(Node *node, const Parameters *p, const int64_t *once) {
+  int64_t *f = node->fields, fields[F_COUNT];
+  const int64_t blocks = f[F_G] * f[F_OB];
   int64_t *span_sums = calloc((size_t)blocks, SPANS * sizeof *span_sums);
-  if (!span_sums) return failure(node, "not enough memory to prepare %lld weights", (long long)weights);
-  once[F_CW] = f[F_CW], once[F_folded] = f[F_folded], once[F_taps] = f[F_taps], once[F_run] = f[F_run];
-  once[F_tile_words] = f[F_tile_words];
-  once[F_weight_words] = f[F_weight_words], once[F_phi] = f[F_phi], once[F_span_sums] = (int64_t)(intptr_t)span_sums;
-  parallel_for(f[F_coded] ? level->prepare_codes : level->prepare_weights, once, (size_t)blocks);
+  if (!span_sums) return no_memory(node, p);
+  memcpy(fields, f, sizeof fields);
+  fields[F_codes] = once[F_codes], fields[F_alpha] = once[F_alpha], fields[F_weight_masks] = once[F_weight_masks];
+  fields[F_span_sums] = (int64_t)(intptr_t)span_sums;
+  parallel_for(f[F_coded] ? node->cpu->prepare_codes : node->cpu->prepare_weights, fields, (size_t)blocks);
   f[F_span] = longest_span(span_sums, blocks);
   free(span_sums);
-  if (once[F_error])
+  if (fields[F_error])
     return failure(node, "expected weight codes below %zu (the number of weight_masks); found a larger one at weight %lld",
-                   weight_masks.count, (long long)once[F_error] - 1);
+                   p->weight_masks.count, (long long)fields[F_error] - 1);
   return NULL;
+}
+
+/* Everything that is the same in every call. */
+static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
+  int64_t *f = node->fields, once[F_COUNT];
+  uint8_t weight_masks[MAX_ENDPOINTS + 1];
+  Parameters p = {0};
+  RETURN_IF_ERROR(read_parameters(node, info, &p));
+  take_sizes(&p, f);
+  take_shortcuts(&p, f);
+  lay_out_planes(f);
+  RETURN_IF_ERROR(keep_constants(node, &p));
+  if (!resolve_kernels(f[F_M], f[F_N]))
+    return failure(node, "the kernels for M=%lld, N=%lld could not be compiled", (long long)f[F_M], (long long)f[F_N]);
+  RETURN_IF_ERROR(take_cpu(node));
+  memcpy(once, f, sizeof once);
+  once[F_codes] = (int64_t)(intptr_t)p.W.data, once[F_alpha] = (int64_t)(intptr_t)p.alpha.data;
+  once[F_weight_masks] = (int64_t)(intptr_t)mask_bytes(&p.weight_masks, weight_masks).data;
+  choose_kernel(node, once, p.window);
+  scale_lanes(f, p.scale.data, p.bias.data);
+  RETURN_IF_ERROR(lay_out(node, &p));
+  return prepare(node, &p, once);
 }
 
 /* What a channel-last finish needs. */

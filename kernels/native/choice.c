@@ -6,14 +6,14 @@
 
 #include "platform.h"
 
-/* The active level's rates: read when the library is registered first, so that a process never changes its mind. */
+/* The active CPU's rates: read when the library is registered first, so that a process never changes its mind. */
 static Rates active_rates;
 
-void read_rates_once(const Level *level) {
+void read_rates_once(const Cpu *cpu) {
   static int done;
   if (done) return;
-  active_rates = level->rates;
-  read_rates(level->name, &active_rates);
+  active_rates = cpu->rates;
+  read_rates(cpu->name, &active_rates);
   done = 1;
 }
 
@@ -53,15 +53,15 @@ OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
 }
 
 /* Words of codes that a window position takes, those that fill up a run included. */
-static double code_words(const int64_t *f, const Codes *codes) {
+static double code_words(const int64_t *f, const Multiplier *multiplier) {
   const int64_t own = (f[F_CG] + 3) / 4, positions = f[F_KH] * f[F_KW];
   const int64_t run = f[F_DW] == 1 ? f[F_KW] * own : own, runs = f[F_DW] == 1 ? f[F_KH] : positions;
-  return (double)(runs * ((run + codes->words - 1) / codes->words * codes->words)) / (double)positions;
+  return (double)(runs * ((run + multiplier->words - 1) / multiplier->words * multiplier->words)) / (double)positions;
 }
 
 /* Nanoseconds, as rates are, for one window position. */
 static double code_time(const Node *node, int kind) {
-  return active_rates.codes[kind] * code_words(node->fields, &node->level->codes[kind]) / (double)(WORD_BITS / 4);
+  return active_rates.codes[kind] * code_words(node->fields, &node->cpu->multipliers[kind]) / (double)(WORD_BITS / 4);
 }
 
 /* The fastest way to multiply codes that holds their products; KIND_planes if there is none. Narrow sums pay where
@@ -71,8 +71,8 @@ static int kind_of_codes(const Node *node, const double *coding) {
   const double byte = coding[CODING_largest] > -coding[CODING_least] ? coding[CODING_largest] : -coding[CODING_least];
   int best = KIND_planes;
   for (int kind = KIND_planes + 1; kind < KIND_COUNT; kind++) {
-    if (!node->level->codes[kind].accumulate) continue;
-    if (kind == KIND_narrow && node->level->codes[KIND_wide].accumulate &&
+    if (!node->cpu->multipliers[kind].pixels) continue;
+    if (kind == KIND_narrow && node->cpu->multipliers[KIND_wide].pixels &&
         2 * LEAST_SPAN * coding[CODING_most_weight] * byte > INT16_MAX)
       continue;
     if (best == KIND_planes || code_time(node, kind) < code_time(node, best)) best = kind;
@@ -89,8 +89,8 @@ void choose_kernel(Node *node, int64_t *once, int64_t window) {
   const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";
   double codes = 0;
   int kind = KIND_planes;
-  once[F_signed_codes] = node->level->signed_codes;
-  node->level->prepare_coding(once, 0);
+  once[F_signed_codes] = node->cpu->signed_codes;
+  node->cpu->prepare_coding(once, 0);
   const double most = coding[CODING_most_weight] * coding[CODING_most_level] * (double)window;
   if (choice != CHOICE_planes) {
     if (coding[CODING_on_grid] == 0)

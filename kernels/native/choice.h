@@ -1,13 +1,13 @@
 /* Which kernel a node gets: what its session or the environment asks for, or else the one with the better rate. */
 #pragma once
-#include "levels.h"
+#include "cpus.h"
 #include "node.h"
 #include "ort.h"
 
 enum { AUTOMATIC = -1 };
 
-/* Reads the active level's rates when the library is registered first, so that a process never changes its mind. */
-void read_rates_once(const Level *level);
+/* Reads the active CPU's rates when the library is registered first, so that a process never changes its mind. */
+void read_rates_once(const Cpu *cpu);
 
 /* What a session asks for: its configuration, else the environment. A name in CHOICE_NAMES by index, or AUTOMATIC. */
 OrtStatus *session_choice(const OrtSessionOptions *options, int *choice);

@@ -1,4 +1,4 @@
-/* Endpoints as kernels/compare.py reads them: thresholds and flips of LANES channels side by side. */
+/* Endpoints as kernels/levels/of_values.py reads them: thresholds and flips of LANES channels side by side. */
 #pragma once
 #include "node.h"
 

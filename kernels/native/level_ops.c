@@ -22,7 +22,7 @@ static OrtStatus *fill_levels(Node *node, const OrtKernelInfo *info) {
   f[F_v_rows] = channels;
   RETURN_IF_ERROR(read_endpoints(node, info, "v", "sign", 1, channels == 1 ? LANES : channels, F_E_1, F_thresholds_1,
                                  F_flips_1));
-  return take_level(node);
+  return take_cpu(node);
 }
 
 OrtStatus *create_levels(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
@@ -44,7 +44,7 @@ OrtStatus *compute_levels(void *handle, OrtKernelContext *context) {
   f[F_B] = dims[0], f[F_H] = dims[1], f[F_W] = dims[2], f[F_C] = dims[3];
   f[F_OB] = (f[F_C] + LANES - 1) / LANES;
   const int64_t positions = f[F_B] * f[F_H] * f[F_W];
-  return run_tasks(context, node->level->compare, (positions + LEVEL_RUN - 1) / LEVEL_RUN, f);
+  return run_tasks(context, node->cpu->levels_of_values, (positions + LEVEL_RUN - 1) / LEVEL_RUN, f);
 }
 
 OrtStatus *infer_levels(const OrtCustomOp *op, OrtShapeInferContext *context) {
@@ -74,7 +74,7 @@ static OrtStatus *fill_max_pool(Node *node, const OrtKernelInfo *info) {
   f[F_KH] = kernel.values[0], f[F_KW] = kernel.values[1], f[F_SH] = strides.values[0], f[F_SW] = strides.values[1];
   f[F_PT] = pads.values[0], f[F_PL] = pads.values[1];
   f[F_Hp] = pads.values[0] + pads.values[2], f[F_Wp] = pads.values[1] + pads.values[3];
-  return take_level(node);
+  return take_cpu(node);
 }
 
 OrtStatus *create_max_pool(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
@@ -96,7 +96,7 @@ OrtStatus *compute_max_pool(void *handle, OrtKernelContext *context) {
   const int64_t out[4] = {f[F_B], f[F_OH], f[F_OW], f[F_C]};
   RETURN_IF_ERROR(make_output(context, 0, out, 4, &pooled));
   f[F_levels] = (int64_t)(intptr_t)levels, f[F_levels_1] = (int64_t)(intptr_t)pooled;
-  return run_tasks(context, node->level->pool_levels, f[F_B] * f[F_OH], f);
+  return run_tasks(context, node->cpu->pool_levels, f[F_B] * f[F_OH], f);
 }
 
 OrtStatus *infer_max_pool(const OrtCustomOp *op, OrtShapeInferContext *context) {

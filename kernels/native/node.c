@@ -160,10 +160,10 @@ OrtStatus *check_version(const Node *node, const OrtKernelInfo *info) {
   return NULL;
 }
 
-OrtStatus *take_level(Node *node) {
+OrtStatus *take_cpu(Node *node) {
   char message[256];
-  node->level = choose_level(message, sizeof message);
-  return node->level ? NULL : failure(node, "%s", message);
+  node->cpu = choose_cpu(message, sizeof message);
+  return node->cpu ? NULL : failure(node, "%s", message);
 }
 
 /* A copy of a constant input, owned by the node. Returns its address as a field, 0 if memory is short. */

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "levels.h"
+#include "cpus.h"
 #include "ort.h"
 #include "paconv_tables.h"
 
@@ -16,7 +16,7 @@ typedef struct {
 
 typedef struct {
   const Op *op;
-  const Level *level;
+  const Cpu *cpu;
   int kind; /* KIND_planes, or how level codes are multiplied */
   int64_t fields[F_COUNT]; /* what is the same in every call */
   void *owned[16];
@@ -80,8 +80,8 @@ OrtStatus *make_node(const OrtCustomOp *op, const OrtKernelInfo *info,
 /* The attribute `version`; refuses nodes newer than this library. */
 OrtStatus *check_version(const Node *node, const OrtKernelInfo *info);
 
-/* The CPU level whose kernels the node runs. */
-OrtStatus *take_level(Node *node);
+/* The CPU whose kernels the node runs. */
+OrtStatus *take_cpu(Node *node);
 
 /* A copy of a constant input, owned by the node. Returns its address as a field, 0 if memory is short. */
 int64_t keep(Node *node, const Constant *constant, int64_t size);

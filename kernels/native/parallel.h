@@ -2,7 +2,7 @@
 #pragma once
 #include <stddef.h>
 
-#include "levels.h"
+#include "cpus.h"
 
 /* Runs task(arguments, 0), ..., task(arguments, count - 1), on as many threads as CPUs that the process may use. */
 void parallel_for(Task task, void *arguments, size_t count);

@@ -34,7 +34,7 @@ static inline void free_aligned(void *memory) { free(memory); }
 
 #endif
 
-/* A test of paconv_levels.h: whether Linux reports a feature of an aarch64 CPU. Other systems run on CPUs that have it. */
+/* A test of paconv_cpus.h: whether Linux reports a feature of an aarch64 CPU. Other systems run on CPUs that have it. */
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #define HAS_ARM(feature) ((getauxval(AT_HWCAP) & HWCAP_##feature) != 0)
@@ -42,7 +42,7 @@ static inline void free_aligned(void *memory) { free(memory); }
 #define HAS_ARM(feature) 1
 #endif
 
-/* A test of paconv_levels.h: whether the CPU has AMX-INT8 and the operating system lets this process use it. */
+/* A test of paconv_cpus.h: whether the CPU has AMX-INT8 and the operating system lets this process use it. */
 #if defined(__x86_64__)
 #include <cpuid.h>
 #ifdef __linux__

@@ -10,27 +10,27 @@
 #include "platform.h"
 
 /* Writes the file's path: in PACONV_CACHE, or else in the user's cache folder. Returns its length, 0 if there is none. */
-EXPORT size_t paconv_rates_path(const char *level, char *path, size_t size) {
+EXPORT size_t paconv_rates_path(const char *cpu, char *path, size_t size) {
   const char *cache = getenv("PACONV_CACHE"), *user = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  char cpu[64];
-  cpu_name(cpu, sizeof cpu);
-  for (char *c = cpu; *c; c++)
+  char own[64];
+  cpu_name(own, sizeof own);
+  for (char *c = own; *c; c++)
     if (!isalnum((unsigned char)*c)) *c = '-';
   int length = 0;
   if (cache && *cache)
-    length = snprintf(path, size, "%s/kernel-rates/%s-%s.txt", cache, level, cpu);
+    length = snprintf(path, size, "%s/kernel-rates/%s-%s.txt", cache, cpu, own);
   else if (user && *user)
-    length = snprintf(path, size, "%s/paconv/kernel-rates/%s-%s.txt", user, level, cpu);
+    length = snprintf(path, size, "%s/paconv/kernel-rates/%s-%s.txt", user, cpu, own);
   else if (home && *home)
-    length = snprintf(path, size, "%s/.cache/paconv/kernel-rates/%s-%s.txt", home, level, cpu);
+    length = snprintf(path, size, "%s/.cache/paconv/kernel-rates/%s-%s.txt", home, cpu, own);
   return length > 0 && (size_t)length < size ? (size_t)length : 0;
 }
 
-void read_rates(const char *level, Rates *rates) {
+void read_rates(const char *cpu, Rates *rates) {
   char path[1024], word[16];
   long first, second;
   double nanoseconds;
-  if (!paconv_rates_path(level, path, sizeof path)) return;
+  if (!paconv_rates_path(cpu, path, sizeof path)) return;
   FILE *file = fopen(path, "r");
   if (!file) return;
   Rates found;

@@ -8,8 +8,8 @@
 
 typedef struct {
   double planes[MAX_PLANES + 1][MAX_PLANES + 1]; /* nanoseconds, by M and N */
-  double codes[KIND_COUNT];                      /* by kind; 0 where the level has none */
+  double codes[KIND_COUNT];                      /* by kind; 0 where the CPU has none */
 } Rates;
 
-/* Replaces what the file of the CPU level and this CPU holds; `rates` stays as it is where there is no valid file. */
-void read_rates(const char *level, Rates *rates);
+/* Replaces what the CPU's file on this machine holds; `rates` stays as it is where there is no valid file. */
+void read_rates(const char *cpu, Rates *rates);

@@ -1,7 +1,7 @@
 /* The custom-op library: registers paconv's ops with onnxruntime, which then checks every node and call and runs the
  * kernels on its own thread pool.
  *
- * The kernels are native functions made from Numba sources: linked in, once for each CPU level (paconv_levels.h), or
+ * The kernels are native functions made from Numba sources: linked in, once for each CPU (paconv_cpus.h), or
  * installed by address while developing (paconv_install). All names, types and limits come from paconv_tables.h. Both
  * headers are generated from paconv/ops and paconv/kernels.
  *
@@ -84,9 +84,9 @@ EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase
   lock(&registration);
   OrtStatus *status = need_api(base);
   if (!status) status = session_choice(options, &choice);
-  const Level *level = status ? NULL : choose_level(message, sizeof message);
-  if (!status && !level) status = ORT_CALL(CreateStatus)(ORT_FAIL, message);
-  if (!status) read_rates_once(level);
+  const Cpu *cpu = status ? NULL : choose_cpu(message, sizeof message);
+  if (!status && !cpu) status = ORT_CALL(CreateStatus)(ORT_FAIL, message);
+  if (!status) read_rates_once(cpu);
   if (!status) status = make_domain(choice, &domain);
   unlock(&registration);
   if (status) return status;

@@ -1,6 +1,6 @@
 /* Kernels on onnxruntime's thread pool. */
 #pragma once
-#include "levels.h"
+#include "cpus.h"
 #include "ort.h"
 
 /* Runs tasks 0..total-1, on onnxruntime's threads if there is more than one. */

@@ -13,7 +13,7 @@ from pathlib import Path
 from paconv.errors import PaconvError, UsageError
 from paconv.files import replacing
 from paconv.kernels import native
-from paconv.kernels.levels import Level, levels_of
+from paconv.kernels.cpus import Cpu, cpus_of
 from paconv.library_build.targets import Target
 
 __all__ = ["build_library", "chosen_levels", "is_current", "link_library"]
@@ -23,7 +23,7 @@ def build_library(
     target: Target,
     output: Path,
     progress: Callable[[str], None] | None = None,
-    levels: Sequence[Level] | None = None,
+    levels: Sequence[Cpu] | None = None,
 ) -> None:
     """Build the library of `target` into the file `output`, for all CPU levels of its architecture or for `levels`.
 
@@ -33,14 +33,14 @@ def build_library(
     if importlib.util.find_spec("numba") is None:
         raise PaconvError('building the library needs Numba: pip install "numba>=0.61.2"')
     _need_compiler(target)
-    wanted = levels_of(target.architecture) if levels is None else levels
+    wanted = cpus_of(target.architecture) if levels is None else levels
     with replacing(output) as result, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _emit(target, folder, wanted, progress)
         link_library(target, result, wanted, [folder / f"{level.name}.o" for level in wanted])
 
 
-def is_current(library: Path, levels: Sequence[Level] = ()) -> bool:
+def is_current(library: Path, levels: Sequence[Cpu] = ()) -> bool:
     """Whether `library` exists, was built from the present sources and holds these CPU levels."""
     if not library.exists():
         return False
@@ -48,19 +48,19 @@ def is_current(library: Path, levels: Sequence[Level] = ()) -> bool:
     return all(text.encode() in code for text in (native.library_info(), *(f"\0{level.name}\0" for level in levels)))
 
 
-def chosen_levels(target: Target, names: Sequence[str]) -> list[Level]:
+def chosen_levels(target: Target, names: Sequence[str]) -> list[Cpu]:
     """The CPU levels of these names, lowest first, with those whose machine code they share; all without names.
 
     "host": what this machine runs fastest. Raises UsageError for a level that the target's architecture hasn't got.
     """
-    known = levels_of(target.architecture)
+    known = cpus_of(target.architecture)
     if not names:
         return known
     wanted = set(names)
     if "host" in wanted:
-        from paconv.kernels.compile import host_levels
+        from paconv.kernels.emit.compile import host_cpus
 
-        wanted = wanted - {"host"} | {level.name for level in host_levels()}
+        wanted = wanted - {"host"} | {level.name for level in host_cpus()}
     unknown = sorted(wanted - {level.name for level in known})
     if unknown:
         raise UsageError(
@@ -70,12 +70,12 @@ def chosen_levels(target: Target, names: Sequence[str]) -> list[Level]:
     return [level for level in known if level.name in wanted]
 
 
-def link_library(target: Target, output: Path, levels: Sequence[Level], objects: Sequence[Path]) -> None:
+def link_library(target: Target, output: Path, levels: Sequence[Cpu], objects: Sequence[Path]) -> None:
     """Compile the shim and link it with the objects of `levels` (none: a library to install kernels into)."""
     compiler = _need_compiler(target)
     with tempfile.TemporaryDirectory() as headers, replacing(output) as result:
         (Path(headers) / "paconv_tables.h").write_text(native.tables_header())
-        (Path(headers) / "paconv_levels.h").write_text(native.levels_header(levels))
+        (Path(headers) / "paconv_cpus.h").write_text(native.cpus_header(levels))
         command = [
             *compiler.split(), "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-fPIC", "-shared",
             "-fvisibility=hidden", "-Wall", "-Wextra", f"-I{headers}", *map(str, native.SOURCES), *map(str, objects),
@@ -94,7 +94,7 @@ def _need_compiler(target: Target) -> str:
     return compiler
 
 
-def _emit(target: Target, folder: Path, levels: Sequence[Level], progress: Callable[[str], None] | None) -> None:
+def _emit(target: Target, folder: Path, levels: Sequence[Cpu], progress: Callable[[str], None] | None) -> None:
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     names = [level.name for level in levels]

@@ -1,8 +1,8 @@
 """Emit the native objects of a target: `python -m paconv.library_build.emit TARGET FOLDER LEVEL...`, a LEVEL.o each.
 
 Runs in a process of its own, because Numba's optimizer is switched off by an environment variable that Numba reads
-when it is imported (see kernels/compile.py). Numba's part is done once, task by task, and LLVM's for each level, on as
-many processes as there are cores.
+when it is imported (see kernels/emit/compile.py). Numba's part is done once, task by task, and LLVM's for each level,
+on as many processes as there are cores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def emit(target_name: str, folder: Path, level_names: list[str]) -> None:
 
 
 def _task_text(name: str):
-    from paconv.kernels.compile import task_text
+    from paconv.kernels.emit.compile import task_text
 
     return task_text(name)
 
@@ -42,15 +42,15 @@ def _emit_level(target_name: str, folder: Path, name: str, tasks: dict, lowest: 
     """The object of one level; lowest: with the tasks that one level has for all."""
     import llvmlite.binding as llvm
 
-    from paconv.kernels.compile import native_object
-    from paconv.kernels.levels import find_level
+    from paconv.kernels.cpus import find_cpu
+    from paconv.kernels.emit.compile import native_object
     from paconv.kernels.native import microkernel_symbol, task_symbol
     from paconv.kernels.registry import microkernel_home, microkernels, task_home
     from paconv.library_build.targets import find_target
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    level = find_level(name)
+    level = find_cpu(name)
     homes = {task: task_home(level, task) for task in tasks}
     named = {
         task_symbol(level, task): text

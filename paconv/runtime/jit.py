@@ -11,7 +11,6 @@ import hashlib
 import sys
 import threading
 from functools import cache
-from itertools import product
 from pathlib import Path
 
 import numba
@@ -21,10 +20,10 @@ from paconv import variables
 from paconv.bits import MAX_PLANES
 from paconv.errors import PaconvError
 from paconv.kernels import native
-from paconv.kernels.compile import JitMicrokernel, compile_task, host_levels
+from paconv.kernels.blocking import blocking
+from paconv.kernels.emit.compile import JitMicrokernel, compile_task, host_cpus
 from paconv.kernels.rates import rates_of
-from paconv.kernels.registry import KERNELS, KINDS, Microkernel, microkernels, plane_pairs
-from paconv.kernels.tiling import split, tiling
+from paconv.kernels.registry import FAMILIES, KERNELS, KINDS, kind_number, plane_pairs
 from paconv.library_build.build import link_library
 from paconv.library_build.targets import host_target
 
@@ -58,7 +57,7 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise PaconvError(f"the development library {path}: {error}; PACONV_CACHE sets another folder") from error
-    library.paconv_install.argtypes = [ctypes.c_char_p, *[ctypes.c_int64] * 5, ctypes.c_void_p]
+    library.paconv_install.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
     _install_level(library)
     resolver = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int64, ctypes.c_int64)(
         lambda M, N: int(_install(library, folder, M, N))
@@ -69,16 +68,19 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
 
 def _install_level(library: ctypes.CDLL) -> None:
     """What the shim needs to know of the level besides its kernels."""
-    level, size = host_levels()[0], MAX_PLANES + 1
+    level, size = host_cpus()[0], MAX_PLANES + 1
     rates = rates_of(level)
-    tilings, planes = np.zeros((size, size, 3), np.int64), np.zeros((size, size))
+    blockings, planes = np.zeros((size, size, 3), np.int64), np.zeros((size, size))
     for M, N in plane_pairs():
-        plan = tiling(M, N, level.budget)
-        tilings[M, N], planes[M, N] = (plan.pixels, plan.parts_M, plan.parts_N), rates.planes[M, N]
-    codes = np.array([0.0, *(rates.codes.get(kind, 0.0) for kind in KINDS)])
-    library.paconv_install_level.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 3]
-    library.paconv_install_level(
-        int(level.signed_codes), *(values.ctypes.data for values in (tilings, planes, codes))
+        plan = blocking(M, N, level.budget)
+        blockings[M, N], planes[M, N] = (plan.pixels, plan.parts_M, plan.parts_N), rates.planes[M, N]
+    multipliers, codes = np.zeros((len(KINDS) + 1, 3), np.int64), np.zeros(len(KINDS) + 1)
+    for kind, each in level.multipliers.items():
+        number = kind_number(kind)
+        multipliers[number], codes[number] = (each.pixels, each.blocks, each.words), rates.codes[kind]
+    library.paconv_install_cpu.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 4]
+    library.paconv_install_cpu(
+        int(level.signed_codes), *(values.ctypes.data for values in (blockings, multipliers, planes, codes))
     )
 
 
@@ -86,30 +88,24 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     """Compile and install what nodes with (M, N) need. Called by the shim when a node is created; must not raise."""
     try:
         with _lock:
-            level = host_levels()[0]
+            level = host_cpus()[0]
             for name in KERNELS:
                 if (name, (0, 0)) not in _compiled:
                     _compiled[name, (0, 0)] = _compile_cached(folder, name)
-                    _tell(library, Microkernel(name), _compiled[name, (0, 0)].address)
-            plan = tiling(M, N, level.budget)
-            parts = set(product(split(M, plan.parts_M), split(N, plan.parts_N)))
-            for each in microkernels(level):
-                if each.name == "limit" or (each.name == "accumulate" and each.variant not in parts):
-                    continue
-                key = each.name, each.variant
-                if key not in _compiled:
-                    _compiled[key] = JitMicrokernel(each, level)
-                    _tell(library, each, _compiled[key].address)
+                    _tell(library, name, (0, 0))
+            for each in (k for family in FAMILIES.values() for k in family.of_node(level, M, N)):
+                if (each.name, each.variant) not in _compiled:
+                    _compiled[each.name, each.variant] = JitMicrokernel(each, level)
+                    _tell(library, each.name, each.variant)
     except Exception as error:  # a C caller can't take it: say it here, and the shim refuses the node
         print(f"paconv: compiling the kernels for M={M}, N={N} failed: {error}", file=sys.stderr)
         return False
     return True
 
 
-def _tell(library: ctypes.CDLL, kernel: Microkernel, address: int) -> None:
-    tile = kernel.pixels, kernel.blocks, kernel.words
-    if not library.paconv_install(kernel.name.encode(), *kernel.variant, *tile, address):
-        raise ValueError(f"the shim does not know the kernel {kernel.name}")
+def _tell(library: ctypes.CDLL, name: str, variant: tuple[int, int]) -> None:
+    if not library.paconv_install(name.encode(), *variant, _compiled[name, variant].address):
+        raise ValueError(f"the shim does not know the kernel {name}")
 
 
 def _compile_cached(folder: Path, name: str):

@@ -36,7 +36,7 @@ def library_path() -> str:
 def cpu_levels() -> list[str]:
     """The CPU levels of the library that this CPU runs, highest first: the values that PACONV_CPU may have here."""
     text = ctypes.create_string_buffer(1024)
-    load_library().paconv_levels(0, text, len(text))
+    load_library().paconv_cpus(0, text, len(text))
     return text.value.decode().split()
 
 
@@ -62,8 +62,8 @@ def load_library() -> ctypes.CDLL:
             f"the custom-op library {BUILT} was built from other sources: expected (version, opset, fingerprint) "
             f"{native.library_info()}; found {found}; {how} anew"
         )
-    library.paconv_levels.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
-    library.paconv_levels.restype = ctypes.c_size_t
+    library.paconv_cpus.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
+    library.paconv_cpus.restype = ctypes.c_size_t
     library.paconv_rates_path.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     library.paconv_rates_path.restype = ctypes.c_size_t
     library.paconv_set_listener.argtypes = [ctypes.c_void_p]

@@ -5,17 +5,16 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
-from itertools import product
 
 import numpy as np
 
 from paconv.bits import WORD_BITS
 from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES
-from paconv.kernels.levels import Level, Multiplier, find_level
+from paconv.kernels.blocking import blocking
+from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 from paconv.kernels.rates import Rates
 from paconv.kernels.registry import KINDS, plane_pairs
-from paconv.kernels.tiling import split, tiling
 from paconv.runtime.library import cpu_levels, load_library
 
 __all__ = ["measure_rates"]
@@ -48,7 +47,7 @@ def measure_rates(
     runs = cpu_levels()  # which also asks for the permission to use AMX
     if level not in runs:
         raise UsageError(f"CPU level {level!r}: expected one that this machine runs: {', '.join(runs)}")
-    about = find_level(level)
+    about = find_cpu(level)
     pairs, planes, codes = plane_pairs(), {}, {}
     for number, pair in enumerate(pairs):
         progress(number, len(pairs) + len(about.multipliers))
@@ -59,17 +58,16 @@ def measure_rates(
     return Rates(planes, codes)
 
 
-def _planes_rate(level: Level, M: int, N: int, seconds: float) -> float:
-    plan = tiling(M, N, level.budget)
-    parts = list(product(split(M, plan.parts_M), split(N, plan.parts_N)))
-    functions = {part: _ACCUMULATE(_address(level.name, "accumulate", part)) for part in parts}
+def _planes_rate(level: Cpu, M: int, N: int, seconds: float) -> float:
+    plan = blocking(M, N, level.budget)
+    functions = {part: _ACCUMULATE(_address(level.name, "accumulate", part)) for part in plan.sub_blocks}
     P = plan.pixels
     image, weights, counts = (_memory(size) for size in ((P + _LONG) * N, _LONG * M * LANES, P * M * N * LANES))
     pixel_offsets, tap_offsets = np.arange(P, dtype=np.int64) * 4 * N, np.zeros(1, np.int64)
     addresses = image.ctypes.data, pixel_offsets.ctypes.data, tap_offsets.ctypes.data
 
     def call(words: int) -> None:
-        for part in parts:
+        for part in plan.sub_blocks:
             functions[part](P, *addresses, 1, words, weights.ctypes.data, counts.ctypes.data, M, N)
 
     return _nanoseconds(call, 1, seconds) / P

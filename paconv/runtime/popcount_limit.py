@@ -9,9 +9,9 @@ import numpy as np
 
 from paconv.bits import WORD_BITS
 from paconv.errors import UsageError
-from paconv.kernels.arguments import LANES, LIMIT_RING
-from paconv.kernels.levels import find_level
-from paconv.kernels.tiling import limit_sums
+from paconv.kernels.arguments import LANES, PEAK_RING
+from paconv.kernels.blocking import peak_sums
+from paconv.kernels.cpus import find_cpu
 from paconv.runtime.library import cpu_levels, load_library
 
 __all__ = ["and_popcount_limit"]
@@ -30,9 +30,9 @@ def and_popcount_limit(level: str, seconds: float = 0.02) -> float:
     runs = cpu_levels()
     if level not in runs:
         raise UsageError(f"unknown CPU level {level!r}: expected one that this machine runs: {', '.join(runs)}")
-    K = limit_sums(find_level(level).budget)
-    limit = _LIMIT(load_library().paconv_kernel(level.encode(), b"limit", 0, 0))
-    words = np.zeros(LIMIT_RING + 2 * K * LANES + LANES, np.uint32)
+    K = peak_sums(find_cpu(level).budget)
+    limit = _LIMIT(load_library().paconv_kernel(level.encode(), b"popcount_peak", 0, 0))
+    words = np.zeros(PEAK_RING + 2 * K * LANES + LANES, np.uint32)
     memory = -(-words.ctypes.data // 64) * 64
     best, end = float("inf"), time.perf_counter() + seconds
     while best == float("inf") or time.perf_counter() < end:

@@ -3,10 +3,10 @@
     values     table(alpha)[code] == W_bar and table(beta) == the levels of the reference                        exactly
     counts     |T_i & V_j| of the kernels == the product of the planes                                           exactly
     outputs    |Y - y| <= gamma_{t+8} (|s| S + |b|), y the float64 result from the levels of X, s and b what follows the
-               convolution, S the sum of the absolute terms that the kernel adds (kernels/finish.py): the convolution of
-               |alpha_0| + sum_i |alpha_i| T_i with |beta_0| + sum_j |beta_j| V_j, for PA sum |w a|. There are
-               t = M N + 1 terms, with offsets t = M N + N + KH KW + 1, rounded in the kernel; scale and bias are
-               narrowed once.
+               convolution, S the sum of the absolute terms that the kernel adds (kernels/planes/scale.py): the
+               convolution of |alpha_0| + sum_i |alpha_i| T_i with |beta_0| + sum_j |beta_j| V_j, for PA sum |w a|.
+               There are t = M N + 1 terms, with offsets t = M N + N + KH KW + 1, rounded in the kernel; scale and bias
+               are narrowed once.
 """
 
 from __future__ import annotations

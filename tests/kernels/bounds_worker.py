@@ -17,9 +17,9 @@ import numpy as np
 
 import paconv
 from paconv.bits import WORD_BITS
-from paconv.kernels.arguments import LANES, LEVEL_RUN, LIMIT_RING
-from paconv.kernels.levels import find_level
-from paconv.kernels.tiling import limit_sums
+from paconv.kernels.arguments import LANES, LEVEL_RUN, PEAK_RING
+from paconv.kernels.blocking import peak_sums
+from paconv.kernels.cpus import find_cpu
 from paconv.reference import finish_level_conv, pa_bit_conv, pa_level_max_pool, pa_levels
 from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of
 from tests.kernel_arguments import (
@@ -107,7 +107,7 @@ def awkward_cases():
 
 def check_conv(case, kind: str, expected, level: str, after: bool) -> None:
     """Y of the case."""
-    block = FencedBlock(level, after, *arguments_of(case, find_level(level), kind))
+    block = FencedBlock(level, after, *arguments_of(case, find_cpu(level), kind))
     convolve(block, kind, "gather" if kind == "planes" else "gather_codes")
     assert block.array("y").tobytes() == expected.tobytes(), kind
 
@@ -115,15 +115,15 @@ def check_conv(case, kind: str, expected, level: str, after: bool) -> None:
 def check_counts(case, level: str, after: bool) -> None:
     """PABitConvCounts."""
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs).counts.astype(np.int32)
-    arrays, numbers = arguments_of(case, find_level(level))
+    arrays, numbers = arguments_of(case, find_cpu(level))
     block = FencedBlock(level, after, arrays | {"y": np.zeros_like(expected)}, numbers)
-    convolve(block, "planes", "gather", "counts")
+    convolve(block, "planes", "gather", "conv_counts")
     assert (block.array("y") == expected).all()
 
 
 def check_level_conv(level_case, Y, kind: str, level: str, after: bool) -> None:
     """What a PALevelConv gives is the finish of Y (B, O, OH, OW)."""
-    block = FencedBlock(level, after, *level_arguments_of(level_case, find_level(level), kind))
+    block = FencedBlock(level, after, *level_arguments_of(level_case, find_cpu(level), kind))
     convolve(block, kind, "gather_levels" if kind == "planes" else "gather_level_codes")
     channel_last = np.ascontiguousarray(Y.transpose(0, 2, 3, 1))
     expected = finish_level_conv(channel_last, level_case.residual, level_case.finish)
@@ -140,7 +140,7 @@ def check_convolutions(case, on_grid: bool, rng, level: str, after: bool) -> Non
         session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel="planes")
         (expected,) = session.run(None, {"X": case.X})
     finishes = [(("Y", "L1", "L2"), True), (("L2",), False), (("Y", "L1"), False), (("L1", "L2"), True)]
-    for kind in ("planes", *(find_level(level).multipliers if on_grid else ())):
+    for kind in ("planes", *(find_cpu(level).multipliers if on_grid else ())):
         check_conv(case, kind, expected, level, after)
         wanted, residual = finishes[rng.integers(len(finishes))]
         check_level_conv(make_level_case(case, rng, expected.shape, wanted, residual), expected, kind, level, after)
@@ -153,7 +153,7 @@ def check_compare(C: int, E: int, size, rng, level: str, after: bool) -> None:
         v = np.sort(rng.standard_normal((rows, E)).astype(np.float32), axis=1)
         sign = rng.choice(np.array([-1, 1], np.int8), rows)
         block = FencedBlock(level, after, *compare_arguments_of(X, v, sign))
-        block.run("compare", -(-X.size // C // LEVEL_RUN))
+        block.run("levels_of_values", -(-X.size // C // LEVEL_RUN))
         assert (block.array("levels_1") == pa_levels(X, v, sign)).all()
 
 
@@ -167,12 +167,12 @@ def check_pool(C: int, kernel_shape, size, rng, level: str, after: bool) -> None
     assert (block.array("levels_1") == pa_level_max_pool(L, kernel_shape, strides, pads)).all()
 
 
-def check_limit(level: str, after: bool) -> None:
-    """The limit's turns on words and weights of ones."""
-    sums, rounds = limit_sums(find_level(level).budget), 3
-    memory = np.full(LIMIT_RING + 2 * sums * LANES, 2**32 - 1, np.uint32)
+def check_peak(level: str, after: bool) -> None:
+    """The peak's turns on words and weights of ones."""
+    sums, rounds = peak_sums(find_cpu(level).budget), 3
+    memory = np.full(PEAK_RING + 2 * sums * LANES, 2**32 - 1, np.uint32)
     fenced = Fenced(memory, after, 64)
-    kernel(level, "limit")(fenced.address, rounds)
+    kernel(level, "popcount_peak")(fenced.address, rounds)
     counts = fenced.array[-4 * sums * LANES :]  # in words or bytes: at most 96 either way
     assert counts.sum() == sums * LANES * WORD_BITS * rounds
 
@@ -182,7 +182,7 @@ CHANNELS, SIZES = (1, 5, 15, 16, 17, 33, 131), ((1, 1), (3, 7), (8, LEVEL_RUN //
 
 def main(level: str, side: str) -> None:
     after, rng, done = side == "after", np.random.default_rng(1), 0
-    check_limit(level, after)
+    check_peak(level, after)
     for case in awkward_cases():
         check_convolutions(case, grid_of(case) is not None, rng, level, after)
         done += 1

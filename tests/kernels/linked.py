@@ -7,16 +7,15 @@ from functools import cache
 
 import numpy as np
 
-from paconv.kernels.levels import find_level
-from paconv.kernels.registry import KINDS
+from paconv.kernels.cpus import find_cpu
+from paconv.kernels.registry import FAMILIES
 from paconv.runtime.library import cpu_levels, load_library
 
-__all__ = ["MICROKERNELS", "aligned", "built_levels", "kernel", "kind_number", "level_kinds"]
+__all__ = ["MICROKERNELS", "aligned", "built_levels", "kernel", "level_kinds"]
 
 _TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 MICROKERNELS = {
-    name: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)
-    for name, arguments in {"accumulate": 10, "accumulate_codes": 12, "limit": 2}.items()
+    name: ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(family.arguments)) for name, family in FAMILIES.items()
 }
 """Name -> type."""
 
@@ -30,21 +29,16 @@ def kernel(level: str, name: str, first: int = 0, second: int = 0):
     return MICROKERNELS.get(name, _TASK)(address)
 
 
-def kind_number(kind: str) -> int:
-    """Variant of accumulate_codes."""
-    return list(KINDS).index(kind) + 1
-
-
 def built_levels() -> list[str]:
     """The levels of the library, highest first, whether this machine runs them or not."""
     text = ctypes.create_string_buffer(1024)
-    load_library().paconv_levels(1, text, len(text))
+    load_library().paconv_cpus(1, text, len(text))
     return text.value.decode().split()
 
 
 def level_kinds() -> list[tuple[str, str]]:
     """Every (CPU level, kind of products) that this machine runs."""
-    return [(level, kind) for level in cpu_levels() for kind in find_level(level).multipliers]
+    return [(level, kind) for level in cpu_levels() for kind in find_cpu(level).multipliers]
 
 
 def aligned(shape, dtype) -> np.ndarray:

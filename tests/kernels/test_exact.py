@@ -1,6 +1,6 @@
 """On a grid every kernel gives the integers' own bits: planes, each kind of codes, at any CPU level and thread count.
 
-Off any grid, planes give the same bits at every level, within the bound that kernels/finish.py derives.
+Off any grid, planes give the same bits at every level, within the bound that kernels/planes/scale.py derives.
 """
 
 import numpy as np

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from paconv.kernels.levels import find_level
+from paconv.kernels.cpus import find_cpu
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import KINDS, Microkernel, microkernels
 from paconv.library_build.targets import BUILT
@@ -20,25 +20,25 @@ def functions():
 
 
 def kernels(level: str, name: str) -> list[Microkernel]:
-    return [each for each in microkernels(find_level(level)) if each.name == name]
+    return [each for each in microkernels(find_cpu(level)) if each.name == name]
 
 
 @pytest.mark.parametrize("level", built_levels())
 def test_no_inner_loop_spills_for_any_sub_block_of_planes(functions, level):
-    found = find_level(level)
-    for each in [*kernels(level, "accumulate"), *kernels(level, "limit")]:
+    found = find_cpu(level)
+    for each in [*kernels(level, "accumulate"), *kernels(level, "popcount_peak")]:
         loops = working_loops(functions[microkernel_symbol(found, each)], "planes")
-        assert len(loops) >= max(1, each.pixels)  # one for each size of a tile
+        assert len(loops) >= getattr(each.plan, "pixels", 1)  # one for each size of a tile
         assert [vector_spills(loop) for loop in loops] == [[]] * len(loops), each.variant
 
 
 @pytest.mark.parametrize("level", built_levels())
 def test_no_inner_loop_spills_for_any_kind_of_products(functions, level):
-    found = find_level(level)
+    found = find_cpu(level)
     for each in kernels(level, "accumulate_codes"):
         kind = list(KINDS)[each.variant[0] - 1]
         loops = working_loops(functions[microkernel_symbol(found, each)], kind)
-        sizes = 4 if kind == "tiles" else each.blocks * max(1, each.pixels // 2)
+        sizes = 4 if kind == "tiles" else each.plan.blocks * max(1, each.plan.pixels // 2)
         assert len(loops) >= sizes, kind  # one for each size of a tile
         assert [vector_spills(loop) for loop in loops] == [[]] * len(loops), kind
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import CODING, MIN_SPAN, F
-from paconv.kernels.levels import Multiplier, find_level
-from paconv.kernels.registry import microkernels
+from paconv.kernels.cpus import Multiplier, find_cpu
+from paconv.kernels.registry import kind_number, microkernels
 from tests.kernel_arguments import arguments_of
-from tests.kernels.linked import aligned, kernel, kind_number
+from tests.kernels.linked import aligned, kernel
 
 __all__ = ["GARBAGE", "Block", "address", "convolve", "longest_span", "output_of"]
 
@@ -68,15 +68,15 @@ def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: i
     block.run("prepare_codes" if coded else "prepare_weights", blocks)
     block["span"] = longest_span(block.array("span_sums"))
     block.run(gather, images * numbers["gather_runs"] * parts)
-    if numbers["folded"]:
-        block.run("fold", images * numbers["Hp"])
+    if numbers["by_rows"]:
+        block.run("window_rows", images * numbers["Hp"])
     tasks = images * numbers["pixel_chunks"] * numbers["block_chunks"]
     block.run(last or ("conv_codes" if coded else "conv"), tasks)
 
 
 def output_of(case, level: str, kind: str, accumulate: int = 0, tile: Multiplier | None = None) -> np.ndarray:
     """Y of a PABitConv. accumulate: as for `convolve`, with a tile of its own."""
-    about = find_level(level)
+    about = find_cpu(level)
     if tile is not None:
         about = replace(about, multipliers=about.multipliers | {kind: tile})
     block = Block(level, *arguments_of(case, about, kind))
@@ -101,7 +101,7 @@ def longest_span(span_sums: np.ndarray) -> int:
 def plane_functions(level: str) -> np.ndarray:
     """The addresses of the accumulate functions of planes, by m and n."""
     functions = np.zeros((MAX_PLANES + 1, MAX_PLANES + 1), np.int64)
-    for each in microkernels(find_level(level)):
+    for each in microkernels(find_cpu(level)):
         if each.name == "accumulate":
             functions[each.variant] = address(level, "accumulate", each.variant)
     return functions

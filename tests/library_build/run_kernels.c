@@ -44,9 +44,9 @@ int main(int argc, char **argv) {
   Task prepare = (Task)find(argv[2], coded ? "prepare_codes" : "prepare_weights", 0, 0);
   const char *gathers[2][2] = {{"gather", "gather_codes"}, {"gather_levels", "gather_level_codes"}};
   Task gather = (Task)find(argv[2], gathers[f[F_levels] != 0][coded], 0, 0);
-  Task fold = (Task)find(argv[2], "fold", 0, 0);
+  Task window_rows = (Task)find(argv[2], "window_rows", 0, 0);
   Task conv = (Task)find(argv[2], coded ? "conv_codes" : "conv", 0, 0);
-  if (!f[F_accumulate] || !coding || !prepare || !gather || !fold || !conv)
+  if (!f[F_accumulate] || !coding || !prepare || !gather || !window_rows || !conv)
     return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
   coding(f, 0);
   if (coded) /* window padding; the gather writes the rest */
@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     for (int64_t t = 0; t < f[F_G] * f[F_OB]; t++) fits &= sums[t * SPANS + k] <= INT16_MAX;
   f[F_span] = (int64_t)MIN_SPAN << (k - (fits ? 1 : 2));
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs]; t++) gather(f, (size_t)t);
-  for (int64_t t = 0; f[F_folded] && t < f[F_B] * f[F_G] * f[F_Hp]; t++) fold(f, (size_t)t);
+  for (int64_t t = 0; f[F_by_rows] && t < f[F_B] * f[F_G] * f[F_Hp]; t++) window_rows(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);
   FILE *output = fopen(argv[4], "wb");
   return !output || fwrite(memory, 1, (size_t)bytes, output) != (size_t)bytes || fclose(output) || f[F_error];

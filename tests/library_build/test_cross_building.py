@@ -15,7 +15,7 @@ import pytest
 import paconv
 from paconv.kernels import native
 from paconv.kernels.arguments import F
-from paconv.kernels.levels import Level, find_level, levels_of
+from paconv.kernels.cpus import Cpu, cpus_of, find_cpu
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import KINDS, microkernels
 from paconv.library_build.build import build_library
@@ -48,7 +48,7 @@ SIZES = [
 GRIDS = [None, (1, 0, 1), (15, 0, 31), (127, -127, 127), (127, 0, 255)]
 KERNELS = [
     (level.name, kind, grid)
-    for level in levels_of("aarch64")
+    for level in cpus_of("aarch64")
     for kind in ("planes", *level.multipliers)
     for grid in GRIDS
     if grid or kind == "planes"  # codes are for grids
@@ -67,7 +67,7 @@ def job_of(arrays: dict, numbers: dict) -> tuple[bytes, dict[str, slice]]:
     return fields.tobytes() + bytes(memory), where
 
 
-def jobs_of(case, level: Level, kind: str, rng):
+def jobs_of(case, level: Cpu, kind: str, rng):
     """(arguments, {output field: expected}) of a PABitConv and a PALevelConv of the case."""
     if grid_of(case):
         Y = exact_output(case)
@@ -104,7 +104,7 @@ def program(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: f"{sizes['channels']} channels")
 @pytest.mark.parametrize(("name", "kind", "grid"), KERNELS)
 def test_kernels_for_aarch64_give_the_same_bits_under_qemu(library, program, tmp_path, name, kind, grid, sizes):
-    rng, level = np.random.default_rng(0), find_level(name)
+    rng, level = np.random.default_rng(0), find_cpu(name)
     case = make_case(rng, grid=grid, **sizes)
     for arguments, outputs in jobs_of(case, level, kind, rng):
         job, where = job_of(*arguments)
@@ -116,7 +116,7 @@ def test_kernels_for_aarch64_give_the_same_bits_under_qemu(library, program, tmp
             assert memory[where[field]] == expected.tobytes(), field
 
 
-@pytest.mark.parametrize("level", levels_of("aarch64"), ids=lambda level: level.name)
+@pytest.mark.parametrize("level", cpus_of("aarch64"), ids=lambda level: level.name)
 def test_sums_for_aarch64_stay_in_registers(library, level):
     functions = disassemble(library, "paconv_armv8", OBJDUMP)
     for each in microkernels(level):

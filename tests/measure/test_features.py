@@ -4,7 +4,7 @@ import platform
 
 import pytest
 
-from paconv.kernels.levels import levels_of
+from paconv.kernels.cpus import cpus_of
 from paconv.measure import features
 from paconv.measure.features import DOT_PRODUCTS, VECTORS, cpu_features
 from paconv.measure.machine import integer_instructions, vector_instructions
@@ -18,7 +18,7 @@ GCC_NAMES = {
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="asks x86's CPUID")
 @pytest.mark.parametrize(
-    "level", [level for level in levels_of("x86_64") if "amx-int8" not in level.needs], ids=lambda level: level.name
+    "level", [level for level in cpus_of("x86_64") if "amx-int8" not in level.needs], ids=lambda level: level.name
 )
 def test_they_are_those_by_which_the_library_tells_its_levels(level):
     """The library asks the CPU itself: under qemu both have to see the CPU that qemu shows. AMX has to be permitted

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import paconv
-from paconv.kernels.levels import LEVELS
+from paconv.kernels.cpus import CPUS
 from paconv.kernels.registry import CHOICES
 from paconv.reference import pa_bit_conv
 from paconv.runtime.library import cpu_levels
@@ -43,7 +43,7 @@ def test_every_level_gives_the_bits_of_the_integers_for(monkeypatch, which, grid
         assert Y.tobytes() == exact_output(case).tobytes(), level
 
 
-@pytest.mark.parametrize("level", ["pentium", next(level.name for level in LEVELS if level.name not in cpu_levels())])
+@pytest.mark.parametrize("level", ["pentium", next(level.name for level in CPUS if level.name not in cpu_levels())])
 def test_a_level_that_this_cpu_does_not_run_is_refused_with_those_it_runs(monkeypatch, level):
     monkeypatch.setenv("PACONV_CPU", level)
     with pytest.raises(Exception, match=f"PACONV_CPU={level}: expected a level that this CPU runs: {cpu_levels()[0]}"):

@@ -14,7 +14,7 @@ import paconv
 from paconv.cli.main import cli
 from paconv.errors import PaconvError, UsageError
 from paconv.kernels.arguments import MAX_EXACT_FLOAT
-from paconv.kernels.levels import LEVELS, find_level
+from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.rates import Rates, rates_of
 from paconv.kernels.registry import KINDS, plane_pairs
 from paconv.runtime.inspection import node_kernels
@@ -70,7 +70,7 @@ def rates_file(tmp_path, monkeypatch):
     monkeypatch.setenv("PACONV_CACHE", str(tmp_path))
 
     def write(planes: float, codes: float, level: str = "", **kinds: float):
-        known = find_level(level or active_level()).multipliers
+        known = find_cpu(level or active_level()).multipliers
         return store_rates(
             Rates(dict.fromkeys(plane_pairs(), planes), {kind: kinds.get(kind, codes) for kind in known}), level or None
         )
@@ -87,7 +87,7 @@ def test_planes_are_taken_where_they_are_asked_for():
 def test_codes_are_taken_where_they_are_asked_for():
     node = chosen(case_of(1, 1), "codes")
     assert (node.node, node.kernel, node.reason) == ("the_conv", "codes", "forced")
-    assert node.kind in find_level(active_level()).multipliers
+    assert node.kind in find_cpu(active_level()).multipliers
     assert node.planes_rate > 0 and node.codes_rate > 0
 
 
@@ -135,7 +135,7 @@ def test_rates_that_are_not_complete_are_not_used(tmp_path, rates_file):
     path = rates_file(9, 1)
     (found,) = chosen_elsewhere(tmp_path, case)
     assert found.startswith("codes") and own[0].startswith("planes")
-    text, some = path.read_text(), list(KINDS).index(next(iter(find_level(active_level()).multipliers))) + 1
+    text, some = path.read_text(), list(KINDS).index(next(iter(find_cpu(active_level()).multipliers))) + 1
     for broken in (
         text[: len(text) // 2], text.replace("planes 1 1 9", "planes 1 1 -9"), text + f"codes {some} 0 1\n", "",
         text.replace(f"codes {some} 0", f"codes {some} 1"), text.replace(f"codes {some} 0", "codes 8 0"),
@@ -182,7 +182,7 @@ def test_a_window_too_large_for_sums_of_32_bits_is_for_planes(kernel):
     assert chosen(point_case([0, 127, 1], [0, 255, 1], largest), kernel).kernel == "codes"
 
 
-@pytest.mark.parametrize("level", [level for level in cpu_levels() if "wide" in find_level(level).multipliers])
+@pytest.mark.parametrize("level", [level for level in cpu_levels() if "wide" in find_cpu(level).multipliers])
 def test_products_too_large_for_spans_of_16_bits_are_multiplied_in_32(tmp_path, level):
     """Four words of two pairs must fit: 8 k l <= 32767, l the largest byte, 128 more where levels are negative."""
     cases = [point_case([0, k, 1], [0, *levels], 64) for k, *levels in (
@@ -227,7 +227,7 @@ def test_an_unknown_kernel_is_refused_with_those_there_are(monkeypatch):
 
 
 def test_the_library_ships_a_rate_for_every_number_of_planes_and_kind_of_products_of_every_level():
-    for level in LEVELS:
+    for level in CPUS:
         rates = rates_of(level)
         assert set(rates.planes) == set(plane_pairs())
         assert set(rates.codes) == set(level.multipliers)
@@ -236,7 +236,7 @@ def test_the_library_ships_a_rate_for_every_number_of_planes_and_kind_of_product
 
 @pytest.mark.parametrize("level", cpu_levels())
 def test_measured_rates_are_positive_and_complete(level):
-    told, kinds = [], find_level(level).multipliers
+    told, kinds = [], find_cpu(level).multipliers
     rates = measure_rates(level, 1e-5, lambda done, total: told.append((done, total)))
     assert isinstance(rates, Rates)
     assert set(rates.planes) == set(plane_pairs())
@@ -257,7 +257,7 @@ def test_rates_of_amx_can_be_the_first_thing_that_a_process_asks_for():
 
 
 def test_rates_of_a_level_that_this_machine_does_not_run_are_refused_with_those_it_runs():
-    other = next(level.name for level in LEVELS if level.name not in cpu_levels())
+    other = next(level.name for level in CPUS if level.name not in cpu_levels())
     expected = f"CPU level '{other}': expected one that this machine runs: {cpu_levels()[0]}"
     with pytest.raises(UsageError, match=expected):
         measure_rates(other)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from paconv.errors import UsageError
-from paconv.kernels.arguments import LANES, LIMIT_RING
-from paconv.kernels.levels import find_level
-from paconv.kernels.tiling import limit_sums
+from paconv.kernels.arguments import LANES, PEAK_RING
+from paconv.kernels.blocking import peak_sums
+from paconv.kernels.cpus import find_cpu
 from paconv.runtime.library import cpu_levels
 from paconv.runtime.popcount_limit import and_popcount_limit
 from tests.kernels.linked import aligned, kernel
@@ -14,15 +14,15 @@ from tests.kernels.linked import aligned, kernel
 
 @pytest.mark.parametrize("level", cpu_levels())
 def test_the_loop_counts_every_bit_it_claims_to_count(level):
-    found = find_level(level)
-    K, rounds = limit_sums(found.budget), 2 * LIMIT_RING + 5
-    memory, rng = aligned((LIMIT_RING + 2 * K * LANES,), np.uint32), np.random.default_rng(0)
+    found = find_cpu(level)
+    K, rounds = peak_sums(found.budget), 2 * PEAK_RING + 5
+    memory, rng = aligned((PEAK_RING + 2 * K * LANES,), np.uint32), np.random.default_rng(0)
     memory[:] = rng.integers(0, 2**32, len(memory), dtype=np.uint32)
-    words, weights = memory[:LIMIT_RING].copy(), memory[LIMIT_RING:][: K * LANES].copy()
-    kernel(level, "limit")(memory.ctypes.data, rounds)
-    taken = [words[t % LIMIT_RING] for t in range(rounds)]
+    words, weights = memory[:PEAK_RING].copy(), memory[PEAK_RING:][: K * LANES].copy()
+    kernel(level, "popcount_peak")(memory.ctypes.data, rounds)
+    taken = [words[t % PEAK_RING] for t in range(rounds)]
     expected = sum(bits_of(weights & word).astype(np.int64) for word in taken)
-    found_sums = memory[LIMIT_RING + K * LANES :]
+    found_sums = memory[PEAK_RING + K * LANES :]
     if found.counts_bytes:  # each byte counts its own, modulo 256
         assert (found_sums.view(np.uint8).reshape(-1, 4).sum(1, dtype=np.int64) % 256 == expected % 256).all()
     else:

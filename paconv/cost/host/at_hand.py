@@ -8,7 +8,7 @@ from dataclasses import replace
 from paconv.cost.host.cache import cache_path, load
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.shipped import shipped_host
-from paconv.kernels.levels import find_level
+from paconv.kernels.cpus import find_cpu
 from paconv.measure.machine import host_identity
 from paconv.runtime.library import active_level, cpu_levels
 
@@ -22,7 +22,7 @@ def host_at_hand(planes: Iterable[tuple[int, int]]) -> tuple[HostModel, str]:
     kept model that can't be used, UsageError for a PACONV_CPU that is no level, PaconvError where there is no library.
     """
     level = active_level()
-    shipped = shipped_host(find_level(cpu_levels()[0] if level == "jit" else level), planes)
+    shipped = shipped_host(find_cpu(cpu_levels()[0] if level == "jit" else level), planes)
     kept = load(cache_path(host_identity(1)))
     if kept is None:
         words = f"rates that paconv ships for {shipped.identity['level']}, whose ratios count"

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from paconv.bits import WORD_BITS
 from paconv.cost.host.model import HostModel
 from paconv.kernels.arguments import LANES
-from paconv.kernels.levels import Level
+from paconv.kernels.cpus import Cpu
 from paconv.kernels.rates import rates_of
 from paconv.measure.machine import cpu_name
 
@@ -31,7 +31,7 @@ _FLOAT = {
     "armv8-a": 8.0,
     "armv8.2-a-dotprod": 8.0,
 }
-"""Level -> nanoseconds of LANES * WORD_BITS multiply-accumulates in float."""
+"""Cpu -> nanoseconds of LANES * WORD_BITS multiply-accumulates in float."""
 
 _NODE = 1e-6
 
@@ -44,7 +44,7 @@ _CLASSES = {"window": 1.0, "pointwise": 1.0, "shallow": 1.2, "depthwise": 1.5, "
 """Class of a float layer -> the same for its multiply-accumulates."""
 
 
-def shipped_host(level: Level, planes: Iterable[tuple[int, int]]) -> HostModel:
+def shipped_host(level: Cpu, planes: Iterable[tuple[int, int]]) -> HostModel:
     """The model of any machine of this CPU level, for one thread, with rates for these (M, N)."""
     rates = rates_of(level)
     mac = _FLOAT[level.name] * 1e-9 / (LANES * WORD_BITS)

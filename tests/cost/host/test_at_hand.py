@@ -12,7 +12,7 @@ from paconv.cost.host.kernels import planes_of
 from paconv.cost.host.shipped import shipped_host
 from paconv.cost.host.speed import speed_of
 from paconv.errors import ModelError
-from paconv.kernels.levels import LEVELS, find_level
+from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.rates import rates_of
 from paconv.measure.machine import host_identity
 from paconv.runtime.library import active_level, cpu_levels
@@ -33,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_a_machine_that_was_not_measured_has_the_rates_of_its_level():
     host, words = host_at_hand([(4, 5)])
-    assert host == shipped_host(find_level(active_level()), [(4, 5)])
+    assert host == shipped_host(find_cpu(active_level()), [(4, 5)])
     assert words.startswith(f"rates that paconv ships for {active_level()}") and "paconv cost --host measures" in words
 
 
@@ -55,7 +55,7 @@ def test_rates_that_were_kept_go_before_shipped_ones():
     host, words = host_at_hand([(2, 2), (4, 5), (8, 7)])
     assert words == "rates measured on this machine, shipped ones for bit planes 2x2, 8x7"
     assert host.planes[4, 5] == kept.planes[4, 5] and host.codes == kept.codes
-    shipped = shipped_host(find_level(active_level()), [(2, 2)])
+    shipped = shipped_host(find_cpu(active_level()), [(2, 2)])
     assert host.planes[2, 2]["word"] / host.real["mac_window"] == pytest.approx(
         shipped.planes[2, 2]["word"] / shipped.real["mac_window"]
     )
@@ -69,7 +69,7 @@ def test_kept_rates_that_cannot_be_read_are_an_error():
         host_at_hand([(4, 5)])
 
 
-@pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("level", CPUS, ids=lambda level: level.name)
 def test_shipped_rates_are_those_that_kernels_are_chosen_by(level):
     host, rates = shipped_host(level, [(2, 2), (4, 5)]), rates_of(level)
     words_of_codes = min(rates.codes.values())
@@ -79,7 +79,7 @@ def test_shipped_rates_are_those_that_kernels_are_chosen_by(level):
         assert planes / codes == pytest.approx(rates.planes[M, N] / words_of_codes)
 
 
-@pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("level", CPUS, ids=lambda level: level.name)
 def test_by_shipped_rates_a_resnet_is_faster_than_float_and_its_first_downsample_is_not(level):
     net = under_scheme(resnet(18), "pa", 4, 5)
     found = speed_of(shipped_host(level, planes_of(net)), net)

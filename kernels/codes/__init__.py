@@ -1,0 +1,1 @@
+"""Convolution by integer dot products of level codes."""

@@ -1,0 +1,139 @@
+"""Gather level codes: compare activations with their endpoints and store the levels' bytes, channel-last.
+
+    level[b, c, h, w] = #{ e : sign_c * X[b, c, h, w] >= v[c, e] }
+    words[b, g, h + PT, w + PL, cw]  =  level_codes[level[b, c, h, w]] of the four channels c that share word cw
+
+the first channel lowest. Window padding is the shim's to fill, with the byte of 0. Bytes past the last channel are
+zero; their weights are too. Pixels are taken in runs, as in kernels/planes/gather.py; LANES words of a run are
+collected channel by channel in `rows` and then stored pixel by pixel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray
+from numba.core import cgutils
+
+from paconv.kernels.arguments import GATHER_RUN, LANES, F
+from paconv.kernels.emit.inline import emitted
+from paconv.kernels.emit.memory import pointer, stack_buffer
+from paconv.kernels.emit.transpose import transpose
+from paconv.kernels.emit.vectors import (
+    FLOATS,
+    VECTOR,
+    WORDS,
+    broadcast,
+    const,
+    element,
+    f32,
+    i8,
+    i32,
+    i64,
+    load,
+    plus,
+    store,
+)
+from paconv.kernels.planes.gather import signed_run
+
+__all__ = ["gather_codes"]
+
+_CHANNELS = 4  # that share a word
+_RUN_BYTES = 4 * GATHER_RUN
+_X_BYTES = _CHANNELS * _RUN_BYTES
+_ROWS_BYTES = LANES * _RUN_BYTES
+_BLOCK_BYTES = 4 * LANES * LANES
+_POSITIONS_BYTES = 8 * GATHER_RUN
+
+
+def gather_codes(arguments, task):
+    """Task (b*G + g)*gather_runs + run packs one run of pixels of one group, all its channels."""
+    a = carray(arguments, (len(F),), np.int64)
+    W, Wp, CG, CW, E = a[F.W], a[F.Wp], a[F.CG], a[F.CW], a[F.E]
+    pixels = a[F.H] * W
+    image, first = np.int64(task) // a[F.gather_runs], np.int64(task) % a[F.gather_runs] * GATHER_RUN
+    count = min(GATHER_RUN, pixels - first)
+    batch, group = image // a[F.G], image % a[F.G]
+    words_at = a[F.words] + image * a[F.Hp] * Wp * CW * 4
+    sign = carray(pointer(a[F.sign]), (a[F.sign_rows],), np.int8)
+    x_at, rows_at, block_at = stack_buffer(_X_BYTES), stack_buffer(_ROWS_BYTES), stack_buffer(_BLOCK_BYTES)
+    x_copy = carray(pointer(x_at), (_CHANNELS, GATHER_RUN), np.float32)
+    block = carray(pointer(block_at), (LANES, LANES), np.uint32)
+    positions = carray(pointer(stack_buffer(_POSITIONS_BYTES)), (GATHER_RUN,), np.int64)
+
+    column, position = first % W, (first // W + a[F.PT]) * Wp + first % W + a[F.PL]
+    for p in range(count):
+        positions[p] = position
+        column, position = column + 1, position + 1
+        if column == W:
+            column, position = 0, position + Wp - W
+
+    row = 0
+    for cw in range(CW):
+        channels = min(_CHANNELS, CG - cw * _CHANNELS)
+        c = group * CG + cw * _CHANNELS
+        x, stride = a[F.x] + ((batch * a[F.C] + c) * pixels + first) * 4, pixels * 4
+        if count < GATHER_RUN:
+            for k in range(channels):
+                tail = carray(pointer(x + k * stride), (count,), np.float32)
+                for p in range(count):
+                    x_copy[k, p] = tail[p]
+            x, stride = x_at, np.int64(_RUN_BYTES)
+        _clear_row(rows_at + row * _RUN_BYTES)
+        for k in range(channels):
+            negative = np.int64(sign[0 if a[F.sign_rows] == 1 else c + k] < 0)
+            endpoints = a[F.v] + (0 if a[F.v_rows] == 1 else c + k) * E * 4
+            _code_channel(x + k * stride, negative, endpoints, a[F.level_codes], E, 8 * k, rows_at + row * _RUN_BYTES)
+        row += 1
+        if row == LANES or cw + 1 == CW:
+            for q in range(0, count, LANES):
+                transpose(rows_at + q * 4, _RUN_BYTES, block_at)
+                for p in range(q, min(q + LANES, count)):
+                    target = words_at + (positions[p] * CW + cw + 1 - row) * 4
+                    if row == LANES:
+                        _copy_vector(block_at + (p - q) * 4 * LANES, target)
+                    else:
+                        words = carray(pointer(target), (row,), np.uint32)
+                        for k in range(row):
+                            words[k] = block[p - q, k]
+            row = 0
+
+
+@emitted
+def _clear_row(builder, row):
+    """Zero a run of words."""
+    for k in range(GATHER_RUN // LANES):
+        store(builder, const(0, WORDS), plus(builder, row, k, VECTOR))
+
+
+@emitted
+def _copy_vector(builder, source, target):
+    """LANES words from an aligned place to one of words."""
+    store(builder, load(builder, source, WORDS), target, align=4)
+
+
+@emitted
+def _code_channel(builder, x, negative, endpoints, codes, E, shift, row):
+    """Put one channel's run, shifted by `shift` bits, into the row.
+
+    x: (GATHER_RUN,) float32, read as -x if `negative` is 1; endpoints: (E,) float32; codes: (E+1,) uint8; row:
+    (GATHER_RUN,) uint32, 64-byte aligned.
+    """
+    signed = signed_run(builder, x, negative)
+
+    def code(level):
+        return broadcast(builder, builder.zext(element(builder, codes, level, i8), i32), WORDS)
+
+    first = code(0)
+    found = [cgutils.alloca_once_value(builder, first) for _ in signed]
+    for place in found:
+        builder.store(first, place)
+    with cgutils.for_range(builder, E, intp=i64) as endpoint:
+        v = broadcast(builder, element(builder, endpoints, endpoint.index, f32), FLOATS)
+        reaching = code(builder.add(endpoint.index, const(1)))
+        for place, value in zip(found, signed, strict=True):
+            reached = builder.fcmp_ordered(">=", value, v)
+            builder.store(builder.select(reached, reaching, builder.load(place)), place)
+    shifts = broadcast(builder, builder.trunc(shift, i32), WORDS)
+    for k, place in enumerate(found):
+        target = plus(builder, row, k, VECTOR)
+        store(builder, builder.or_(load(builder, target, WORDS), builder.shl(builder.load(place), shifts)), target)

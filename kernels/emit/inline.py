@@ -1,0 +1,47 @@
+"""LLVM instructions inside Numba functions, and calls of functions by address."""
+
+from __future__ import annotations
+
+import inspect
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from paconv.kernels.emit.vectors import i64
+
+__all__ = ["caller", "emitted"]
+
+
+def emitted(body, floats: tuple[str, ...] = ()):
+    """Of body(builder, *arguments), which emits instructions: a function for Numba that returns nothing.
+
+    Its arguments are int64, addresses among them, but for those in `floats`, which are float32.
+    """
+    return _inlined(body, list(inspect.signature(body).parameters)[1:], floats)
+
+
+def caller(*arguments: str):
+    """A function for Numba that calls the one at `address`, its first argument; all arguments are int64."""
+
+    def body(builder, address, *values):
+        kind = ir.FunctionType(ir.VoidType(), [i64] * len(values))
+        builder.call(builder.inttoptr(address, kind.as_pointer()), values)
+
+    return _inlined(body, ["address", *arguments], ())
+
+
+def _inlined(body, names: list[str], floats: tuple[str, ...]):
+    signature = types.void(*(types.float32 if name in floats else types.int64 for name in names))
+
+    def typed(typingctx, *arguments):
+        def codegen(context, builder, _, args):
+            body(builder, *args)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    typed.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in ("typingctx", *names)])
+    typed.__name__, typed.__doc__ = body.__name__, body.__doc__
+    return intrinsic(typed)

@@ -1,0 +1,1 @@
+"""Activation levels as bytes, channel-last: what goes from convolution to convolution."""

@@ -1,0 +1,99 @@
+#include "bit_conv_read.h"
+
+#include "endpoints.h"
+
+static OrtStatus *read_attributes(const Node *node, const OrtKernelInfo *info, Parameters *p) {
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_shape, &p->shape));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_masks, &p->weight_masks));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_level_masks, &p->level_masks));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_strides, &p->strides));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_pads, &p->pads));
+  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_dilations, &p->dilations));
+  return read_int(node, info, ATTRIBUTE_group, &p->group);
+}
+
+/* Checks the sizes in the attributes, and multiplies them. */
+static OrtStatus *check_sizes(const Node *node, Parameters *p) {
+  const int64_t *shape = p->shape.values, *strides = p->strides.values, *dilations = p->dilations.values;
+  char text[256];
+  if (smallest(shape, 4) < 1)
+    return failure(node, "expected weight_shape [O, C/g, KH, KW], all at least 1; found %s", list(text, sizeof text, shape, 4));
+  if (smallest(strides, 2) < 1)
+    return failure(node, "expected strides of at least 1; found %s", list(text, sizeof text, strides, 2));
+  if (smallest(dilations, 2) < 1)
+    return failure(node, "expected dilations of at least 1; found %s", list(text, sizeof text, dilations, 2));
+  for (int k = 0; k < 4; k++)
+    if (p->pads.values[k] < 0 || p->pads.values[k] > MAX_PAD)
+      return failure(node, "expected pads within 0..%d; found %s", MAX_PAD, list(text, sizeof text, p->pads.values, 4));
+  const int64_t O = shape[0], CG = shape[1], KH = shape[2], KW = shape[3];
+  int64_t span;
+  if (__builtin_mul_overflow(CG, KH, &p->window) || __builtin_mul_overflow(p->window, KW, &p->window) ||
+      p->window > MAX_WINDOW || __builtin_mul_overflow(p->window, O, &p->weights))
+    return failure(node, "expected C/g*KH*KW at most %d; found weight_shape %s", MAX_WINDOW, list(text, sizeof text, shape, 4));
+  if (p->group < 1 || O % p->group)
+    return failure(node, "expected a group that divides O=%lld; found %lld", (long long)O, (long long)p->group);
+  if (__builtin_mul_overflow(CG, p->group, &p->channels) || __builtin_mul_overflow(dilations[0], KH, &span) ||
+      __builtin_mul_overflow(dilations[1], KW, &span))
+    return failure(node, "expected sizes that fit 64 bits; found weight_shape %s", list(text, sizeof text, shape, 4));
+  return NULL;
+}
+
+static OrtStatus *read_constants(const Node *node, const OrtKernelInfo *info, int reads_levels, Parameters *p) {
+  RETURN_IF_ERROR(read_constant(node, info, "W", &p->W));
+  RETURN_IF_ERROR(read_constant(node, info, "alpha", &p->alpha));
+  if (!reads_levels) RETURN_IF_ERROR(read_constant(node, info, "v", &p->v));
+  if (!reads_levels) RETURN_IF_ERROR(read_constant(node, info, "sign", &p->sign));
+  RETURN_IF_ERROR(read_constant(node, info, "beta", &p->beta));
+  RETURN_IF_ERROR(read_constant(node, info, "scale", &p->scale));
+  return read_constant(node, info, "bias", &p->bias);
+}
+
+/* Checks the coefficients of planes, and the endpoints. */
+static OrtStatus *check_coefficients(const Node *node, int reads_levels, const Parameters *p) {
+  const Constant *alpha = &p->alpha, *beta = &p->beta, *scale = &p->scale, *bias = &p->bias;
+  const int64_t O = p->shape.values[0];
+  char text[256];
+  if (alpha->rank != 2 || (alpha->dims[0] != 1 && alpha->dims[0] != O))
+    return failure(node, "expected alpha of shape (1 or %lld, M+1); found %s", (long long)O,
+                   list(text, sizeof text, alpha->dims, alpha->rank));
+  if (alpha->dims[1] < 2 || alpha->dims[1] > MAX_PLANES + 1)
+    return failure(node, "expected M in 1..%d; found %lld", MAX_PLANES, (long long)alpha->dims[1] - 1);
+  if (beta->rank != 1 || beta->dims[0] < 2 || beta->dims[0] > MAX_PLANES + 1)
+    return failure(node, "expected beta of shape (N+1,), N in 1..%d; found %s", MAX_PLANES,
+                   list(text, sizeof text, beta->dims, beta->rank));
+  if (!reads_levels) RETURN_IF_ERROR(check_endpoint_shapes(node, "v", &p->v, "sign", &p->sign, p->channels));
+  if (scale->rank != 1 || scale->dims[0] != O || bias->rank != 1 || bias->dims[0] != O)
+    return failure(node, "expected scale and bias of shape (%lld,); found rank %zu and %zu, lengths %lld and %lld",
+                   (long long)O, scale->rank, bias->rank, (long long)(scale->rank ? scale->dims[0] : 1),
+                   (long long)(bias->rank ? bias->dims[0] : 1));
+  return NULL;
+}
+
+/* Checks the masks and the codes that choose among them. */
+static OrtStatus *check_codes(const Node *node, int reads_levels, const Parameters *p) {
+  const int64_t E = (int64_t)p->level_masks.count - 1, code_bytes = (p->weights + 7) / 8;
+  const Constant *W = &p->W;
+  char text[256];
+  RETURN_IF_ERROR(check_masks(node, "weight_masks", &p->weight_masks, p->alpha.dims[1] - 1));
+  RETURN_IF_ERROR(check_masks(node, "level_masks", &p->level_masks, p->beta.dims[0] - 1));
+  if (reads_levels ? E < 1 || E > MAX_ENDPOINTS : E != p->v.dims[1])
+    return failure(node, "expected %lld level_masks (E+1); found %zu", reads_levels ? 2LL : (long long)p->v.dims[1] + 1,
+                   p->level_masks.count);
+  if (W->rank != 2 || W->dims[0] < 1 || W->dims[0] > MAX_PLANES || W->dims[1] != code_bytes)
+    return failure(node, "expected W of shape (R, %lld), R in 1..%d; found %s", (long long)code_bytes, MAX_PLANES,
+                   list(text, sizeof text, W->dims, W->rank));
+  if (p->weight_masks.count > (size_t)1 << W->dims[0])
+    return failure(node, "expected at most %d weight_masks for %lld bits a weight; found %zu", 1 << W->dims[0],
+                   (long long)W->dims[0], p->weight_masks.count);
+  return NULL;
+}
+
+OrtStatus *read_parameters(const Node *node, const OrtKernelInfo *info, Parameters *p) {
+  const int reads_levels = node->op->kind == OP_PALevelConv;
+  RETURN_IF_ERROR(check_version(node, info)); /* first: the rest may mean something else */
+  RETURN_IF_ERROR(read_attributes(node, info, p));
+  RETURN_IF_ERROR(check_sizes(node, p));
+  RETURN_IF_ERROR(read_constants(node, info, reads_levels, p));
+  RETURN_IF_ERROR(check_coefficients(node, reads_levels, p));
+  return check_codes(node, reads_levels, p);
+}

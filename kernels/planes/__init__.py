@@ -1,0 +1,1 @@
+"""Convolution by AND and popcount of bit planes."""

@@ -1,0 +1,1 @@
+"""What a CPU can do at most, for benchmarks."""
