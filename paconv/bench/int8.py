@@ -23,6 +23,8 @@ from paconv.runtime.session import ORT_ERRORS
 
 __all__ = ["quantize"]
 
+_FAILURES: tuple[type[Exception], ...] = (*ORT_ERRORS, ValueError, RuntimeError)
+
 
 def quantize(
     source: str | os.PathLike, output: str | os.PathLike, batches: Sequence[Mapping[str, np.ndarray]], form: Form
@@ -51,7 +53,7 @@ def quantize(
                 activation_type=types[form.activations], weight_type=types[form.weights],
                 reduce_range=form.largest == REDUCED.largest, extra_options={"WeightSymmetric": True},
             )  # fmt: skip
-        except (*ORT_ERRORS, ValueError, RuntimeError) as error:
+        except _FAILURES as error:
             raise ModelError(f"{source}: onnxruntime can't quantize it: {error}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from paconv import variables
@@ -142,7 +143,7 @@ def bench(
     found: list[LayerTime] = []
     for count in threads:
         what = f"layers, threads {count}"
-        found += time_layers(layers, count, seconds, limits, kernel, lambda done, what=what: progress(what, done))
+        found += time_layers(layers, count, seconds, limits, kernel, partial(progress, what))
     return ModelBench(before, options, times, advice, found, limits)
 
 

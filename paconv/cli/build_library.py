@@ -43,7 +43,13 @@ def build_library(target: str | None, output: Path | None, cpus: tuple[str, ...]
     levels = chosen_levels(chosen, cpus)
     if if_stale and is_current(output, levels):
         return
-    names, done = [level.name for level in levels], []
+    names: list[str] = [level.name for level in levels]
+    done: list[str] = []
     with progress_bar(f"kernels for {chosen.name}") as update:
-        build(chosen, output, lambda name: (done.append(name), update(name, len(done), len(names))), levels)
+
+        def progress(name: str) -> None:
+            done.append(name)
+            update(name, len(done), len(names))
+
+        build(chosen, output, progress, levels)
     click.echo(f"{output}: {output.stat().st_size:,} bytes, kernels for {', '.join(names)}")

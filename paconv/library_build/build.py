@@ -103,7 +103,7 @@ def _emit(target: Target, folder: Path, levels: Sequence[Cpu], progress: Callabl
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
-        for line in process.stdout:
+        for line in process.stdout or ():
             if progress:
                 progress(line.strip())
         process.wait()

@@ -281,7 +281,7 @@ class SteppedActivation(ActivationQuantizer):
 
 def grid_tensors(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the int64 tensors that `model`'s state dict has if its levels are on a grid, all >= 0."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         if isinstance(module, Quantizer):
             found[f"{prefix}.most".lstrip(".")] = ()

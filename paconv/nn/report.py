@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -67,7 +67,7 @@ Kind = TypeVar("Kind", bound=Conversion)
 
 def conversion_of(model: nn.Module, kind: type[Kind]) -> Kind:
     """The outcome of the conversion by which `convert` made `model`. Raises UsageError for another model."""
-    config = getattr(model, "paconv_conversion", None)
+    config: dict[str, Any] | None = getattr(model, "paconv_conversion", None)
     if config is None:
         raise UsageError("this model was not made by paconv.convert, so there is no conversion to report")
     return kind(

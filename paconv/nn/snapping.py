@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from paconv.errors import UsageError
 from paconv.grid import DEFAULT_GRID, MOST_ACTIVATION, MOST_WEIGHT, GridChoice, checked_grid, largest_integers
 from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
 from paconv.nn.layers import PAConv2d
-from paconv.nn.quantizer import ActivationQuantizer, Quantizer
+from paconv.nn.quantizer import ActivationQuantizer
 
 __all__ = ["WIDE_ERROR", "LayerLevels", "LevelReport", "level_report", "snap_", "snap_if_real_"]
 
@@ -148,9 +149,9 @@ def level_report(model: nn.Module) -> LevelReport:
     return LevelReport(tuple(layers), all(counted) if counted else None)
 
 
-def _quantizers(model: nn.Module) -> list[tuple[str, Quantizer, tuple[Tensor, ...]]]:
-    """Each quantizer once: a name, itself, and (W,) of a weight quantizer."""
-    found: list[tuple[str, Quantizer, tuple[Tensor, ...]]] = []
+def _quantizers(model: nn.Module) -> list[tuple[str, Any, tuple[Tensor, ...]]]:
+    """Each Quantizer once: a name, itself, and (W,) of a weight quantizer."""
+    found: list[tuple[str, Any, tuple[Tensor, ...]]] = []
     for name, module in model.named_modules():
         if isinstance(module, PAConv2d):
             found.append((name, module.weight_quantizer, (module.weight.detach(),)))
@@ -159,27 +160,27 @@ def _quantizers(model: nn.Module) -> list[tuple[str, Quantizer, tuple[Tensor, ..
     return found
 
 
-def _natural(quantizer: Quantizer, W: tuple[Tensor, ...]) -> int | None:
+def _natural(quantizer: Any, W: tuple[Tensor, ...]) -> int | None:
     return quantizer.natural_integer(*W, MOST_WEIGHT if W else MOST_ACTIVATION)
 
 
-def _snap(quantizer: Quantizer, W: tuple[Tensor, ...], grid: GridChoice) -> None:
+def _snap(quantizer: Any, W: tuple[Tensor, ...], grid: GridChoice) -> None:
     N = 0 if W else len(quantizer.occurrences()) - 1
-    A, B = largest_integers(N) if grid == DEFAULT_GRID else grid
+    A, B = grid if isinstance(grid, tuple) else largest_integers(N)
     device = next(iter((*W, *quantizer.parameters(), *quantizer.buffers()))).device
     quantizer.most = torch.tensor(A if W else B, device=device)
     if grid == DEFAULT_GRID and quantizer.widens and quantizer.grid_error(*W) > WIDE_ERROR:
         quantizer.most = torch.tensor(MOST_WEIGHT if W else MOST_ACTIVATION, device=device)
 
 
-def _count(model: nn.Module, quantizers: list[Quantizer], batches: Iterable[Batch]) -> None:
+def _count(model: nn.Module, quantizers: list[ActivationQuantizer], batches: Iterable[Batch]) -> None:
     """Set the counts of those of `quantizers`, of activations, that run."""
     counts: dict[ActivationQuantizer, Tensor] = {}
 
     def count(quantizer: ActivationQuantizer, args: tuple) -> None:
         levels = len(quantizer.occurrences())
         found = torch.bincount(quantizer.pieces(args[0]).reshape(-1).long(), minlength=levels)
-        counts[quantizer] = counts.get(quantizer, 0) + found
+        counts[quantizer] = found + counts.get(quantizer, 0)
 
     with ExitStack() as stack:
         stack.enter_context(in_mode(model, training=False))
@@ -192,4 +193,4 @@ def _count(model: nn.Module, quantizers: list[Quantizer], batches: Iterable[Batc
     if not ran:
         raise UsageError("snap_ needs at least one batch, or None in place of batches; found none")
     for quantizer in quantizers:
-        quantizer.counts = counts.get(quantizer)  # type: ignore[assignment]
+        quantizer.counts = counts.get(quantizer)

@@ -79,7 +79,7 @@ def _tensor_row(tensor: Tensor) -> tuple[str, ...]:
 
 def _attribute_row(attribute: Attribute) -> tuple[str, ...]:
     if attribute.strings:
-        kind = f"{attribute.length} strings" if attribute.length > 1 else "1 string in a list"
+        kind = f"{attribute.length} strings" if (attribute.length or 0) > 1 else "1 string in a list"
     else:
         kind = {None: "ints", 1: "int"}.get(attribute.length, f"{attribute.length} ints")
     return f"`{attribute.name}`", kind, attribute.meaning

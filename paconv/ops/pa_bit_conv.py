@@ -219,7 +219,7 @@ def check_parameters(attributes: dict, inputs: dict[str, np.ndarray], where: str
 
     for tensor in _PARAMETERS[1:]:
         found = inputs[tensor.name].dtype
-        want = {TensorProto.FLOAT: np.float32, TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8}[tensor.dtype]
+        want = {TensorProto.FLOAT: np.float32, TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8}[tensor.dtype]  # type: ignore[index]
         need(found == want, f"{tensor.name} as {np.dtype(want).name}", found.name)
     W, alpha, v, sign = inputs["W"], inputs["alpha"], inputs["v"], inputs["sign"]
     beta, scale, bias = inputs["beta"], inputs["scale"], inputs["bias"]

@@ -12,6 +12,7 @@ import sys
 import threading
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -30,7 +31,7 @@ from paconv.library_build.targets import host_target
 __all__ = ["jit_library_path"]
 
 _lock = threading.RLock()
-_compiled: dict[tuple[str, tuple[int, int]], object] = {}
+_compiled: dict[tuple[str, tuple[int, int]], Any] = {}
 """Kernels by name and variant. They must live as long as the process: the shim holds their addresses."""
 
 
@@ -110,9 +111,10 @@ def _tell(library: ctypes.CDLL, name: str, variant: tuple[int, int]) -> None:
 
 def _compile_cached(folder: Path, name: str):
     """compile_task with Numba's on-disk cache in our folder instead of beside the sources."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder / "kernels")
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder / "kernels")
     try:
         return compile_task(name, cache=True)
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before

@@ -13,7 +13,9 @@ from paconv.runtime.library import library_path
 
 __all__ = ["ORT_ERRORS", "InferenceSession", "register"]
 
-ORT_ERRORS = tuple(e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception))
+ORT_ERRORS: tuple[type[Exception], ...] = tuple(
+    e for e in vars(ort_errors).values() if isinstance(e, type) and issubclass(e, Exception)
+)
 """onnxruntime's exceptions, which have no base class of their own."""
 
 

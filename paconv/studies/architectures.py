@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -61,7 +62,7 @@ def check_architecture(name: str, scheme: Scheme, word: str, folder: Path, seed:
     What goes wrong on the way is the result's `difference`. Raises UsageError for an unknown architecture.
     """
     shape, started = input_shape(name), time.perf_counter()
-    found = {"model": name, "scheme": word}
+    found: dict[str, Any] = {"model": name, "scheme": word}
     try:
         found |= _through(name, scheme, shape, folder, seed)
     except PaconvError as error:

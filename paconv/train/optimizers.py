@@ -13,6 +13,7 @@ __all__ = ["make_optimizer", "set_learning_rate"]
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """For all trainable parameters of `model`. settings: resolved. Adam's weight decay is decoupled (AdamW)."""
+    assert settings.lr is not None and settings.weight_decay is not None
     groups = parameter_groups(model, settings.lr, settings.weight_decay)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=settings.momentum)

@@ -23,9 +23,10 @@ def seed_everything(seed: int, rank: int = 0) -> None:
 def random_state() -> dict:
     """Where the random numbers are, as values that torch.load reads without running code."""
     name, keys, position, has_gauss, gauss = np.random.get_state()
+    words = torch.from_numpy(np.asarray(keys).astype(np.int64))
     return {
         "python": random.getstate(),
-        "numpy": (str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "numpy": (str(name), words, int(position), int(has_gauss), float(gauss)),
         "torch": torch.get_rng_state(),
     }
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -151,6 +152,7 @@ def _converted(model: nn.Module, recipe: Recipe) -> nn.Module:
     """The quantized counterpart of the float `model`; what its architecture keeps real when it quantizes itself, such
     as a detector's heads, stays real here too.
     """
+    architecture: Any = model.paconv_architecture
     with torch.device("meta"):
-        own = build(recipe.model, **{**model.paconv_architecture["config"], "M": 2, "N": 1})
+        own: Any = build(recipe.model, **{**architecture["config"], "M": 2, "N": 1})
     return convert(model, scheme=recipe.scheme, keep=own.paconv_conversion["keep"], **recipe.options)

@@ -20,9 +20,11 @@ __all__ = ["learning_rate"]
 
 def learning_rate(settings: Settings, step: int, steps_an_epoch: int) -> float:
     """The rate of step `step`, 0 for the first. settings: resolved."""
+    assert settings.lr is not None
     warmup = settings.warmup * steps_an_epoch
     if step < warmup:
         return settings.lr * min(1.0, (step + 1) / warmup)
     if settings.schedule == "cosine":
         return settings.lr * (1 + cos(pi * (step - warmup) / (settings.epochs * steps_an_epoch - warmup))) / 2
+    assert settings.decay_every is not None
     return settings.lr * settings.decay ** (step // (steps_an_epoch * settings.decay_every))

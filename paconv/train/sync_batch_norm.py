@@ -56,9 +56,11 @@ class SynchronizedBatchNorm(nn.Module):
 
     @torch.no_grad()
     def _track(self, norm: _BatchNorm, mean: Tensor, var: Tensor) -> None:
+        assert norm.num_batches_tracked is not None
         norm.num_batches_tracked += 1
         share = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum
         for running, found in ((norm.running_mean, mean), (norm.running_var, var)):
+            assert running is not None
             running.mul_(1 - share).add_(found.to(running.dtype), alpha=share)
 
 

@@ -49,7 +49,7 @@ def through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], 
     if kind == "Relu":
         return Bounded(np.maximum(x.value, 0), x.error)
     if kind == "Clip":
-        low, high = (_constant(node, k, constants) for k in (1, 2))
+        low, high = (_maybe_constant(node, k, constants) for k in (1, 2))
         return Bounded(np.clip(x.value, low, high), x.error)
     if kind == "BatchNormalization":
         s, b, size = _batch_norm(node, constants)
@@ -123,7 +123,13 @@ def _not_simple(node: onnx.NodeProto) -> VerifyError:
     )
 
 
-def _constant(node: onnx.NodeProto, index: int, constants: dict[str, np.ndarray]) -> np.ndarray | None:
+def _constant(node: onnx.NodeProto, index: int, constants: dict[str, np.ndarray]) -> np.ndarray:
+    found = _maybe_constant(node, index, constants)
+    assert found is not None  # an input that the op requires
+    return found
+
+
+def _maybe_constant(node: onnx.NodeProto, index: int, constants: dict[str, np.ndarray]) -> np.ndarray | None:
     name = node.input[index] if index < len(node.input) else ""
     if not name:
         return None

@@ -71,4 +71,4 @@ def _feed(info: onnx.ValueInfoProto, given: dict, batch: int, rng: np.random.Gen
         raise UsageError(f"input '{info.name}' has free sizes {free}; give arrays with --inputs FILE.npz")
     if not np.issubdtype(dtype, np.floating):
         raise UsageError(f"input '{info.name}' is {dtype}, not random numbers; give arrays with --inputs FILE.npz")
-    return rng.standard_normal(dims).astype(dtype)
+    return rng.standard_normal([int(d) for d in dims]).astype(dtype)

@@ -42,8 +42,8 @@ class Units:
 def units_of(layer: Layer, integers: IntegerLevels, values: dict[str, np.ndarray]) -> Units:
     """The units by which the integers are the reference's levels. Raises Difference if they are not."""
     W_bar, levels = values[layer.W_bar], values[layer.real_levels]
-    units = [_smallest(row, MOST_WEIGHT, "weights") for row in _weight_tables(layer, values)]
-    units = np.broadcast_to(units, len(W_bar))
+    smallest = [_smallest(row, MOST_WEIGHT, "weights") for row in _weight_tables(layer, values)]
+    units = np.broadcast_to(smallest, len(W_bar))
     weights = [
         _unit(W_bar[o], integers.weights[o], unit, f"weights of output channel {o}") for o, unit in enumerate(units)
     ]

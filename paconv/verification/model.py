@@ -43,7 +43,7 @@ class OpenModel:
         while name != start:
             node = self.producer.get(name)
             computed = [] if node is None else [i for i in node.input if i and i not in self.constants]
-            if len(computed) != 1:
+            if node is None or len(computed) != 1:
                 raise VerifyError(f"{self.label}: tensor '{end}' is not made from '{start}' by simple nodes alone")
             steps.append((node, computed[0]))
             name = computed[0]

@@ -69,10 +69,11 @@ def levels(M: int, N: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(_SEED)
     alpha = (0.2 + rng.random(M)) * (-1.0) ** np.arange(M)
     beta = np.sort(0.2 + rng.random(N))
-    return tuple(
+    A, B = (
         np.append(0, nearest_grid(values, most).integers).astype(np.float32)
         for values, most in zip((alpha, beta), largest_integers(N), strict=True)
     )
+    return A, B
 
 
 def bit_conv(

@@ -60,7 +60,7 @@ def _of_image(
         kept = candidates[non_maximum_suppression(boxes[candidates], scores[candidates, label], overlap)]
         priors.append(kept)
         labels.append(torch.full_like(kept, label))
-    prior, label = torch.cat(priors), torch.cat(labels)
-    found = scores[prior, label]
+    prior, of_class = torch.cat(priors), torch.cat(labels)
+    found = scores[prior, of_class]
     best = found.argsort(descending=True, stable=True)[:per_image]
-    return Detections(boxes[prior[best]], label[best], found[best])
+    return Detections(boxes[prior[best]], of_class[best], found[best])

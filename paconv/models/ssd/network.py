@@ -37,7 +37,8 @@ class SSD300(nn.Module):
         self.num_classes = num_classes
         self.backbone = Backbone()
         self.extras = extra_blocks(self.backbone.channels[-1])
-        channels = (*self.backbone.channels, *(block.conv3.out_channels for block in self.extras))
+        ends = (block.get_submodule("conv3") for block in self.extras)
+        channels = (*self.backbone.channels, *(end.out_channels for end in ends if isinstance(end, nn.Conv2d)))
         boxes = [each.boxes for each in SSD300_MAPS]
         self.locations = _heads(channels, [4 * n for n in boxes])
         self.confidences = _heads(channels, [(num_classes + 1) * n for n in boxes])

@@ -104,6 +104,11 @@ class SYQWeight(WeightQuantizer):
 class _Part(nn.Module):
     """One subgroup of a frozen SYQConv2d: its kernel and its place, as exported."""
 
+    u: Tensor
+    levels: Tensor
+    alpha: Tensor
+    masks: Tensor
+
     def __init__(self, conv: SYQConv2d, row: int, column: int):
         super().__init__()
         quantizer = conv.weight_quantizer

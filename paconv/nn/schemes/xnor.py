@@ -47,7 +47,7 @@ class XNORConv2d(PAConv2d):
             2 * p <= k for p, k in zip(self.padding, self.kernel_size, strict=True)
         )
         if pads_evenly and set(self.dilation) == {1}:
-            K = F.avg_pool2d(A, self.kernel_size, self.stride, self.padding)
+            K = F.avg_pool2d(A, self.kernel_size, self.stride, self.padding)  # type: ignore[arg-type]  # no text: pads_evenly
         else:
             box = torch.full((self.groups, 1, *self.kernel_size), 1 / self.weight[0, 0].numel(), device=x.device)
             K = F.conv2d(A, box.to(x.dtype), None, self.stride, self.padding, self.dilation, self.groups)

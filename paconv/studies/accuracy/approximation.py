@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ def quantized_convolutions(model: nn.Module) -> list[str]:
 def of_weights(model: nn.Module, layer: str) -> Approximation:
     """The weights of convolution `layer`."""
     conv = _conv(model, layer)
-    return _through(layer, model.paconv_conversion["M"], conv.weight_quantizer, conv.weight.detach())
+    return _through(layer, _planes(model, "M"), conv.weight_quantizer, conv.weight.detach())
 
 
 def of_activations(model: nn.Module, layer: str, images: Tensor) -> Approximation:
@@ -52,7 +53,12 @@ def of_activations(model: nn.Module, layer: str, images: Tensor) -> Approximatio
             model(images)
     finally:
         handle.remove()
-    return _through(layer, model.paconv_conversion["N"], conv.activation, seen[-1])
+    return _through(layer, _planes(model, "N"), conv.activation, seen[-1])
+
+
+def _planes(model: nn.Module, which: str) -> int:
+    conversion: Any = model.paconv_conversion
+    return conversion[which]
 
 
 def _through(layer: str, planes: int, quantizer: Callable[[Tensor], Tensor], x: Tensor) -> Approximation:

@@ -131,4 +131,5 @@ def _planes(outcome: Outcome) -> tuple[int, int]:
 def _largest(outcome: Outcome, runs: Path) -> tuple[nn.Module, str]:
     """The trained network and the name of its quantized convolution with the most weights."""
     model = load(runs / outcome.runs[0].folder / MODEL)
-    return model, max(quantized_convolutions(model), key=lambda name: model.get_submodule(name).weight.numel())
+    sizes = {name: model.get_parameter(f"{name}.weight").numel() for name in quantized_convolutions(model)}
+    return model, max(sizes, key=lambda name: sizes[name])

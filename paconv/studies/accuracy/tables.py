@@ -101,7 +101,7 @@ _DIFFERENCES = (
 
 def differences_table(comparison: Comparison, data: str) -> Table:
     """Neighbours in the paper's order, paired by seed."""
-    there = [found for system in ORDER if (found := comparison.find(data, system.name)) is not None]
+    there = [outcome for system in ORDER if (outcome := comparison.find(data, system.name)) is not None]
     rows = []
     for better, worse in zip(there, there[1:], strict=False):
         found = difference(better.results, worse.results)

@@ -155,7 +155,7 @@ def compare_all(options: Options, progress: Progress = lambda what, done: None) 
 
 
 def _served(files: NetworkFiles) -> list[Served]:
-    forms = [(FLOAT, files.real, None), (INT8, files.int8, None)]
+    forms: list[tuple[str, Path, tuple[int, int] | None]] = [(FLOAT, files.real, None), (INT8, files.int8, None)]
     if SERVED_PLANES in files.packed:
         forms.append((PA, files.packed[SERVED_PLANES], SERVED_PLANES))
     return [serve_fresh(files.name, what, path, planes) for what, path, planes in forms]

@@ -61,7 +61,8 @@ def serve(request: dict, runs: list[tuple], converted: dict[str, tuple]) -> dict
 
         model, shape = layer(*request["layer"]) if "layer" in request else network(request["network"])
         converted[key] = convert_keras_model(model), shape
-    runs.append(opened(*converted[key], threads))
+    flatbuffer, shape = converted[key]
+    runs.append(opened(flatbuffer, shape, threads))
     return {"run": len(runs) - 1}
 
 

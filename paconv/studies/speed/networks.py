@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from paconv.bench.limits import HostLimits
 from paconv.bench.output_error import OutputError, output_error
@@ -57,14 +58,14 @@ def time_network(
     feed = fed_with({"input": image}, files.name)
 
     int8 = {"what": INT8, "form": files.form.name, **_errors(files, feed)}
-    cases: list[tuple[Runnable, dict]] = []
+    cases: list[tuple[Runnable, dict[str, Any]]] = []
     for count in threads:
         common = {"threads": count}
         own = common | {"subject": files.name}
         cases.append((Timed(files.real, count, feed=feed, library=False), own | {"what": FLOAT}))
         cases.append((Timed(files.int8, count, feed=feed, library=False), own | int8))
         for p in packed:
-            case = common | {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels}
+            case: dict[str, Any] = common | {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels}
             cases.append((Timed(p.path, count, feed=feed, kernel="auto"), case | {"kernel": "auto"}))
         for name in NETWORKS if larq is not None else ():
             assert larq is not None
@@ -77,13 +78,13 @@ def time_network(
     share = 0.75 if nodes else 1.0
     calls = take_turns([session for session, _ in cases], share * seconds, lambda done: progress(share * done))
     alone = _alone(packed, image.shape, threads[0], (1 - share) * seconds) if nodes else {}
-    found = []
-    for (_, case), own in zip(cases, calls, strict=True):
+    found: list[Measured] = []
+    for (_, case), times in zip(cases, calls, strict=True):
         key = (case["subject"], case.get("planes"), case.get("levels"))
-        extra = {}
+        extra: dict[str, Any] = {}
         if case.get("kernel") == "auto" and case["threads"] == threads[0] and key in alone:
             extra["nodes_best"], extra["ran"] = alone[key]
-        found.append(Measured(timing=Timing.of(own), **case, **extra))
+        found.append(Measured(timing=Timing.of(times), **case, **extra))
     if nodes and len(threads) > 1:
         found.extend(_scaling(files, packed, threads, feed))
     progress(1.0)
@@ -104,7 +105,7 @@ def _scaling(files: NetworkFiles, packed: Sequence[_Packed], threads: Sequence[i
     """The float and the packed networks at each thread count, one session after the other, with threads that spin."""
     forms: list[tuple[Path, dict, dict]] = [(files.real, {"library": False}, {"subject": files.name, "what": FLOAT})]
     for p in packed:
-        case = {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels, "kernel": "auto"}
+        case: dict[str, Any] = {"subject": p.name, "what": PA, "planes": p.planes, "levels": p.levels, "kernel": "auto"}
         forms.append((p.path, {"kernel": "auto"}, case))
     found = []
     for path, options, case in forms:

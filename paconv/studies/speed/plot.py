@@ -30,7 +30,8 @@ def bars(measured: Sequence[Measured], threads: int) -> dict[str, dict[str, floa
         if m.what == FLOAT or (m.what == PA and not (m.chosen or m.kernel == "auto")):
             continue
         real = find(own, subject=m.subject, what=FLOAT) or find(own, what=FLOAT)
-        name = _NAMES.get(m.what) or f"PA({m.planes[0]},{m.planes[1]}){' +-1' if m.levels else ''}"
+        M, N = m.planes or (0, 0)
+        name = _NAMES.get(m.what) or f"PA({M},{N}){' +-1' if m.levels else ''}"
         if real is not None:
             found.setdefault(name, {})[m.subject] = ratio(m.timing, real.timing)
     return found
@@ -52,7 +53,7 @@ def plot_comparison(run: Comparison, path: str | os.PathLike) -> None:
         found = bars(measured, threads)
         subjects = list(dict.fromkeys(m.subject for m in measured))
         packed = [name for name in found if name.startswith("PA")]
-        shades = dict(zip(packed, colormaps["viridis"].resampled(len(packed) + 1).colors, strict=False))
+        shades = dict(zip(packed, colormaps["viridis"].resampled(len(packed) + 1).colors, strict=False))  # type: ignore[attr-defined]
         width = 0.85 / max(1, len(found))
         for number, (name, heights) in enumerate(found.items()):
             colour = shades.get(name) if name in shades else _COLOURS[_kind(name)]

@@ -117,11 +117,13 @@ def _pairs(measured: Iterable[Measured]) -> list[tuple[tuple[int, int], str]]:
     return list(dict.fromkeys((m.planes, m.levels) for m in measured if m.planes is not None))
 
 
-def _planes_name(planes: tuple[int, int], levels: str) -> str:
+def _planes_name(planes: tuple[int, int] | None, levels: str) -> str:
+    assert planes is not None  # PA has them
     return f"({planes[0]},{planes[1]})" + (" +-1" if levels else "")
 
 
-def _form_name(m: Measured) -> str:
+def _form_name(m: Measured | None) -> str:
+    assert m is not None
     if m.what == PA:
         return f"PA{_planes_name(m.planes, m.levels)}{_KERNEL_NAMES.get(m.kernel, '')}"
     return f"{_NAMES[m.what]}, {m.form}" if m.form else _NAMES[m.what]

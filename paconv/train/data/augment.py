@@ -35,7 +35,7 @@ def _random_part(width: int, height: int, draw: np.random.Generator) -> tuple[in
     """Left, top, width and height in pixels. Where none of 10 draws fits, the largest middle part of such an aspect."""
     for _ in range(_ATTEMPTS):
         area = width * height * draw.uniform(*AREA)
-        aspect = np.exp(draw.uniform(*map(log, ASPECT)))
+        aspect = np.exp(draw.uniform(log(ASPECT[0]), log(ASPECT[1])))
         w, h = round(sqrt(area * aspect)), round(sqrt(area / aspect))
         if 0 < w <= width and 0 < h <= height:
             return int(draw.integers(width - w + 1)), int(draw.integers(height - h + 1)), w, h

@@ -111,7 +111,7 @@ def read_annotation(path: Path, classes: Sequence[str]) -> ImageObjects:
                 raise DataError(f"class {name!r} is none of {', '.join(classes)}")
             x1, y1, x2, y2 = (_number(each, f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax"))
             # Pixels count from 1, and both corners are inside.
-            box = ((x1 - 1) / width, (y1 - 1) / height, x2 / width, y2 / height)
+            box: tuple[float, ...] = ((x1 - 1) / width, (y1 - 1) / height, x2 / width, y2 / height)
             box = tuple(min(max(side, 0.0), 1.0) for side in box)
             if not (box[0] < box[2] and box[1] < box[3]):
                 raise DataError(f"{name}: box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) has no area in {width:g} x {height:g}")

@@ -73,7 +73,8 @@ class _AveragePrecision(Meter):
         self.found: list[tuple[Detections, Objects]] = []
 
     def add(self, outputs: tuple[Tensor, Tensor], targets: list[ImageObjects]) -> None:
-        detections = detect(*(tensor.cpu().to(self.priors.dtype) for tensor in outputs), self.priors.cpu())
+        locations, confidences = (tensor.cpu().to(self.priors.dtype) for tensor in outputs)
+        detections = detect(locations, confidences, self.priors.cpu())
         objects = (Objects(each.boxes, each.labels, each.difficult) for each in targets)
         self.found += zip(detections, objects, strict=True)
 
