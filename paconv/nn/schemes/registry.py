@@ -67,5 +67,5 @@ def scheme_from_config(config: Mapping) -> Scheme:
 
     Raises UsageError as make_scheme does, KeyError for a parameter that is missing.
     """
-    kind = scheme_class(config.get("scheme", "pa"))
+    kind = scheme_class(config["scheme"] if "scheme" in config else "pa")
     return kind(**{field.name: config[field.name] for field in fields(kind)})
