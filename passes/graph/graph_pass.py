@@ -44,41 +44,47 @@ class PassResult:
 
 @dataclass(frozen=True)
 class Promise:
-    """Something that holds for a graph before or after a pass: a sentence, and the check of it that tests run.
-
-    says: the sentence. breaks: (label, what is wrong there) for each node that breaks it; None where a graph doesn't
-    show it, `unseen` says why. but_skipped: whether nodes that passes left alone, with a reason, may break it.
-    """
+    """Something that holds for a graph before or after a pass: a sentence, and the check of it that tests run."""
 
     says: str
+    """The sentence."""
     breaks: Callable[[ModelGraph], Iterable[tuple[str, str]]] | None = None
+    """(label, what is wrong there) of each node that breaks it; None where a graph doesn't show it."""
     but_skipped: bool = False
+    """Whether nodes that passes left alone, with a reason, may break it."""
     unseen: str = ""
+    """Why no graph shows whether it holds."""
 
     def holds(self, graph: ModelGraph, skipped: Container[str] = ()) -> list[str]:
-        """What doesn't hold, a sentence each; skipped: labels of the nodes that passes left alone."""
+        """What doesn't hold, one sentence each.
+
+        Args:
+            graph: What to check, as it is now.
+            skipped: Labels of the nodes that passes left alone.
+        """
         found = () if self.breaks is None else self.breaks(graph)
         return [f"{label}: {wrong}" for label, wrong in found if not (self.but_skipped and label in skipped)]
 
 
 @dataclass(frozen=True)
 class Pass:
-    """A rewriting of a ModelGraph in place. It keeps no state, and a second run finds nothing left to do.
-
-    requires: what must hold before; ensures: what holds after. What one pass ensures another one can require.
-
-    What the conversion report (paconv.passes.graph.report) needs to know: absorbs has the names of those of its
-    rewrites that take something into a convolution; what it refuses is then said to have been kept beside it. decides
-    says whether it gives a Conv another form; what it refuses is then the reason for the form that a Conv has.
-    """
+    """A rewriting of a ModelGraph in place. It keeps no state, and a second run finds nothing left to do."""
 
     name: str
+    """What reports call it."""
     requires: tuple[Promise, ...]
+    """What must hold before; often what another pass ensures."""
     ensures: tuple[Promise, ...]
+    """What holds after."""
     run: Callable[[ModelGraph], PassResult]
+    """The rewriting."""
     absorbs: tuple[str, ...] = ()
+    """Those of its rewrites, by `Rewrite.what`, that take something into a convolution. What a pass that absorbs
+    something leaves alone stays beside the convolution (`ConvLine.kept`).
+    """
     decides: bool = False
+    """Whether it gives a Conv another form. Why it leaves one alone is then why that has the form it has."""
 
     def __call__(self, graph: ModelGraph) -> PassResult:
-        """Run it."""
+        """Run it. Tests check its promises here."""
         return self.run(graph)
