@@ -8,25 +8,10 @@ from __future__ import annotations
 from collections import namedtuple
 
 __all__ = [
-    "CODING",
-    "FIELDS",
-    "ROW_RUN",
-    "GATHER_RUN",
-    "LANES",
-    "LEVEL_RUN",
-    "PEAK_RING",
-    "MAX_EXACT_FLOAT",
-    "MAX_ROW_WORDS",
-    "MAX_HALO",
-    "MAX_LEVELS",
-    "MIN_SPAN",
-    "CODING_SLOTS",
-    "PIXEL_CHUNK",
-    "SPANS",
-    "F",
-    "field_enum",
-    "slot_enum",
-]
+    "CODING", "FIELDS", "ROW_RUN", "GATHER_RUN", "LANES", "LEVEL_RUN", "PEAK_RING", "MAX_EXACT_FLOAT",
+    "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN", "CODING_SLOTS", "PIXEL_CHUNK", "SPANS", "F",
+    "field_enum", "slot_enum",
+]  # fmt: skip
 
 LANES = 16
 """Output channels in one vector: 16 words of 32 bits."""

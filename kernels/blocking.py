@@ -13,20 +13,9 @@ from itertools import product
 from paconv.bits import MAX_PLANES
 
 __all__ = [
-    "MAX_CODE_BLOCKS",
-    "MAX_CODE_PIXELS",
-    "MAX_COUNTS",
-    "MAX_PIXELS",
-    "TILE_ROWS",
-    "Blocking",
-    "PopcountPeak",
-    "SubBlock",
-    "blocking",
-    "most_pixels",
-    "peak_sums",
-    "split",
-    "sub_blocks",
-]
+    "MAX_CODE_BLOCKS", "MAX_CODE_PIXELS", "MAX_COUNTS", "MAX_PIXELS", "TILE_ROWS", "Blocking", "PopcountPeak",
+    "SubBlock", "blocking", "most_pixels", "peak_sums", "split", "sub_blocks",
+]  # fmt: skip
 
 MAX_PIXELS = 8
 """Most pixels in a register block."""

@@ -13,20 +13,9 @@ from paconv.kernels.blocking import PopcountPeak, SubBlock, blocking, most_pixel
 from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 
 __all__ = [
-    "CHOICES",
-    "FAMILIES",
-    "KERNELS",
-    "KINDS",
-    "Choice",
-    "Family",
-    "Kernel",
-    "Microkernel",
-    "kind_number",
-    "microkernel_home",
-    "microkernels",
-    "plane_pairs",
-    "task_home",
-]
+    "CHOICES", "FAMILIES", "KERNELS", "KINDS", "Choice", "Family", "Kernel", "Microkernel", "kind_number",
+    "microkernel_home", "microkernels", "plane_pairs", "task_home",
+]  # fmt: skip
 
 
 def plane_pairs() -> list[tuple[int, int]]:

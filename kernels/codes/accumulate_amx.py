@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from itertools import product
 
-from numba.core import cgutils
-
 from paconv.kernels.blocking import TILE_ROWS as ROWS
 from paconv.kernels.cpus import Multiplier
 from paconv.kernels.emit.amx import ROW_BYTES, TILES
-from paconv.kernels.emit.vectors import const, element, i64, plus
+from paconv.kernels.emit.loops import turns
+from paconv.kernels.emit.vectors import const, element, plus
 
 __all__ = ["emit"]
 
@@ -60,11 +59,11 @@ class _Program:
         step = builder.sub(pixel[1], pixel[0])
         firsts = [builder.add(image, offset) for offset in pixel[::2]]
         steps = builder.udiv(builder.add(run, const(_WORDS - 1)), const(_WORDS))
-        with cgutils.for_range(builder, taps, intp=i64) as tap:
+        with turns(builder, taps) as tap:
             offset = element(builder, tap_offsets, tap.index)
             rows = [builder.add(first, offset) for first in firsts]
             tap_weights = plus(builder, weights, builder.mul(tap.index, steps), _TILE_BYTES)
-            with cgutils.for_range(builder, steps, intp=i64) as at:
+            with turns(builder, steps) as at:
                 for half, row in enumerate(rows):
                     tiles.load(4 + half, plus(builder, row, at.index, ROW_BYTES), step)
                 w = plus(builder, tap_weights, at.index, _TILE_BYTES)

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import numpy as np
 from numba import carray, njit
-from numba.core import cgutils
 
 from paconv.kernels.arguments import PIXEL_CHUNK, F
 from paconv.kernels.blocking import MAX_CODE_BLOCKS, MAX_CODE_PIXELS
 from paconv.kernels.codes.accumulate import call_accumulate_codes
 from paconv.kernels.codes.weights import whole_run
 from paconv.kernels.emit.inline import emitted
+from paconv.kernels.emit.loops import turns
 from paconv.kernels.emit.memory import pointer, stack_buffer
-from paconv.kernels.emit.vectors import FLOATS, VECTOR, WORDS, element, i64, load, plus, store
+from paconv.kernels.emit.vectors import FLOATS, VECTOR, WORDS, element, load, plus, store
 from paconv.kernels.finish.channel_first import store_channel_first
 from paconv.kernels.finish.channel_last import store_channel_last
 
@@ -132,6 +132,6 @@ def _finish(builder, out, count, dots, scale, bias):
     dots (count, LANES) int32, all 64-byte aligned.
     """
     factors, addends = (load(builder, address, FLOATS) for address in (scale, bias))
-    with cgutils.for_range(builder, count, intp=i64) as loop:
+    with turns(builder, count) as loop:
         dot = builder.sitofp(element(builder, dots, loop.index, WORDS), FLOATS)
         store(builder, builder.fadd(builder.fmul(factors, dot), addends), plus(builder, out, loop.index, VECTOR))

@@ -16,6 +16,7 @@ from numba.core import cgutils
 
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
 from paconv.kernels.emit.inline import emitted
+from paconv.kernels.emit.loops import turns
 from paconv.kernels.emit.memory import pointer, stack_buffer
 from paconv.kernels.emit.transpose import transpose
 from paconv.kernels.emit.vectors import (
@@ -28,7 +29,6 @@ from paconv.kernels.emit.vectors import (
     f32,
     i8,
     i32,
-    i64,
     load,
     plus,
     store,
@@ -127,7 +127,7 @@ def _code_channel(builder, x, negative, endpoints, codes, E, shift, row):
     found = [cgutils.alloca_once_value(builder, first) for _ in signed]
     for place in found:
         builder.store(first, place)
-    with cgutils.for_range(builder, E, intp=i64) as endpoint:
+    with turns(builder, E) as endpoint:
         v = broadcast(builder, element(builder, endpoints, endpoint.index, f32), FLOATS)
         reaching = code(builder.add(endpoint.index, const(1)))
         for place, value in zip(found, signed, strict=True):

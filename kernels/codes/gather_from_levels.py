@@ -15,8 +15,9 @@ from numba.core import cgutils
 
 from paconv.kernels.arguments import LEVEL_RUN, F
 from paconv.kernels.emit.inline import emitted
+from paconv.kernels.emit.loops import turns
 from paconv.kernels.emit.memory import copy_bytes, stack_buffer
-from paconv.kernels.emit.vectors import broadcast, const, element, i8, i64, load, store, vector
+from paconv.kernels.emit.vectors import broadcast, const, element, i8, load, store, vector
 
 __all__ = ["gather_level_codes"]
 
@@ -35,7 +36,7 @@ def _choose(builder, levels, codes, E, target):
     found = load(builder, levels, kind, align=1)
     chosen = cgutils.alloca_once(builder, kind)
     builder.store(code(0), chosen)
-    with cgutils.for_range(builder, E, intp=i64) as loop:
+    with turns(builder, E) as loop:
         above = builder.icmp_unsigned(">", found, broadcast(builder, builder.trunc(loop.index, i8), kind))
         reaching = code(builder.add(loop.index, const(1)))
         builder.store(builder.select(above, reaching, builder.load(chosen)), chosen)

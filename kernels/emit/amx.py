@@ -9,11 +9,11 @@ bytes of column n of `b`, where byte k of a row of `a` meets byte k % 4 of word 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import cgutils
 
 from paconv.kernels.blocking import TILE_ROWS as ROWS
 from paconv.kernels.emit.intrinsics import call_instruction
-from paconv.kernels.emit.vectors import const, element, i8, i32, i64, load, on_stack, plus, store
+from paconv.kernels.emit.loops import turns
+from paconv.kernels.emit.vectors import const, element, i8, i32, load, on_stack, plus, store
 
 __all__ = ["ROW_BYTES", "TILES", "SoftTiles", "Tiles"]
 
@@ -62,12 +62,9 @@ class SoftTiles:
     def _row(self, tile: int, row):
         return plus(self._builder, plus(self._builder, self._memory, tile, ROWS * ROW_BYTES), row, ROW_BYTES)
 
-    def _for(self, count: int):
-        return cgutils.for_range(self._builder, const(count), intp=i64)
-
     def _copy(self, source, target) -> None:
         builder = self._builder
-        with self._for(ROW_BYTES // 4) as word:
+        with turns(builder, const(ROW_BYTES // 4)) as word:
             store(builder, element(builder, source, word.index, i32), plus(builder, target, word.index, 4))
 
     def begin(self) -> None:
@@ -77,13 +74,14 @@ class SoftTiles:
         """Nothing to give back."""
 
     def load(self, tile: int, address, stride) -> None:
-        with self._for(ROWS) as row:
+        with turns(self._builder, const(ROWS)) as row:
             source = self._builder.add(address, self._builder.mul(row.index, stride))
             self._copy(source, self._row(tile, row.index))
 
     def dot(self, c: int, a: int, b: int) -> None:
         builder = self._builder
-        with self._for(ROWS) as m, self._for(ROWS) as n, self._for(ROW_BYTES) as k:
+        rows, bytes_ = const(ROWS), const(ROW_BYTES)
+        with turns(builder, rows) as m, turns(builder, rows) as n, turns(builder, bytes_) as k:
             row, byte = builder.lshr(k.index, const(2)), builder.and_(k.index, const(3))
             left = element(builder, self._row(a, m.index), k.index, i8)
             right = element(builder, plus(builder, self._row(b, row), n.index, 4), byte, i8)
@@ -92,7 +90,7 @@ class SoftTiles:
             store(builder, builder.add(load(builder, total, i32), product), total)
 
     def store(self, tile: int, address, stride) -> None:
-        with self._for(ROWS) as row:
+        with turns(self._builder, const(ROWS)) as row:
             target = self._builder.add(address, self._builder.mul(row.index, stride))
             self._copy(self._row(tile, row.index), target)
 

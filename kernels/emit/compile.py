@@ -23,14 +23,8 @@ from paconv.kernels.emit.vectors import i64
 from paconv.kernels.registry import FAMILIES, KERNELS, Microkernel
 
 __all__ = [
-    "JitMicrokernel",
-    "TaskText",
-    "compile_task",
-    "emit_microkernels",
-    "host_cpus",
-    "native_object",
-    "task_text",
-]
+    "JitMicrokernel", "TaskText", "compile_task", "emit_microkernels", "host_cpus", "native_object", "task_text",
+]  # fmt: skip
 
 _TASK = types.void(types.voidptr, types.uintp)
 

@@ -1,8 +1,12 @@
-"""Loops for kernels that are emitted as LLVM instructions: values carried from turn to turn in registers."""
+"""Loops of LLVM instructions, values carried from turn to turn in registers; and branches."""
 
 from __future__ import annotations
 
-__all__ = ["repeat", "when"]
+from numba.core import cgutils
+
+from paconv.kernels.emit.vectors import i64
+
+__all__ = ["repeat", "turns", "when"]
 
 
 def repeat(builder, initial: list, body) -> list:
@@ -19,6 +23,11 @@ def repeat(builder, initial: list, body) -> list:
     builder.cbranch(again, loop, done)
     builder.position_at_end(done)
     return values
+
+
+def turns(builder, count):
+    """`with turns(builder, count) as turn:` a loop over turn.index = 0..count-1, i64."""
+    return cgutils.for_range(builder, count, intp=i64)
 
 
 def when(builder, condition, values: list, body) -> list:

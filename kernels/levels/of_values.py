@@ -14,8 +14,9 @@ from numba.core import cgutils
 
 from paconv.kernels.arguments import LANES, LEVEL_RUN, F
 from paconv.kernels.emit.inline import emitted
+from paconv.kernels.emit.loops import turns
 from paconv.kernels.emit.memory import copy_bytes, stack_buffer
-from paconv.kernels.emit.vectors import BYTES, FLOATS, VECTOR, WORDS, const, element, i64, load, store
+from paconv.kernels.emit.vectors import BYTES, FLOATS, VECTOR, WORDS, const, element, load, store
 
 __all__ = ["PIXELS", "levels_of_values", "store_levels"]
 
@@ -32,7 +33,7 @@ def store_levels(builder, values: list, thresholds, flips, E, levels, step) -> N
     counts = [cgutils.alloca_once(builder, WORDS) for _ in values]
     for reached in counts:
         builder.store(const(0, WORDS), reached)
-    with cgutils.for_range(builder, E, intp=i64) as loop:
+    with turns(builder, E) as loop:
         threshold = element(builder, thresholds, loop.index, FLOATS)
         for value, reached in zip(signed, counts, strict=True):
             one = builder.sext(builder.fcmp_ordered(">=", value, threshold), WORDS)

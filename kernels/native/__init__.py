@@ -49,15 +49,9 @@ from paconv.ops import DOMAIN, LIBRARY_OPS, OPSET_VERSION, OpSchema
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS, MAX_PAD, MAX_WINDOW
 
 __all__ = [
-    "FOLDER",
-    "SOURCES",
-    "cpus_header",
-    "fingerprint",
-    "library_info",
-    "microkernel_symbol",
-    "tables_header",
+    "FOLDER", "SOURCES", "cpus_header", "fingerprint", "library_info", "microkernel_symbol", "tables_header",
     "task_symbol",
-]
+]  # fmt: skip
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = tuple(sorted(FOLDER.glob("*.c")))

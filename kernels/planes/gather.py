@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import numpy as np
 from numba import carray, njit
-from numba.core import cgutils
 
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
 from paconv.kernels.emit.inline import emitted
+from paconv.kernels.emit.loops import turns
 from paconv.kernels.emit.memory import copy_words, pointer, stack_buffer
 from paconv.kernels.emit.vectors import (
     FLOATS,
@@ -35,7 +35,6 @@ from paconv.kernels.emit.vectors import (
     i1,
     i8,
     i32,
-    i64,
     load,
     plus,
     store,
@@ -116,13 +115,13 @@ def _pack_channel(builder, x, negative, endpoints, masks, E, N, bit, planes):
     """
     signed = signed_run(builder, x, negative)
     shift = broadcast(builder, builder.trunc(bit, i32), WORDS)
-    with cgutils.for_range(builder, E, intp=i64) as endpoint:
+    with turns(builder, E) as endpoint:
         e = endpoint.index
         v = broadcast(builder, element(builder, endpoints, e, f32), FLOATS)
         reached = [builder.shl(builder.zext(builder.fcmp_ordered(">=", value, v), WORDS), shift) for value in signed]
         after = builder.add(e, const(1))
         toggled = builder.xor(element(builder, masks, e, i8), element(builder, masks, after, i8))
-        with cgutils.for_range(builder, N, intp=i64) as plane:
+        with turns(builder, N) as plane:
             moved = builder.lshr(toggled, builder.trunc(plane.index, i8))
             with builder.if_then(builder.trunc(moved, i1)):
                 row = plus(builder, planes, plane.index, 4 * GATHER_RUN)

@@ -22,7 +22,8 @@ from __future__ import annotations
 from numba.core import cgutils
 
 from paconv.kernels.emit.inline import emitted
-from paconv.kernels.emit.vectors import FLOATS, VECTOR, WORDS, const, element, i64, less, load, plus, store
+from paconv.kernels.emit.loops import turns
+from paconv.kernels.emit.vectors import FLOATS, VECTOR, WORDS, const, element, less, load, plus, store
 
 __all__ = ["scale_counts"]
 
@@ -38,7 +39,7 @@ def scale_counts(builder, out, has_offsets, scale, bias, counts, phi, pairs, pix
     factors, addends = (load(builder, address, FLOATS) for address in (scale, bias))
     without, zero = builder.icmp_signed("==", has_offsets, const(0)), const(0.0, FLOATS)
     whole, step = builder.and_(pairs, const(~3)), builder.mul(pairs, const(VECTOR))
-    with cgutils.for_range(builder, pixels, intp=i64) as pixel:
+    with turns(builder, pixels) as pixel:
         start = builder.add(counts, builder.mul(pixel.index, step))
         target = plus(builder, out, pixel.index, VECTOR)
         offset = builder.select(without, zero, load(builder, target, FLOATS))
@@ -50,7 +51,7 @@ def scale_counts(builder, out, has_offsets, scale, bias, counts, phi, pairs, pix
         sums = [cgutils.alloca_once(builder, FLOATS) for _ in range(4)]
         for partial, first in zip(sums, (offset, zero, zero, zero), strict=True):
             builder.store(first, partial)
-        with cgutils.for_range(builder, builder.lshr(whole, const(2)), intp=i64) as loop:
+        with turns(builder, builder.lshr(whole, const(2))) as loop:
             for r, partial in enumerate(sums):
                 k = builder.add(builder.shl(loop.index, const(2)), const(r))
                 builder.store(builder.fadd(builder.load(partial), term(k)), partial)
