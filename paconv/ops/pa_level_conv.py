@@ -12,7 +12,7 @@ other. Outputs that no one reads are left out (an empty name), and then neither 
 convolutions there is a byte an activation. v1 or v2 of an output that is left out is a single NaN.
 
 `names` are the tensors of the graph before fusion: S, S + R and Y, "" for those that are the same as the one before.
-They carry the way back (paconv.passes.canonical), for verification, cost and reading.
+They carry the way back (paconv.passes.fuse.unfuse), for verification, cost and reading.
 """
 
 from __future__ import annotations
