@@ -31,11 +31,13 @@ def output_console() -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Print `table` as wide as it is, its notes broken into lines that fit; its columns closer where it doesn't fit."""
+    """Print `table` as wide as it is, its notes broken into lines that fit. Where it doesn't fit the terminal, its
+    columns stand closer, and if need be in parts, one below the other.
+    """
     console = output_console()
     text = plain(table, console.width if console.is_terminal else _PIPE_NOTES)
     if console.is_terminal and max(map(cell_len, text.splitlines())) > console.width:
-        text = plain(replace(table, narrow=True), console.width)
+        text = plain(replace(table, narrow=True), console.width, console.width)
     click.echo(text, nl=False)
 
 

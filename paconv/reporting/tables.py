@@ -81,23 +81,42 @@ class Table:
         return ["" if row.get(c.key) is None else c.read(row[c.key]) for c in self.columns]
 
 
-def plain(table: Table, note_width: int | None = None) -> str:
+def plain(table: Table, note_width: int | None = None, width: int | None = None) -> str:
     """The table as text in its natural width, notes below, broken into lines of `note_width` columns if given. A
-    title may have several lines.
+    title may have several lines. Where it is wider than `width`, its columns come in parts, one below the other, each
+    with the first column again.
     """
-    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0) if table.narrow else (0, 1))
-    for column in table.columns:
-        made.add_column(Text(column.title), justify="left" if column.left else "right", no_wrap=True)
-    for number, row in enumerate(table.rows, 1):
-        made.add_row(*map(Text, table.cells(row)), end_section=number == len(table.rows) - table.totals)
     cells = [[c.title for c in table.columns], *map(table.cells, table.rows)]
     widest = [max(cell_len(line) for row in cells for line in row[i].split("\n")) for i in range(len(table.columns))]
-    width = sum(widest) + 3 * len(widest) + 2
-    buffer = io.StringIO()
-    Console(file=buffer, width=width, color_system=None).print(made)
-    lines = [line.rstrip() for line in buffer.getvalue().splitlines()]
+    parts = [_text(table, part, widest) for part in _parts(widest, 1 if table.narrow else 3, width)]
     notes = table.notes if note_width is None else [_broken(note, note_width) for note in table.notes]
-    return "\n".join([table.title, *lines, *notes]).strip("\n").rstrip() + "\n"
+    return "\n".join([table.title, *parts, *notes]).strip("\n").rstrip() + "\n"
+
+
+def _parts(widest: Sequence[int], gap: int, width: int | None) -> list[list[int]]:
+    """Columns in parts whose width, with the first column and a column of margin on either side, is at most `width`."""
+    if width is None or not widest:
+        return [list(range(len(widest)))]
+    parts: list[list[int]] = [[0]]
+    for column in range(1, len(widest)):
+        wanted = sum(widest[k] + gap for k in [*parts[-1], column]) - gap + 2
+        if wanted > width and len(parts[-1]) > 1:
+            parts.append([0])
+        parts[-1].append(column)
+    return parts
+
+
+def _text(table: Table, part: Sequence[int], widest: Sequence[int]) -> str:
+    """These columns of the table as lines of text."""
+    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0) if table.narrow else (0, 1))
+    for column in (table.columns[k] for k in part):
+        made.add_column(Text(column.title), justify="left" if column.left else "right", no_wrap=True)
+    for number, row in enumerate(table.rows, 1):
+        cells = table.cells(row)
+        made.add_row(*(Text(cells[k]) for k in part), end_section=number == len(table.rows) - table.totals)
+    buffer = io.StringIO()
+    Console(file=buffer, width=sum(widest[k] + 3 for k in part) + 2, color_system=None).print(made)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
 def _broken(note: str, width: int) -> str:

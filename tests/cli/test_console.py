@@ -1,4 +1,4 @@
-"""One look for all tables: closer columns and broken notes where the terminal is narrow, nothing ever cut off."""
+"""One look for all tables: closer columns, parts and broken notes in a narrow terminal, nothing ever cut off."""
 
 from __future__ import annotations
 
@@ -34,8 +34,16 @@ def test_in_a_wide_terminal_columns_have_room_and_in_a_narrow_one_they_stand_clo
     assert [line.split() for line in narrow[2:5:2]] == [[*NAMES], ["value"] * 8]
 
 
-def test_what_does_not_fit_even_so_is_printed_whole(printed):
-    assert all(name in printed(40)[2] for name in NAMES)
+def test_what_does_not_fit_even_so_comes_in_parts_with_the_first_column_again(printed):
+    lines = printed(40)
+    heads = [line.split() for line in lines if "column0" in line]
+    assert len(heads) > 1 and [name for head in heads for name in head[1:]] == list(NAMES[1:])
+    assert sum(line.count("value") for line in lines) == 8 + len(heads) - 1
+    assert max(map(len, lines)) <= 40
+
+
+def test_a_column_that_fits_nowhere_is_printed_whole(printed):
+    assert all(any(name in line for line in printed(9)) for name in NAMES)
 
 
 def test_notes_are_broken_into_lines_that_fit(printed):
