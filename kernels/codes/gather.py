@@ -30,10 +30,10 @@ from paconv.kernels.emit.vectors import (
     i8,
     i32,
     load,
+    load_signed,
     plus,
     store,
 )
-from paconv.kernels.planes.gather import signed_run
 
 __all__ = ["gather_codes"]
 
@@ -118,7 +118,7 @@ def _code_channel(builder, x, negative, endpoints, codes, E, shift, row):
     x: (GATHER_RUN,) float32, read as -x if `negative` is 1; endpoints: (E,) float32; codes: (E+1,) uint8; row:
     (GATHER_RUN,) uint32, 64-byte aligned.
     """
-    signed = signed_run(builder, x, negative)
+    signed = load_signed(builder, x, GATHER_RUN // LANES, negative)
 
     def code(level):
         return broadcast(builder, builder.zext(element(builder, codes, level, i8), i32), WORDS)

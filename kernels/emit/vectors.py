@@ -11,7 +11,7 @@ from paconv.kernels.arguments import LANES
 
 __all__ = [
     "BYTES", "FLOATS", "VECTOR", "WORDS", "at", "broadcast", "const", "element", "f32", "i1", "i8", "i16", "i32", "i64",
-    "indexes", "less", "load", "on_stack", "plus", "size_of", "store", "vector",
+    "indexes", "less", "load", "load_signed", "on_stack", "plus", "size_of", "store", "vector",
 ]  # fmt: skip
 
 i1, i8, i16, i32, i64, f32 = *map(ir.IntType, (1, 8, 16, 32, 64)), ir.FloatType()
@@ -53,6 +53,13 @@ def at(builder, address, kind):
 def load(builder, address, kind, align: int = 0):
     """The value at an address."""
     return builder.load(at(builder, address, kind), align=align or size_of(kind))
+
+
+def load_signed(builder, address, count: int, negative) -> list:
+    """`count` vectors of floats side by side, negated if `negative` is 1: that is turning their sign bits."""
+    flip = broadcast(builder, builder.shl(builder.trunc(negative, i32), const(31, i32)), WORDS)
+    places = (plus(builder, address, k, VECTOR) for k in range(count))
+    return [builder.bitcast(builder.xor(load(builder, at, WORDS, align=4), flip), FLOATS) for at in places]
 
 
 def store(builder, value, address, align: int = 0) -> None:

@@ -36,11 +36,12 @@ from paconv.kernels.emit.vectors import (
     i8,
     i32,
     load,
+    load_signed,
     plus,
     store,
 )
 
-__all__ = ["gather", "signed_run"]
+__all__ = ["gather"]
 
 _inline = njit(inline="always", error_model="numpy")
 _PLANES_BYTES = 4 * GATHER_RUN * MAX_PLANES
@@ -113,7 +114,7 @@ def _pack_channel(builder, x, negative, endpoints, masks, E, N, bit, planes):
     x: (GATHER_RUN,) float32, read as -x if `negative` is 1; endpoints: (E,) float32; masks: (E+1,) uint8;
     planes: (MAX_PLANES, GATHER_RUN) uint32, 64-byte aligned.
     """
-    signed = signed_run(builder, x, negative)
+    signed = load_signed(builder, x, GATHER_RUN // LANES, negative)
     shift = broadcast(builder, builder.trunc(bit, i32), WORDS)
     with turns(builder, E) as endpoint:
         e = endpoint.index
@@ -128,10 +129,3 @@ def _pack_channel(builder, x, negative, endpoints, masks, E, N, bit, planes):
                 for k, bits in enumerate(reached):
                     target = plus(builder, row, k, VECTOR)
                     store(builder, builder.xor(load(builder, target, WORDS), bits), target)
-
-
-def signed_run(builder, x, negative) -> list:
-    """A run of GATHER_RUN values in vectors, negated if `negative` is 1, which is turning their sign bits."""
-    flip = broadcast(builder, builder.shl(builder.trunc(negative, i32), const(31, i32)), WORDS)
-    places = (plus(builder, x, k, VECTOR) for k in range(GATHER_RUN // LANES))
-    return [builder.bitcast(builder.xor(load(builder, at, WORDS, align=4), flip), FLOATS) for at in places]
