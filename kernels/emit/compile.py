@@ -46,7 +46,8 @@ def compile_task(name: str, *, cache: bool = False):
     """Compile a task: Numba's cfunc object, whose `.address` is its address in this process."""
     kernel = KERNELS[name]
     function = getattr(import_module(kernel.module), kernel.name)
-    return cfunc(_TASK, error_model="numpy", boundscheck=False, cache=cache)(function)
+    in_c = cfunc(_TASK, error_model="numpy", boundscheck=False, cache=cache)  # type: ignore[call-arg]  # boundscheck
+    return in_c(function)
 
 
 def emit_microkernels(wanted: dict[str, Microkernel]) -> str:

@@ -42,6 +42,7 @@ def _inlined(body, names: list[str], floats: tuple[str, ...]):
         return signature, codegen
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    typed.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in ("typingctx", *names)])
+    parameters = [inspect.Parameter(name, kind) for name in ("typingctx", *names)]
+    typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # mypy doesn't know it
     typed.__name__, typed.__doc__ = body.__name__, body.__doc__
     return intrinsic(typed)

@@ -129,9 +129,9 @@ def _entry(cpu: Cpu) -> str:
     for each in microkernels(cpu):
         first, second = each.variant
         parts.append(f".{each.name}[{first}][{second}] = {microkernel_symbol(cpu, each)}")
-    for kind, each in cpu.multipliers.items():
+    for kind, multiplier in cpu.multipliers.items():
         number = kind_number(kind)
-        parts.append(f".multipliers[{number}] = {{{each.pixels}, {each.blocks}, {each.words}}}")
+        parts.append(f".multipliers[{number}] = {{{multiplier.pixels}, {multiplier.blocks}, {multiplier.words}}}")
         parts.append(f".rates.codes[{number}] = {rates.codes[kind]:.6g}")
     return "{" + ",\n ".join(parts) + "},\n"
 

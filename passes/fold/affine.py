@@ -42,6 +42,7 @@ def affine_of(node: gs.Node | None, channels: int, graph: ModelGraph) -> Affine 
     Raises Unsuitable for a batch norm in training mode or without constant parameters, and where s or b isn't finite;
     ModelError for a batch norm of another number of channels.
     """
+    found: Affine | None
     if is_op(node, "BatchNormalization"):
         found = _batch_norm(node, graph)
     elif is_op(node, "Mul", "Add", "Sub", "Div"):
@@ -60,8 +61,8 @@ def affine_of(node: gs.Node | None, channels: int, graph: ModelGraph) -> Affine 
 def _batch_norm(node: gs.Node, graph: ModelGraph) -> Affine:
     if node.attrs.get("training_mode", 0) or any(readers(t) or not graph.is_free(t) for t in node.outputs[1:]):
         raise Unsuitable("training-mode")
-    values = [static_value(t) for t in node.inputs[1:]]
-    if any(p is None or p.dtype != np.float32 or p.ndim != 1 for p in values):
+    values = [value for t in node.inputs[1:] if (value := static_value(t)) is not None]
+    if len(values) < len(node.inputs) - 1 or any(p.dtype != np.float32 or p.ndim != 1 for p in values):
         raise Unsuitable("parameters-not-constant")
     gamma, beta, mean, var = (p.astype(np.float64) for p in values)
     with np.errstate(all="ignore"):  # what isn't finite is refused above
@@ -71,10 +72,13 @@ def _batch_norm(node: gs.Node, graph: ModelGraph) -> Affine:
 
 def _arithmetic(node: gs.Node, channels: int) -> Affine | None:
     left, right = (static_value(t) for t in node.inputs)
-    if (left is None) == (right is None):
+    if left is None and right is not None:
+        x, constant = node.inputs[0], right
+    elif left is not None and right is None:
+        x, constant = node.inputs[1], left
+    else:
         return None
-    x, k = (node.inputs[0], right) if left is None else (node.inputs[1], left)
-    k = _per_channel(k, x, channels)
+    k = _per_channel(constant, x, channels)
     if k is None or (node.op == "Div" and left is not None):
         return None
     zero, one = np.zeros(1), np.ones(1)

@@ -34,8 +34,8 @@ def _readers_without(node: gs.Node, graph: ModelGraph, known: set[int]) -> list[
     if bounds is None or not graph.is_free(node.outputs[0]):
         return []
     consumers = readers(node.outputs[0])
-    endpoints = [_endpoints(n, known) if i == 0 else None for n, i in consumers]
-    if any(v is None for v in endpoints):
+    endpoints = [v for n, i in consumers if i == 0 and (v := _endpoints(n, known)) is not None]
+    if len(endpoints) < len(consumers):
         return []
     low, high = bounds
     return consumers if all((np.isnan(v) | ((v > low) & (v <= high))).all() for v in endpoints) else []

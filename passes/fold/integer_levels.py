@@ -33,8 +33,8 @@ def _integers(coefficients: np.ndarray, masks: list[int], most: int) -> tuple[np
     to be multiples of the unit of their levels, up to the rounding of either.
     """
     table = level_table(coefficients, masks)
-    grids = [integers_of(row, most) for row in table]
-    if any(grid is None for grid in grids):
+    grids = [grid for row in table if (grid := integers_of(row, most)) is not None]
+    if len(grids) < len(table):
         return None
     units = np.array([grid.unit for grid in grids])
     k = np.rint(coefficients.astype(np.float64) / units[:, None]).astype(np.float32)

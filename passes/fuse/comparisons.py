@@ -21,8 +21,8 @@ def comparison(v: np.ndarray, sign: np.ndarray) -> tuple:
 
 def comparison_of(v: gs.Tensor, sign: gs.Tensor) -> tuple | None:
     """The same for tensors; None where they aren't constant."""
-    values = static_value(v), static_value(sign)
-    return None if any(a is None for a in values) else comparison(*values)
+    endpoints, signs = static_value(v), static_value(sign)
+    return None if endpoints is None or signs is None else comparison(endpoints, signs)
 
 
 def comparisons_made(node: gs.Node | None) -> dict[tuple | None, int]:

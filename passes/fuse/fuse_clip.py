@@ -36,7 +36,7 @@ def _clip_behind(conv: gs.Node) -> tuple[gs.Node, tuple[float, float]] | None:
 def _fuse(conv: gs.Node, clip: gs.Node, bounds: tuple[float, float], graph: ModelGraph) -> None:
     result = clip.outputs[0]
     graph.remove(clip)
-    graph.replace_input(conv, input_index("clip"), np.float32(bounds), f"{graph.label(conv)}.clip")
+    graph.replace_input(conv, input_index("clip"), np.array(bounds, np.float32), f"{graph.label(conv)}.clip")
     conv.outputs[0] = result
     names = list(conv.attrs["names"])
     names[CLIPPED] = stands_for(result.name)

@@ -73,7 +73,8 @@ def _pairs(add: gs.Node) -> list[tuple[gs.Node, gs.Tensor]]:
 
 
 def _is_result(tensor: gs.Tensor) -> bool:
-    return is_paconv_op(producer(tensor), "PALevelConv") and producer(tensor).outputs[0] is tensor
+    maker = producer(tensor)
+    return is_paconv_op(maker, "PALevelConv") and maker.outputs[0] is tensor
 
 
 def _not_added(graph: ModelGraph) -> Iterator[tuple[str, str]]:

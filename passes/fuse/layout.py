@@ -11,6 +11,7 @@ Rank 5 is that of tensors within a channel shuffle: (B, g, c, H, W), channel-las
 from __future__ import annotations
 
 import re
+from typing import TypeGuard
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -59,17 +60,17 @@ def levels_of(name: str) -> str | None:
     return found and found.group(1)
 
 
-def is_to_channel_last(node: gs.Node | None) -> bool:
+def is_to_channel_last(node: gs.Node | None) -> TypeGuard[gs.Node]:
     """Whether `node` is one of our Transposes from a tensor to what stands for it."""
     return _is_transpose(node, to_channel_last()) and stands_for(node.outputs[0].name) == node.inputs[0].name
 
 
-def is_to_channel_first(node: gs.Node | None) -> bool:
+def is_to_channel_first(node: gs.Node | None) -> TypeGuard[gs.Node]:
     """Whether `node` is one of our Transposes to a tensor from what stands for it."""
     return _is_transpose(node, to_channel_first()) and stands_for(node.inputs[0].name) == node.outputs[0].name
 
 
-def _is_transpose(node: gs.Node | None, perm: tuple[int, ...]) -> bool:
+def _is_transpose(node: gs.Node | None, perm: tuple[int, ...]) -> TypeGuard[gs.Node]:
     return is_op(node, "Transpose") and tuple(node.attrs.get("perm", ())) == perm
 
 
@@ -84,8 +85,8 @@ def permuted(shape: list | None, perm: tuple[int, ...]) -> list | None:
 
 def twin(tensor: gs.Tensor) -> gs.Tensor | None:
     """The channel-last tensor that stands for `tensor`, if there is one."""
-    if is_to_channel_first(producer(tensor)):
-        return producer(tensor).inputs[0]
+    if is_to_channel_first(maker := producer(tensor)):
+        return maker.inputs[0]
     return next((node.outputs[0] for node, _ in readers(tensor) if is_to_channel_last(node)), None)
 
 

@@ -24,7 +24,7 @@ __all__ = [
 CONVOLVED, WITH_RESIDUAL, CLIPPED = range(3)
 """Indexes into the attribute `names`."""
 
-NO_BOUNDS = np.float32([-np.inf, np.inf])
+NO_BOUNDS = np.array([-np.inf, np.inf], np.float32)
 """`clip` where nothing is clipped."""
 
 _INDEX = {tensor.name: i for i, tensor in enumerate(PA_LEVEL_CONV.inputs)}

@@ -72,7 +72,7 @@ def _to_level_conv(conv: gs.Node, graph: ModelGraph) -> None:
     def constant(name: str, values: np.ndarray) -> gs.Constant:
         return graph.constant(values, f"{label}.{name}")
 
-    none = [constant("no_v", np.float32([[np.nan]])), constant("no_sign", np.int8([1]))]
+    none = [constant("no_v", np.full((1, 1), np.nan, np.float32)), constant("no_sign", np.ones(1, np.int8))]
     conv.op = "PALevelConv"
     conv.inputs = [
         L,

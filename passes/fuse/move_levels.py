@@ -28,7 +28,7 @@ from paconv.passes.fuse.comparisons import LEVEL_OUTPUTS, comparison, comparison
 from paconv.passes.fuse.layout import is_to_channel_last, new_levels, stands_for
 from paconv.passes.fuse.moves import MOVES, Move, data_of, pads_zero, sources
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
-from paconv.passes.graph.matching import is_op, is_paconv_op, producer, readers, static_value
+from paconv.passes.graph.matching import constant_value, is_op, is_paconv_op, producer, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["MOVE_LEVELS"]
@@ -111,7 +111,7 @@ def _check_pad(move: Move, behind: list[Comparison | None]) -> np.ndarray | None
     (pad,) = move.nodes
     if pad.attrs.get("mode", "constant") != "constant":
         return None
-    ((v, sign),) = behind
+    ((v, sign),) = (c for c in behind if c is not None)
     levels = np.unique((np.float32(0) * sign[:, None] >= v).sum(1))
     if not pads_zero(pad) or len(levels) > 1:
         raise Unsuitable("pad-of-no-level")
@@ -130,7 +130,7 @@ class _Plan:
 
 
 def _plan(move: Move, levels: tuple[gs.Node | None, ...]) -> _Plan:
-    behind = [None if n is None else tuple(map(static_value, n.inputs[1:])) for n in levels]
+    behind = [None if n is None else (constant_value(n.inputs[1]), constant_value(n.inputs[2])) for n in levels]
     filling = _check_pad(move, behind) if is_op(move.nodes[0], "Pad") else None
     return _Plan(levels, _before(move, behind), filling)
 
@@ -144,21 +144,28 @@ def _check_number(move: Move, plans: list[_Plan]) -> None:
             raise Unsuitable("moved-compared-often")
 
 
+def _new_levels(tensor: gs.Tensor, graph: ModelGraph) -> gs.Variable:
+    """A new tensor for level indexes of what the channel-last `tensor` stands for."""
+    name = stands_for(tensor.name)
+    assert name is not None  # fusing names all the tensors that lead to a PALevels
+    return new_levels(name, tensor.shape, graph)
+
+
 def _rewrite(move: Move, plan: _Plan, graph: ModelGraph, named: bool) -> None:
     """Put the move that is planned before `move`; named: with the names of its nodes, which are one's only."""
     label, start = graph.label(move.nodes[-1]), move.nodes[0]
     like = next(n for n in plan.levels if n is not None)
     read = []
     for X, (v, sign) in zip(move.inputs, plan.before, strict=True):
-        L = new_levels(stands_for(X.name), X.shape, graph)
+        L = _new_levels(X, graph)
         endpoints = [graph.constant(v, f"{label}.v"), graph.constant(sign, f"{label}.sign")]
         levels = gs.Node(like.op, attrs=dict(like.attrs), inputs=[X, *endpoints], outputs=[L], domain=like.domain)
         graph.insert_before(start, levels)
         read.append(L)
-    made = [[new_levels(stands_for(tensor.name), tensor.shape, graph)] for tensor in move.between]
+    made = [[_new_levels(tensor, graph)] for tensor in move.between]
     made.append(
         [
-            new_levels(stands_for(tensor.name), tensor.shape, graph) if node is None else node.outputs[0]
+            _new_levels(tensor, graph) if node is None else node.outputs[0]
             for node, tensor in zip(plan.levels, move.outputs, strict=True)
         ]
     )

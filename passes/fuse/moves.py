@@ -29,7 +29,15 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.passes.fuse.layout import is_to_channel_first, is_to_channel_last, to_channel_first, to_channel_last
-from paconv.passes.graph.matching import is_op, is_paconv_op, optional_input, readers, static_value
+from paconv.passes.graph.matching import (
+    constant_value,
+    is_op,
+    is_paconv_op,
+    is_zero,
+    optional_input,
+    readers,
+    static_value,
+)
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["MOVES", "Move", "data_of", "move_from", "pads_zero", "sources", "turn_to_first", "turn_to_last"]
@@ -114,7 +122,7 @@ def sources(node: gs.Node, channels: list[int]) -> list[np.ndarray]:
 def pads_zero(node: gs.Node) -> bool:
     """Whether a Pad of floats adds zeros."""
     value = optional_input(node, 2)
-    return value is None or (static_value(value) is not None and not static_value(value).any())
+    return value is None or is_zero(value)
 
 
 def _any(_: gs.Node) -> bool:
@@ -141,7 +149,7 @@ def _is_plain_split(node: gs.Node) -> bool:
 def _split_sizes(node: gs.Node, channels: int) -> list[int]:
     sizes = optional_input(node, 1)
     if sizes is not None:
-        return static_value(sizes).tolist()
+        return constant_value(sizes).tolist()
     if "split" in node.attrs:
         return list(node.attrs["split"])
     size = -(-channels // len(node.outputs))
@@ -154,13 +162,13 @@ def _is_plain_slice(node: gs.Node) -> bool:
 
 def _slices(node: gs.Node) -> tuple[list[int], list[int], list[int], list[int]]:
     """starts, ends, axes, steps of a Slice."""
-    starts, ends = (static_value(node.inputs[k]).tolist() for k in (1, 2))
+    starts, ends = (constant_value(node.inputs[k]).tolist() for k in (1, 2))
     axes, steps = optional_input(node, 3), optional_input(node, 4)
     return (
         starts,
         ends,
-        list(range(len(starts))) if axes is None else static_value(axes).tolist(),
-        [1] * len(starts) if steps is None else static_value(steps).tolist(),
+        list(range(len(starts))) if axes is None else constant_value(axes).tolist(),
+        [1] * len(starts) if steps is None else constant_value(steps).tolist(),
     )
 
 
@@ -174,8 +182,8 @@ def _is_pad(node: gs.Node) -> bool:
         return False
     if optional_input(node, 2) is not None and static_value(node.inputs[2]) is None:
         return False
-    pads, axes = static_value(node.inputs[1]).reshape(2, -1), optional_input(node, 3)
-    padded = range(4) if axes is None else static_value(axes) % 4
+    pads, axes = constant_value(node.inputs[1]).reshape(2, -1), optional_input(node, 3)
+    padded = np.arange(4) if axes is None else constant_value(axes) % 4
     return all(axis >= 2 or not pads[:, k].any() for k, axis in enumerate(padded))
 
 
@@ -194,7 +202,7 @@ def _is_resize(node: gs.Node) -> bool:
     if axes is not None:
         return all(axis % 4 >= 2 for axis in axes)
     same = [1, 1] if sizes is None else list(node.inputs[0].shape[:2])
-    return static_value(sizes if scales is None else scales).tolist()[:2] == same
+    return constant_value(sizes if scales is None else scales).tolist()[:2] == same
 
 
 def _shuffle(split: gs.Node, graph: ModelGraph) -> Move | None:
@@ -247,7 +255,7 @@ def _for_real_convolutions(tensors: list[gs.Tensor], behind_convolution: bool = 
 def _turned_rank(node: gs.Node) -> int:
     """The number of axes that the node's constants and attributes are about."""
     if is_op(node, "Reshape"):
-        return len(static_value(node.inputs[1]))
+        return len(constant_value(node.inputs[1]))
     return 5 if is_op(node, "Transpose") else 4
 
 
@@ -268,17 +276,17 @@ def _turn(node: gs.Node, graph: ModelGraph, perm: tuple[int, ...]) -> None:
     elif is_op(node, "Slice"):
         replace(3, np.array(renamed(_slices(node)[2]), np.int64), "axes")
     elif is_op(node, "Reshape"):
-        replace(1, static_value(node.inputs[1])[list(perm)], "shape")
+        replace(1, constant_value(node.inputs[1])[list(perm)], "shape")
     elif is_op(node, "Transpose"):
         node.attrs["perm"] = [0, 1, 2, 4, 3] if node.attrs["perm"][1] == 2 else [0, 2, 1, 3, 4]
     elif is_op(node, "Pad"):
         if (axes := optional_input(node, 3)) is not None:
-            replace(3, np.array(renamed(static_value(axes)), np.int64), "axes")
+            replace(3, np.array(renamed(constant_value(axes)), np.int64), "axes")
         else:
-            pads = static_value(node.inputs[1]).reshape(2, -1)
+            pads = constant_value(node.inputs[1]).reshape(2, -1)
             replace(1, pads[:, list(perm)].reshape(-1), "pads")
     elif "axes" in node.attrs:
         node.attrs["axes"] = renamed(node.attrs["axes"])
     else:
         index, name = (2, "scales") if optional_input(node, 3) is None else (3, "sizes")
-        replace(index, static_value(node.inputs[index])[list(perm)], name)
+        replace(index, constant_value(node.inputs[index])[list(perm)], name)

@@ -50,7 +50,7 @@ def _levels_readers(pool: gs.Node, graph: ModelGraph) -> list[gs.Node]:
 def _geometry(pool: gs.Node) -> dict[str, list[int]]:
     """kernel_shape, strides and pads of the MaxPool. Raises Unsuitable where these don't say it all."""
     kernel = list(pool.attrs["kernel_shape"])
-    geometry = conv_geometry(pool, tuple(kernel))
+    geometry = conv_geometry(pool, kernel)
     pads = list(geometry.pads)
     if any(d != 1 for d in geometry.dilations) or any(not t.is_empty() for t in pool.outputs[1:]):
         raise Unsuitable("pool-not-plain")
@@ -75,7 +75,8 @@ def _ceil_pads(shape: list | None, kernel: list[int], strides: list[int], pads: 
 
 
 def _rewrite(pool: gs.Node, levels: list[gs.Node], graph: ModelGraph) -> None:
-    x, pooled = producer(pool.inputs[0]).inputs[0], pool.outputs[0]
+    (turn,) = pool.inputs[0].inputs
+    x, pooled = turn.inputs[0], pool.outputs[0]
     geometry = _geometry(pool)
     for node in levels:
         L = new_levels(pool.inputs[0].name, x.shape, graph)

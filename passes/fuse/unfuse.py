@@ -36,7 +36,7 @@ from paconv.passes.fuse.layout import (
 )
 from paconv.passes.fuse.level_conv import has_bounds, has_residual, input_index
 from paconv.passes.fuse.moves import MOVES, data_of, sources, turn_to_first
-from paconv.passes.graph.matching import is_op, readers, static_value
+from paconv.passes.graph.matching import constant_value, is_op, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["Levels", "Unfused", "canonical", "unfuse"]
@@ -132,7 +132,7 @@ class _WayBack:
 
     def levels(self) -> dict[str, Levels]:
         return {
-            tensor.name: Levels(X.name, static_value(v), static_value(sign))
+            tensor.name: Levels(X.name, constant_value(v), constant_value(sign))
             for tensor, (X, v, sign) in self.compared.values()
         }
 
@@ -219,7 +219,7 @@ class _WayBack:
         v, sign = self._endpoints_for(node, *endpoints)
         own = {"X": X, "v": v, "sign": sign}
         R = self._known(node, inputs["R"]) if added else None
-        clip = static_value(node.inputs[input_index("clip")])
+        clip = constant_value(node.inputs[input_index("clip")])
         final = [name for name in names if name][-1]
 
         def tensor(name: str) -> gs.Tensor:
@@ -243,12 +243,12 @@ class _WayBack:
 
     def _endpoints_for(self, node: gs.Node, v: gs.Tensor, sign: gs.Tensor) -> tuple[gs.Tensor, gs.Tensor]:
         """v and sign with as many endpoints as `node` has levels for: rows that moved beside longer ones end in NaN."""
-        values, E = static_value(v), len(node.attrs["level_masks"]) - 1
+        values, E = constant_value(v), len(node.attrs["level_masks"]) - 1
         if values.shape[1] <= E:
             return v, sign
         if not np.isnan(values[:, E:]).all():
             raise self._fail(node, f"{E} endpoints to compare what it reads with", f"{values.shape[1]}")
-        fitting = in_fewest_rows(values[:, :E], static_value(sign))
+        fitting = in_fewest_rows(values[:, :E], constant_value(sign))
         names = (f"{self.graph.label(node)}.{k}" for k in ("v", "sign"))
         return tuple(self.graph.constant(a, name) for a, name in zip(fitting, names, strict=True))
 
@@ -283,10 +283,7 @@ class _WayBack:
         self._check_outputs(node)
         data = list(node.inputs) if is_op(node, "Add") else data_of(node)
         outputs = list(node.outputs)
-        names = [stands_for(output.name) for output in outputs]
-        if None in names:
-            found = outputs[names.index(None)].name
-            raise self._fail(node, "a channel-last result, its name ending in .channel_last", f"'{found}'")
+        names = self._names(node, stands_for, "a channel-last result, its name ending in .channel_last")
         for k, tensor in enumerate(data):
             node.inputs[k] = self._known(node, tensor)
         if is_op(node, *MOVES):
@@ -295,22 +292,29 @@ class _WayBack:
             node.outputs[k] = self._result(node, output, name, output)
             self._stand(output, node.outputs[k])
 
+    def _names(self, node: gs.Node, read: Callable[[str], str | None], expected: str) -> list[str]:
+        """What `read` finds in the names of the node's outputs: names of channel-first tensors."""
+        found = []
+        for output in node.outputs:
+            name = read(output.name)
+            if name is None:
+                raise self._fail(node, expected, f"'{output.name}'")
+            found.append(name)
+        return found
+
     def _move_levels(self, node: gs.Node) -> None:
         """Let a move of level indexes move floats again, and go if there is the same move already."""
         self._check_outputs(node)
         data, outputs = data_of(node), list(node.outputs)
-        names = [levels_of(output.name) for output in outputs]
-        if None in names:
-            found = outputs[names.index(None)].name
-            raise self._fail(node, "level indexes as a result, its name ending in .levels", f"'{found}'")
+        names = self._names(node, levels_of, "level indexes as a result, its name ending in .levels")
         comparisons = self._moved_comparisons(node)
         X = [self.compared[id(tensor)][1][0] for tensor in data]
         if is_op(node, "Pad") and len(node.inputs) == 3:
             node.inputs.pop(2)
         elif is_op(node, "Pad") and len(node.inputs) > 3:
             node.inputs[2] = gs.Variable.empty()
-        constants = [static_value(t) for t in node.inputs[len(data) :] if not t.is_empty()]
-        how = (node.op, str(node.attrs), [c.tolist() for c in constants])
+        constants = [constant_value(t).tolist() for t in node.inputs[len(data) :] if not t.is_empty()]
+        how = (node.op, str(node.attrs), constants)
         if names[0] not in self.moved:
             results = [self._make(node, name, output) for name, output in zip(names, outputs, strict=True)]
             self.moved[names[0]] = (X, how, results)
@@ -329,7 +333,8 @@ class _WayBack:
 
     def _moved_comparisons(self, node: gs.Node) -> list[tuple[np.ndarray, np.ndarray]]:
         """v and sign of each result of a move of level indexes."""
-        before = [tuple(map(static_value, self.compared[id(t)][1][1:])) for t in data_of(node)]
+        compared = [self.compared[id(tensor)][1] for tensor in data_of(node)]
+        before = [(constant_value(v), constant_value(sign)) for _, v, sign in compared]
         if len({(v.tobytes(), v.shape, sign.tobytes()) for v, sign in before}) == 1 and before[0][0].shape[0] == 1:
             if before[0][1].shape[0] == 1:
                 return [before[0]] * len(node.outputs)

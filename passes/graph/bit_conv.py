@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.ops import PA_BIT_CONV
-from paconv.passes.graph.matching import is_paconv_op, static_value
+from paconv.passes.graph.matching import constant_value, is_paconv_op, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["bit_convs", "channels_in", "channels_out", "parameter", "parameter_tensor", "set_parameter"]
@@ -39,7 +39,7 @@ def parameter_tensor(node: gs.Node, name: str) -> gs.Tensor:
 
 def parameter(node: gs.Node, name: str) -> np.ndarray:
     """The constant input `name` of a PABitConv."""
-    return static_value(parameter_tensor(node, name))
+    return constant_value(parameter_tensor(node, name))
 
 
 def set_parameter(node: gs.Node, graph: ModelGraph, name: str, values: np.ndarray) -> None:

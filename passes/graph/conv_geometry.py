@@ -10,6 +10,7 @@ for every n, so then the size needn't be known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
@@ -29,7 +30,7 @@ class Geometry:
     group: int
 
 
-def conv_geometry(conv: gs.Node, kernel: tuple[int, int]) -> Geometry:
+def conv_geometry(conv: gs.Node, kernel: Sequence[int]) -> Geometry:
     """Geometry of a Conv node with a (KH, KW) kernel. Raises Unsuitable where auto_pad depends on an unknown size."""
     strides = list(conv.attrs.get("strides", [1, 1]))
     dilations = list(conv.attrs.get("dilations", [1, 1]))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from paconv.errors import ModelError
 from paconv.ops import DOMAIN
 
 __all__ = [
     "clip_bounds",
+    "constant_value",
     "data_inputs",
     "is_op",
     "is_paconv_op",
+    "is_zero",
     "optional_input",
     "producer",
     "readers",
@@ -19,12 +24,12 @@ __all__ = [
 ]
 
 
-def is_op(node: gs.Node | None, *ops: str) -> bool:
+def is_op(node: gs.Node | None, *ops: str) -> TypeGuard[gs.Node]:
     """Whether `node` is one of these ops of the standard domain."""
     return node is not None and node.domain in (None, "", "ai.onnx") and node.op in ops
 
 
-def is_paconv_op(node: gs.Node | None, op: str) -> bool:
+def is_paconv_op(node: gs.Node | None, op: str) -> TypeGuard[gs.Node]:
     """Whether `node` is this op of domain paconv."""
     return node is not None and node.domain == DOMAIN and node.op == op
 
@@ -49,11 +54,10 @@ def optional_input(node: gs.Node, index: int) -> gs.Tensor | None:
 
 def static_value(tensor: gs.Tensor) -> np.ndarray | None:
     """The tensor's value if it is an initializer or comes from a Constant node, through any Identity; else None."""
-    while is_op(producer(tensor), "Identity"):
-        tensor = producer(tensor).inputs[0]
+    while is_op(node := producer(tensor), "Identity"):
+        tensor = node.inputs[0]
     if isinstance(tensor, gs.Constant):
         return tensor.values
-    node = producer(tensor)
     if not is_op(node, "Constant"):
         return None
     (name, value), *_ = node.attrs.items()
@@ -61,6 +65,20 @@ def static_value(tensor: gs.Tensor) -> np.ndarray | None:
         return value.values
     kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
     return np.array(value, kinds[name]) if name in kinds else None
+
+
+def constant_value(tensor: gs.Tensor) -> np.ndarray:
+    """`static_value` of a tensor that is known to have one. Raises ModelError if it has none."""
+    value = static_value(tensor)
+    if value is None:
+        raise ModelError(f"'{tensor.name}': expected an initializer, found a computed tensor")
+    return value
+
+
+def is_zero(tensor: gs.Tensor) -> bool:
+    """Whether the tensor is a constant of zeros alone."""
+    value = static_value(tensor)
+    return value is not None and not value.any()
 
 
 def clip_bounds(node: gs.Node) -> tuple[float, float] | None:

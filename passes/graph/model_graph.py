@@ -219,7 +219,7 @@ def inner_convs(model: onnx.ModelProto) -> list[tuple[str, str]]:
 
 
 def _names_in_subgraphs(graph: onnx.GraphProto) -> set[str]:
-    names = set()
+    names: set[str] = set()
     for inner in _subgraphs(graph.node):
         names.update(t.name for t in inner.output)
         names.update(name for node in inner.node for name in (*node.input, *node.output))

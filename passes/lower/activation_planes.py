@@ -15,7 +15,7 @@ import onnx_graphsurgeon as gs
 from paconv.bits import MAX_PLANES, level_table, one_hot_masks
 from paconv.ops.pa_bit_conv import MAX_ENDPOINTS
 from paconv.passes.graph.graph_pass import Unsuitable
-from paconv.passes.graph.matching import is_paconv_op, optional_input, static_value
+from paconv.passes.graph.matching import optional_input, static_value
 
 __all__ = ["ActivationPlanes", "activation_planes"]
 
@@ -29,13 +29,11 @@ class ActivationPlanes:
     masks: list[int]
 
 
-def activation_planes(node: gs.Node | None) -> ActivationPlanes:
-    """Planes of a PAActivation node. Raises Unsuitable if `node` is none, or its inputs aren't of the form above.
+def activation_planes(node: gs.Node) -> ActivationPlanes:
+    """Planes of a PAActivation node. Raises Unsuitable if its inputs aren't of the form above.
 
     The count of endpoints reached doesn't depend on their order, so sorting them changes nothing.
     """
-    if not is_paconv_op(node, "PAActivation"):
-        raise Unsuitable("real-activations")
     v, levels = (static_value(t) for t in node.inputs[1:3])
     if v is None or levels is None:
         raise Unsuitable("endpoints-not-constant")

@@ -41,11 +41,13 @@ def _lower(conv: gs.Node, graph: ModelGraph) -> None:
     if not is_paconv_op(weight_node, "PAWeight"):
         raise Unsuitable("real-weights")
     activation_node = producer(conv.inputs[0])
+    if not is_paconv_op(activation_node, "PAActivation"):
+        raise Unsuitable("real-activations")
     activation = activation_planes(activation_node)
     packed = packed_weight(weight_node)
     if prod(packed.shape[1:]) > MAX_WINDOW:
         raise Unsuitable("window-too-large")
-    geometry = conv_geometry(conv, tuple(packed.shape[2:]))
+    geometry = conv_geometry(conv, packed.shape[2:])
     out = packed.shape[0]
     parameters = {
         "W": packed.W,

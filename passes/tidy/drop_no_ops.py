@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx_graphsurgeon as gs
 
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite
-from paconv.passes.graph.matching import is_op, optional_input, readers, static_value
+from paconv.passes.graph.matching import is_op, is_zero, optional_input, readers
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["DROP_NO_OPS"]
@@ -20,7 +20,7 @@ def _is_no_op(node: gs.Node, graph: ModelGraph) -> bool:
         return False
     mask_is_used = any(readers(t) or not graph.is_free(t) for t in node.outputs[1:] if not t.is_empty())
     training = optional_input(node, 2)
-    off = training is None or (static_value(training) is not None and not static_value(training).any())
+    off = training is None or is_zero(training)
     return off and not mask_is_used
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite
-from paconv.passes.graph.matching import is_op, is_paconv_op, optional_input, producer, static_value
+from paconv.passes.graph.matching import is_op, is_paconv_op, is_zero, optional_input, producer, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 from paconv.passes.tidy.drop_no_ops import DROP_NO_OPS
 
@@ -26,7 +26,7 @@ def _pads(pad: gs.Node) -> list[int] | None:
     if pad.attrs.get("mode", "constant") != "constant" or len(pad.inputs) < 2:
         return None
     amounts, value, axes = static_value(pad.inputs[1]), optional_input(pad, 2), optional_input(pad, 3)
-    if value is not None and (static_value(value) is None or static_value(value).any()):
+    if value is not None and not is_zero(value):
         return None
     axes = np.arange(4) if axes is None else static_value(axes)
     if amounts is None or axes is None or len(amounts) != 2 * len(axes) or (amounts < 0).any():
@@ -56,7 +56,8 @@ def _run(graph: ModelGraph) -> PassResult:
             continue
         conv.attrs.pop("auto_pad", None)
         conv.attrs["pads"] = pads
-        conv.inputs[0] = producer(conv.inputs[0]).inputs[0]
+        (pad,) = conv.inputs[0].inputs
+        conv.inputs[0] = pad.inputs[0]
         result.rewritten.append(Rewrite("pad", graph.label(conv)))
     return result
 
