@@ -1,7 +1,7 @@
 # make demo   export, optimize, verify and serve the digits sample
 # make test   the tests but the slow ones: whole networks at 224x224, and what costs much and seldom fails
 # make test-slow   the latter of these; make test-all   all tests
-# make lint   ruff, mypy
+# make lint   ruff (rules and format), mypy
 # make docs   write docs/ops.md and docs/environment.md anew from what is in the code
 # make wheel  the wheel for this platform and the sdist, into dist/; on Linux with its manylinux tag
 # make clean  remove what these made
@@ -49,6 +49,7 @@ test-all: every-level
 
 lint: $(INSTALLED)
 	$(IN_VENV) -m ruff check .
+	$(IN_VENV) -m ruff format --check .
 	$(IN_VENV) -m mypy
 
 docs: $(INSTALLED)

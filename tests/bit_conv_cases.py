@@ -170,9 +170,7 @@ def grid_of(case: Case) -> CaseGrid | None:
     weight_terms = (np.abs(k[:, :1]) + np.abs(k[:, 1:]) @ planes["weight_masks"].T).max()
     level_terms = (np.abs(l[0]) + planes["level_masks"] @ np.abs(l[1:])).max()
     scale = (case.inputs["scale"] * (alpha_units * beta_unit)).astype(np.float32)
-    return CaseGrid(
-        k, l, scale, int(np.abs(weights).max()), int(least), int(largest), int(weight_terms * level_terms)
-    )
+    return CaseGrid(k, l, scale, int(np.abs(weights).max()), int(least), int(largest), int(weight_terms * level_terms))
 
 
 def exact_output(case: Case) -> np.ndarray:

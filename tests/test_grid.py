@@ -71,8 +71,10 @@ def test_the_integers_found_are_those_of_a_search_through_all(levels, most):
         assert np.array_equal((found.unit * found.integers).astype(np.float32), levels)
 
 
-@pytest.mark.parametrize("levels", [[1.0, np.pi], [1.0, np.nextafter(np.float32(2), np.float32(3))], [1.0, 128.0],
-                                    [1.0, np.inf], [np.nan, 1.0]])
+@pytest.mark.parametrize(
+    "levels",
+    [[1.0, np.pi], [1.0, np.nextafter(np.float32(2), np.float32(3))], [1.0, 128.0], [1.0, np.inf], [np.nan, 1.0]],
+)
 def test_what_is_on_no_grid_is_none(levels):
     assert integers_of(np.float32(levels), 127) is None
 

@@ -36,7 +36,8 @@ def residual(body=TWO_CONVS, outputs="float[b,4,h,w] y"):
     return model(
         f"g (float[b,4,h,w] x) => ({outputs}) {{ {body} }}",
         stem_W=np.float32(rng.integers(-4, 5, (4, 4, 3, 3)) / 8),
-        **pa_constants(rng, 4, 4, 3, 3), **batch_norm("n", **FOUR),
+        **pa_constants(rng, 4, 4, 3, 3),
+        **batch_norm("n", **FOUR),
     )
 
 
@@ -70,7 +71,9 @@ def test_linked_convolutions_are_fused_with_what_lies_between_and_the_report_say
     assert result.report.summary() == "3 convolutions: 2 PABitConv (2 linked), 0 weights-only, 1 real"
     lines = {line.node: line for line in result.report.convs}
     assert (lines["conv2"].form, lines["conv2"].linked, lines["conv2"].folded) == (
-        "bit-conv", True, ("relu", "bn-before", "bn-after"),
+        "bit-conv",
+        True,
+        ("relu", "bn-before", "bn-after"),
     )  # the image's size is free, so the addition isn't known to be one of equal shapes
     assert lines["conv2"].kept == ("residual-of-other-shape",)
     for size in ((5, 6), (9, 4)):

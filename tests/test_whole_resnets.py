@@ -11,7 +11,7 @@ from tests.whole_models import goes_through, paconv_command
 QUANTIZED = {"resnet18": 19, "resnet34": 35, "resnet50": 52}
 """Convolutions but the first one: 1x1 downsamples are quantized too."""
 
-HANDWRITTEN = '''
+HANDWRITTEN = """
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -51,7 +51,7 @@ class Net(nn.Module):
 
 def make():
     return Net()
-'''
+"""
 
 
 def goes_through_and_stays_small(folder, model, quantized: int, *export_options: str) -> None:

@@ -43,9 +43,7 @@ def paconv_command(folder: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def goes_through(
-    folder: Path, model: nn.Module, quantized: int, size: int, *export_options: str
-) -> Outcome:
+def goes_through(folder: Path, model: nn.Module, quantized: int, size: int, *export_options: str) -> Outcome:
     """Take `model` for (3, size, size) images from save to cost; every one of its `quantized` approximated convolutions
     must be converted and verified.
     """

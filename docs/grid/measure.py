@@ -40,7 +40,12 @@ EXAMPLE = HERE.parents[1] / "examples/01_train_digits.py"
 SAMPLE = "the sample"
 RATES = {
     "digits:0.7": {
-        "float": 0.016, "pa:4,5": 0.001, "pa:8,7": 0.016, "abc:5,5": 0.016, "lqnet:2,2": 0.001, "ttq": 0.004,
+        "float": 0.016,
+        "pa:4,5": 0.001,
+        "pa:8,7": 0.016,
+        "abc:5,5": 0.016,
+        "lqnet:2,2": 0.001,
+        "ttq": 0.004,
     },
     "synthetic": {"float": 0.004, "pa:4,5": 0.016},
 }

@@ -1,7 +1,7 @@
 """Finish `count` pixels of a lane block channel-last: values, their levels, or both.
 
-    Y    = min(max(out + residual, low), high)
-    L[c] = #{ e : sign_c * Y[c] >= v[c, e] }                                        as kernels/levels/of_values.py
+Y    = min(max(out + residual, low), high)
+L[c] = #{ e : sign_c * Y[c] >= v[c, e] }                                        as kernels/levels/of_values.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PALevelMaxPool: the largest level of each window.
 
-    P[b, oh, ow, c] = max over the window's positions inside the image of L[b, h, w, c];  0 where there is none
+P[b, oh, ow, c] = max over the window's positions inside the image of L[b, h, w, c];  0 where there is none
 """
 
 from __future__ import annotations

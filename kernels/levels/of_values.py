@@ -87,5 +87,3 @@ def levels_of_values(arguments, task):
             else:
                 _count_one(source, 0, thresholds, flips, E, target, 0)
                 position += 1
-
-

@@ -17,6 +17,7 @@ from paconv.kernels.emit.vectors import WORDS, at, broadcast, const, i32, load, 
 
 __all__ = ["emit"]
 
+
 def emit(builder, plan: PopcountPeak, memory, rounds) -> None:
     """The body of popcount_peak(memory, rounds): memory holds words (PEAK_RING,) uint32 and weights (K, LANES) uint32,
     then room for sums (K, LANES) int32, written; 64-byte aligned. K = plan.sums; rounds >= 1: turns of the loop.

@@ -27,6 +27,7 @@ __all__ = ["HostLimits", "coding_of", "layer_limit", "measure_limits", "products
 _MEASURED_BY = {"planes": "paconv.runtime.popcount_limit:and_popcount_limit"}
 """Kernel -> module:function, (level, seconds) -> multiply-accumulates a second of one product on one thread."""
 
+
 @dataclass(frozen=True)
 class HostLimits:
     """Of one thread, at a CPU level, in multiply-accumulates a second.

@@ -1,6 +1,6 @@
 """How far a model's outputs are off another's on the same inputs, absolutely and in shares of the largest output.
 
-    largest = max |got - want|        relative = largest / max |want|        of the output whose share is the largest
+largest = max |got - want|        relative = largest / max |want|        of the output whose share is the largest
 """
 
 from __future__ import annotations

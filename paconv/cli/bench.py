@@ -34,21 +34,42 @@ class Counts(click.ParamType):
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--against", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="Another ONNX model to time beside MODEL: its float parent, model.onnx, an 8-bit one. "
-              "May be repeated.")
-@click.option("--int8", is_flag=True, help="Time the first float model as onnxruntime quantizes it too, in the 8-bit "
-              "form that it advises for this CPU.")
-@click.option("--threads", type=Counts(), default="1", show_default=True,
-              help="Threads of onnxruntime's pool; several counts with commas between.")
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Another ONNX model to time beside MODEL: its float parent, model.onnx, an 8-bit one. May be repeated.",
+)
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Time the first float model as onnxruntime quantizes it too, in the 8-bit form that it advises for this CPU.",
+)
+@click.option(
+    "--threads",
+    type=Counts(),
+    default="1",
+    show_default=True,
+    help="Threads of onnxruntime's pool; several counts with commas between.",
+)
 @click.option("--per-layer", is_flag=True, help="Time each PABitConv of MODEL alone too.")
-@click.option("--kernel", type=click.Choice(["auto", *CHOICES]),
-              help="What PABitConv runs with; auto: the faster exact one, layer by layer (paconv inspect).")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
-              help="Time for the models, and again for the layers at each thread count.")
+@click.option(
+    "--kernel",
+    type=click.Choice(["auto", *CHOICES]),
+    help="What PABitConv runs with; auto: the faster exact one, layer by layer (paconv inspect).",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Time for the models, and again for the layers at each thread count.",
+)
 @click.option("--inputs", type=click.Path(path_type=Path), help="Arrays to feed, one for each input (.npz).")
-@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1),
-              help="Random samples, without --inputs.")
+@click.option(
+    "--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Random samples, without --inputs."
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the random samples.")
 @click.option("--format", "style", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
 def bench(

@@ -22,20 +22,47 @@ _QUICK_NETWORKS, _QUICK_LAYER_SECONDS, _QUICK_NETWORK_SECONDS = ("resnet18",), 2
 
 
 @click.command("bench-report")
-@click.option("-o", "--output", "folder", type=click.Path(path_type=Path, file_okay=False), required=True,
-              help=f"Folder for {REPORT}, {PICTURE} and {DATA}; it is made.")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help=f"Folder for {REPORT}, {PICTURE} and {DATA}; it is made.",
+)
 @click.option("--quick", is_flag=True, help="ResNet18 alone and short turns: a minute or two, and noisier.")
-@click.option("--threads", type=Counts(), default="1,2", show_default=True,
-              help="Threads of onnxruntime's pool; the targets are of the first count.")
-@click.option("--networks", metavar="NAMES",
-              help=f"Which of {','.join(IMAGE_NETWORKS)}, with commas between, or none.  [default: all]")
+@click.option(
+    "--threads",
+    type=Counts(),
+    default="1,2",
+    show_default=True,
+    help="Threads of onnxruntime's pool; the targets are of the first count.",
+)
+@click.option(
+    "--networks",
+    metavar="NAMES",
+    help=f"Which of {','.join(IMAGE_NETWORKS)}, with commas between, or none.  [default: all]",
+)
 @click.option("--layers/--no-layers", default=True, show_default=True, help="Time single layers.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True),
-              help="Time for each network; a fifth of it for each layer.  [default: 60, with --quick 10]")
-@click.option("--larq-python", metavar="PATH", help="A Python that has larq-compute-engine, tensorflow, tf-keras, larq "
-              "and larq-zoo, to time Larq Compute Engine beside.")
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="What is printed of the targets; the folder has all of it.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time for each network; a fifth of it for each layer.  [default: 60, with --quick 10]",
+)
+@click.option(
+    "--larq-python",
+    metavar="PATH",
+    help="A Python that has larq-compute-engine, tensorflow, tf-keras, larq "
+    "and larq-zoo, to time Larq Compute Engine beside.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What is printed of the targets; the folder has all of it.",
+)
 def bench_report(
     folder: Path,
     quick: bool,

@@ -17,8 +17,15 @@ _SCHEMES = ("pa:4,5", "pa:8,7", "pa:4,full", "bireal")
 
 @click.command("check-models")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--scheme", "schemes", multiple=True, metavar="SCHEME[:M,N]", default=_SCHEMES, show_default=True,
-              help="May be repeated.")
+@click.option(
+    "--scheme",
+    "schemes",
+    multiple=True,
+    metavar="SCHEME[:M,N]",
+    default=_SCHEMES,
+    show_default=True,
+    help="May be repeated.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random weights.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, style: str) -> None:

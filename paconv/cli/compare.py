@@ -26,24 +26,50 @@ class _Rates(click.ParamType):
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="FOLDER",
-              help="Folder for the trainings, in FOLDER/runs, and the report, in FOLDER/report.")
-@click.option("--data", multiple=True, metavar="SOURCE", help="As for paconv train; each is a comparison of its own. "
-              "[default: digits:0.7 and synthetic]")
-@click.option("--model", default="digits_resnet", show_default=True, metavar="NAME",
-              help="Architecture of paconv.models.")
-@click.option("--system", "systems", multiple=True, metavar="SCHEME[:M,N]",
-              help="float, or a scheme with its planes: pa:4,5, pa:4,full, bireal. May be repeated. "
-              "[default: the paper's]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="FOLDER",
+    help="Folder for the trainings, in FOLDER/runs, and the report, in FOLDER/report.",
+)
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="SOURCE",
+    help="As for paconv train; each is a comparison of its own. [default: digits:0.7 and synthetic]",
+)
+@click.option(
+    "--model", default="digits_resnet", show_default=True, metavar="NAME", help="Architecture of paconv.models."
+)
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    metavar="SCHEME[:M,N]",
+    help="float, or a scheme with its planes: pa:4,5, pa:4,full, bireal. May be repeated. [default: the paper's]",
+)
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many.")
-@click.option("--rates", type=_Rates(), default="0.001,0.004,0.016", show_default=True,
-              help="Learning rates that each system may choose from.")
+@click.option(
+    "--rates",
+    type=_Rates(),
+    default="0.001,0.004,0.016",
+    show_default=True,
+    help="Learning rates that each system may choose from.",
+)
 @click.option("--epochs", type=int, default=30, show_default=True, help="Of every system.")
 @click.option("--float-epochs", type=int, help="Of the float network that they start from [default: as --epochs].")
 @click.option("--batch-size", type=int, default=64, show_default=True)
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam (AdamW) or sgd.")
-@click.option("--validation", type=float, default=0.2, show_default=True, metavar="SHARE",
-              help="Of the training samples, for choices.")
+@click.option(
+    "--validation",
+    type=float,
+    default=0.2,
+    show_default=True,
+    metavar="SHARE",
+    help="Of the training samples, for choices.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Trainings at once [default: one a core].")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str, **options) -> None:

@@ -45,27 +45,57 @@ class _Number(click.ParamType):
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--format", "style", type=click.Choice(["table", "json", "csv", "markdown"]), default="table",
-              show_default=True)
-@click.option("--input-shape", "shapes", multiple=True, metavar="SHAPE",
-              help="Sizes of free dimensions: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. "
-              "May be repeated. A free batch is 1.")
-@click.option("--model", "factory", metavar="PKG.MOD:FUNCTION",
-              help="For a checkpoint: function that returns the float model, as in paconv export.")
+@click.option(
+    "--format", "style", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True
+)
+@click.option(
+    "--input-shape",
+    "shapes",
+    multiple=True,
+    metavar="SHAPE",
+    help="Sizes of free dimensions: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. "
+    "May be repeated. A free batch is 1.",
+)
+@click.option(
+    "--model",
+    "factory",
+    metavar="PKG.MOD:FUNCTION",
+    help="For a checkpoint: function that returns the float model, as in paconv export.",
+)
 @click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
-@click.option("--rule", "rule_name", type=click.Choice(list(RULES)), default="text", show_default=True,
-              help="How operations are counted; table7 fits the paper's printed Flops and is for M=4, N=5 only.")
-@click.option("--storage", "storage_name", type=click.Choice(list(STORAGES)), default="planes", show_default=True,
-              help="Bits stored for a binary weight: M planes (the paper), or the index of its level.")
+@click.option(
+    "--rule",
+    "rule_name",
+    type=click.Choice(list(RULES)),
+    default="text",
+    show_default=True,
+    help="How operations are counted; table7 fits the paper's printed Flops and is for M=4, N=5 only.",
+)
+@click.option(
+    "--storage",
+    "storage_name",
+    type=click.Choice(list(STORAGES)),
+    default="planes",
+    show_default=True,
+    help="Bits stored for a binary weight: M planes (the paper), or the index of its level.",
+)
 @click.option("--mul-per-output", type=_Number(), help="Multiplications per output of a binary layer.")
 @click.option("--cmp-per-activation", type=_Number(), help="Comparisons per binarized activation.")
 @click.option("--scheme", type=click.Choice(list(SCHEMES)), help="Count the network as it would be under this scheme.")
 @click.option("-M", "M", type=int, help="Weight planes under --scheme.")
 @click.option("-N", "N", metavar="INTEGER|full", help="Activation planes under --scheme; full: weights only.")
-@click.option("--keep-real", multiple=True, metavar="LAYER", help="Layer that --scheme or --sweep leaves real (* and ? "
-              "are wildcards). May be repeated.")
-@click.option("--latency", "as_latency", is_flag=True,
-              help="Print Table 8's latency of each layer and of the network instead; --t-... put numbers in.")
+@click.option(
+    "--keep-real",
+    multiple=True,
+    metavar="LAYER",
+    help="Layer that --scheme or --sweep leaves real (* and ? are wildcards). May be repeated.",
+)
+@click.option(
+    "--latency",
+    "as_latency",
+    is_flag=True,
+    help="Print Table 8's latency of each layer and of the network instead; --t-... put numbers in.",
+)
 @click.option("--sweep", "as_sweep", is_flag=True, help="Print memory and Flops over a grid of M and N instead.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png|svg", help="With --sweep: draw it.")
 @host_options

@@ -15,25 +15,56 @@ __all__ = ["deploy"]
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "folder", type=click.Path(path_type=Path), required=True,
-              help="The model repository. Other models in it stay as they are.")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The model repository. Other models in it stay as they are.",
+)
 @click.option("--server", type=click.Choice(SERVERS), default="triton", show_default=True)
 @click.option("--name", help="What clients call the model [default: MODEL's name without its suffix].")
-@click.option("--library", type=click.Path(path_type=Path), metavar="FILE",
-              help="Custom-op library to ship, such as one for another processor [default: paconv.library_path()].")
-@click.option("--served-at", metavar="PATH", default=DEFAULT_SERVED_AT, show_default=True,
-              help="Where the server sees the repository. KServe: /mnt/models.")
-@click.option("--max-batch-size", type=click.IntRange(min=0), metavar="N",
-              help="Most samples that the server runs together; 0: a request is run as it is "
-              f"[default: {DEFAULT_MAX_BATCH_SIZE}, or 0 if the model's batch is not free].")
-@click.option("--preferred-batch-size", "preferred", type=click.IntRange(min=1), multiple=True, metavar="N",
-              help="Batch size that is run at once. May be repeated.")
-@click.option("--max-queue-delay", type=click.IntRange(min=0), metavar="MICROSECONDS",
-              help="How long a request may wait for others to share its batch.")
-@click.option("--instances", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Batches that run at the same time.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N",
-              help="Threads of each instance [default: one for each core].")
+@click.option(
+    "--library",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Custom-op library to ship, such as one for another processor [default: paconv.library_path()].",
+)
+@click.option(
+    "--served-at",
+    metavar="PATH",
+    default=DEFAULT_SERVED_AT,
+    show_default=True,
+    help="Where the server sees the repository. KServe: /mnt/models.",
+)
+@click.option(
+    "--max-batch-size",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Most samples that the server runs together; 0: a request is run as it is "
+    f"[default: {DEFAULT_MAX_BATCH_SIZE}, or 0 if the model's batch is not free].",
+)
+@click.option(
+    "--preferred-batch-size",
+    "preferred",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="N",
+    help="Batch size that is run at once. May be repeated.",
+)
+@click.option(
+    "--max-queue-delay",
+    type=click.IntRange(min=0),
+    metavar="MICROSECONDS",
+    help="How long a request may wait for others to share its batch.",
+)
+@click.option(
+    "--instances", type=click.IntRange(min=1), default=1, show_default=True, help="Batches that run at the same time."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each instance [default: one for each core]."
+)
 @click.option("--force", is_flag=True, help="Replace a model of this name that deploy wrote.")
 def deploy(
     model: Path,
@@ -73,8 +104,10 @@ def deploy(
     )
     click.echo(f"{done.folder}: {_summary(done)}")
     if done.machine is None:
-        click.echo("no library is in it: the model has no PABitConv, any onnxruntime runs it (`paconv optimize` makes "
-                   "an exported model fast)")
+        click.echo(
+            "no library is in it: the model has no PABitConv, any onnxruntime runs it (`paconv optimize` makes "
+            "an exported model fast)"
+        )
     else:
         click.echo(f"the library is looked for at {served_at}/{done.name}: the server must see {folder} at {served_at}")
 

@@ -43,8 +43,14 @@ __all__ = ["export"]
     help="Largest integers that levels of weights and activations are to be times a unit; none for real levels. The "
     "default, 15,31 for PA, leaves a model that is on a grid since training where it is.",
 )
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="json has the error of every layer's levels.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json has the error of every layer's levels.",
+)
 def export(
     checkpoint: Path,
     output: Path | None,

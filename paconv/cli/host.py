@@ -61,9 +61,7 @@ def model_for(options: HostOptions, planes: Iterable[tuple[int, int]]) -> HostMo
     return host_model(threads, planes, options.refresh, lambda line: click.echo(f"paconv: {line}", err=True))
 
 
-def whole_model(
-    path: Path, shapes: Mapping[str, Sequence[int]], threads: int
-) -> Callable[[float], float] | None:
+def whole_model(path: Path, shapes: Mapping[str, Sequence[int]], threads: int) -> Callable[[float], float] | None:
     """Seconds to spend -> best seconds of the model in `path`, None for a checkpoint or exported model."""
     if path.suffix.lower() in CHECKPOINT_SUFFIXES:
         return None

@@ -32,27 +32,53 @@ _OPTIONS = "options.json"
 
 @click.command()
 @click.option("--model", metavar="NAME", help="Architecture of paconv.models, such as resnet18 or digits_resnet.")
-@click.option("--architecture", metavar="NAME=VALUE", multiple=True,
-              help="Further argument of the architecture, such as activation=clip of bireal18. May be repeated.")
-@click.option("--data", metavar="SOURCE", multiple=True,
-              help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits[:NOISE] or synthetic. Several are trained on "
-              "together.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER",
-              help="Folder for model.pt and everything else.")
+@click.option(
+    "--architecture",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Further argument of the architecture, such as activation=clip of bireal18. May be repeated.",
+)
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    multiple=True,
+    help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits[:NOISE] or synthetic. Several are trained on together.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="Folder for model.pt and everything else.",
+)
 @click.option(
     "--scheme", default="pa", show_default=True, metavar="NAME",
     help="A scheme of paconv.convert: pa, bireal, xnor, ...; or float for no quantization.",
 )  # fmt: skip
 @click.option("-M", "--M", "M", type=int, help="Weight planes: 2, 4, 6 or 8 [default: 4].")
-@click.option("-N", "--N", "N",
-              help="Activation planes: 1 to 8, or full for full-precision activations [default: 5].")
-@click.option("--grid", default=DEFAULT_GRID, show_default=True, metavar="A,B",
-              help="Largest integers that levels of weights and activations are times a unit after training; none for "
-              "real levels. The default is 15,31 for PA.")
-@click.option("--float", "parent", type=click.Path(path_type=Path), metavar="MODEL.PT",
-              help="Trained float network to start from [default: it is trained first, in FOLDER/float].")
-@click.option("--backbone", type=click.Path(path_type=Path), metavar="MODEL.PT",
-              help="Trained float classifier that a detector starts from, its last layer left out.")
+@click.option("-N", "--N", "N", help="Activation planes: 1 to 8, or full for full-precision activations [default: 5].")
+@click.option(
+    "--grid",
+    default=DEFAULT_GRID,
+    show_default=True,
+    metavar="A,B",
+    help="Largest integers that levels of weights and activations are times a unit after training; none for "
+    "real levels. The default is 15,31 for PA.",
+)
+@click.option(
+    "--float",
+    "parent",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.PT",
+    help="Trained float network to start from [default: it is trained first, in FOLDER/float].",
+)
+@click.option(
+    "--backbone",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.PT",
+    help="Trained float classifier that a detector starts from, its last layer left out.",
+)
 @click.option("--epochs", type=int, default=30, show_default=True)
 @click.option("--float-epochs", type=int, help="Epochs of the float network [default: as --epochs].")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Of all processes together.")
@@ -60,25 +86,39 @@ _OPTIONS = "options.json"
 @click.option("--lr", type=float, help="Learning rate [default: 0.002 for adam, 0.05 for sgd].")
 @click.option("--float-lr", type=float, help="Learning rate of the float network [default: as --lr].")
 @click.option("--momentum", type=float, default=0.9, show_default=True, help="Of sgd.")
-@click.option("--weight-decay", type=float,
-              help="Not on endpoints and levels [default: 0.01 for adam, 0.0001 for sgd].")
+@click.option(
+    "--weight-decay", type=float, help="Not on endpoints and levels [default: 0.01 for adam, 0.0001 for sgd]."
+)
 @click.option("--schedule", default="cosine", show_default=True, metavar="NAME", help="cosine or step.")
 @click.option("--decay", type=float, default=0.1, show_default=True, help="Factor of the step schedule.")
 @click.option("--decay-every", type=int, metavar="EPOCHS", help="For the step schedule [default: a third of all].")
-@click.option("--warmup", type=float, default=0.0, show_default=True, metavar="EPOCHS",
-              help="In which the rate rises from 0.")
-@click.option("--size", type=click.IntRange(min=1), metavar="PIXELS",
-              help="Side of the images [default: 224; voc: 300].")
+@click.option(
+    "--warmup", type=float, default=0.0, show_default=True, metavar="EPOCHS", help="In which the rate rises from 0."
+)
+@click.option(
+    "--size", type=click.IntRange(min=1), metavar="PIXELS", help="Side of the images [default: 224; voc: 300]."
+)
 @click.option("--workers", type=int, default=0, show_default=True, help="Processes that read images.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="Of torch, in each process [default: torch's].")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--checkpoint-steps", type=int, default=1000, show_default=True,
-              help="Steps between two checkpoints; there is one after each epoch too.")
-@click.option("--tensorboard/--no-tensorboard", default=find_spec("tensorboard") is not None,
-              help="Write logs for TensorBoard [default: if it is installed].")
-@click.option("--resume", is_flag=True,
-              help="Go on with the training in FOLDER, with its options where none are given; begin if there is none.")
+@click.option(
+    "--checkpoint-steps",
+    type=int,
+    default=1000,
+    show_default=True,
+    help="Steps between two checkpoints; there is one after each epoch too.",
+)
+@click.option(
+    "--tensorboard/--no-tensorboard",
+    default=find_spec("tensorboard") is not None,
+    help="Write logs for TensorBoard [default: if it is installed].",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the training in FOLDER, with its options where none are given; begin if there is none.",
+)
 @click.pass_context
 def train(context: click.Context, **options) -> None:
     """Train a network: float first, then approximated and fine-tuned (Algorithm 1). FOLDER/model.pt is the result.

@@ -115,9 +115,7 @@ def count(network: Network, by: Rule | None = None, stored: Storage | None = Non
     compared: set[str] = set()
     counted = []
     for layer in network:
-        counted.append(
-            LayerCost(layer, _layer_cost(layer, by, stored, layer is first, layer.input_id in compared))
-        )
+        counted.append(LayerCost(layer, _layer_cost(layer, by, stored, layer is first, layer.input_id in compared)))
         if layer.planes is not None and layer.planes.N is not None:
             compared.add(layer.input_id)
     return NetworkCost(network, tuple(counted), sum((c.cost for c in counted), Cost()), by, stored)

@@ -89,8 +89,12 @@ def _draw_latency(axes, points: Sequence[Point]) -> None:
         _label(axes, "N=full" if N is None else f"N={N}", *_last(curve))
     _label_planes(axes, points, heights)
     whole = points[0].totals
-    axes.plot([], [], color="crimson",
-              label=f"N=full: weights only, full precision's time (which takes {whole.float_bits / 1e6:,.0f} Mbit)")
+    axes.plot(
+        [],
+        [],
+        color="crimson",
+        label=f"N=full: weights only, full precision's time (which takes {whole.float_bits / 1e6:,.0f} Mbit)",
+    )
     axes.plot([], [], "o", color="dimgray", label="Pareto: no point with as many planes is as small and faster")
     axes.plot([], [], "o", color="dimgray", markerfacecolor="white",
               label="beaten: another has as many planes or more, is no larger, and faster")  # fmt: skip
@@ -123,4 +127,3 @@ def _label_planes(axes, points: Sequence[Point], heights: Sequence[float]) -> No
                 f"M={point.M}", (point.megabits, height),
                 xytext=(0, -14), textcoords="offset points", ha="center", fontsize=9,
             )  # fmt: skip
-

@@ -204,9 +204,7 @@ def _summary(counted: NetworkCost) -> list[str]:
     lines.append(f"not counted (nodes): {ops or 'none'}")
     for held in network.uncounted_parameters:
         lines.append(f"not counted: {held.count:,} parameters {held.tensor} of {held.op} {held.node}")
-    lines.append(
-        f"{counting(network, counted.rule)}. storage {counted.storage.name}: {counted.storage.meaning}"
-    )
+    lines.append(f"{counting(network, counted.rule)}. storage {counted.storage.name}: {counted.storage.meaning}")
     return [*lines, *_origin(counted)]
 
 

@@ -127,4 +127,3 @@ def storage(name: str = "planes") -> Storage:
     if name not in STORAGES:
         raise UsageError(f"storage: expected {' or '.join(STORAGES)}; found {name}")
     return STORAGES[name]
-

@@ -83,8 +83,13 @@ _COLUMNS = (
     Column("N", "N"),
     Column("bits", "memory [Mbit]", "counted", lambda bits: f"{bits / 1e6:.2f}", csv_key="bits_counted"),
     Column("memory_saving", "saving", "counted", ratio, csv_key="memory_saving_counted"),
-    Column("level_index_bits", "level index [Mbit]", "counted", lambda bits: f"{bits / 1e6:.2f}",
-           csv_key="level_index_bits_counted"),
+    Column(
+        "level_index_bits",
+        "level index [Mbit]",
+        "counted",
+        lambda bits: f"{bits / 1e6:.2f}",
+        csv_key="level_index_bits_counted",
+    ),
     Column("flops", "Flops", "counted", lambda flops: f"{float(flops):.4g}", csv_key="flops_counted"),
     Column("speedup", "speedup", "counted", ratio, csv_key="speedup_counted"),
 )

@@ -1,8 +1,8 @@
 """`paconv.deploy`: pa.onnx to a model repository that a server takes as it is.
 
-    FOLDER/NAME/1/model.onnx     the model, with its external data if it had any
-    FOLDER/NAME/config.pbtxt     shapes, batching, instances, and where the library is
-    FOLDER/NAME/libpaconv.so     the custom-op library, if the model has ops of it
+FOLDER/NAME/1/model.onnx     the model, with its external data if it had any
+FOLDER/NAME/config.pbtxt     shapes, batching, instances, and where the library is
+FOLDER/NAME/libpaconv.so     the custom-op library, if the model has ops of it
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What many calls of one thing say, in two numbers, and how two things compare.
 
-    ratio(a, b) = best of b / best of a: how many times as fast as b a is
+ratio(a, b) = best of b / best of a: how many times as fast as b a is
 """
 
 from __future__ import annotations

@@ -126,9 +126,7 @@ class _Extraction:
             uncounted_ops=dict(sorted(uncounted.items())),
             data_ops=tuple(moving),
             uncounted_parameters=tuple(held),
-            inferred=f"folded batch norms and biases are inferred: the file has no metadata {KEY}"
-            if guess
-            else "",
+            inferred=f"folded batch norms and biases are inferred: the file has no metadata {KEY}" if guess else "",
         )
 
     def _layer(self, node: onnx.NodeProto) -> Layer | None:
@@ -323,9 +321,7 @@ class _Extraction:
 
     def _held(self, node: onnx.NodeProto) -> list[HeldParameters]:
         """Floating-point constants of more than one element that an uncounted node reads."""
-        names = dict.fromkeys(
-            leaf for i in node.input if i in self.view.constants for leaf in self.view.leaves(i)
-        )
+        names = dict.fromkeys(leaf for i in node.input if i in self.view.constants for leaf in self.view.leaves(i))
         tensors = [self.view.stored[name] for name in names]
         sizes = [prod(t.dims) for t in tensors]
         return [

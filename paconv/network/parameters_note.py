@@ -53,9 +53,7 @@ def read_note(model: onnx.ModelProto) -> dict[str, dict[str, int]] | None:
         return None
     try:
         note = json.loads(entry.value)
-        return {
-            kind: {str(name): int(n) for name, n in note[kind].items()} for kind in ("bias", "batch_norm")
-        }
+        return {kind: {str(name): int(n) for name, n in note[kind].items()} for kind in ("bias", "batch_norm")}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"metadata {KEY}: expected an object with bias and batch_norm; found {entry.value[:60]!r}; "

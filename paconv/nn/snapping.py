@@ -89,9 +89,7 @@ class LevelReport:
 
 
 @torch.no_grad()
-def snap_(
-    model: nn.Module, grid: GridChoice = DEFAULT_GRID, batches: Iterable[Batch] | None = None
-) -> LevelReport:
+def snap_(model: nn.Module, grid: GridChoice = DEFAULT_GRID, batches: Iterable[Batch] | None = None) -> LevelReport:
     """Put the levels of every quantizer in `model` on an integer grid, in place, to hold in eval mode; returns what
     that moved.
 

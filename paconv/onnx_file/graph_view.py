@@ -68,9 +68,7 @@ class GraphView:
                 self.consumers[name].append(node)
             if node.op_type == "Constant":
                 self._store(node)
-            nested = any(
-                a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute
-            )
+            nested = any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute)
             if not nested and all(name in self.constants for name in inputs):
                 self.constants.update(o for o in node.output if o)
 
@@ -136,11 +134,7 @@ class GraphView:
         if name in self.stored:
             return [name]
         node = self.producer.get(name)
-        return (
-            [leaf for source in node.input if source for leaf in self.leaves(source)]
-            if node is not None
-            else []
-        )
+        return [leaf for source in node.input if source for leaf in self.leaves(source)] if node is not None else []
 
 
 def _outer_names(node: onnx.NodeProto) -> list[str]:
@@ -148,9 +142,7 @@ def _outer_names(node: onnx.NodeProto) -> list[str]:
     graphs = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
     graphs += [g for a in node.attribute for g in a.graphs]
     inner = [n for g in graphs for n in g.node]
-    return [i for n in inner for i in [*n.input, *_outer_names(n)]] + [
-        o.name for g in graphs for o in g.output
-    ]
+    return [i for n in inner for i in [*n.input, *_outer_names(n)]] + [o.name for g in graphs for o in g.output]
 
 
 def _first_output(node: onnx.NodeProto) -> str:

@@ -144,8 +144,6 @@ def _meaning(function: onnx.FunctionProto) -> tuple:
     """What decides a function's results: signature and nodes, without docs and names of nodes."""
     nodes = []
     for node in function.node:
-        attributes = sorted(
-            (a.name, a.ref_attr_name or onnx.helper.printable_attribute(a)) for a in node.attribute
-        )
+        attributes = sorted((a.name, a.ref_attr_name or onnx.helper.printable_attribute(a)) for a in node.attribute)
         nodes.append((node.domain, node.op_type, list(node.input), list(node.output), attributes))
     return list(function.input), list(function.output), sorted(function.attribute), nodes

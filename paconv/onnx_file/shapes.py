@@ -73,16 +73,12 @@ def fixed_input_shapes(
         dims = _declared(value)
         if dims is None:
             if key not in sizes:
-                raise UsageError(
-                    f"input {value.name} has no shape in the file; give --input-shape {value.name}=C,H,W"
-                )
+                raise UsageError(f"input {value.name} has no shape in the file; give --input-shape {value.name}=C,H,W")
             dims = [None] * (len(sizes[key]) + 1)
         unused -= {d for d in dims if isinstance(d, str)}
         shapes[value.name] = _fix(value.name, dims, sizes, sizes.get(key))
     if unused:
-        known = [i.name for i in inputs] + sorted(
-            {d for i in inputs for d in _declared(i) or () if isinstance(d, str)}
-        )
+        known = [i.name for i in inputs] + sorted({d for i in inputs for d in _declared(i) or () if isinstance(d, str)})
         found = ", ".join(name or "a shape without a name" for name in sorted(unused))
         raise UsageError(f"--input-shape: expected names among {', '.join(known)}; found {found}")
     return shapes
@@ -96,9 +92,7 @@ def _declared(value: onnx.ValueInfoProto) -> list[int | str | None] | None:
     return [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim]
 
 
-def _fix(
-    name: str, dims: list, named: Mapping[str, tuple[int, ...]], shape: tuple[int, ...] | None
-) -> tuple[int, ...]:
+def _fix(name: str, dims: list, named: Mapping[str, tuple[int, ...]], shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """One input's dimensions, with `shape` (batch left out or not) and named dimensions put in."""
     full: list[int | None] = [None] * len(dims)
     if shape is not None:
@@ -124,9 +118,7 @@ def _fix(
             size = 1
         if size is None:
             label = f"{dim!r} (dimension {axis})" if dim else f"{axis}"
-            raise UsageError(
-                f"input {name}: the size of dimension {label} is free; give it with --input-shape"
-            )
+            raise UsageError(f"input {name}: the size of dimension {label} is free; give it with --input-shape")
         fixed.append(size)
     return tuple(fixed)
 
@@ -139,9 +131,7 @@ def tensor_shapes(
     input_shapes: every input of the model. Raises ModelError if the shapes contradict each other.
     """
     try:
-        inferred = shape_inference.infer_shapes(
-            _skeleton(model, input_shapes), strict_mode=True, data_prop=True
-        )
+        inferred = shape_inference.infer_shapes(_skeleton(model, input_shapes), strict_mode=True, data_prop=True)
     except (shape_inference.InferenceError, RuntimeError) as error:
         raise ModelError(f"the model's shapes are inconsistent: {' '.join(str(error).split())}") from error
     graph = inferred.graph
@@ -177,9 +167,7 @@ def _skeleton(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]])
             nodes.append(conv)
         else:
             nodes.append(helper.make_node("Identity", [node.input[0]], list(node.output), node.name))
-    outputs = [
-        helper.make_tensor_value_info(o.name, o.type.tensor_type.elem_type, None) for o in model.graph.output
-    ]
+    outputs = [helper.make_tensor_value_info(o.name, o.type.tensor_type.elem_type, None) for o in model.graph.output]
     graph = helper.make_graph(nodes, model.graph.name, inputs, outputs, initializer=small)
     opsets = [o for o in model.opset_import if o.domain != DOMAIN]
     return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)

@@ -152,7 +152,6 @@ FLOAT = SchemeRecord(name="float", title="float", meaning="full precision", sour
 """The network that nothing is done to."""
 
 SCHEMES = {
-    record.name: record
-    for record in (PA, ABC, GROUPNET, BIREAL, XNOR, DOREFA, LQNET, SYQ, BWN, TWN, TTQ, FLOAT)
+    record.name: record for record in (PA, ABC, GROUPNET, BIREAL, XNOR, DOREFA, LQNET, SYQ, BWN, TWN, TTQ, FLOAT)
 }
 """Name -> record."""

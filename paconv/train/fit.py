@@ -1,8 +1,8 @@
 """`fit`: train one model on one data source, in a folder from which an interrupted training goes on.
 
-    FOLDER/state.pt       the whole state (paconv.train.state), replaced every few steps and after each epoch
-    FOLDER/history.json   measures of each epoch done
-    FOLDER/model.pt       the trained model (paconv.save), when all is done
+FOLDER/state.pt       the whole state (paconv.train.state), replaced every few steps and after each epoch
+FOLDER/history.json   measures of each epoch done
+FOLDER/model.pt       the trained model (paconv.save), when all is done
 """
 
 from __future__ import annotations

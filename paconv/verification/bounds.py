@@ -78,9 +78,7 @@ class Affine:
     nodes: int
 
 
-def folded(
-    path: Iterable[tuple[onnx.NodeProto, str]], offset: np.ndarray, constants: dict[str, np.ndarray]
-) -> Affine:
+def folded(path: Iterable[tuple[onnx.NodeProto, str]], offset: np.ndarray, constants: dict[str, np.ndarray]) -> Affine:
     """a + offset through the nodes of OpenModel.path. Raises VerifyError for a node that isn't affine."""
     slope, size, nodes = np.ones((1, 1, 1, 1)), np.abs(offset), 0
     for node, source in path:

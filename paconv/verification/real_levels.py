@@ -1,12 +1,12 @@
 """A layer whose levels aren't integers: values, counts and outputs.
 
-    values     table(alpha)[code] == W_bar and table(beta) == the levels of the reference                        exactly
-    counts     |T_i & V_j| of the kernels == the product of the planes                                           exactly
-    outputs    |Y - y| <= gamma_{t+8} (|s| S + |b|), y the float64 result from the levels of X, s and b what follows the
-               convolution, S the sum of the absolute terms that the kernel adds (kernels/planes/scale.py): the
-               convolution of |alpha_0| + sum_i |alpha_i| T_i with |beta_0| + sum_j |beta_j| V_j, for PA sum |w a|.
-               There are t = M N + 1 terms, with offsets t = M N + N + KH KW + 1, rounded in the kernel; scale and bias
-               are narrowed once.
+values     table(alpha)[code] == W_bar and table(beta) == the levels of the reference                        exactly
+counts     |T_i & V_j| of the kernels == the product of the planes                                           exactly
+outputs    |Y - y| <= gamma_{t+8} (|s| S + |b|), y the float64 result from the levels of X, s and b what follows the
+           convolution, S the sum of the absolute terms that the kernel adds (kernels/planes/scale.py): the
+           convolution of |alpha_0| + sum_i |alpha_i| T_i with |beta_0| + sum_j |beta_j| V_j, for PA sum |w a|.
+           There are t = M N + 1 terms, with offsets t = M N + N + KH KW + 1, rounded in the kernel; scale and bias
+           are narrowed once.
 """
 
 from __future__ import annotations
@@ -80,9 +80,7 @@ def check_outputs(
     found = run_model(one_node(layer, PA_BIT_CONV, 4), {"X": X}, ["out"], label=layer.name, plain=False)["out"]
     if found.shape != Y.shape:
         raise Difference(f"outputs: shape {found.shape} instead of {Y.shape}")
-    after = folded(
-        reference.path(layer.conv.output[0], layer.Y), layer.offset(reference), reference.constants
-    )
+    after = folded(reference.path(layer.conv.output[0], layer.Y), layer.offset(reference), reference.constants)
     y = after.slope * convolve(values[layer.real_levels][levels], W_bar, layer.attributes) + after.offset
     terms = np.abs(after.slope) * _absolute_terms(layer, codes, levels) + np.abs(after.offset)
     bound, error = gamma(_terms(layer) + 8) * terms, np.abs(found - y)

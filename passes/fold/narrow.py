@@ -1,7 +1,7 @@
 """Constants that passes compute in float64 are rounded to float32, once, when nothing is folded into them any more.
 
-    scale, bias     the nearest float32
-    endpoints v     the least float32 at or above: sign x >= v decides alike for every float32 x
+scale, bias     the nearest float32
+endpoints v     the least float32 at or above: sign x >= v decides alike for every float32 x
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ _INDEX = {tensor.name: i for i, tensor in enumerate(PA_BIT_CONV.inputs)}
 def bit_convs(graph: ModelGraph) -> list[gs.Node]:
     """The graph's PABitConv nodes whose parameters are all constant, in order."""
     return [
-        n for n in graph.nodes
+        n
+        for n in graph.nodes
         if is_paconv_op(n, "PABitConv") and all(static_value(t) is not None for t in n.inputs[1:])
     ]
 

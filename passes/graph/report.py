@@ -80,9 +80,12 @@ class ConversionReport:
         convs = [
             {**asdict(line), "converted": line.converted, "explanation": explain(line.reason)} for line in self.convs
         ]
-        return json.dumps(
-            {"convs": convs, "passes": self.passes, "changed": self.changed, "totals": self.totals}, indent=2
-        ) + "\n"
+        return (
+            json.dumps(
+                {"convs": convs, "passes": self.passes, "changed": self.changed, "totals": self.totals}, indent=2
+            )
+            + "\n"
+        )
 
 
 class Account:

@@ -47,8 +47,6 @@ def _equal(graph: ModelGraph) -> Iterator[tuple[str, str]]:
 SHARE_CONSTANTS = Pass(
     name="share-constants",
     requires=(),
-    ensures=(
-        Promise("no two initializers that paconv nodes read have the same type, shape and bytes", _equal),
-    ),
+    ensures=(Promise("no two initializers that paconv nodes read have the same type, shape and bytes", _equal),),
     run=_run,
 )

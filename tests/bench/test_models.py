@@ -100,9 +100,7 @@ def test_the_8_bit_opponent_is_made_from_the_float_model_and_its_error_told(pack
 
 
 @pytest.mark.parametrize("saturating", [True, False], indirect=True)
-def test_a_given_8_bit_model_has_its_form_and_error_told_and_whether_it_saturates(
-    packed, real, saturating, tmp_path
-):
+def test_a_given_8_bit_model_has_its_form_and_error_told_and_whether_it_saturates(packed, real, saturating, tmp_path):
     feeds = {"X": np.random.default_rng(0).standard_normal(LAYER.input_shape, np.float32)}
     np.savez(tmp_path / "x.npz", **feeds)
     paths = [tmp_path / "whole.onnx", Path(real), tmp_path / "seven.onnx"]

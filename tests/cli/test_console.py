@@ -8,9 +8,7 @@ from paconv.cli.console import print_table, print_tables
 from paconv.reporting.tables import Column, Table
 
 NAMES = tuple(f"column{number}" for number in range(8))
-TABLE = Table(
-    "a title", [Column(name, name) for name in NAMES], [dict.fromkeys(NAMES, "value")], notes=["word " * 40]
-)
+TABLE = Table("a title", [Column(name, name) for name in NAMES], [dict.fromkeys(NAMES, "value")], notes=["word " * 40])
 
 
 @pytest.fixture

@@ -22,9 +22,7 @@ def test_pointwise_convolutions_are_converted_and_depthwise_ones_stay_real():
         report = conversion_report(models.mobilenet_v1(M=8, N=7))
     assert [conv.name for conv in report.converted] == [f"layers.{k}.pointwise" for k in range(13)]
     kept = {layer.name: layer.code for layer in report.kept}
-    assert kept == {
-        "conv1": "first-layer", "fc": "linear", **{f"layers.{k}.depthwise": "depthwise" for k in range(13)}
-    }
+    assert kept == {"conv1": "first-layer", "fc": "linear", **{f"layers.{k}.depthwise": "depthwise" for k in range(13)}}
 
 
 def test_the_maps_have_the_published_sizes():

@@ -70,9 +70,7 @@ class _Builder:
         y, folded = x, 0
         for number, (c, o, k, s) in enumerate(convs, 1):
             last = number == len(convs)
-            y = self.binary_conv(
-                f"{name}.conv{number}", y, (o, c, k, k), s, folded_before=folded, folded_after=last
-            )
+            y = self.binary_conv(f"{name}.conv{number}", y, (o, c, k, k), s, folded_before=folded, folded_after=last)
             # A batch norm between two convolutions folds into the endpoints of the second, one before an Add into
             # the output scale of the conv.
             folded = o if self.folds else 0
@@ -111,9 +109,7 @@ class _Builder:
     def conv(self, name, x, shape, stride, weight=None) -> str:
         weight = weight or self.empty(f"{name}.weight", shape)
         pad = shape[2] // 2
-        return self.node(
-            "Conv", [x, weight], name, strides=[stride] * 2, pads=[pad] * 4, kernel_shape=list(shape[2:])
-        )
+        return self.node("Conv", [x, weight], name, strides=[stride] * 2, pads=[pad] * 4, kernel_shape=list(shape[2:]))
 
     def bit_conv(self, name, x, shape, stride, folded_before, folded_after) -> str:
         out, pad = shape[0], shape[2] // 2
@@ -135,9 +131,7 @@ class _Builder:
         )  # fmt: skip
 
     def unpacked(self, name, shape) -> str:
-        W = self.empty(
-            f"{name}.W", (code_bits(self.M + 1), packed_bytes(int(np.prod(shape)))), TensorProto.UINT8
-        )
+        W = self.empty(f"{name}.W", (code_bits(self.M + 1), packed_bytes(int(np.prod(shape)))), TensorProto.UINT8)
         alpha = self.constant(f"{name}.alpha", np.arange(self.M + 1)[None])
         masks = one_hot_masks(self.M)
         return self.node(

@@ -228,15 +228,23 @@ def test_every_scheme_is_on_a_grid_by_nature_or_snapped(scheme):
                 integers(row, MOST_WEIGHT)
 
 
-@pytest.mark.parametrize(("scheme", "options"), [("dorefa", {"M": 4, "N": 8}), ("dorefa", {"M": 3, "N": 5}),
-                                                 ("syq", {"M": 2, "N": 8}), ("xnor", {"input_scaling": False})])
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [
+        ("dorefa", {"M": 4, "N": 8}),
+        ("dorefa", {"M": 3, "N": 5}),
+        ("syq", {"M": 2, "N": 8}),
+        ("xnor", {"input_scaling": False}),
+    ],
+)
 def test_more_planes_of_even_levels_are_on_a_grid_too(scheme, options):
     report = snap_(trained(scheme, **options), (1, 1))
     assert all(layer.by_nature and not layer.error for layer in report.layers)
 
 
-@pytest.mark.parametrize(("scheme", "options"), [("abc", {"M": 8, "N": 8}), ("lqnet", {"M": 4, "N": 4}),
-                                                 ("abc", {"M": 1, "N": None})])
+@pytest.mark.parametrize(
+    ("scheme", "options"), [("abc", {"M": 8, "N": 8}), ("lqnet", {"M": 4, "N": 4}), ("abc", {"M": 1, "N": None})]
+)
 def test_sums_of_many_planes_are_snapped_to_8_bits_where_they_need_them(scheme, options):
     model = trained(scheme, **options)
     report = snap_(model)

@@ -40,8 +40,12 @@ class _Builder:
 
     def bn(self, x: str, name: str, channels: int) -> str:
         uniform = self.rng.uniform
-        values = {"weight": uniform(0.5, 1.5, channels), "bias": uniform(-0.5, 0.5, channels),
-                  "mean": uniform(-0.5, 0.5, channels), "var": uniform(0.5, 1.5, channels)}
+        values = {
+            "weight": uniform(0.5, 1.5, channels),
+            "bias": uniform(-0.5, 0.5, channels),
+            "mean": uniform(-0.5, 0.5, channels),
+            "var": uniform(0.5, 1.5, channels),
+        }
         self.arrays |= {f"{name}.{key}": np.float32(value) for key, value in values.items()}
         inputs = ", ".join(f'"{name}.{key}"' for key in values)
         self.lines.append(f'["{name}"] "{name}.out" = BatchNormalization({x}, {inputs})')

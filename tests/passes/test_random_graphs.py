@@ -35,6 +35,7 @@ between_steps = st.lists(st.sampled_from(sorted(BETWEEN)), max_size=4)
 
 def chain(names, x, y, first, rng, channels, constants):
     """Text of the steps from tensor x to tensor y; their constants are added."""
+
     def small():
         return rng.integers(-4, 5, channels) / 4
 
@@ -51,12 +52,15 @@ def chain(names, x, y, first, rng, channels, constants):
 
 @settings(max_examples=examples(80), deadline=None, derandomize=True)
 @given(
-    before=steps, between=between_steps, after=steps, residual=st.booleans(), group=st.sampled_from([1, 2]),
-    stride=st.sampled_from([1, 2]), seed=st.integers(0, 999),
+    before=steps,
+    between=between_steps,
+    after=steps,
+    residual=st.booleans(),
+    group=st.sampled_from([1, 2]),
+    stride=st.sampled_from([1, 2]),
+    seed=st.integers(0, 999),
 )
-def test_two_convolutions_in_any_surroundings_give_equal_results(
-    before, between, after, residual, group, stride, seed
-):
+def test_two_convolutions_in_any_surroundings_give_equal_results(before, between, after, residual, group, stride, seed):
     rng = np.random.default_rng(seed)
     constants = {"zero": np.float32(0), "one": np.float32(1)}
     conv = "q{n} = paconv.PAActivation({x}, v, levels) W{n} = paconv.PAWeight(W, u, alpha) "
@@ -101,7 +105,7 @@ OPERATIONS = {
     "pooled": "t{i} = GlobalAveragePool ({a}) ",
     "turn": "t{i} = Slice ({a}, last, least, one_axis, last) ",
     "split": "p{i}, q{i} = Split <axis = 1, num_outputs = 2> ({a}) t{i} = Concat <axis = 1> (q{i}, p{i}) ",
-    "enlarge": "s{i} = Resize <mode = \"nearest\"> ({a}, , twice) t{i} = Slice (s{i}, one_axis, end, row, two) ",
+    "enlarge": 's{i} = Resize <mode = "nearest"> ({a}, , twice) t{i} = Slice (s{i}, one_axis, end, row, two) ',
     "pad": "s{i} = Pad ({a}, pads) t{i} = Slice (s{i}, one_axis, end, row) ",
     "concat": "s{i} = Concat <axis = 1> ({a}, {a}) t{i} = Slice (s{i}, two, six, one_axis) ",
 }

@@ -258,9 +258,7 @@ def test_levels_are_snapped_where_that_was_not_done_and_otherwise_stay_as_torch_
     raw, snapped, counted = (make_residual() for _ in range(3))
     snap_(snapped)
     snap_(counted, (7, 15), [torch.randn(8, *SHAPE, generator=torch.Generator().manual_seed(1))])
-    done = [
-        paconv.export(each, tmp_path / f"{n}.onnx", SHAPE).levels for n, each in enumerate((raw, snapped, counted))
-    ]
+    done = [paconv.export(each, tmp_path / f"{n}.onnx", SHAPE).levels for n, each in enumerate((raw, snapped, counted))]
     assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
     assert done == [level_report(each) for each in (snapped, snapped, counted)]
     assert not level_report(raw).snapped, "the model that was exported stays as it is"

@@ -112,9 +112,7 @@ def calibrated(
     return host
 
 
-def fit_shared(
-    cases: Sequence[tuple[tuple[int, int], Work]], times: Sequence[float]
-) -> tuple[dict[str, float], float]:
+def fit_shared(cases: Sequence[tuple[tuple[int, int], Work]], times: Sequence[float]) -> tuple[dict[str, float], float]:
     """Rates of the gather (GATHER_UNITS) from bit-plane work at several (M, N), and the fit's median error.
 
     cases: ((M, N), units of work). word and output have rates of each (M, N)'s own in this fit, which are let go.

@@ -36,6 +36,4 @@ class ExtraBlock(nn.Module):
 
 def extra_blocks(in_channels: int) -> nn.ModuleList:
     """Three blocks of 256 channels, as many as SSD300 has there: 10x10 -> 5x5 -> 3x3 -> 1x1."""
-    return nn.ModuleList(
-        [ExtraBlock(in_channels, 256, 2, 1), ExtraBlock(256, 256, 2, 1), ExtraBlock(256, 256, 1, 0)]
-    )
+    return nn.ModuleList([ExtraBlock(in_channels, 256, 2, 1), ExtraBlock(256, 256, 2, 1), ExtraBlock(256, 256, 1, 0)])

@@ -1,7 +1,7 @@
 """The paper's Figures 1, 2, 4 and 5, drawn from trained networks.
 
-    figure1.png    weights: W_bar and its derivative in training      figure4.png    histograms of W and W_bar
-    figure2.png    activations: A_bar and its derivative              figure5.png    histograms of A and A_bar
+figure1.png    weights: W_bar and its derivative in training      figure4.png    histograms of W and W_bar
+figure2.png    activations: A_bar and its derivative              figure5.png    histograms of A and A_bar
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Figures of several seeds: mean and spread, and differences paired by the seed.
 
-    spread       sample standard deviation, sqrt(sum (x_s - mean)^2 / (S - 1))
-    difference   d_s = x_s - y_s, seed by seed: what both share (the float network that they start from, the order of
-                 the samples) drops out
-    interval     mean d +- t_{S-1}(97.5 %) spread(d) / sqrt(S): holds the expected difference over seeds in 95 % of such
-                 comparisons, if differences are normal
-    sampling     sqrt(p (1 - p) / n): how far an accuracy p on n held-out samples is from that on all there could be;
-                 seeds don't average it out, for they share the samples
+spread       sample standard deviation, sqrt(sum (x_s - mean)^2 / (S - 1))
+difference   d_s = x_s - y_s, seed by seed: what both share (the float network that they start from, the order of
+             the samples) drops out
+interval     mean d +- t_{S-1}(97.5 %) spread(d) / sqrt(S): holds the expected difference over seeds in 95 % of such
+             comparisons, if differences are normal
+sampling     sqrt(p (1 - p) / n): how far an accuracy p on n held-out samples is from that on all there could be;
+             seeds don't average it out, for they share the samples
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The compared networks as files: float, 8-bit and PA, with random weights. Time and size don't depend on the weights.
 
-    float   random weights, batch norms settled on random images, exported
-    int8    the float file, quantized by onnxruntime (int8.py) in the form that it advises for this CPU, and where U8S8
-            saturates in that one besides, to tell by how much
-    PA      M even: converted, calibrated, batch norms settled, exported and optimized, as a trained network would be
-            M odd, which training does not make: the packed model of another M, recoded (recode.py)
+float   random weights, batch norms settled on random images, exported
+int8    the float file, quantized by onnxruntime (int8.py) in the form that it advises for this CPU, and where U8S8
+        saturates in that one besides, to tell by how much
+PA      M even: converted, calibrated, batch norms settled, exported and optimized, as a trained network would be
+        M odd, which training does not make: the packed model of another M, recoded (recode.py)
 """
 
 from __future__ import annotations
@@ -170,9 +170,7 @@ def _recoded(model: onnx.ModelProto, M: int, N: int, signs: bool = False) -> onn
     return optimize(recoded(canonical(model), M, N, signs)).model
 
 
-def _optimized(
-    name: str, model, images, input_shape: tuple[int, ...], folder: Path
-) -> tuple[onnx.ModelProto, float]:
+def _optimized(name: str, model, images, input_shape: tuple[int, ...], folder: Path) -> tuple[onnx.ModelProto, float]:
     """A PA module -> its packed model, and the seconds that `optimize` took from file to file."""
     from paconv.nn.calibrate import calibrate, settle_batch_norm
     from paconv.to_onnx.exporter import export

@@ -1,6 +1,6 @@
 """The whole comparison: layers and networks against float, 8-bit integers and Larq, and what serving takes.
 
-    options -> limits -> layers -> for each network: build, time, then ResNet50's fresh processes -> result
+options -> limits -> layers -> for each network: build, time, then ResNet50's fresh processes -> result
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Data to train on: sources by name, as the command line has them.
 
-    folder:PATH                      ImageNet-style folder of images
-    voc:PATH[:TRAINING[,HELD_OUT]]   VOC-style folder of annotated images, and names of its image sets
-    digits[:NOISE]                   scikit-learn's handwritten digits, with noise of this standard deviation
-    synthetic                        shapes filled with stripes
+folder:PATH                      ImageNet-style folder of images
+voc:PATH[:TRAINING[,HELD_OUT]]   VOC-style folder of annotated images, and names of its image sets
+digits[:NOISE]                   scikit-learn's handwritten digits, with noise of this standard deviation
+synthetic                        shapes filled with stripes
 """
 
 from __future__ import annotations

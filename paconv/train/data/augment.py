@@ -1,7 +1,7 @@
 """ImageNet's usual augmentation (Szegedy et al. 2015; He et al. 2016), on Pillow images.
 
-    training    a part of 8 to 100 % of the area and of aspect 3/4 to 4/3, resized to a square; mirrored at random
-    evaluation  the shorter side resized to 256/224 of the square, and the middle of that
+training    a part of 8 to 100 % of the area and of aspect 3/4 to 4/3, resized to a square; mirrored at random
+evaluation  the shorter side resized to 256/224 of the square, and the middle of that
 """
 
 from __future__ import annotations

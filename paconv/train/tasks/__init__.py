@@ -9,6 +9,7 @@ from paconv.train.tasks.task import Meter, Task
 
 __all__ = ["Classification", "Meter", "Task", "task_of"]
 
+
 def task_of(source: DataSource) -> Task:
     """The task that the data are for. Raises UsageError for an unknown one."""
     if source.task == CLASSIFICATION:

@@ -45,9 +45,7 @@ def pool_model(kernel, strides, pads):
 @given(level_case=level_cases(grids=(None, *GRIDS)))
 def test_a_convolution_of_levels_has_the_bits_of_bit_conv_then_add_clip_and_compare(kernel, level_case):
     (S,) = run(model_of(level_case.case), {"X": level_case.case.X}, kernel=kernel)
-    expected = finish_level_conv(
-        np.ascontiguousarray(S.transpose(0, 2, 3, 1)), level_case.residual, level_case.finish
-    )
+    expected = finish_level_conv(np.ascontiguousarray(S.transpose(0, 2, 3, 1)), level_case.residual, level_case.finish)
     found = run(level_model(level_case), {"L": level_case.L, "R": level_case.residual}, kernel=kernel)
     for name, array in zip(level_case.wanted, found, strict=True):
         assert (array == expected[name]).all(), name
@@ -80,8 +78,8 @@ def test_levels_count_the_endpoints_reached(channels, rows, signs, size, E, seed
     v[0, E // 2 :] = np.nan if seed % 2 else v[0, E // 2 :]
     sign = rng.choice(np.array([-1, 1], np.int8), channels if signs else 1)
     X = rng.standard_normal((2, *size, channels)).astype(np.float32)
-    X.flat[:: 3] = rng.choice(v.reshape(-1), X.flat[:: 3].size)
-    X.flat[:: 11] = rng.choice(np.float32([np.nan, np.inf, -np.inf, -0.0]), X.flat[:: 11].size)
+    X.flat[::3] = rng.choice(v.reshape(-1), X.flat[::3].size)
+    X.flat[::11] = rng.choice(np.float32([np.nan, np.inf, -np.inf, -0.0]), X.flat[::11].size)
     model, expected = levels_model(v, sign), pa_levels(X, v, sign)
     (found,) = run(model, {"X": X})
     assert found.dtype == np.uint8 and (found == expected).all()

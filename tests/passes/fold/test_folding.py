@@ -56,12 +56,12 @@ def test_batch_norm_then_relu_folds_as_one_chain():
 
 def test_several_activations_with_endpoints_of_their_own_read_one_batch_norm():
     body = (
-        "n = " + BN.format(x="x", p="n") + CONV.format(x="n", y="y")
+        "n = "
+        + BN.format(x="x", p="n")
+        + CONV.format(x="n", y="y")
         + "r = Relu(n) q2 = paconv.PAActivation(r, v2, levels) z = Conv <strides = [2, 2]> (q2, W_bar) "
     )
-    reference = graph(
-        body, "float[b,4,h,w] y, float[b,4,i,j] z", v2=V + 0.125, **batch_norm("n", **FOUR)
-    )
+    reference = graph(body, "float[b,4,h,w] y, float[b,4,i,j] z", v2=V + 0.125, **batch_norm("n", **FOUR))
     result, _ = folded(BEFORE, reference)
     assert ops(result) == ["PABitConv", "PABitConv"]
     assert [n.input[0] for n in result.graph.node] == ["x", "x"]
@@ -69,12 +69,20 @@ def test_several_activations_with_endpoints_of_their_own_read_one_batch_norm():
 
 def test_batch_norm_of_a_concatenation_folds_whatever_else_reads_the_concatenation():
     body = (
-        "c = Concat <axis = 1> (a, x) n = " + BN.format(x="c", p="n") + "r = Relu(n) " + CONV.format(x="r", y="y")
-        + "m = " + BN.format(x="c", p="m") + "s = Relu(m) z = Concat <axis = 1> (c, s)"
+        "c = Concat <axis = 1> (a, x) n = "
+        + BN.format(x="c", p="n")
+        + "r = Relu(n) "
+        + CONV.format(x="r", y="y")
+        + "m = "
+        + BN.format(x="c", p="m")
+        + "s = Relu(m) z = Concat <axis = 1> (c, s)"
     )
     reference = graph(
-        body, "float[b,4,h,w] y, float[b,8,h,w] z", "float[b,2,h,w] a, float[b,2,h,w] x",
-        **batch_norm("n", **FOUR), **batch_norm("m", [2] * 4, [0.5] * 4, [0] * 4, [1] * 4),
+        body,
+        "float[b,4,h,w] y, float[b,8,h,w] z",
+        "float[b,2,h,w] a, float[b,2,h,w] x",
+        **batch_norm("n", **FOUR),
+        **batch_norm("m", [2] * 4, [0.5] * 4, [0] * 4, [1] * 4),
     )
     result, account = apply(BEFORE, reference)
     assert account.skipped == []
@@ -111,13 +119,13 @@ def test_a_batch_norm_that_others_read_stays_with_a_reason(extra, outputs):
 
 def test_a_batch_norm_read_inside_a_subgraph_stays():
     body = (
-        "n = " + BN.format(x="x", p="n") + CONV.format(x="n", y="y")
+        "n = "
+        + BN.format(x="x", p="n")
+        + CONV.format(x="n", y="y")
         + "z = If (flag) <then_branch = t () => (float[b,4,h,w] a) { a = Neg(n) },"
         + " else_branch = e () => (float[b,4,h,w] c) { c = Abs(n) }>"
     )
-    reference = graph(
-        body, "float[b,4,h,w] y, float[b,4,h,w] z", flag=np.array(True), **batch_norm("n", **FOUR)
-    )
+    reference = graph(body, "float[b,4,h,w] y, float[b,4,h,w] z", flag=np.array(True), **batch_norm("n", **FOUR))
     result, account = folded(BEFORE, reference)
     assert sorted(ops(result)) == ["BatchNormalization", "If", "PABitConv"]
     assert [s.reason for s in account.skipped] == ["read-by-others"]
@@ -143,9 +151,8 @@ def test_a_batch_norm_without_a_finite_affine_form_stays(change, reason):
 
 
 def test_a_batch_norm_in_training_mode_stays():
-    body = (
-        "n, m2, v2 = BatchNormalization <training_mode = 1> (x, n_gamma, n_beta, n_mean, n_var) "
-        + CONV.format(x="n", y="y")
+    body = "n, m2, v2 = BatchNormalization <training_mode = 1> (x, n_gamma, n_beta, n_mean, n_var) " + CONV.format(
+        x="n", y="y"
     )
     _, account = apply(BEFORE, graph(body, **batch_norm("n", **FOUR)))
     assert [s.reason for s in account.skipped] == ["training-mode"]
@@ -190,9 +197,7 @@ def test_other_arithmetic_stays(op, k):
 
 
 def test_a_constant_that_widens_the_channels_stays():
-    reference = graph(
-        "n = Mul(x, k) " + CONV.format(x="n", y="y"), inputs="float[b,1,h,w] x", k=K
-    )
+    reference = graph("n = Mul(x, k) " + CONV.format(x="n", y="y"), inputs="float[b,1,h,w] x", k=K)
     result, _ = folded(BEFORE, reference, image(np.random.default_rng(1), 2, 1, 5, 6))
     assert ops(result) == ["Mul", "PABitConv"]
 
@@ -202,9 +207,7 @@ def test_a_constant_that_widens_the_channels_stays():
 
 @pytest.mark.parametrize("relu", ["Relu(x)", "Clip(x, zero, six)", "Clip(x, zero)", "Clip(x, , six)", "Clip(x)"])
 def test_a_relu_or_clip_around_all_endpoints_is_redundant(relu):
-    reference = graph(
-        f"r = {relu} " + CONV.format(x="r", y="y"), zero=np.float32(0), six=np.float32(6)
-    )
+    reference = graph(f"r = {relu} " + CONV.format(x="r", y="y"), zero=np.float32(0), six=np.float32(6))
     _result, account = folded((LOWER_CONV, REMOVE_DEAD, DROP_RELU), reference)
     assert [(r.what, r.node) for r in account.rewritten] == [("relu", "conv")]
 
@@ -223,7 +226,9 @@ def test_a_relu_or_clip_that_decides_something_stays(relu, v):
     constants = {**pa_constants(np.random.default_rng(0), 4, 4, 1, 1), "v": np.float32(v)}
     reference = model(
         f"g (float[b,4,h,w] x) => (float[b,4,h,w] y) {{ r = {relu} {CONV.format(x='r', y='y')} }}",
-        low=np.float32(0.25), high=np.float32(1), **constants,
+        low=np.float32(0.25),
+        high=np.float32(1),
+        **constants,
     )
     result, account = folded((LOWER_CONV, REMOVE_DEAD, DROP_RELU), reference)
     assert account.rewritten == [] and len(ops(result)) == 2
@@ -314,8 +319,9 @@ def test_identities_and_inference_dropouts_give_way(no_op):
 
 
 def test_identities_whose_name_is_needed_stay():
-    reference = graph("y = Identity(x) z, mask = Dropout(x) p = Neg(z)",
-                      "float[b,4,h,w] y, float[b,4,h,w] p, bool[b,4,h,w] mask")
+    reference = graph(
+        "y = Identity(x) z, mask = Dropout(x) p = Neg(z)", "float[b,4,h,w] y, float[b,4,h,w] p, bool[b,4,h,w] mask"
+    )
     result, account = folded(DROP_NO_OPS, reference)
     assert account.rewritten == [] and ops(result) == ["Identity", "Dropout", "Neg"]
 

@@ -125,7 +125,7 @@ def test_a_shuffle_between_depthwise_convolutions_stays_one_of_floats():
 def test_a_decoder_concatenates_what_it_resizes_with_what_it_kept():
     pool = "p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (a) "
     body = pa_conv("c1", "x", "a") + pool + pa_conv("c2", "p", "c")
-    body += "up = Resize <mode = \"nearest\"> (c, , twice) s = Concat <axis = 1> (up, a) "
+    body += 'up = Resize <mode = "nearest"> (c, , twice) s = Concat <axis = 1> (up, a) '
     model = fused(body + pa_conv("c3", "s", "y", "group = 2"), size="6,8")
     assert not {"MaxPool", "Relu"} & set(ops(model)) and ops(model).count("PALevels") == 1
 

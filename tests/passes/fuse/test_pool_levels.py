@@ -122,7 +122,8 @@ def test_each_comparison_behind_a_pooling_gets_its_own_levels():
 
 def test_a_vgg_has_bytes_alone_between_its_convolutions():
     body = "".join(
-        pa_conv(f"c{k}", f"x{k}", f"a{k}") + f"r{k} = Relu (a{k}) "
+        pa_conv(f"c{k}", f"x{k}", f"a{k}")
+        + f"r{k} = Relu (a{k}) "
         + (f"x{k + 1} = MaxPool <{POOL}> (r{k}) " if k % 2 else f"x{k + 1} = Identity (r{k}) ")
         for k in range(4)
     )

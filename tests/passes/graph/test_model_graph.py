@@ -18,7 +18,8 @@ IF = (
 
 def reference(body=CONV, outputs="float[b,4,h,w] y", **constants):
     return model(
-        f"g (float[b,4,h,w] x) => ({outputs}) {{ {body} }}", **pa_constants(np.random.default_rng(0), 4, 4, 1, 1),
+        f"g (float[b,4,h,w] x) => ({outputs}) {{ {body} }}",
+        **pa_constants(np.random.default_rng(0), 4, 4, 1, 1),
         **constants,
     )
 
@@ -42,9 +43,7 @@ def test_subgraphs_and_the_initializers_that_only_they_read_are_kept():
 def test_attribute_types_that_graphsurgeon_does_not_carry_are_kept_without_a_warning(capfd):
     original = model("g (float[b,4,h,w] x) => (float[b,4,h,w] y) { y = Identity(x) }")
     optional = helper.make_node("Optional", [], ["nothing"])
-    optional.attribute.append(
-        helper.make_attribute("type", helper.make_tensor_type_proto(TensorProto.FLOAT, [1]))
-    )
+    optional.attribute.append(helper.make_attribute("type", helper.make_tensor_type_proto(TensorProto.FLOAT, [1])))
     original.graph.node.insert(0, optional)
     sequence = helper.make_tensor_type_proto(TensorProto.FLOAT, [1])
     original.graph.output.append(helper.make_value_info("nothing", helper.make_optional_type_proto(sequence)))
@@ -94,7 +93,10 @@ def test_labels_are_unique_and_prefer_the_nodes_name():
 def test_new_constants_never_take_a_name_in_use():
     graph = ModelGraph(reference())
     assert [graph.constant(np.zeros(1), n).name for n in ("W", "W", "fresh", "fresh")] == [
-        "W.1", "W.2", "fresh", "fresh.1",
+        "W.1",
+        "W.2",
+        "fresh",
+        "fresh.1",
     ]
 
 

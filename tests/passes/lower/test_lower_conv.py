@@ -24,7 +24,7 @@ def conv_model(attributes="", group=1, bias=None, shape=(6, 4, 3, 3), x="b,4,h,w
         f"g (float[{x}] x) => (float[b,{shape[0]},oh,ow] y) {{"
         "  q = paconv.PAActivation(x, v, levels)"
         "  W_bar = paconv.PAWeight(W, u, alpha)"
-        f" [\"layer.conv\"] y = Conv <group = {group}{attributes}> (q, W_bar{', bias' if bias is not None else ''})"
+        f' ["layer.conv"] y = Conv <group = {group}{attributes}> (q, W_bar{", bias" if bias is not None else ""})'
         "}",
         **constants,
     )
@@ -163,12 +163,21 @@ def test_a_window_beyond_exact_counts_is_left_alone(monkeypatch):
     [
         ("q = Relu(x) W_bar = paconv.PAWeight(W, u, alpha) y = Conv(q, W_bar)", "real-activations"),
         ("q = paconv.PAActivation(x, v, levels) y = Conv(q, W)", "real-weights"),
-        ("v2 = Abs(v) q = paconv.PAActivation(x, v2, levels) W_bar = paconv.PAWeight(W, u, alpha) y = Conv(q, W_bar)",
-         "endpoints-not-constant"),
-        ("q = paconv.PAActivation(x, v, levels) W2 = Abs(W) W_bar = paconv.PAWeight(W2, u, alpha) y = Conv(q, W_bar)",
-         "weight-not-constant"),
-        ("q = paconv.PAActivation(x, v, levels) W_bar = paconv.PAWeight(W, u, alpha) b = Abs(u4) y = Conv(q, W_bar, b)",
-         "bias-not-constant"),
+        (
+            "v2 = Abs(v) q = paconv.PAActivation(x, v2, levels) W_bar = paconv.PAWeight(W, u, alpha) "
+            "y = Conv(q, W_bar)",
+            "endpoints-not-constant",
+        ),
+        (
+            "q = paconv.PAActivation(x, v, levels) W2 = Abs(W) W_bar = paconv.PAWeight(W2, u, alpha) "
+            "y = Conv(q, W_bar)",
+            "weight-not-constant",
+        ),
+        (
+            "q = paconv.PAActivation(x, v, levels) W_bar = paconv.PAWeight(W, u, alpha) b = Abs(u4) "
+            "y = Conv(q, W_bar, b)",
+            "bias-not-constant",
+        ),
     ],
 )
 def test_a_convolution_that_is_not_of_constants_is_left_alone(call, reason):
@@ -196,7 +205,9 @@ def test_constants_from_constant_nodes_are_found():
         " v = Constant <value_floats = [0.25, 0.5, 1.0]> ()"
         " levels = Constant <value = float[4] {0, 0.5, 0.75, 1.25}> ()"
         " q = paconv.PAActivation(x, v, levels) W_bar = paconv.PAWeight(W, u, alpha) y = Conv(q, W_bar) }",
-        W=weights(np.random.default_rng(0), 4, 4, 3, 3), u=U, alpha=ALPHA,
+        W=weights(np.random.default_rng(0), 4, 4, 3, 3),
+        u=U,
+        alpha=ALPHA,
     )
     both(reference, image(np.random.default_rng(1), 1, 4, 5, 5))
 

@@ -43,8 +43,9 @@ def test_a_weight_that_cannot_be_packed_is_reported_under_its_convolution():
 
 
 def test_a_weight_of_another_rank_stays_a_function_call():
-    reference = graph("W_bar = paconv.PAWeight(W, u, alpha) y = MatMul(x, W_bar)", "float[b,4,h,n] y",
-                      W=np.ones((6, 7), np.float32))
+    reference = graph(
+        "W_bar = paconv.PAWeight(W, u, alpha) y = MatMul(x, W_bar)", "float[b,4,h,n] y", W=np.ones((6, 7), np.float32)
+    )
     _, account = apply(LOWER_WEIGHTS, reference)
     assert [(s.reason, s.node) for s in account.skipped] == [("not-2d", "W_bar")]
 
@@ -67,9 +68,7 @@ def test_equal_initializers_of_paconv_nodes_are_shared_and_others_are_not():
 
 
 def test_equal_bytes_of_another_type_or_shape_are_not_shared():
-    body = (
-        "p = paconv.PAActivation(x, v, levels) q = paconv.PAActivation(p, v2, levels2) y = Add(p, q)"
-    )
+    body = "p = paconv.PAActivation(x, v, levels) q = paconv.PAActivation(p, v2, levels2) y = Add(p, q)"
     zero = np.zeros(2, np.float32)
     reference = graph(body, "float[b,4,h,w] y", v=zero[:1], v2=zero, levels=zero, levels2=np.zeros(3, np.float32))
     shared, _ = apply(SHARE_CONSTANTS, reference)
@@ -78,8 +77,11 @@ def test_equal_bytes_of_another_type_or_shape_are_not_shared():
 
 
 def test_dead_nodes_go_in_chains_and_side_outputs_keep_nodes_alive():
-    reference = graph("a = Neg(x) d = Abs(a) e = Neg(d) y, i = TopK <axis = 1> (a, k) z = Cast <to = 1> (i)",
-                      "float[b,2,h,w] z", k=np.int64([2]))
+    reference = graph(
+        "a = Neg(x) d = Abs(a) e = Neg(d) y, i = TopK <axis = 1> (a, k) z = Cast <to = 1> (i)",
+        "float[b,2,h,w] z",
+        k=np.int64([2]),
+    )
     result, account = apply(REMOVE_DEAD, reference)
     assert ops(result) == ["Neg", "TopK", "Cast"] and {r.node for r in account.rewritten} == {"d", "e"}
 

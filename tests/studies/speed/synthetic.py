@@ -43,6 +43,7 @@ def layers(float_best: float = 8e-3) -> list[Measured]:
     found = []
     for layer in WINDOWS:
         for threads in (1, 2):
+
             def made(best: float, what: str, layer=layer, threads=threads, **fields: Any) -> Measured:
                 return Measured(layer.name, what, threads, timing(best / threads), layer.macs, **fields)
 
