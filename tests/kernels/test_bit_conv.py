@@ -8,6 +8,7 @@ import paconv
 from paconv.kernels.registry import CHOICES
 from paconv.reference import pa_bit_conv
 from tests.bit_conv_cases import GRIDS, cases, exact_output, grid_of, kernel_tolerance, make_case, model_of
+from tests.effort import examples
 
 
 def run(case, counts=False, kernel="planes"):
@@ -34,7 +35,7 @@ def agree(seed, **sizes):
         assert run(case, kernel=kernel).tobytes() == exact_output(case).tobytes()
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=examples(120), deadline=None, derandomize=True)
 @given(case=cases(grids=(None, None, *GRIDS)))
 def test_counts_are_exact_and_outputs_within_the_derived_bound(case):
     agrees(case)

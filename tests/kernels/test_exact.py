@@ -15,6 +15,7 @@ from paconv.kernels.registry import CHOICES
 from paconv.reference import finish_level_conv, pa_bit_conv
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import GRIDS, cases, exact_output, grid_of, kernel_tolerance, make_case, model_of, window_of
+from tests.effort import examples
 from tests.kernels.linked import level_kinds
 from tests.kernels.whole_conv import output_of
 from tests.level_conv_cases import level_cases, level_model
@@ -46,7 +47,7 @@ def holds(case, kind: str) -> bool:
     return kind != "narrow" or 2 * LEAST_SPAN * grid.most_weight * byte <= np.iinfo(np.int16).max
 
 
-@settings(max_examples=60, **PER_LEVEL)
+@settings(max_examples=examples(60), **PER_LEVEL)
 @given(case=cases(grids=GRIDS), threads=st.sampled_from([1, 2, 3]))
 def test_every_kernel_gives_the_bits_of_the_integers_at_every_level(monkeypatch, case, threads):
     expected = exact_output(case)
@@ -70,7 +71,7 @@ def test_every_kind_of_products_gives_the_bits_of_the_integers(M, N, grid):
     assert done >= len(level_kinds())
 
 
-@settings(max_examples=40, **PER_LEVEL)
+@settings(max_examples=examples(40), **PER_LEVEL)
 @given(case=cases(grids=GRIDS))
 def test_every_kind_of_products_gives_the_bits_of_the_integers_for_any_shape(case):
     expected = exact_output(case)
@@ -79,7 +80,7 @@ def test_every_kind_of_products_gives_the_bits_of_the_integers_for_any_shape(cas
             assert output_of(case, level, kind).tobytes() == expected.tobytes(), (level, kind)
 
 
-@settings(max_examples=40, **PER_LEVEL)
+@settings(max_examples=examples(40), **PER_LEVEL)
 @given(level_case=level_cases(grids=GRIDS), threads=st.sampled_from([1, 2, 3]))
 def test_a_convolution_of_levels_finishes_the_integers_at_every_level(monkeypatch, level_case, threads):
     S = np.ascontiguousarray(exact_output(level_case.case).transpose(0, 2, 3, 1))
@@ -93,7 +94,7 @@ def test_a_convolution_of_levels_finishes_the_integers_at_every_level(monkeypatc
                 assert (array == expected[name]).all(), (level, kernel, name)
 
 
-@settings(max_examples=30, **PER_LEVEL)
+@settings(max_examples=examples(30), **PER_LEVEL)
 @given(case=cases(), threads=st.sampled_from([1, 2, 3]))
 def test_off_any_grid_planes_run_with_the_same_bits_at_every_level(monkeypatch, case, threads):
     reference, results = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs), set()

@@ -20,6 +20,7 @@ from paconv.nn import PAActivation, PAConv2d, PAWeight, calibrate, convert, free
 from paconv.nn.quantizer import ActivationQuantizer, SteppedWeight
 from paconv.nn.schemes import SCHEMES
 from paconv.nn.snapping import WIDE_ERROR
+from tests.effort import examples
 from tests.nn.networks import PreActivation
 
 BY_NATURE = {"xnor", "bireal", "bwn", "twn", "dorefa", "syq", "groupnet"}
@@ -62,7 +63,7 @@ def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     M=st.sampled_from([2, 4, 6, 8]),
     N=st.integers(1, 8),

@@ -42,7 +42,7 @@ def test_the_body_of_pa_bit_conv_agrees_with_the_reference(case):
     assert (np.abs(found - expected.Y) <= body_tolerance(case, expected)).all()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(40), deadline=None, derandomize=True)
 @given(case=cases(max_planes=4), seed=st.integers(0, 999), optimization=st.sampled_from(OPTIMIZATIONS))
 def test_the_body_of_pa_bit_conv_gives_the_bits_of_the_reference_for_integer_levels(case, seed, optimization):
     case = with_integer_levels(case, np.random.default_rng(seed))
@@ -50,7 +50,7 @@ def test_the_body_of_pa_bit_conv_gives_the_bits_of_the_reference_for_integer_lev
     assert np.array_equal(run_all(model_of(case), {"X": case.X}, optimization)[0], expected.exact)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(40), deadline=None, derandomize=True)
 @given(level_case=level_cases(), seed=st.integers(0, 999), optimization=st.sampled_from(OPTIMIZATIONS))
 def test_the_body_of_pa_level_conv_gives_the_bits_of_the_reference_for_integer_levels(level_case, seed, optimization):
     case = with_integer_levels(level_case.case, np.random.default_rng(seed), 7, 15)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from paconv.ops.integer_levels import SUM_LIMIT, integer_levels
 from paconv.reference import convolve_levels, integer_sums, pa_bit_conv
 from tests.bit_conv_cases import cases, make_case, with_integer_levels
+from tests.effort import examples
 
 
 def of(case, **inputs):
@@ -61,7 +62,7 @@ def test_codes_without_a_mask_are_no_integers():
     assert of(case, alpha=[[0, 1, 2]], beta=[0, 1, 2]) is None
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=examples(30), deadline=None, derandomize=True)
 @given(case=cases(max_planes=4), seed=st.integers(0, 999))
 def test_exact_sums_are_those_of_the_planes_and_are_rounded_twice(case, seed):
     case = with_integer_levels(case, np.random.default_rng(seed))

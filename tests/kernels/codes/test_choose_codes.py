@@ -13,6 +13,7 @@ from paconv.grid import nearest_grid
 from paconv.kernels.arguments import CODING, F
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import largest_unit
+from tests.effort import examples
 from tests.kernels.linked import kernel
 
 TINY = np.float32(2.0**-149)
@@ -61,7 +62,7 @@ def test_the_integers_are_the_smallest_that_give_the_levels():
     assert (found.slots["most_weight"], found.slots["most_level"]) == (5, 3)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(
     M=st.integers(1, 8),
     N=st.integers(1, 8),

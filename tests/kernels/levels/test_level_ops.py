@@ -13,6 +13,7 @@ from paconv.kernels.arguments import LANES, LEVEL_RUN
 from paconv.kernels.registry import CHOICES
 from paconv.reference import finish_level_conv, pa_level_max_pool, pa_levels
 from tests.bit_conv_cases import GRIDS, make_case, model_of
+from tests.effort import examples
 from tests.level_conv_cases import level_cases, level_model, make_level_case, one_node
 
 
@@ -41,7 +42,7 @@ def pool_model(kernel, strides, pads):
 
 
 @pytest.mark.parametrize("kernel", CHOICES)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(level_case=level_cases(grids=(None, *GRIDS)))
 def test_a_convolution_of_levels_has_the_bits_of_bit_conv_then_add_clip_and_compare(kernel, level_case):
     (S,) = run(model_of(level_case.case), {"X": level_case.case.X}, kernel=kernel)
@@ -63,7 +64,7 @@ def test_the_body_of_a_convolution_of_levels_takes_the_same_decisions_but_for_ro
                 assert (found[f"L{k}"] == levels).all()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(
     channels=st.sampled_from([1, 2, LANES - 1, LANES, LANES + 1, 40]),
     rows=st.booleans(),
@@ -86,7 +87,7 @@ def test_levels_count_the_endpoints_reached(channels, rows, signs, size, E, seed
     assert (stock(model, {"X": X})[0] == expected).all()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),

@@ -13,6 +13,7 @@ from paconv.kernels.registry import microkernels
 from paconv.reference import activation_levels
 from paconv.runtime.library import cpu_levels
 from tests.bit_conv_cases import make_case
+from tests.effort import examples
 from tests.kernels.linked import aligned, kernel
 
 ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
@@ -51,7 +52,7 @@ def test_accumulate_counts_exactly_for_every_sub_block_and_number_of_pixels(leve
         assert (counts[:, ~mine] == -1).all(), each
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(40), deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     channels=st.sampled_from([1, 31, 32, 33, 65]),

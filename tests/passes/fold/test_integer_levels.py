@@ -14,6 +14,7 @@ from paconv.passes.fold.integer_levels import INTEGER_LEVELS
 from paconv.passes.lower.lower_conv import LOWER_CONV
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from paconv.reference import pa_bit_conv
+from tests.effort import examples
 from tests.passes.graphs import apply, batch_norm, image, model, ops, parameter, run
 from tests.passes.lower.test_general_planes import activation_inputs, conv_model, weight_inputs
 
@@ -123,7 +124,7 @@ def test_integers_that_are_the_smallest_already_change_nothing():
     assert result.rewritten == []
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(40), deadline=None, derandomize=True)
 @given(seed=st.integers(0, 9999), M=st.integers(1, 4), N=st.integers(1, 4), rows=st.sampled_from([1, 6]))
 def test_any_levels_put_on_a_grid_become_integers_with_the_bits_of_the_reference(seed, M, N, rows):
     """In stock onnxruntime, and the exact values are those of the exported model within their roundings."""
