@@ -11,7 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
-settings.register_profile("hand", settings.get_profile("ci"), max_examples=25)
+settings.register_profile("hand", settings.get_profile("ci"), max_examples=15)
 settings.load_profile("ci" if os.environ.get("CI") else "hand")
 
 

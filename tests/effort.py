@@ -8,6 +8,6 @@ FEWEST = 10
 
 
 def examples(count: int) -> int:
-    """`count` under hypothesis' profile "ci"; of many a quarter by hand (tests/conftest.py has the profiles)."""
+    """`count` under hypothesis' profile "ci"; of many a seventh by hand (tests/conftest.py has the profiles)."""
     share = settings().max_examples / settings.get_profile("ci").max_examples
     return max(round(count * share), min(count, FEWEST))

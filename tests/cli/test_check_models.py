@@ -23,6 +23,7 @@ def test_each_scheme_goes_through_with_every_eligible_convolution_converted(run)
         assert 0 < each["file_bytes"] < each["float_bytes"]
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_pair(run):
     code, out, _ = run("check-models", "digits_resnet", "--scheme", "twn", "--scheme", "pa:2,1")
     assert code == 0

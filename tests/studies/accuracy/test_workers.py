@@ -36,6 +36,7 @@ def test_results_come_with_the_place_of_their_call():
         assert list(submit(threads, [()])) == [(0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [(refuse, UsageError, "not this one"), (killed, TrainingError, "a training's process was killed")],
@@ -45,6 +46,7 @@ def test_an_exception_or_a_death_is_raised_here(function, error, message):
         list(submit(function, [()]))
 
 
+@pytest.mark.slow
 def test_nothing_is_waited_for_when_the_waiting_process_is_stopped():
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), workers(1, 1) as submit:
