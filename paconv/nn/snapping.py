@@ -37,16 +37,18 @@ WIDE_ERROR = 0.01
 
 @dataclass(frozen=True)
 class LayerLevels:
-    """The levels of one quantizer. name: of the convolution of weights, of the activation quantizer; kind: "weights" or
-    "activations"; most: the largest integer that they may have, None where they are real; by_nature: they are integers
-    as published (then most is what they have); error: relative, how far they moved to the grid, root mean square.
-    """
+    """The levels of one quantizer."""
 
     name: str
+    """Of the convolution for weights, of the quantizer for activations."""
     kind: str
+    """Of what: "weights" or "activations"."""
     most: int | None
+    """The largest integer that they may have; None if they are real."""
     by_nature: bool
+    """Whether they are integers as published; `most` is then the largest of them."""
     error: float
+    """How far they moved to the grid: relative, root mean square."""
 
 
 @dataclass(frozen=True)
