@@ -23,12 +23,22 @@ class ConversionReport(Conversion):
 
     def predict(self, input_shape: tuple[int, ...] | None = None, host: HostModel | None = None) -> Speed:
         """The model's speed on this machine beside its float parent's, and the layers that are slower, as `str` prints
-        them: predicted for one thread and a batch of 1, before anything is trained.
+        them.
 
-        input_shape: (C, H, W); None is the one that the model carries. host: its rates; None is those that `paconv cost
-        --host` kept for this machine, or else shipped ones for its kind of CPU: nothing is measured. Raises UsageError
-        for a scheme other than PA, and without an input shape; ExportError for a model that can't be exported;
-        PaconvError where there are no rates, for want of the library.
+        Predicted for one thread and a batch of 1, before anything is trained.
+
+        Args:
+            input_shape: (C, H, W) without the batch; None is the one that the model carries.
+            host: The machine's rates; None is those that `paconv cost --host` kept for this machine, or else shipped
+                ones for its kind of CPU: nothing is measured.
+
+        Returns:
+            Predicted seconds per call, quantized and in float.
+
+        Raises:
+            UsageError: The scheme is not PA, or there is no input shape.
+            ExportError: The model can't be exported.
+            PaconvError: There are no rates, for want of the library.
         """
         from paconv.cost.host.at_hand import host_at_hand
         from paconv.cost.host.kernels import planes_of
@@ -43,5 +53,9 @@ class ConversionReport(Conversion):
 
 
 def conversion_report(model: nn.Module) -> ConversionReport:
-    """The report of a model that `convert` made. Raises UsageError for another model."""
+    """The report of a model that `convert` made.
+
+    Raises:
+        UsageError: `convert` didn't make the model.
+    """
     return conversion_of(model, ConversionReport)

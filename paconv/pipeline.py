@@ -94,13 +94,21 @@ def optimize(
 ) -> OptimizeResult:
     """Turn an exported model into its packed form: quantized Conv to PABitConv, batch norms and ReLUs folded.
 
-    model: an ONNX file or ModelProto (left as it is). output: where to write the result, None for nowhere; it may be
-    the input file. fuse: link PABitConvs into chains of PALevelConv; without it the result is in canonical form, also
-    where `model` is fused already. report: where to write the conversion report as JSON. A model that is already
-    optimized comes back as it is.
+    Args:
+        model: An ONNX file or ModelProto; left as it is. An optimized model is returned unchanged.
+        output: Where to write the result, None for nowhere; it may be the input file.
+        fuse: Link PABitConvs into chains of PALevelConv. If false, the result is in canonical form, even if `model` is
+            fused already.
+        allow_unchanged: Accept a model with nothing to convert.
+        report: Where to write the conversion report as JSON.
 
-    Raises ModelError if the model can't be read, is inconsistent, or has nothing to convert and allow_unchanged is
-    false; PaconvError if an output can't be written, which is found before the work. Nothing is left half-written.
+    Returns:
+        The optimized model and the report.
+
+    Raises:
+        ModelError: The model can't be read, is inconsistent, or has nothing to convert and allow_unchanged is false.
+        UsageError: `report` is the same file as `model` or `output`.
+        PaconvError: An output can't be written; found before the work starts. Nothing is left half-written.
     """
     check_distinct(report, model=None if isinstance(model, onnx.ModelProto) else model, output=output)
     with ExitStack() as stack:

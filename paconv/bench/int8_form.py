@@ -35,14 +35,18 @@ _X86, _ARM = ("x86_64", "amd64"), ("aarch64", "arm64")
 
 @dataclass(frozen=True)
 class Form:
-    """activations, weights: numpy's names of their types; largest: |weight| is at most that. qdq: whether it is written
-    as QuantizeLinear and DequantizeLinear around float nodes, or as 8-bit nodes such as QLinearConv.
-    """
+    """A form of 8-bit model."""
 
     activations: str
+    """numpy's name of their type."""
     weights: str
+    """numpy's name of their type."""
     largest: int
+    """|weight| is at most that."""
     qdq: bool = True
+    """Whether it is written as QuantizeLinear and DequantizeLinear around float nodes, or as 8-bit nodes such as
+    QLinearConv.
+    """
 
     @property
     def name(self) -> str:

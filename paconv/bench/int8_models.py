@@ -26,14 +26,16 @@ __all__ = ["Int8Model", "OpenedModel", "open_model", "with_int8"]
 
 @dataclass(frozen=True)
 class Int8Model:
-    """forms: of its products; saturates: whether they do on this CPU; error: against the float model on the arrays that
-    are fed, None without one that it can be set beside; u8s8_error: that of U8S8, where it was made too.
-    """
+    """What an 8-bit model is, and how far off."""
 
     forms: tuple[Form, ...]
+    """Of its products."""
     saturates: bool
+    """Whether they do on this CPU."""
     error: OutputError | None
+    """Against the float model on the arrays fed; None without a float model to compare with."""
     u8s8_error: OutputError | None = None
+    """Error of U8S8, if that was made too."""
 
     @property
     def name(self) -> str:
@@ -53,12 +55,16 @@ class Int8Model:
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """file: what it is called; size: bytes; sessions: one a thread count, each run once; int8: of an 8-bit model."""
+    """A model file, open."""
 
     file: str
+    """What it is called."""
     size: int
+    """Bytes."""
     sessions: list[Timed]
+    """One per thread count, each run once."""
     int8: Int8Model | None = None
+    """Of an 8-bit model."""
 
 
 def open_model(

@@ -30,17 +30,16 @@ _MEASURED_BY = {"planes": "paconv.runtime.popcount_limit:and_popcount_limit"}
 
 @dataclass(frozen=True)
 class HostLimits:
-    """Of one thread, at a CPU level, in multiply-accumulates a second.
-
-    single: kernel ("planes") -> the limit of one product, without those that aren't known; planes: (M, N) -> the inner
-    loop's rate; codes: how level codes are multiplied (a name in KINDS) -> the inner loop's
-    rate.
-    """
+    """Peaks of one thread at a CPU level, in multiply-accumulates per second."""
 
     level: str
+    """The CPU level."""
     single: dict[str, float] = field(default_factory=dict)
+    """Kernel ("planes") -> the peak of one product; those that aren't known are left out."""
     planes: dict[tuple[int, int], float] = field(default_factory=dict)
+    """(M, N) -> the inner loop's rate."""
     codes: dict[str, float] = field(default_factory=dict)
+    """How level codes are multiplied (a name in KINDS) -> the inner loop's rate."""
 
     def as_data(self) -> dict[str, Any]:
         return {

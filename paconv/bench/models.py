@@ -33,27 +33,36 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class SessionTime:
-    """file: as it was given; size: its bytes; int8: of a model with 8-bit integers."""
+    """A model's time at one thread count."""
 
     file: str
+    """As given."""
     threads: int
+    """Of the session."""
     size: int
+    """Bytes of the file."""
     timing: Timing
+    """Seconds per call."""
     int8: Int8Model | None = None
+    """Of a model with 8-bit integers."""
 
 
 @dataclass(frozen=True)
 class ModelBench:
-    """sessions: the model's first, then the others', each at every thread count; advice: of the 8-bit form, None where
-    no model has 8-bit integers; layers: empty unless asked for.
-    """
+    """A model timed beside others."""
 
     environment: dict[str, Any]
+    """Machine and versions."""
     options: dict[str, Any]
+    """As asked for."""
     sessions: list[SessionTime]
+    """The model's first, then the others', each at every thread count."""
     advice: Advice | None = None
+    """Of the 8-bit form; None if no model has 8-bit integers."""
     layers: list[LayerTime] = field(default_factory=list)
+    """Empty unless asked for."""
     limits: HostLimits | None = None
+    """This machine's peaks; None unless layers were asked for."""
 
     def against(self, other: SessionTime) -> float:
         """How many times as fast as `other` the model is at the same thread count."""

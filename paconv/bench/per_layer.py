@@ -38,18 +38,24 @@ class PackedLayer:
 
 @dataclass(frozen=True)
 class LayerTime:
-    """kernel, reason: as paconv.runtime.inspection tells; coding: of the level codes; limit: multiply-accumulates a
-    second that this machine's instructions allow, None where that isn't known.
-    """
+    """One PABitConv, timed alone."""
 
     layer: Layer
+    """The layer."""
     planes: tuple[int, int]
+    """(M, N)."""
     kernel: str
+    """As reported by paconv.runtime.inspection."""
     coding: str
+    """Of the level codes."""
     reason: str
+    """Why that kernel, as reported by paconv.runtime.inspection."""
     threads: int
+    """Of the session."""
     timing: Timing
+    """Seconds per call."""
     limit: float | None
+    """Multiply-accumulates per second that this machine's instructions allow; None if unknown."""
 
     @property
     def macs_per_second(self) -> float:

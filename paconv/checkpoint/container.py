@@ -44,10 +44,15 @@ class Contents:
     """What a checkpoint holds. A bare state dict has neither architecture nor conversion nor shapes."""
 
     architecture: str | None
+    """Name of a zoo architecture, if any."""
     config: dict
+    """Its keyword arguments."""
     conversion: dict | None
+    """What paconv.convert recorded, if anything."""
     input_shapes: tuple[Shape, ...] | None
+    """(C, H, W) per input, if known."""
     state_dict: dict[str, Tensor]
+    """Weights by name, on the CPU."""
 
     def as_dict(self) -> dict:
         """The dict that is saved."""

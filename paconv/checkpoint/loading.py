@@ -20,13 +20,19 @@ def load(
     *,
     trust_pickle: bool = False,
 ) -> nn.Module:
-    """The model of checkpoint `path`, in eval mode, on the CPU; `paconv_input_shape` is set on it if the file has one.
+    """The model of checkpoint `path`, in eval mode, on the CPU.
 
-    model: the float model that was converted, or a function that returns it, or None for a checkpoint of a zoo
-    architecture. A module given is copied, not changed. A file that is a bare state dict needs it too. trust_pickle:
-    read a whole pickled nn.Module; that runs code stored in the file.
+    Args:
+        path: A file from `save`, or a bare state dict (with `model`).
+        model: The float model that was converted, or a function that returns it; None for a checkpoint of a zoo
+            architecture. A module given is copied, not changed.
+        trust_pickle: Read a whole pickled nn.Module; this runs code stored in the file.
 
-    Raises CheckpointError if the file is no checkpoint, or doesn't fit the model.
+    Returns:
+        The model; `paconv_input_shape` is set on it if the file has a shape: (C, H, W), or one such shape per input.
+
+    Raises:
+        CheckpointError: The file is no checkpoint, or doesn't fit the model.
     """
     if trust_pickle:
         found = read_pickled(path)

@@ -19,15 +19,22 @@ __all__ = ["save"]
 
 
 def save(model: nn.Module, path: str | os.PathLike, input_shape: Shape | Sequence[Shape] | None = None) -> None:
-    """Write `model` to the checkpoint `path`, in place of any file there only once it is complete.
+    """Write `model` to the checkpoint `path`, replacing any file there only once it is complete.
 
-    input_shape: (C, H, W) without the batch, or one shape for each input; None is the shape that the model was
-    loaded with, if any. A model of paconv.models is saved with its architecture, so that `load(path)` makes it
-    again, unless it was changed since. A model from `paconv.convert` is saved with its conversion, and any other
-    with its weights alone: `load` then needs the function that makes the float model.
+    A model of paconv.models is saved with its architecture, so that `load(path)` rebuilds it, unless it was changed
+    since. A model from `paconv.convert` is saved with its conversion, and any other with its weights alone: `load` then
+    needs the function that makes the float model.
 
-    Raises UsageError for a bad shape, CheckpointError for state that isn't tensors, PaconvError if `path` can't be
-    written.
+    Args:
+        model: A torch module; its state is copied to the CPU.
+        path: The file to write.
+        input_shape: (C, H, W) without the batch, or one such shape per input; None is the shape that the model was
+            loaded with, if any.
+
+    Raises:
+        UsageError: The shape is invalid.
+        CheckpointError: The model's state holds something other than tensors, or tensors without values.
+        PaconvError: `path` can't be written.
     """
     if input_shape is None:
         input_shape = getattr(model, "paconv_input_shape", None)

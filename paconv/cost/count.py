@@ -19,23 +19,26 @@ __all__ = ["Cost", "LayerCost", "NetworkCost", "count"]
 
 @dataclass(frozen=True)
 class Cost:
-    """Counts of a layer or a network. Costs add up.
-
-    binary_weights: B; real_parameters: R (weights, biases, 2 a batch-norm channel); binary_bits: stored for
-    B; index_bits: the same weights as level indexes, whatever the storage; macs: all multiply-accumulates, of
-    which real_macs with real operands; bit_operations: AND + popcount per bit; multiplications, comparisons:
-    the elementwise part of binary layers, real MACs not included.
-    """
+    """Counts of a layer or a network. Costs add up."""
 
     binary_weights: int = 0
+    """B."""
     real_parameters: int = 0
+    """R: weights, biases, 2 per batch-norm channel."""
     binary_bits: int = 0
+    """Bits stored for B."""
     index_bits: int = 0
+    """Bits of the same weights as level indexes, whatever the storage."""
     macs: int = 0
+    """All multiply-accumulates."""
     real_macs: int = 0
+    """Those of them with real operands."""
     bit_operations: int = 0
+    """AND + popcount, per bit."""
     multiplications: Fraction = Fraction(0)
+    """Elementwise ones of binary layers; real MACs not included."""
     comparisons: Fraction = Fraction(0)
+    """Of activations with endpoints, in binary layers."""
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)))
@@ -95,19 +98,30 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """layers: in the order of execution; totals: their sum; rule and storage: what was applied."""
+    """What a network costs by a rule and a storage."""
 
     network: Network
+    """What was counted."""
     layers: tuple[LayerCost, ...]
+    """In the order of execution."""
     totals: Cost
+    """The sum over `layers`."""
     rule: Rule
+    """The rule applied."""
     storage: Storage
+    """The storage applied."""
 
 
 def count(network: Network, by: Rule | None = None, stored: Storage | None = None) -> NetworkCost:
-    """Count `network` by a rule (default "text") and a storage (default "planes").
+    """Count what a network costs.
 
-    Raises UsageError if the rule is known only for other M and N than the network has.
+    Args:
+        network: Layers with shapes.
+        by: The rule; None is "text".
+        stored: The storage; None is "planes".
+
+    Raises:
+        UsageError: The rule is known only for other M and N than the network has.
     """
     by, stored = by or rule(), stored or storage()
     _check_planes(by, network.layers)

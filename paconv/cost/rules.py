@@ -34,22 +34,26 @@ truth.
 
 @dataclass(frozen=True)
 class Rule:
-    """Elementwise operations of binary layers. planes -> operations, for the schemes that don't fix them (PA,
-    ABC).
-
-    given_multiplications, given_comparisons: numbers that replace them for every scheme, None if not given;
-    only: the (M, N) that the rule is known for, None for any; provenance: where its figures come from.
-    """
+    """Elementwise operations of binary layers, for the schemes that don't fix them (PA, ABC)."""
 
     name: str
+    """As the command line takes it."""
     meaning: str
+    """In words."""
     provenance: str
+    """Where its figures come from."""
     multiplications_per_output: Callable[[Planes], Fraction]
+    """Planes -> operations."""
     comparisons_per_activation: Callable[[Planes], Fraction]
+    """Planes -> operations."""
     first_convolution: int = 0
+    """Operations per output of the first convolution."""
     only: tuple[int, int] | None = None
+    """The only (M, N) that the rule is known for; None for any."""
     given_multiplications: Fraction | None = None
+    """Replaces multiplications_per_output for every scheme; None if not given."""
     given_comparisons: Fraction | None = None
+    """Replaces comparisons_per_activation for every scheme; None if not given."""
 
 
 RULES = {
@@ -74,12 +78,16 @@ RULES = {
 
 @dataclass(frozen=True)
 class Storage:
-    """Bits stored for each binary weight."""
+    """How binary weights are stored."""
 
     name: str
+    """As the command line takes it."""
     meaning: str
+    """In words."""
     provenance: str
+    """Where its figures come from."""
     bits_per_weight: Callable[[Planes], int]
+    """Planes -> bits per binary weight."""
 
 
 STORAGES = {
@@ -98,9 +106,15 @@ STORAGES = {
 def rule(
     name: str = "text", per_output: Fraction | int | None = None, per_activation: Fraction | int | None = None
 ) -> Rule:
-    """The named rule, with multiplications per output or comparisons per activation replaced where given.
+    """The named rule, with its figures replaced where given.
 
-    Raises UsageError on an unknown name or a negative number.
+    Args:
+        name: A key of RULES.
+        per_output: Multiplications per output.
+        per_activation: Comparisons per activation.
+
+    Raises:
+        UsageError: The name is unknown, or a number is negative.
     """
     if name not in RULES:
         raise UsageError(f"rule: expected {' or '.join(RULES)}; found {name}")

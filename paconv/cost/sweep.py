@@ -28,12 +28,16 @@ PLANES_N: tuple[int | None, ...] = (1, 2, 3, 4, 5, 6, 7, 8, None)
 
 @dataclass(frozen=True)
 class Point:
-    """A network as PA with M and N planes, and its totals. latency: seconds predicted on a host, None without one."""
+    """A network as PA with M and N planes, and its totals."""
 
     M: int
+    """Weight planes."""
     N: int | None
+    """Activation planes; None for full precision."""
     totals: Cost
+    """Of the whole network."""
     latency: float | None = None
+    """Seconds predicted on a host; None without one."""
 
     @property
     def megabits(self) -> float:

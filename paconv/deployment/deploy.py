@@ -32,14 +32,16 @@ _MODEL, _CONFIG, _LIBRARY = "1/model.onnx", "config.pbtxt", "libpaconv.so"
 
 @dataclass(frozen=True)
 class Deployment:
-    """What was written: the model's folder in the repository, its name, the batch size its configuration allows, and
-    the processor its library is for (None: the model has none of its ops and needs no library).
-    """
+    """What `deploy` wrote."""
 
     folder: Path
+    """The model's folder in the repository."""
     name: str
+    """What clients call the model."""
     max_batch_size: int
+    """The batch size that the configuration allows; 0 for no batching."""
     machine: str | None
+    """The processor that the library is for; None if the model has none of paconv's ops and needs no library."""
 
 
 def deploy(
@@ -57,15 +59,30 @@ def deploy(
     threads: int | None = None,
     force: bool = False,
 ) -> Deployment:
-    """Write the ONNX file `model` into the model repository `folder`, ready for `server` ("triton").
+    """Write the ONNX file `model` into the model repository `folder`, ready to be served.
 
-    name: what clients call the model, by default its file name without suffix. library: another build of the custom-op
-    library, such as one for another processor; by default `paconv.library_path()`. served_at: where the server sees
-    `folder`, an absolute path: the server looks for the library there. Batching, instances and threads: see
-    TritonOptions. force: replace a model of this name, if nothing but deploy's own files is in its folder.
+    Args:
+        model: The ONNX file to serve.
+        folder: The model repository; the model gets a folder of its own in it.
+        server: The server to write for: "triton".
+        name: What clients call the model; by default its file name without suffix.
+        library: Another build of the custom-op library, such as one for another processor; by default
+            `paconv.library_path()`.
+        served_at: Where the server sees `folder`, an absolute path: it looks for the library there.
+        max_batch_size: See TritonOptions, as for the next four.
+        preferred_batch_sizes: Batch sizes to run at once.
+        max_queue_delay: Microseconds.
+        instances: Runs of the model at the same time.
+        threads: Threads per instance.
+        force: Replace a model of this name, if its folder holds nothing but files from `deploy`.
 
-    Raises ModelError for a file that can't be served, UsageError for options that don't fit, PaconvError if the folder
-    can't be written. Nothing is left half-written.
+    Returns:
+        What was written, and for which processor.
+
+    Raises:
+        ModelError: The file can't be served.
+        UsageError: Options don't fit the model or one another.
+        PaconvError: The folder can't be written. Nothing is left half-written.
     """
     if server not in SERVERS:
         raise UsageError(f"server: expected {' or '.join(SERVERS)}, found {server}")

@@ -34,22 +34,26 @@ _DATA_TYPES = {
 
 @dataclass(frozen=True)
 class TritonOptions:
-    """How Triton is to run a model.
-
-    max_batch_size: most samples put together; None is DEFAULT_MAX_BATCH_SIZE where the model batches, 0 is never.
-    preferred_batch_sizes: sizes the batcher runs at once. max_queue_delay: microseconds a request may wait for others.
-    instances: runs of the model at the same time. threads: of each instance; None is one for each core.
-    """
+    """How Triton is to run a model."""
 
     max_batch_size: int | None = None
+    """Most samples per batch; None is DEFAULT_MAX_BATCH_SIZE if the model batches, 0 is no batching."""
     preferred_batch_sizes: Sequence[int] = ()
+    """Sizes that the batcher runs at once."""
     max_queue_delay: int | None = None
+    """Microseconds that a request may wait for others."""
     instances: int = 1
+    """Runs of the model at the same time."""
     threads: int | None = None
+    """Threads per instance; None is one per core."""
 
 
 def batch_limit(model: Signature, options: TritonOptions) -> int:
-    """max_batch_size of the configuration. Raises UsageError if the options don't fit the model or one another."""
+    """The max_batch_size of the configuration.
+
+    Raises:
+        UsageError: The options don't fit the model or one another.
+    """
     asked = options.max_batch_size
     if asked is not None and asked < 0:
         raise UsageError(f"max batch size: expected 0 (no batching) or more, found {asked}")

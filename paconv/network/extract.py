@@ -60,11 +60,16 @@ _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorPro
 
 
 def network(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Network:
-    """Layers with shapes of a checked model (paconv.onnx_file.loading.load_model).
+    """Layers of a checked model, with shapes.
 
-    input_shapes: sizes of free dimensions as paconv.onnx_file.shapes.parse_input_shapes returns; a free batch is
-    1. Raises UsageError naming a dimension that stays free, ModelError on shapes that can't be told or
-    contradict.
+    Args:
+        model: From paconv.onnx_file.loading.load_model.
+        input_shapes: Sizes of free dimensions, as returned by paconv.onnx_file.shapes.parse_input_shapes; a free batch
+            is 1.
+
+    Raises:
+        UsageError: A dimension stays free (it is named).
+        ModelError: Shapes can't be inferred, or contradict one another.
     """
     model = canonical(_inlined(model))
     inputs = fixed_input_shapes(model, input_shapes)

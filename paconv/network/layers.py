@@ -29,18 +29,18 @@ BATCH_NORM = "batch norm"
 
 @dataclass(frozen=True)
 class Planes:
-    """How a layer is binarized.
-
-    scheme: the key in paconv.schemes.SCHEMES; M: weight planes; N: activation planes, None for full
-    precision; endpoints: comparisons that tell an activation's level (N for PA); weight_levels: distinct
-    weight values, which a level index tells apart (M+1 for PA's disjoint planes).
-    """
+    """How a layer is binarized."""
 
     scheme: str
+    """A key of paconv.schemes.SCHEMES."""
     M: int
+    """Weight planes."""
     N: int | None
+    """Activation planes; None for full precision."""
     endpoints: int
+    """Comparisons that determine the level of an activation (N for PA)."""
     weight_levels: int
+    """Distinct weight values, which a level index tells apart (M+1 for PA's disjoint planes)."""
 
     def __str__(self) -> str:
         return f"{self.scheme} {self.M}x{'full' if self.N is None else self.N}"
@@ -48,28 +48,36 @@ class Planes:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer with parameters.
-
-    input_id: equal for layers that read the same (binarized) input, which is compared only once; bias:
-    real-valued bias parameters; shares_weights: an earlier layer already stores this layer's parameters;
-    shortcut: a 1x1 convolution on the shortcut of a residual block (a downsampling layer); strides, dilations:
-    one a spatial axis, pads: all begins, then all ends, as in ONNX; empty for a layer that isn't a convolution.
-    """
+    """One layer with parameters."""
 
     name: str
+    """The layer's name."""
     kind: str
+    """CONV, CONV_TRANSPOSE, LINEAR or BATCH_NORM."""
     weight_shape: tuple[int, ...]
+    """Its first axis is the channels of a batch norm."""
     input_shape: tuple[int, ...] = ()
+    """Empty if unknown."""
     output_shape: tuple[int, ...] = ()
+    """Empty if unknown."""
     group: int = 1
+    """Groups of a convolution."""
     bias: int = 0
+    """Number of real-valued bias parameters."""
     planes: Planes | None = None
+    """None for a real layer."""
     input_id: str = ""
+    """Equal for layers that read the same (binarized) input, which is compared only once."""
     shares_weights: bool = False
+    """Whether an earlier layer already stores this layer's parameters."""
     shortcut: bool = False
+    """Whether it is a 1x1 convolution on the shortcut of a residual block (a downsampling layer)."""
     strides: tuple[int, ...] = ()
+    """One per spatial axis; empty for a layer that isn't a convolution."""
     pads: tuple[int, ...] = ()
+    """All begins, then all ends, as in ONNX; empty for a layer that isn't a convolution."""
     dilations: tuple[int, ...] = ()
+    """One per spatial axis; empty for a layer that isn't a convolution."""
 
     @property
     def weights(self) -> int:
@@ -117,9 +125,13 @@ class HeldParameters:
     """Parameters held by an op that isn't counted."""
 
     node: str
+    """Name of the node."""
     op: str
+    """Its op type."""
     tensor: str
+    """Name of the tensor."""
     count: int
+    """Number of parameters."""
 
 
 @dataclass(frozen=True)
@@ -132,18 +144,20 @@ class DataOp:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers in the order of execution, and what the count leaves out.
-
-    uncounted_ops: op type -> number of nodes; data_ops: the same nodes with the data they move; inferred: why
-    figures about folded parameters are an inference (empty where everything is counted).
-    """
+    """Layers, and what the count leaves out."""
 
     layers: tuple[Layer, ...]
+    """In the order of execution."""
     batch: int = 1
+    """Samples per call."""
     uncounted_ops: dict[str, int] = field(default_factory=dict)
+    """Op type -> number of nodes."""
     data_ops: tuple[DataOp, ...] = ()
+    """The same nodes with the data they move."""
     uncounted_parameters: tuple[HeldParameters, ...] = ()
+    """Parameters held by these nodes."""
     inferred: str = ""
+    """Why figures about folded parameters are an inference; empty if everything is counted."""
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)

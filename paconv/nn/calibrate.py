@@ -41,14 +41,14 @@ _SAMPLE = 1 << 18
 
 @dataclass(frozen=True)
 class Calibration:
-    """What happened to one activation quantizer: `positive` is how many positive inputs it saw in all (0: it keeps
-    the half Gaussian's values, scaled by `unit`), `unit` the scale of its input. A quantizer that never ran
-    isn't listed.
-    """
+    """What happened to one activation quantizer. A quantizer that never ran isn't listed."""
 
     name: str
+    """Of the quantizer."""
     positive: int
+    """Positive inputs it saw in all; at 0 it keeps the half Gaussian's values, scaled by `unit`."""
     unit: float
+    """Scale of its input."""
 
     def __str__(self) -> str:
         found = f"from {self.positive} positive activations" if self.positive else "never positive, default kept"
@@ -57,12 +57,21 @@ class Calibration:
 
 @torch.no_grad()
 def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, ...]:
-    """Set v, beta and unit of every PAActivation in `model` from data, in place; of other schemes' activation
-    quantizers what they take from data, if anything.
+    """Set v, beta and unit of every PAActivation in `model` from data, in place.
 
-    batches: inputs (B, ...) of the model, or tuples of them in the order of forward's arguments, run as one batch;
-    a few hundred images are enough. Returns one Calibration per quantizer, in the order they run. The model is in
-    eval mode meanwhile. Raises UsageError if there is no batch, or what there is isn't batches.
+    The activation quantizers of other schemes are set as far as they take anything from data. The model is in eval mode
+    meanwhile.
+
+    Args:
+        model: A converted model.
+        batches: Inputs (B, ...) of the model, or tuples of them in the order of forward's arguments, run as one batch;
+            a few hundred images are enough.
+
+    Returns:
+        One Calibration per quantizer, in the order they run.
+
+    Raises:
+        UsageError: There is no batch, or `batches` aren't batches.
     """
     inputs = _joined(batches)
     done: dict[str, Calibration | None] = {}
@@ -88,12 +97,17 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, 
 
 @torch.no_grad()
 def settle_batch_norm(model: nn.Module, batches: Iterable[Batch]) -> None:
-    """Set the running statistics of every batch norm to those of the data, in place: the mean over all
-    batches.
+    """Set the running statistics of every batch norm to the mean over all batches, in place.
 
-    For networks whose weights never saw data, or that were converted without training. batches: inputs (B,
-    ...) of the model, or tuples of them in the order of forward's arguments. Everything but batch norm is in eval
-    mode meanwhile. Raises UsageError if there is no batch, or what there is isn't batches.
+    For networks whose weights never saw data, or that were converted without training. Everything but batch norm is in
+    eval mode meanwhile.
+
+    Args:
+        model: Any model with batch norms.
+        batches: Inputs (B, ...) of the model, or tuples of them in the order of forward's arguments.
+
+    Raises:
+        UsageError: There is no batch, or `batches` aren't batches.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]

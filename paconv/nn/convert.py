@@ -3,7 +3,7 @@
 The configuration (`model.paconv_conversion`) is plain JSON: the scheme's name and parameters, the other options, `plan`
 with the name of every converted convolution and of the convolution whose activation quantizer it uses (its own name,
 another's when they read the same tensor, None for full-precision activations), `rectified` with the names of those
-whose quantizer reads only what a ReLU left, and `kept` with the layers that stay real.
+whose quantizer reads only the output of a ReLU, and `kept` with the layers that stay real.
 """
 
 from __future__ import annotations
@@ -41,24 +41,39 @@ def convert(
 ) -> nn.Module:
     """A copy of `model` whose nn.Conv2d have M weight planes and N activation planes, by a quantization scheme.
 
-    scheme: "pa" (the default: M = 2, 4, 6 or 8, default 4, and N = 1..8, default 5, or None for full-precision
-    activations), or another of paconv.nn.schemes.SCHEMES: "xnor", "bwn", "bireal", "abc", "groupnet", "twn", "ttq",
-    "dorefa", "syq", "lqnet", whose files tell their M, N and equations. parameters: the scheme's own; of PA
-    `endpoints` and `lambda_w`, see PAWeight, `lambda_a` and `lambda_delta`, see PAActivation.
+    These stay real: linear layers; the first convolution and any other that reads an input of the model; the last
+    layer, where that is a convolution; depthwise convolutions; for xnor, bireal and groupnet the 1x1 convolutions on
+    the shortcut of a residual block, as far as torch.fx can trace the model; and the layers named by `keep`.
+    Convolutions that read the same tensor, with or without a ReLU in between, share one activation quantizer (for xnor,
+    bireal and groupnet there is one for each case); it is `rectified` if all of them read the output of a ReLU.
+    `paconv.nn.conversion_report` lists what was converted and what was kept, and why; its `predict` gives the speed to
+    expect.
 
-    Stay real: linear layers; the first convolution and any other that reads an input of the model; the last layer,
-    where that is a convolution; depthwise convolutions; for xnor, bireal and groupnet 1x1 convolutions on the shortcut
-    of a residual block, as far as torch.fx can trace the model (`first`, `last`, `depthwise`, `shortcuts` = the
-    scheme's name converts them, "real" keeps them); and what `keep` names: layers or the modules that hold them, *
-    and ? allowed. Convolutions that read the same tensor, be it once with and once without a ReLU, share one activation
-    quantizer (with and without one each for xnor, bireal and groupnet); it is `rectified` if all of them read what a
-    ReLU left. `input_shape` (C, H, W), without the batch, is
-    needed only where torch.fx can't trace the model: then a forward of zeros shows the order of layers and what they
-    read. Without it nothing is known of that: no activation quantizer is shared or rectified.
-    `paconv.nn.conversion_report` tells what was changed and what was left, and why; its `predict` how fast it will be.
+    Args:
+        model: The float network; left as it is.
+        M: Weight planes, or bits per weight. For PA 2, 4, 6 or 8, by default 4; DEFAULT is the scheme's own default.
+        N: Activation planes, or bits per activation; None for full-precision activations. For PA 1..8 or None, by
+            default 5.
+        scheme: A key of paconv.nn.schemes.SCHEMES: "pa", "xnor", "bwn", "bireal", "abc", "groupnet", "twn", "ttq",
+            "dorefa", "syq" or "lqnet". Each one's file has its M, N and equations.
+        keep: Names of layers to keep real, or of the modules that hold them; * and ? are wildcards.
+        first: "real" keeps the first convolution and those that read an input of the model; the scheme's name converts
+            them.
+        last: The same for the last layer.
+        depthwise: The same for depthwise convolutions.
+        shortcuts: The same for 1x1 convolutions on shortcuts; None is the scheme's own choice.
+        input_shape: (C, H, W), without the batch. Needed only where torch.fx can't trace the model: a forward pass of
+            zeros then shows the order of the layers and which tensors they read. Without it that is unknown, and no
+            activation quantizer is shared or rectified.
+        **parameters: The scheme's own. PA has `endpoints` and `lambda_w` (see PAWeight), `lambda_a` and `lambda_delta`
+            (see PAActivation).
 
-    Raises UsageError for a `model` that is no module, an unknown scheme, bad options, a `keep` that names nothing, a
-    model already converted, or nothing to convert.
+    Returns:
+        The converted copy, its parameters on the device and in the dtype of `model`'s.
+
+    Raises:
+        UsageError: `model` is no module, is already converted or has nothing to convert; the scheme is unknown; an
+            option is invalid; or a pattern in `keep` matches no layer.
     """
     if not isinstance(model, nn.Module):
         is_class = isinstance(model, type)
@@ -110,11 +125,17 @@ def convert(
 
 
 def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
-    """A copy of the float `model`, converted exactly as the model was that `config` (`paconv_conversion`)
-    comes from.
+    """A copy of the float `model`, converted exactly as the model that `config` was recorded from. Nothing is traced.
 
-    Nothing is traced. Raises CheckpointError naming the first module that doesn't fit, or what is wrong in
-    `config`.
+    Args:
+        model: The float network; left as it is.
+        config: The `paconv_conversion` of a model from `convert`.
+
+    Returns:
+        The converted copy.
+
+    Raises:
+        CheckpointError: A module of `model` doesn't fit (the first one is named), or `config` is malformed.
     """
     try:
         scheme_from_config(config)

@@ -12,10 +12,17 @@ __all__ = ["PAConv2d", "freeze_", "parameter_groups", "project_"]
 class PAConv2d(nn.Conv2d):
     """nn.Conv2d whose weight and input pass through quantizers: for PA the piecewise approximation (eqs. 6-14).
 
-    weight_quantizer: PAWeight, or another scheme's. activation: PAActivation, or another scheme's, which several
-    convolutions that read the same tensor may share; None for full-precision activations. weight and bias keep
-    nn.Conv2d's shapes and state-dict keys. The input is padded with zeros after its approximation, so that padding
-    sets no plane, in any scheme.
+    weight (O, C/g, KH, KW) and bias (O,) keep nn.Conv2d's shapes and state-dict keys. The input is padded with zeros
+    after its approximation, so that padding sets no plane, in any scheme.
+
+    Args:
+        in_channels: As for nn.Conv2d.
+        out_channels: As for nn.Conv2d.
+        kernel_size: As for nn.Conv2d.
+        weight_quantizer: PAWeight, or another scheme's.
+        activation: PAActivation, or another scheme's, shared by convolutions that read the same tensor if need be; None
+            for full-precision activations.
+        **conv2d: nn.Conv2d's other arguments.
     """
 
     def __init__(
@@ -65,9 +72,12 @@ class PAConv2d(nn.Conv2d):
 
 
 def freeze_(model: nn.Module) -> nn.Module:
-    """Turn the endpoints and levels of every quantizer in `model` into constants, in place; returns `model`.
+    """Turn the endpoints and levels of every quantizer in `model` into constants, in place.
 
     For export: the decisions of the frozen quantizers are exactly those of the model before.
+
+    Returns:
+        `model`.
     """
     for module in list(model.modules()):
         if isinstance(module, (PAConv2d, ActivationQuantizer)):
@@ -83,8 +93,17 @@ def project_(model: nn.Module) -> None:
 
 
 def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict]:
-    """Groups for a torch optimizer: every parameter has weight decay except the quantizers' own: v and beta of PA's
-    activations, scales and endpoints of other schemes.
+    """Groups for a torch optimizer: every parameter has weight decay except the quantizers' own.
+
+    Those are v and beta of PA's activations, and scales and endpoints of other schemes.
+
+    Args:
+        model: A converted or float model.
+        lr: Learning rate of both groups.
+        weight_decay: Of the parameters that aren't a quantizer's.
+
+    Returns:
+        One or two groups, as torch.optim takes them; empty ones and frozen parameters are left out.
     """
     quantizers = [m for m in model.modules() if isinstance(m, (ActivationQuantizer, WeightQuantizer))]
     own = {id(p) for m in quantizers for p in m.parameters()}

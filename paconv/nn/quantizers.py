@@ -59,10 +59,18 @@ def _check_positive(**options: float | None) -> None:
 
 
 class PAWeight(WeightQuantizer):
-    """Piecewise approximation of a weight tensor: M endpoints, M+1 levels, recomputed from W at each forward.
+    """Piecewise approximation of a weight tensor: M endpoints, M+1 levels, recomputed from W at each forward (eqs.
+    6-9).
 
-    M: even, 2..8. lambda_w: the paper's lambda_W times std(W). endpoints: "paper" (Table 1 at M = 8) or
-    "lloyd". Raises UsageError for another value. There is nothing to train, and nothing in the state dict but the grid.
+    There is nothing to train, and nothing in the state dict but the grid.
+
+    Args:
+        M: Number of endpoints, even, 2..8.
+        lambda_w: The paper's lambda_W times std(W).
+        endpoints: "paper" (Table 1 at M = 8) or "lloyd".
+
+    Raises:
+        UsageError: An argument has another value.
     """
 
     u: Tensor | None
@@ -132,14 +140,21 @@ class PAWeight(WeightQuantizer):
 
 
 class PAActivation(ActivationQuantizer):
-    """Piecewise approximation of activations: N trainable endpoints `v` and scaling coefficients `beta`.
+    """Piecewise approximation of activations: N trainable endpoints `v` and coefficients `beta` (eqs. 10-14).
 
-    N: 1..8. lambda_a: the paper's lambda_A times `unit`; None matches the area of each step. lambda_delta:
-    the paper's lambda_Delta over `unit`. rectified: the input went through a ReLU; exact zeros are what it left
-    of negative activations, and belong to no segment (paconv.nn.functional). Otherwise eqs. 11 and 14 hold for
-    zeros as for any other activation. Initial values are the Lloyd-Max quantizer of a half Gaussian
-    (paconv.nn.gaussian). Gradients of v and beta are scaled by 1/sqrt(numel(A) N), so that one learning rate
-    serves them and the weights. Raises UsageError for another value. After each optimizer step call `project_`.
+    Initial values are the Lloyd-Max quantizer of a half Gaussian (paconv.nn.gaussian). Gradients of v and beta are
+    scaled by 1/sqrt(numel(A) N), so that one learning rate serves them and the weights. Call `project_` after each
+    optimizer step.
+
+    Args:
+        N: Number of endpoints, 1..8.
+        lambda_a: The paper's lambda_A times `unit`; None matches the area of each step.
+        lambda_delta: The paper's lambda_Delta over `unit`.
+        rectified: The input is the output of a ReLU; exact zeros are what it left of negative activations, and belong
+            to no segment (paconv.nn.functional). Otherwise eqs. 11 and 14 hold for zeros as for any other activation.
+
+    Raises:
+        UsageError: An argument has another value.
     """
 
     unit: Tensor

@@ -37,20 +37,22 @@ _RELU_MODULES = (nn.ReLU,)
 
 @dataclass(frozen=True)
 class Reading:
-    """executed: names of LAYERS in the order they run. unreached: the others, as defined. sources: for the
-    layers that read one and the same tensor whenever they run, a key of that tensor. outermost: the layers that
-    read an input of the model at least once. rectified: the layers that read what a ReLU left (paconv.nn.rectified)
-    whenever they run. shortcuts: the 1x1 convolutions on the shortcut of a residual block (paconv.nn.shortcuts), known
-    only where traced. how: "traced", "recorded" or "defined".
-    """
+    """How a model runs its layers."""
 
     executed: tuple[str, ...]
+    """Names of LAYERS in the order they run."""
     unreached: tuple[str, ...]
+    """The others, as defined."""
     sources: dict[str, Hashable]
+    """For the layers that read one and the same tensor whenever they run, a key of that tensor."""
     outermost: frozenset[str]
+    """The layers that read an input of the model at least once."""
     rectified: frozenset[str]
+    """The layers that read the output of a ReLU (paconv.nn.rectified) whenever they run."""
     how: str
+    """How that was found out: "traced", "recorded" or "defined"."""
     shortcuts: frozenset[str] = frozenset()
+    """The 1x1 convolutions on the shortcut of a residual block (paconv.nn.shortcuts), known only if traced."""
 
 
 class _Run(NamedTuple):

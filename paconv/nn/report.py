@@ -39,15 +39,22 @@ class KeptLayer:
 
 @dataclass(frozen=True)
 class Conversion:
-    """The outcome of a conversion; `str` gives a line per layer. model: what was made."""
+    """The outcome of a conversion; `str` gives a line per layer."""
 
     scheme: str
+    """Name of the scheme."""
     M: int
+    """Weight planes."""
     N: int | None
+    """Activation planes; None for full precision."""
     order: str
+    """How the order of layers was found, in words."""
     converted: tuple[ConvertedConv, ...]
+    """The quantized convolutions."""
     kept: tuple[KeptLayer, ...]
+    """The layers that stay real."""
     model: nn.Module = field(repr=False, compare=False)
+    """The converted model."""
 
     def __str__(self) -> str:
         width = max(len(name) for name in (*(c.name for c in self.converted), *(k.name for k in self.kept)))

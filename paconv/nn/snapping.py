@@ -37,26 +37,30 @@ WIDE_ERROR = 0.01
 
 @dataclass(frozen=True)
 class LayerLevels:
-    """The levels of one quantizer. name: of the convolution of weights, of the activation quantizer; kind: "weights" or
-    "activations"; most: the largest integer that they may have, None where they are real; by_nature: they are integers
-    as published (then most is what they have); error: relative, how far they moved to the grid, root mean square.
-    """
+    """The levels of one quantizer."""
 
     name: str
+    """Of the convolution for weights, of the quantizer for activations."""
     kind: str
+    """Of what: "weights" or "activations"."""
     most: int | None
+    """The largest integer that they may have; None if they are real."""
     by_nature: bool
+    """Whether they are integers as published; `most` is then the largest of them."""
     error: float
+    """How far they moved to the grid: relative, root mean square."""
 
 
 @dataclass(frozen=True)
 class LevelReport:
-    """The levels of a model, layer by layer; `str` is one line. counted: whether activations were counted on samples,
-    or taken to be normally distributed; None where nothing is snapped by how often they occur.
-    """
+    """The levels of a model, layer by layer; `str` is one line."""
 
     layers: tuple[LayerLevels, ...]
+    """One per quantizer."""
     counted: bool | None
+    """Whether activations were counted on samples, or taken to be normally distributed; None if nothing is snapped by
+    how often it occurs.
+    """
 
     @property
     def snapped(self) -> tuple[LayerLevels, ...]:
@@ -90,16 +94,24 @@ class LevelReport:
 
 @torch.no_grad()
 def snap_(model: nn.Module, grid: GridChoice = DEFAULT_GRID, batches: Iterable[Batch] | None = None) -> LevelReport:
-    """Put the levels of every quantizer in `model` on an integer grid, in place, to hold in eval mode; returns what
-    that moved.
+    """Put the levels of every quantizer in `model` on an integer grid, in place, to hold in eval mode.
 
-    grid: "default" is integers up to 15 for weights and 31 for activations, 63 for those with 8 levels above 0, and up
-    to 8 bits where the module says so; (A, B) is these limits, for every scheme; None takes the model off any grid,
-    back to the levels that training left. batches: inputs (B, ...) of the model, or tuples of them in the order of
-    forward's arguments, on which to count how often each activation level occurs; without them it is as often as it was
-    counted before, or as of a normal distribution. What `freeze_` made constant stays until it is frozen again.
+    What `freeze_` made constant stays until it is frozen again.
 
-    Raises UsageError for another grid, a model without quantizers, and batches that aren't any.
+    Args:
+        model: A converted model.
+        grid: "default" is integers up to 15 for weights and 31 for activations, 63 for those with 8 levels above 0, and
+            up to 8 bits where the module docstring says so; (A, B) is these limits, for every scheme; None takes the
+            model off any grid, back to the levels that training left.
+        batches: Inputs (B, ...) of the model, or tuples of them in the order of forward's arguments, on which to count
+            how often each activation level occurs. Without them the earlier counts hold, or else those of a normal
+            distribution.
+
+    Returns:
+        The levels, and how far they moved.
+
+    Raises:
+        UsageError: The grid is invalid, the model has no quantizers, or `batches` aren't batches.
     """
     grid = checked_grid(grid)
     quantizers = _quantizers(model)

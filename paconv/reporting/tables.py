@@ -52,30 +52,38 @@ def exact(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Column:
-    """key: name in the rows, and in CSV unless `csv_key` says more (unit, provenance); provenance: where its figures
-    come from; read: value -> what a person sees.
-    """
+    """A column of a table."""
 
     key: str
+    """Name in the rows, and in CSV unless `csv_key` is set."""
     title: str
+    """Heading."""
     provenance: str = ""
+    """Where its figures come from."""
     read: Callable[[Any], str] = str
+    """Value -> text."""
     left: bool = False
+    """Aligned left."""
     csv_key: str = ""
+    """Name in CSV, if it says more (unit, provenance)."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """rows: column key -> exact value, None for no value. The last `totals` rows are set apart. notes: lines
-    below. narrow: as text, columns stand closer.
-    """
+    """A table to be printed or written."""
 
     title: str
+    """Above the table."""
     columns: Sequence[Column]
+    """In order."""
     rows: Sequence[Mapping[str, Any]]
+    """Column key -> exact value, None for no value."""
     totals: int = 0
+    """Number of last rows that are set apart."""
     notes: Sequence[str] = ()
+    """Lines below the table."""
     narrow: bool = False
+    """Whether columns stand closer in text."""
 
     def cells(self, row: Mapping[str, Any]) -> list[str]:
         return ["" if row.get(c.key) is None else c.read(row[c.key]) for c in self.columns]

@@ -23,19 +23,22 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class NodeKernel:
-    """What a PABitConv node runs.
-
-    node: its name. kernel: a name in CHOICES. kind: how level codes are multiplied, a name in KINDS, or "planes".
-    reason: why that kernel. planes_rate, codes_rate: nanoseconds for one pixel, 16 output channels and one window
-    position of all input channels (kernels/rates.py); codes_rate is 0 where codes can't be taken or were not asked for.
-    """
+    """What a PABitConv node runs."""
 
     node: str
+    """Its name."""
     kernel: str
+    """A name in CHOICES."""
     kind: str
+    """How level codes are multiplied, a name in KINDS, or "planes"."""
     reason: str
+    """Why that kernel."""
     planes_rate: float
+    """Nanoseconds per pixel, 16 output channels and window position of all input channels (kernels/rates.py), by bit
+    planes.
+    """
     codes_rate: float
+    """The same by level codes; 0 if codes can't be used or were not asked for."""
 
 
 def node_kernels(model: str | os.PathLike | bytes, kernel: str | None = None) -> list[NodeKernel]:

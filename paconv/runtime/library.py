@@ -21,7 +21,11 @@ __all__ = ["active_level", "cpu_levels", "library_path", "load_library"]
 def library_path() -> str:
     """Path of the custom-op library, for `SessionOptions.register_custom_ops_library` and for any other program.
 
-    Raises PaconvError if it isn't built, or was built from other sources than those installed.
+    Returns:
+        The library's path. With PACONV_JIT=1 it is a library made for this process alone.
+
+    Raises:
+        PaconvError: The library isn't built, or was built from other sources than those installed.
     """
     if variables.jit():
         if importlib.util.find_spec("numba") is None:

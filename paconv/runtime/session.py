@@ -20,11 +20,20 @@ ORT_ERRORS: tuple[type[Exception], ...] = tuple(
 
 
 def register(session_options: ort.SessionOptions, kernel: str | None = None) -> ort.SessionOptions:
-    """Register the custom-op library with `session_options` and return them.
+    """Register the custom-op library with `session_options`.
 
-    kernel: the kernel of every PABitConv (a name in paconv.kernels.registry.CHOICES), or "auto": the faster exact one,
-    layer by layer. Without it, the options' own entry "paconv.kernel" counts, then PACONV_KERNEL, then "auto".
-    Raises UsageError for an unknown kernel, PaconvError where there is no library.
+    Args:
+        session_options: The options of a session to be created; changed in place.
+        kernel: The kernel of every PABitConv (a name in paconv.kernels.registry.CHOICES), or "auto": the fastest exact
+            one, layer by layer. If None, the options' own entry "paconv.kernel" counts, then PACONV_KERNEL, then
+            "auto".
+
+    Returns:
+        `session_options`.
+
+    Raises:
+        UsageError: The kernel is unknown.
+        PaconvError: There is no library, or PACONV_KERNEL or PACONV_CPU has an unknown value.
     """
     if kernel is not None:
         if kernel != "auto" and kernel not in CHOICES:
@@ -39,8 +48,18 @@ def register(session_options: ort.SessionOptions, kernel: str | None = None) -> 
 
 
 class InferenceSession(ort.InferenceSession):
-    """`onnxruntime.InferenceSession` with the custom-op library registered; takes the same arguments, and `kernel` as
-    `register` does.
+    """`onnxruntime.InferenceSession` with the custom-op library registered.
+
+    Args:
+        path_or_bytes: The model: a file, or its serialized bytes.
+        sess_options: onnxruntime's options; the library is registered with them.
+        providers: As for onnxruntime; by default the CPU.
+        kernel: As for `register`.
+        **kwargs: onnxruntime's other arguments.
+
+    Raises:
+        UsageError: The kernel is unknown.
+        PaconvError: There is no library, or PACONV_KERNEL or PACONV_CPU has an unknown value.
     """
 
     def __init__(

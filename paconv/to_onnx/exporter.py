@@ -38,15 +38,18 @@ IR_VERSIONS = {18: 8, 19: 9, 20: 9}
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote. quantized: Conv nodes with a PAWeight; real: all other Conv nodes; size in bytes; levels: of
-    each quantizer, how far they moved to an integer grid; None without quantizers.
-    """
+    """What `export` wrote."""
 
     path: Path
+    """The ONNX file."""
     size: int
+    """Its size in bytes."""
     quantized: int
+    """Number of Conv nodes with a PAWeight."""
     real: int
+    """Number of the other Conv nodes."""
     levels: LevelReport | None
+    """How far the levels of each quantizer moved to an integer grid; None without quantizers."""
 
     def as_data(self) -> dict:
         """All of it as plain data."""
@@ -64,17 +67,31 @@ def export(
     trust_pickle: bool = False,
     grid: GridChoice = DEFAULT_GRID,
 ) -> Exported:
-    """Write `source` to the ONNX file `path`, with one call of paconv.PAWeight or PAActivation for each quantizer.
+    """Write `source` to the ONNX file `path`, with one call of paconv.PAWeight or PAActivation per quantizer.
 
-    source: a torch module, or the path of a checkpoint, read as by `paconv.load(source, model, trust_pickle=...)`.
-    It is exported as in eval mode, from a copy. input_shape: (C, H, W) without the batch, or one such shape for each
-    input of `forward`; None is the shape that the checkpoint carries. The batch is free; with dynamic_size height and
-    width are too. opset: 18 to 20. grid: the integers that levels are to be times a unit, as for `paconv.nn.snap_`; by
-    default a model that is on a grid already, as after training, stays on it; None exports real levels.
+    The model is exported as in eval mode, from a copy. The file has the nodes and parameters of each layer under their
+    torch names and needs nothing of paconv to run. The batch is free.
 
-    The file has a layer's nodes and parameters under their torch names and needs nothing of paconv to run.
-    Raises UsageError for bad options; CheckpointError for a bad checkpoint; ExportError for a model that torch can't
-    export, that isn't finite, or is larger than 2 GB; PaconvError if `path` can't be written. A failure leaves no file.
+    Args:
+        source: A torch module, or the path of a checkpoint, read by `paconv.load(source, model, trust_pickle=...)`.
+        path: The ONNX file to write. A failure leaves no file.
+        input_shape: (C, H, W) without the batch, or one such shape per input of `forward`; None is the shape that the
+            checkpoint carries.
+        opset: 18, 19 or 20.
+        dynamic_size: Leave height and width free, too.
+        model: The float model, or a function that returns it, for a checkpoint that needs one.
+        trust_pickle: Read a whole pickled nn.Module; this runs code stored in the file.
+        grid: The integers that levels become, times a unit; see `paconv.nn.snap_`. By default a model that is on a grid
+            already, as after training, stays on it; None exports real levels.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: Options are invalid.
+        CheckpointError: The checkpoint is bad.
+        ExportError: torch can't export the model, it isn't finite, or it is larger than 2 GB.
+        PaconvError: `path` can't be written.
     """
     if opset not in IR_VERSIONS:
         raise UsageError(f"opset must be 18, 19 or 20; found {opset!r}")

@@ -54,20 +54,34 @@ def fit(
     device: str = "cpu",
     grid: GridChoice = DEFAULT_GRID,
 ) -> list[dict]:
-    """Train `model` in place, by Algorithm 1, and leave it in eval mode. Returns the measures of each epoch: epoch,
-    loss, accuracy, held_out_loss, held_out_accuracy, ... (accuracies from 0 to 1).
+    """Train `model` in place, by Algorithm 1, and leave it in eval mode.
 
     Training is with real levels. After the last step those of a quantized model are put on `grid` (paconv.nn.snap_),
-    which the last held-out measures are of.
+    and the last held-out measures are taken there. What was reached before an error stays in `output`. Of several
+    processes (paconv.train.distributed) only the first writes.
 
-    output: folder for the state, the history and the trained model, made if need be; None writes nothing. resume: go
-    on from the state there, if there is one, with the same weights in the end, bit for bit, as without the interruption
-    (on one CPU process with as many threads; `workers` makes no difference). checkpoint_steps: steps between two
-    states; after each epoch there is one too. Of several processes (paconv.train.distributed) only the first writes.
+    Args:
+        model: A float or converted model; moved to `device`.
+        source: What to train on.
+        settings: Optimizer, schedule, epochs and seed.
+        output: Folder for the state, the history and the trained model, made if need be; None writes nothing.
+        resume: Go on from the state in `output`, if there is one. The final weights are the same, bit for bit, as
+            without the interruption (on one CPU process with as many threads; `workers` makes no difference).
+        checkpoint_steps: Steps between two states; each epoch ends with one, too.
+        workers: Processes that load data; 0 loads in this one.
+        watchers: Notified of progress.
+        device: torch's name of the device.
+        grid: As for paconv.nn.snap_; None keeps real levels.
 
-    Raises UsageError for settings, model and data that don't fit each other, or an `output` that holds a training and
-    no `resume`; CheckpointError for a state of another training; DataError for a sample that can't be read;
-    TrainingError when something isn't finite any more. What was reached stays in `output`.
+    Returns:
+        The measures of each epoch: epoch, loss, accuracy, held_out_loss, held_out_accuracy, ... (accuracies from 0 to
+            1).
+
+    Raises:
+        UsageError: Settings, model and data don't fit each other, or `output` holds a training and `resume` is false.
+        CheckpointError: The state is another training's.
+        DataError: A sample can't be read.
+        TrainingError: A loss or gradient is no longer finite.
     """
     if not isinstance(source, DataSource):
         raise UsageError(f"source: expected a DataSource, found {type(source).__name__}; put samples into one")

@@ -27,14 +27,16 @@ __all__ = ["Loop", "Position"]
 
 @dataclass
 class Position:
-    """The next step, of `epoch`; what the epoch's steps so far sum up to: samples, loss times samples, samples done
-    right; and the measures of the epochs done.
-    """
+    """How far a training is."""
 
     epoch: int = 0
+    """Of the next step."""
     step: int = 0
+    """The next step, counted within the epoch."""
     totals: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    """Sums over the epoch's steps so far: samples, loss times samples, samples classified correctly."""
     history: list[dict] = field(default_factory=list)
+    """The measures of the epochs done."""
 
 
 class Loop:

@@ -48,24 +48,30 @@ Watchers = Callable[[str, Path], Sequence[Watcher]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """model: an architecture of paconv.models, made with the arguments `architecture`. scheme: one of KNOWN_SCHEMES;
-    options: M, N and whatever else paconv.convert takes. settings: of the quantized network, or of the float one where
-    that is the scheme; float_settings: of the float network on the way, None for the same. parent: checkpoint of a
-    trained float network, in place of training it. backbone: checkpoint of a float classifier that a detector's
-    training starts from. grid: that the levels are put on in the end (`fit`).
+    """What is trained, and how.
 
-    Raises UsageError for an unknown scheme, or what has no meaning with it.
+    Raises:
+        UsageError: The scheme is unknown, or an option has no meaning with it.
     """
 
     model: str
+    """An architecture of paconv.models."""
     settings: Settings
+    """Of the quantized network, or of the float one if that is the scheme."""
     scheme: str = "pa"
+    """One of KNOWN_SCHEMES."""
     options: dict = field(default_factory=dict)
+    """M, N and whatever else paconv.convert takes."""
     float_settings: Settings | None = None
+    """Of the float network on the way; None for the same as `settings`."""
     parent: str | os.PathLike | None = None
+    """Checkpoint of a trained float network, in place of training one."""
     backbone: str | os.PathLike | None = None
+    """Checkpoint of a float classifier that a detector's training starts from."""
     architecture: dict = field(default_factory=dict)
+    """Arguments of `model`."""
     grid: GridChoice = DEFAULT_GRID
+    """What the levels are put on in the end (`fit`)."""
 
     def __post_init__(self) -> None:
         checked_grid(self.grid)

@@ -16,25 +16,34 @@ OPTIMIZERS = {"adam": (2e-3, 1e-2), "sgd": (0.05, 1e-4)}
 
 @dataclass(frozen=True)
 class Settings:
-    """epochs; batch_size: over all processes together. optimizer: "adam" (decoupled weight decay) or "sgd" (with
-    `momentum`). lr, weight_decay: None for those of OPTIMIZERS. schedule: "cosine" to 0, or "step", by the factor
-    `decay` (Algorithm 1's lambda) every `decay_every` epochs, None for a third of all. warmup: epochs in which the rate
-    rises from 0. seed: of the order of the data, their augmentation, and torch's, numpy's and Python's random numbers.
+    """How a network is trained.
 
-    Raises UsageError naming the one that has no meaning.
+    Raises:
+        UsageError: A setting is invalid (it is named).
     """
 
     epochs: int
+    """Passes over the training samples."""
     batch_size: int = 64
+    """Over all processes together."""
     optimizer: str = "adam"
+    """By name: "adam" (decoupled weight decay) or "sgd"."""
     lr: float | None = None
+    """Learning rate; None for that of OPTIMIZERS."""
     momentum: float = 0.9
+    """Of sgd."""
     weight_decay: float | None = None
+    """None for that of OPTIMIZERS."""
     schedule: str = "cosine"
+    """By name: "cosine" to 0, or "step"."""
     decay: float = 0.1
+    """Factor of a step (Algorithm 1's lambda)."""
     decay_every: int | None = None
+    """Epochs between steps; None for a third of all."""
     warmup: float = 0.0
+    """Epochs in which the rate rises from 0."""
     seed: int = 0
+    """Of the order of the data, their augmentation, and torch's, numpy's and Python's random numbers."""
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:

@@ -23,19 +23,24 @@ FORMAT, VERSION = "paconv-training", 1
 
 @dataclass
 class TrainingState:
-    """identity: what is trained, how and on what (JSON values); a training goes on only with the same. model and
-    optimizer: their state dicts. random: of each process. epoch, step: the next step, counted within the epoch. totals:
-    the epoch's sums so far. history: measures of the epochs done.
-    """
+    """What a training needs to go on."""
 
     identity: dict
+    """What is trained, how and on what (JSON values); a training goes on only with the same."""
     model: dict
+    """State dict."""
     optimizer: dict
+    """State dict."""
     random: list
+    """Random state, per process."""
     epoch: int
+    """Of the next step."""
     step: int
+    """The next step, counted within the epoch."""
     totals: list
+    """The epoch's sums so far."""
     history: list
+    """Measures of the epochs done."""
 
 
 def save_state(state: TrainingState, path: str | os.PathLike) -> None:

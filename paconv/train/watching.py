@@ -11,18 +11,24 @@ __all__ = ["Progress", "Watcher"]
 
 @dataclass(frozen=True)
 class Progress:
-    """After a step: epoch from 1 of `epochs`, step from 1 of `steps` in it; loss, and the share done right (None where
-    that isn't known), over the epoch so far; samples a second in this run; learning rate of the step.
-    """
+    """A training after a step."""
 
     epoch: int
+    """From 1."""
     epochs: int
+    """Of the whole training."""
     step: int
+    """From 1, within the epoch."""
     steps: int
+    """Per epoch."""
     loss: float
+    """Over the epoch so far."""
     accuracy: float | None
+    """Share classified correctly over the epoch so far; None if unknown."""
     rate: float
+    """Samples per second in this run."""
     lr: float
+    """Learning rate of the step."""
 
     @property
     def total_step(self) -> int:

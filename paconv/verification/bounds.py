@@ -67,15 +67,16 @@ def through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], 
 
 @dataclass(frozen=True)
 class Affine:
-    """a' = slope a + offset by a chain of `nodes` nodes, in float64. All broadcast against (B, C, H, W).
-
-    size: the sum of the absolute values that offset is a sum of, which bounds its rounding.
-    """
+    """a' = slope a + offset, by a chain of nodes, in float64. All arrays broadcast against (B, C, H, W)."""
 
     slope: np.ndarray
+    """The factor."""
     offset: np.ndarray
+    """The summand."""
     size: np.ndarray
+    """The sum of the absolute values that offset is a sum of, which bounds its rounding."""
     nodes: int
+    """Number of nodes in the chain."""
 
 
 def folded(path: Iterable[tuple[onnx.NodeProto, str]], offset: np.ndarray, constants: dict[str, np.ndarray]) -> Affine:

@@ -20,23 +20,32 @@ __all__ = ["EndToEnd", "OutputDifference", "compare_end_to_end"]
 
 @dataclass(frozen=True)
 class OutputDifference:
-    """largest: max |difference|; scale: max |reference|; agreeing, rows: top-1 agreement, None if it has no classes."""
+    """How far one graph output is off."""
 
     name: str
+    """Of the output."""
     largest: float
+    """max |difference|."""
     scale: float
+    """max |reference|."""
     agreeing: int | None
+    """Rows with the same top-1 class; None if the output has no classes."""
     rows: int
+    """Rows compared."""
 
 
 @dataclass(frozen=True)
 class EndToEnd:
-    """flips: decisions that differ between the two runs, of `decisions`; first_flip: the first layer with one."""
+    """How two runs differ."""
 
     outputs: list[OutputDifference]
+    """One per graph output."""
     decisions: int
+    """Decisions compared."""
     flips: int
+    """Decisions that differ between the two runs."""
     first_flip: str | None
+    """The first layer with a flip; None if there is none."""
 
 
 def compare_end_to_end(

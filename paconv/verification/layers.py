@@ -26,18 +26,20 @@ def first(differs: np.ndarray) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Layer:
-    """A PABitConv and where its parts lie in the reference.
-
-    conv: the reference's Conv; activation, weight: the PAActivation and PAWeight calls it reads; parameters: the
-    PABitConv's constant inputs by name; attributes as for ops.pa_bit_conv.check_parameters.
-    """
+    """A PABitConv and where its parts lie in the reference."""
 
     node: onnx.NodeProto
+    """The PABitConv."""
     conv: onnx.NodeProto
+    """The reference's Conv."""
     activation: onnx.NodeProto
+    """The PAActivation call that it reads."""
     weight: onnx.NodeProto
+    """The PAWeight call that it reads."""
     attributes: dict
+    """As for ops.pa_bit_conv.check_parameters."""
     parameters: dict[str, np.ndarray]
+    """The PABitConv's constant inputs by name."""
 
     @property
     def name(self) -> str:
@@ -85,19 +87,26 @@ class Layer:
 
 @dataclass
 class LayerResult:
-    """decisions, flips: numbers of activations; integers: sums of integer levels compared; counts, largest_error: of
-    other levels, the counts compared and max |Y - y| / its bound; difference: what is wrong.
-    """
+    """What came of checking one layer."""
 
     name: str
+    """Of the layer."""
     M: int
+    """Weight planes."""
     N: int
+    """Activation planes."""
     decisions: int = 0
+    """Activations whose level was compared."""
     flips: int = 0
+    """Activations whose level differs."""
     integers: int = 0
+    """Sums of integer levels compared."""
     counts: int = 0
+    """Counts compared, of other levels."""
     largest_error: float | None = None
+    """max |Y - y| / its bound, of other levels."""
     difference: str | None = None
+    """What is wrong; None if all is well."""
 
     @property
     def ok(self) -> bool:

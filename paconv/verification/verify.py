@@ -28,15 +28,18 @@ __all__ = ["VerifyResult", "verify"]
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """layers: one result a PABitConv; glue: what differs in the graph between them, or None; fused: the tensors between
-    fused nodes, None if the model has none; end_to_end: both models as served. The last two are None, too, where a
-    layer differs already and the optimized model doesn't run.
-    """
+    """How an optimized model compares with its reference."""
 
     layers: list[LayerResult]
+    """One result per PABitConv."""
     glue: str | None
+    """What differs in the graph between them, or None."""
     fused: FusedResult | None
+    """The tensors between fused nodes; None if the model has none, or if a layer differs already and the optimized
+    model doesn't run.
+    """
     end_to_end: EndToEnd | None
+    """Both models as served; None if a layer differs already and the optimized model doesn't run."""
 
     @property
     def ok(self) -> bool:
@@ -73,11 +76,22 @@ def verify(
 ) -> VerifyResult:
     """Compare an optimized model with the model it was made from.
 
-    inputs: arrays by input name, or an .npz file of them; by default `batch` standard normal samples from `seed`.
-    progress: called with (layer name, layers done, layers in all).
+    Args:
+        reference: The exported model: an ONNX file or ModelProto.
+        optimized: The model that `paconv.optimize` made of it, canonical or fused.
+        inputs: Arrays by input name, or an .npz file of them; None for `batch` standard normal samples from `seed`.
+        batch: Number of random samples, where `inputs` is None.
+        seed: Of the random samples.
+        progress: Called with (layer name, layers done, layers in all).
 
-    Raises ModelError if a file can't be read, UsageError for inputs that don't fit, VerifyError if the two models
-    aren't comparable at all (other inputs or outputs, a PABitConv without counterpart).
+    Returns:
+        The comparison, layer by layer and end to end; `ok` if the models agree.
+
+    Raises:
+        ModelError: A file can't be read.
+        UsageError: The inputs don't fit the model.
+        VerifyError: The models aren't comparable at all: they have different inputs or outputs, or a PABitConv has no
+            counterpart.
     """
     (first_model, first_label), (served, label) = (_read(model) for model in (reference, optimized))
     unfused = unfuse(served, label)

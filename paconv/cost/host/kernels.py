@@ -24,14 +24,16 @@ __all__ = ["BIT_PLANES", "FLOAT", "KERNELS", "LEVEL_CODES", "HostKernel", "faste
 
 @dataclass(frozen=True)
 class HostKernel:
-    """predict: seconds of a layer, None if the kernel can't run it; probe: the layer as a model of one node, and this
-    kernel, to be measured alone.
-    """
+    """A way to run a layer on this machine."""
 
     name: str
+    """In data."""
     title: str
+    """In print."""
     predict: Callable[[HostModel, Layer], float | None]
+    """Seconds of a layer; None if the kernel can't run it."""
     probe: Callable[[Layer], Probe]
+    """The layer as a model of one node, and this kernel, to be measured alone."""
 
 
 def _pair(layer: Layer) -> tuple[int, int] | None:

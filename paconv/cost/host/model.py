@@ -21,22 +21,24 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class HostModel:
-    """identity: which machine, see paconv.measure.machine; every rate in seconds.
-
-    gather, codes, real: rates by unit (GATHER_UNITS, CODE_UNITS, FLOAT_UNITS); planes: (M, N) -> rates by unit
-    (PLANE_UNITS);
-    element: moving one element to or from memory; integer_mac: one multiply-accumulate of onnxruntime's 8-bit
-    convolution; fit_errors: kernel -> median relative error of the fit on the times it was made from.
-    """
+    """Rates of a machine. Every rate is in seconds."""
 
     identity: Mapping[str, str | int]
+    """Which machine; see paconv.measure.machine."""
     gather: Mapping[str, float]
+    """Rates by unit (GATHER_UNITS)."""
     planes: Mapping[tuple[int, int], Mapping[str, float]]
+    """(M, N) -> rates by unit (PLANE_UNITS)."""
     codes: Mapping[str, float]
+    """Rates by unit (CODE_UNITS)."""
     real: Mapping[str, float]
+    """Rates by unit (FLOAT_UNITS)."""
     element: float
+    """Moving one element to or from memory."""
     integer_mac: float
+    """One multiply-accumulate of onnxruntime's 8-bit convolution."""
     fit_errors: Mapping[str, float] = field(default_factory=dict)
+    """Kernel -> median relative error of the fit on the times it was made from."""
 
     @property
     def threads(self) -> int:

@@ -42,12 +42,16 @@ _HELP = {
 
 @dataclass(frozen=True)
 class SlowLayer:
-    """A layer that is predicted slower than in float. seconds, float_seconds: of a call; cause: a key of _HELP."""
+    """A layer that is predicted slower than in float."""
 
     name: str
+    """The layer's name."""
     seconds: float
+    """Per call."""
     float_seconds: float
+    """Per call, in full precision."""
     cause: str
+    """A key of _HELP."""
 
     @property
     def ratio(self) -> float:
@@ -61,21 +65,22 @@ class SlowLayer:
 
 @dataclass(frozen=True)
 class Speed:
-    """A network's predicted time; `str` is a line, and a second one where it or some of its layers are slower than
-    float.
-
-    seconds, float_seconds: of a call, as it is and in full precision; slower: the layers that are slower than float,
-    by what they lose; left_real: seconds of the network with these in float, None where there are none; batch, threads:
-    of the call; rates: whose rates it was predicted from, in words, "" where that is said elsewhere.
-    """
+    """A network's predicted time; `str` is a line, and a second if it or some of its layers are slower than float."""
 
     seconds: float
+    """Per call."""
     float_seconds: float
+    """Per call, in full precision."""
     slower: tuple[SlowLayer, ...]
+    """The layers that are slower than float, by what they lose."""
     left_real: float | None
+    """Seconds per call with the layers in `slower` in float; None if there are none."""
     batch: int
+    """Samples per call."""
     threads: int
+    """Of the call."""
     rates: str = ""
+    """Whose rates the prediction is from, in words; "" if that is reported elsewhere."""
 
     @property
     def ratio(self) -> float:

@@ -24,16 +24,22 @@ __all__ = ["PA"]
 
 @dataclass(frozen=True)
 class PA(Scheme):
-    """M: 2, 4, 6 or 8; N: 1..8 or None. endpoints, lambda_w: see PAWeight; lambda_a, lambda_delta: PAActivation."""
+    """Piecewise approximation."""
 
     record: ClassVar[SchemeRecord] = records.PA
 
     M: int = record.default[0]
+    """Weight planes: 2, 4, 6 or 8."""
     N: int | None = record.default[1]
+    """Activation planes: 1..8, or None for full precision."""
     endpoints: str = "paper"
+    """See PAWeight."""
     lambda_w: float = 2.0
+    """See PAWeight."""
     lambda_a: float | None = None
+    """See PAActivation."""
     lambda_delta: float = 1.0
+    """See PAActivation."""
 
     def __post_init__(self) -> None:
         check_planes(self.M, self.N)

@@ -23,27 +23,35 @@ __all__ = ["Scheme", "check_positive_number"]
 
 @dataclass(frozen=True)
 class Scheme(ABC):
-    """M: weight planes, or bits of a weight; N: activation planes, or bits of an activation, None for full precision.
-    Raises UsageError for M and N that `record` doesn't have.
+    """A quantization scheme with its planes, and the quantizers it makes.
 
-    record: what the scheme is, without torch, from which the next four are taken; name: in `paconv.convert(model,
-    scheme=name)`; title: in print; fixed: the only (M, N) that it has, None where there are several; real_shortcuts:
-    whether 1x1 convolutions on the shortcut of a residual block stay real. rectified_apart: whether a ReLU before the
-    activation quantizer changes what it does, so that convolutions that read one tensor with and without a ReLU can't
-    share it; moves_mean: whether levels that stand for positive activations have another mean than these, so that
-    running statistics of the float network's batch norms are not those of the quantized one.
+    Raises:
+        UsageError: M and N are none that `record` has.
     """
 
     record: ClassVar[SchemeRecord]
+    """What the scheme is, without torch; the next four are taken from it."""
     name: ClassVar[str]
+    """As in `paconv.convert(model, scheme=name)`."""
     title: ClassVar[str]
+    """In print."""
     fixed: ClassVar[tuple[int, int | None] | None]
+    """The only (M, N) that it has; None if there are several."""
     real_shortcuts: ClassVar[bool]
+    """Whether 1x1 convolutions on the shortcut of a residual block stay real."""
     rectified_apart: ClassVar[bool] = False
+    """Whether a ReLU before the activation quantizer changes what it does, so that convolutions that read one tensor
+    with and without a ReLU can't share it.
+    """
     moves_mean: ClassVar[bool] = False
+    """Whether the levels of positive activations have another mean than these, so that running statistics of the float
+    network's batch norms are not those of the quantized one.
+    """
 
     M: int
+    """Weight planes, or bits per weight."""
     N: int | None
+    """Activation planes, or bits per activation; None for full precision."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

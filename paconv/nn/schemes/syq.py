@@ -188,17 +188,20 @@ class SYQActivation(SteppedActivation):
 
 @dataclass(frozen=True)
 class SYQ(Scheme):
-    """M: 1 (binary) or 2 (ternary); N: 1..8 bits, or None. scaling: "pixel", "row" or "layer"; eta: threshold of
-    ternary weights over max|W|; fraction_bits: f, None for N - 2.
-    """
+    """SYQ's scheme."""
 
     record: ClassVar[SchemeRecord] = records.SYQ
 
     M: int = record.default[0]
+    """Bits per weight: 1 (binary) or 2 (ternary)."""
     N: int | None = record.default[1]
+    """Bits per activation: 1..8, or None for full precision."""
     scaling: str = "pixel"
+    """What has a scale of its own: "pixel", "row" or "layer"."""
     eta: float = 0.05
+    """Threshold of ternary weights over max |W|."""
     fraction_bits: int | None = None
+    """f; None for N - 2."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -34,18 +34,24 @@ Update = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One system on one data set. tries: rate -> accuracy on the validation samples at seed 0; rate: the chosen one;
-    records: by seed; deployed: of seed 0, None where its training failed.
-    """
+    """One system on one data set."""
 
     data: str
+    """The data set."""
     system: System
+    """The system."""
     activation: str
+    """The network's activation function."""
     tries: dict[float, float]
+    """Rate -> accuracy on the validation samples at seed 0."""
     rate: float
+    """The chosen one."""
     runs: tuple[Run, ...]
+    """By seed."""
     records: tuple[Record, ...]
+    """By seed."""
     deployed: Deployed | None
+    """Of seed 0; None if its training failed."""
 
     @property
     def results(self) -> list[float | None]:
@@ -96,11 +102,22 @@ class Comparison:
 def compare(
     study: Study, folder: str | os.PathLike, *, jobs: int = 1, threads: int = 1, update: Update = lambda *_: None
 ) -> Comparison:
-    """Do all trainings of `study` in `folder`, which is made, or go on with them there; each in one of `jobs` processes
-    with `threads` threads.
+    """Do all trainings of `study` in `folder`, or go on with them there.
 
-    Raises UsageError where `folder` holds a training of the same name with other settings; DataError for bad data;
-    whatever else training raises.
+    Args:
+        study: What is compared.
+        folder: Where trainings and their records are kept; made if need be.
+        jobs: Trainings at the same time, each in a process of its own.
+        threads: Threads per process.
+        update: Called with (what was done last, how much is done, of how much).
+
+    Returns:
+        The outcome of every system on every data set.
+
+    Raises:
+        UsageError: `folder` holds a training of the same name with other settings.
+        DataError: The data are bad.
+        PaconvError: Whatever else training raises.
     """
     root = make_folder(folder)
     tries = len(study.rates) + study.seeds - 1

@@ -29,10 +29,19 @@ _IMAGES = 64
 
 
 def write_report(comparison: Comparison, runs: str | os.PathLike, folder: str | os.PathLike) -> list[Path]:
-    """Write the files to `folder`, which is made; each replaces an older one as a whole. runs: where the trainings are.
-    Returns what was written.
+    """Write the report's files; each replaces an older one as a whole.
 
-    Raises PaconvError if that can't be done, UsageError without matplotlib.
+    Args:
+        comparison: What to report.
+        runs: Folder of the trainings.
+        folder: Where to write; made if need be.
+
+    Returns:
+        The files written.
+
+    Raises:
+        PaconvError: A file can't be written.
+        UsageError: matplotlib is missing.
     """
     folder = make_folder(folder)
     pictures = _pictures(comparison, Path(runs), folder)

@@ -34,16 +34,20 @@ class Figures:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two systems, paired. half_width: of the 95 % interval around mean, None of a single pair; higher, lower: seeds
-    in which the first is better, or worse.
-    """
+    """Of two systems, paired by seed."""
 
     mean: float
+    """Mean of the differences."""
     spread: float | None
+    """Their standard deviation; None of a single pair."""
     half_width: float | None
+    """Of the 95 % interval around the mean; None of a single pair."""
     higher: int
+    """Seeds in which the first is better."""
     lower: int
+    """Seeds in which the first is worse."""
     count: int
+    """Number of pairs."""
 
     @property
     def shown(self) -> bool:

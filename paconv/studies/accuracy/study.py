@@ -14,23 +14,32 @@ __all__ = ["Study"]
 
 @dataclass(frozen=True)
 class Study:
-    """data: sources as `open_source` names them. model: an architecture of paconv.models. seeds: how many, 0, 1, ...
-    rates: learning rates that every system may choose from. epochs: of every system; float_epochs: of the float network
-    that they start from. validation: share of the training samples that only choices are made by.
+    """What is compared, and how every system is trained.
 
-    Raises UsageError for what has no meaning.
+    Raises:
+        UsageError: A value has no meaning.
     """
 
     data: tuple[str, ...] = ("digits:0.7", "synthetic")
+    """Sources as `open_source` names them."""
     model: str = "digits_resnet"
+    """An architecture of paconv.models."""
     systems: tuple[System, ...] = SYSTEMS
+    """The schemes with their planes, and the float network."""
     seeds: int = 3
+    """How many: 0, 1, ..."""
     rates: tuple[float, ...] = (1e-3, 4e-3, 1.6e-2)
+    """Learning rates that every system may choose from."""
     epochs: int = 30
+    """Of every system."""
     float_epochs: int = 30
+    """Of the float network that they start from."""
     batch_size: int = 64
+    """Of every training."""
     optimizer: str = "adam"
+    """Of every training."""
     validation: float = 0.2
+    """Share of the training samples that are used only to make choices."""
 
     def __post_init__(self) -> None:
         for what in ("data", "systems", "rates"):

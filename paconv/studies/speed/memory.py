@@ -22,15 +22,22 @@ _PROCESSES = 3
 
 @dataclass(frozen=True)
 class Served:
-    """peak_bytes: of the whole process; before_bytes: its peak before the model was opened, Python and onnxruntime."""
+    """A model served in fresh processes."""
 
     subject: str
+    """The network."""
     what: str
+    """FLOAT, INT8 or PA."""
     planes: tuple[int, int] | None
+    """(M, N) of PA."""
     create_seconds: float
+    """Time to open the model."""
     first_run_seconds: float
+    """Time of the first call."""
     peak_bytes: int
+    """Of the whole process."""
     before_bytes: int
+    """The process's peak before the model was opened: Python and onnxruntime."""
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self)

@@ -18,10 +18,17 @@ __all__ = ["CLASSIFICATION", "DETECTION", "DataSource", "InMemory", "Samples", "
 
 
 def open_source(spec: str, *, seed: int = 0, size: int | None = None) -> DataSource:
-    """The source that `spec` names. seed: of augmentation. size: side of the images a network gets, where the source
-    leaves it open (folder: 224 by default; voc: 300).
+    """The source that `spec` names.
 
-    Raises UsageError for a spec that has no meaning, DataError for data that aren't what was expected.
+    Args:
+        spec: "digits", "digits:NOISE", "synthetic", "folder:PATH" or "voc:PATH".
+        seed: Of augmentation.
+        size: Side of the network's images in pixels, if the source leaves it open; None is 224 for folder and 300 for
+            voc.
+
+    Raises:
+        UsageError: The spec has no meaning.
+        DataError: The data aren't what was expected.
     """
     kind, colon, path = spec.partition(":")
     if kind in ("folder", "voc") and not path:

@@ -14,10 +14,18 @@ __all__ = ["InMemory", "moved"]
 
 
 class InMemory(Samples):
-    """images (S, C, H, W) float32 with labels (S,) int64 below `classes`.
+    """Images with labels, in memory.
 
-    shift: pixels by which an image is moved at most, in each direction; noise: standard deviation of what is added;
-    both drawn anew each epoch, from `seed`. Raises DataError for arrays that don't fit, or labels out of range.
+    Args:
+        images: (S, C, H, W) float32.
+        labels: (S,) int64, below `classes`.
+        classes: Number of classes.
+        shift: Pixels by which an image is moved at most, in each direction; drawn anew each epoch.
+        noise: Standard deviation of the noise added; drawn anew each epoch.
+        seed: Of both.
+
+    Raises:
+        DataError: The arrays don't fit, or a label is out of range.
     """
 
     def __init__(

@@ -43,18 +43,24 @@ class Samples(ABC):
 
 @dataclass(frozen=True)
 class DataSource:
-    """name: as the command line has it. task: CLASSIFICATION or DETECTION. held_out: what is never trained on, None
-    where there is nothing. classes: names by label. input_shape: (C, H, W).
+    """What a network is trained on.
 
-    Raises DataError where there is nothing to train on.
+    Raises:
+        DataError: There is nothing to train on.
     """
 
     name: str
+    """As the command line takes it."""
     task: str
+    """CLASSIFICATION or DETECTION."""
     training: Samples
+    """What is trained on."""
     held_out: Samples | None
+    """What is never trained on; None if there is nothing."""
     classes: tuple[str, ...]
+    """Names by label."""
     input_shape: tuple[int, int, int]
+    """(C, H, W)."""
 
     def __post_init__(self) -> None:
         if not len(self.training):
