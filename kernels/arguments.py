@@ -123,7 +123,7 @@ FIELDS = {
     "accumulate": "address of the accumulate function of codes, or of the table of those of planes (9, 9) by m and n",
     "pixels_at_once": "most pixels that it takes", "blocks_at_once": "most lane blocks that it takes (codes)",
     "words_at_once": "words of a run that it multiplies at a time (codes); above 1, its pixels lie at one distance",
-    "row_pixels": "pixels that a row is taken as (codes): OW, or more where that brings pixels to one distance",
+    "row_pixels": "pixels that a row is taken as: OW, or more where that brings pixels to one distance",
     "parts_M": "parts that weight planes are taken in", "parts_N": "parts that activation planes are taken in",
     "span": "words of a window summed in 16 bits (codes)",
     "gather_runs": "tasks of the gathers along the pixels of an image's group",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from paconv.kernels.cpus import CPUS
 from paconv.variables import VARIABLES, cache_folder, cpu, given, jit, kernel, markdown
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +17,11 @@ OURS = re.compile(r"PACONV_[A-Z_]+")
 
 def test_docs_environment_md_is_what_the_variables_say():
     assert (ROOT / "docs/environment.md").read_text(encoding="utf-8") == markdown(), "run `make docs`"
+
+
+def test_every_cpu_is_named_where_one_can_be_chosen():
+    (variable,) = (each for each in VARIABLES if each.name == "PACONV_CPU")
+    assert re.findall(r"(?:x86|arm)[-\w.]+", variable.values) == [each.name for each in CPUS]
 
 
 def test_no_other_python_file_reads_one():

@@ -6,7 +6,7 @@ each step rounded; scale_o has the units of the codes in it (kernels/codes/choos
 integers, so the result is the same bit for bit for any register block, thread count and CPU; and where no sum of terms
 reaches MAX_EXACT_FLOAT (kernels/codes/choose_codes.py), it is that of bit planes, and of the function body, as well.
 
-Tasks are those of kernels/planes/conv.py, but the pixels are divided evenly among the chunks, in whole
+Tasks are those of kernels/tasks.py; the pixels are divided evenly among the chunks, in whole
 register blocks where the pixels of one must lie at one distance (kernels/cpus.py). There a row of OW pixels is taken as
 one of row_pixels: what comes of those from OW on is dropped.
 """
@@ -26,6 +26,7 @@ from paconv.kernels.emit.memory import pointer, stack_buffer
 from paconv.kernels.emit.vectors import FLOATS, VECTOR, WORDS, element, load, plus, store
 from paconv.kernels.finish.channel_first import store_channel_first
 from paconv.kernels.finish.channel_last import store_channel_last
+from paconv.kernels.tasks import task_range, window_offsets
 
 __all__ = ["conv_codes"]
 
@@ -35,21 +36,6 @@ _OFFSETS_BYTES = 8 * _OFFSETS
 _DOTS_BYTES = MAX_CODE_BLOCKS * MAX_CODE_PIXELS * VECTOR
 _OUT_BYTES = PIXEL_CHUNK * VECTOR
 _OUTS_BYTES = MAX_CODE_BLOCKS * _OUT_BYTES
-
-
-@_inline
-def _task_range(a, task, unit):
-    """Task number -> (image b*G + g, first pixel, pixels, first lane block, end of lane blocks), as task_range does;
-    pixels of rows of row_pixels, `unit` of them undivided.
-    """
-    chunk, rest = task % a[F.pixel_chunks], task // a[F.pixel_chunks]
-    pixels = (a[F.OH] - 1) * a[F.row_pixels] + a[F.OW]
-    units = (pixels + unit - 1) // unit
-    first_pixel = chunk * units // a[F.pixel_chunks] * unit
-    last_pixel = min((chunk + 1) * units // a[F.pixel_chunks] * unit, pixels)
-    first_block = rest % a[F.block_chunks] * a[F.blocks_per_task]
-    last_block = min(first_block + a[F.blocks_per_task], a[F.OB])
-    return rest // a[F.block_chunks], first_pixel, last_pixel - first_pixel, first_block, last_block
 
 
 @_inline
@@ -67,25 +53,12 @@ def _kept_run(a, pixel, stop):
     return max(min(row + a[F.OW], stop), pixel), row + a[F.row_pixels]
 
 
-@_inline
-def _fill_offsets(offsets, a, first_pixel, count, word_bytes):
-    """Fill offsets[p] with the bytes from the image's first word to pixel p's window, p < count."""
-    row, column = first_pixel // a[F.row_pixels], first_pixel % a[F.row_pixels]
-    down, right = a[F.SH] * a[F.Wp] * word_bytes, a[F.SW] * word_bytes
-    at = row * down + column * right
-    for p in range(count):
-        offsets[p] = at
-        column, at = column + 1, at + right
-        if column == a[F.row_pixels]:
-            column, at = 0, at + down - a[F.row_pixels] * right
-
-
 def conv_codes(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
     a = carray(arguments, (len(F),), np.int64)
     P, most_blocks = a[F.pixels_at_once], a[F.blocks_at_once]
     unit = P if a[F.words_at_once] > 1 else 1
-    image, first_pixel, count, first_block, last_block = _task_range(a, np.int64(task), unit)
+    image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task), unit)
     batch, group = image // a[F.G], image % a[F.G]
     word_bytes = a[F.CW] * 4
     words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
@@ -94,7 +67,7 @@ def conv_codes(arguments, task):
     offsets_at, dots_at, out_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_DOTS_BYTES), stack_buffer(_OUTS_BYTES)
     offsets = carray(pointer(offsets_at), (_OFFSETS,), np.int64)
     parts, units = (count + P - 1) // P, (count + unit - 1) // unit
-    _fill_offsets(offsets, a, first_pixel, parts * P, word_bytes)
+    window_offsets(offsets, a, first_pixel, parts * P, word_bytes)
     if unit == 1:
         for p in range(count, parts * P):  # all are read, wanted or not
             offsets[p] = offsets[count - 1]

@@ -20,7 +20,7 @@ from paconv.kernels.finish.channel_last import store_channel_last
 from paconv.kernels.planes.accumulate import call_accumulate
 from paconv.kernels.planes.offsets import TOTALS_BYTES, add_scaled, add_window_offsets, window_totals
 from paconv.kernels.planes.scale import scale_counts
-from paconv.kernels.planes.tasks import task_range, window_offsets
+from paconv.kernels.tasks import task_range, window_offsets
 
 __all__ = ["conv", "conv_counts"]
 
@@ -54,7 +54,7 @@ def conv(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
     a = carray(arguments, (len(F),), np.int64)
     M, N, P = a[F.M], a[F.N], a[F.pixels_at_once]
-    image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
+    image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task), LANES)
     batch, group = image // a[F.G], image % a[F.G]
     taps, run, CW = a[F.taps], a[F.run], a[F.CW]
     word_bytes = CW * N * 4
@@ -98,7 +98,7 @@ def conv_counts(arguments, task):
     """Writes the counts (B, M, N, O, OH, OW) int32; otherwise as conv."""
     a = carray(arguments, (len(F),), np.int64)
     pixels, M, N, P = a[F.OH] * a[F.OW], a[F.M], a[F.N], a[F.pixels_at_once]
-    image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task))
+    image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task), LANES)
     batch, group = image // a[F.G], image % a[F.G]
     word_bytes = a[F.CW] * N * 4
     words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes

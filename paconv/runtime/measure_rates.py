@@ -14,13 +14,15 @@ from paconv.kernels.arguments import LANES
 from paconv.kernels.blocking import blocking
 from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 from paconv.kernels.rates import Rates
-from paconv.kernels.registry import KINDS, plane_pairs
+from paconv.kernels.registry import FAMILIES, kind_number, plane_pairs
 from paconv.runtime.library import cpu_levels, load_library
 
 __all__ = ["measure_rates"]
 
-_ACCUMULATE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)
-_ACCUMULATE_CODES = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12)
+_ACCUMULATE, _ACCUMULATE_CODES = (
+    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(FAMILIES[name].arguments))
+    for name in ("accumulate", "accumulate_codes")
+)
 _SHORT, _LONG = 18, 144
 """Words of 32 channels in the two windows that are measured, 3x3 windows of 64 and of 512 channels: the difference is
 free of what a call costs.
@@ -74,7 +76,7 @@ def _planes_rate(level: Cpu, M: int, N: int, seconds: float) -> float:
 
 
 def _codes_rate(level: str, kind: str, multiplier: Multiplier, seconds: float) -> float:
-    function = _ACCUMULATE_CODES(_address(level, "accumulate_codes", (list(KINDS).index(kind) + 1, 0)))
+    function = _ACCUMULATE_CODES(_address(level, "accumulate_codes", (kind_number(kind), 0)))
     blocks, P = multiplier.blocks, multiplier.pixels
     image = _memory((P + _WINDOW) * _LONG * _PER_32 // _WINDOW)
     weights = _memory(blocks * _LONG * _PER_32 * LANES)

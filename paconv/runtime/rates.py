@@ -11,7 +11,7 @@ from pathlib import Path
 from paconv.errors import PaconvError
 from paconv.files import write_text
 from paconv.kernels.rates import Rates
-from paconv.kernels.registry import KINDS
+from paconv.kernels.registry import kind_number
 from paconv.runtime.library import active_level, load_library
 
 __all__ = ["rates_path", "store_rates"]
@@ -36,6 +36,6 @@ def store_rates(rates: Rates, level: str | None = None) -> Path:
     except OSError as error:
         raise PaconvError(f"cannot make the cache folder {path.parent}: {error.strerror}; set PACONV_CACHE") from error
     lines = [f"planes {M} {N} {ns:.4g}" for (M, N), ns in rates.planes.items()]
-    lines += [f"codes {list(KINDS).index(kind) + 1} 0 {ns:.4g}" for kind, ns in rates.codes.items()]
+    lines += [f"codes {kind_number(kind)} 0 {ns:.4g}" for kind, ns in rates.codes.items()]
     write_text(path, "\n".join(lines) + "\n")
     return path

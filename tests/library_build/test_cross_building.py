@@ -17,7 +17,7 @@ from paconv.kernels import native
 from paconv.kernels.arguments import F
 from paconv.kernels.cpus import Cpu, cpus_of, find_cpu
 from paconv.kernels.native import microkernel_symbol
-from paconv.kernels.registry import KINDS, microkernels
+from paconv.kernels.registry import KINDS, kind_number, microkernels
 from paconv.library_build.build import build_library
 from paconv.library_build.targets import find_target
 from paconv.reference import finish_level_conv
@@ -74,7 +74,7 @@ def jobs_of(case, level: Cpu, kind: str, rng):
     else:
         session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel="planes")
         (Y,) = session.run(None, {"X": case.X})
-    number = {"accumulate": list(KINDS).index(kind) + 1 if kind in KINDS else 0}
+    number = {"accumulate": kind_number(kind) if kind in KINDS else 0}
     arrays, numbers = arguments_of(case, level, kind)
     yield (arrays, numbers | number), {"y": Y}
     level_case = make_level_case(case, rng, Y.shape)

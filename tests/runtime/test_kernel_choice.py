@@ -16,7 +16,7 @@ from paconv.errors import PaconvError, UsageError
 from paconv.kernels.arguments import MAX_EXACT_FLOAT
 from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.rates import Rates, rates_of
-from paconv.kernels.registry import KINDS, plane_pairs
+from paconv.kernels.registry import KINDS, kind_number, plane_pairs
 from paconv.runtime.inspection import node_kernels
 from paconv.runtime.library import active_level, cpu_levels
 from paconv.runtime.measure_rates import measure_rates
@@ -135,7 +135,7 @@ def test_rates_that_are_not_complete_are_not_used(tmp_path, rates_file):
     path = rates_file(9, 1)
     (found,) = chosen_elsewhere(tmp_path, case)
     assert found.startswith("codes") and own[0].startswith("planes")
-    text, some = path.read_text(), list(KINDS).index(next(iter(find_cpu(active_level()).multipliers))) + 1
+    text, some = path.read_text(), kind_number(next(iter(find_cpu(active_level()).multipliers)))
     for broken in (
         text[: len(text) // 2], text.replace("planes 1 1 9", "planes 1 1 -9"), text + f"codes {some} 0 1\n", "",
         text.replace(f"codes {some} 0", f"codes {some} 1"), text.replace(f"codes {some} 0", "codes 8 0"),
