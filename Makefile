@@ -68,6 +68,8 @@ clean:
 	rm -rf $(VENV) out build dist *.egg-info paconv/runtime/libpaconv.*
 
 $(INSTALLED): pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { \
+	  echo "there is no command $(PYTHON); paconv needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "paconv needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
