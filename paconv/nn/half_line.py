@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from paconv.nn.gaussian import half_gaussian_quantizer
+from paconv.gaussian import half_gaussian_quantizer
 
 __all__ = ["centroids", "half_line_quantizer", "lloyd_max"]
 

@@ -28,7 +28,7 @@ from paconv.nn.functional import (
     look_up,
     weight_levels,
 )
-from paconv.nn.gaussian import half_gaussian_quantizer, weight_endpoints
+from paconv.gaussian import half_gaussian_quantizer, weight_endpoints
 from paconv.nn.on_grid import relative_error, snapped_levels
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer, call_op
 from paconv.nn.steps import straight_through
@@ -142,7 +142,7 @@ class PAWeight(WeightQuantizer):
 class PAActivation(ActivationQuantizer):
     """Piecewise approximation of activations: N trainable endpoints `v` and coefficients `beta` (eqs. 10-14).
 
-    Initial values are the Lloyd-Max quantizer of a half Gaussian (paconv.nn.gaussian). Gradients of v and beta are
+    Initial values are the Lloyd-Max quantizer of a half Gaussian (paconv.gaussian). Gradients of v and beta are
     scaled by 1/sqrt(numel(A) N), so that one learning rate serves them and the weights. Call `project_` after each
     optimizer step.
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from paconv.errors import UsageError
-from paconv.nn.gaussian import half_gaussian_quantizer, weight_endpoints
+from paconv.gaussian import half_gaussian_quantizer, weight_endpoints
 from paconv.nn.quantizers import PAWeight
 
 
