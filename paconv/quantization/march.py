@@ -1,0 +1,152 @@
+"""A network quantized convolution after convolution, each on what the quantized ones before it give.
+
+The float network runs beside it, segment by segment (paconv.quantization.segments), so that one pass over the samples
+is all that either takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from paconv.quantization.activation_levels import ActivationLevels, fit_levels
+from paconv.quantization.layer import QuantizedWeights, quantized_weights, sampled_rows
+from paconv.quantization.segments import Cut, Segment
+from paconv.quantization.settings import Settings
+from paconv.quantization.windows import Geometry
+
+__all__ = ["Layer", "Marched", "Target", "march"]
+
+Batches = dict[str, list[np.ndarray]]
+"""Tensor -> its value for each batch."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A convolution to be quantized."""
+
+    name: str
+    """Of its node."""
+    node: onnx.NodeProto
+    """The Conv."""
+    weight: np.ndarray
+    """(O, C/g, KH, KW) float32."""
+    bias: np.ndarray
+    """(O,) float32."""
+    geometry: Callable[[int, int], Geometry]
+    """(height, width) of its input -> where its windows lie."""
+    signed: bool
+    """Whether what it reads may be negative."""
+    settings: Settings
+    """Its levels."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A quantized convolution."""
+
+    target: Target
+    """What it was."""
+    activation: ActivationLevels | None
+    """Levels of what it reads; None for real activations."""
+    weights: QuantizedWeights
+    """Levels and codes of its weights, scale and bias."""
+    windows: int
+    """How many it was fitted to."""
+
+
+@dataclass(frozen=True)
+class Marched:
+    """All convolutions, and both networks' outputs on the samples."""
+
+    layers: tuple[Layer, ...]
+    """In the order they run."""
+    outputs: tuple[Batches, Batches]
+    """Of the float and of the quantized network."""
+
+
+def march(
+    pieces: Cut, targets: Sequence[Target], samples: list[dict[str, np.ndarray]], done: Callable[[Layer], None]
+) -> Marched:
+    """Quantize `targets`, the convolutions that `pieces` are cut at, in their order.
+
+    samples: inputs by name, per batch. done: called after each layer.
+    """
+    start: Batches = {name: [batch[name] for batch in samples] for name in samples[0]}
+    start |= _run(pieces, 0, (), {}, start)
+    exact, quantized = dict(start), dict(start)
+    found: list[Layer] = []
+    shared: dict[tuple, ActivationLevels] = {}
+    for number, target in enumerate(targets, 1):
+        name, settings = target.node.input[0], target.settings
+        x = quantized[name]
+        A, B = settings.largest
+        levels = None
+        if settings.N is not None:
+            key = (name, settings.N, B, target.signed)
+            if key not in shared:
+                shared[key] = fit_levels(x, settings.N, B, signed=target.signed, seed=settings.seed)
+            levels = shared[key]
+        geometry = target.geometry(*x[0].shape[2:])
+        rows = sampled_rows(x, exact[name], levels, target.weight, target.bias, geometry, settings.seed)
+        most = A if levels is not None or settings.N is None else None
+        weights = quantized_weights(
+            rows, levels, target.weight, settings.M, most, geometry.group, fast=settings.fast
+        )
+        layer = Layer(target, levels, weights, len(rows.y))
+        found.append(layer)
+        exact |= _run(pieces, number, (target.node,), {}, exact)
+        quantized |= _run_quantized(pieces, number, layer, quantized)
+        for tensors in (exact, quantized):
+            for stale in [name for name in tensors if pieces.last_use.get(name, -1) <= number]:
+                del tensors[stale]
+        done(layer)
+    wanted = [value.name for value in pieces.model.graph.output]
+    return Marched(tuple(found), tuple({name: tensors[name] for name in wanted} for tensors in (exact, quantized)))
+
+
+def _run(
+    pieces: Cut, number: int, before: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray], tensors: Batches
+) -> Batches:
+    segment = pieces.segments[number]
+    run = pieces.runner(segment, before, constants, {name: parts[0] for name, parts in tensors.items()})
+    made: Batches = {name: [] for name in run.gives}
+    for index in range(len(next(iter(tensors.values())))):
+        for name, value in run({name: parts[index] for name, parts in tensors.items()}).items():
+            made[name].append(value)
+    return made
+
+
+def _run_quantized(pieces: Cut, number: int, layer: Layer, tensors: Batches) -> Batches:
+    """The segment behind a quantized convolution, whose sums are taken of integers, scaled and biased as PABitConv's."""
+    node, weights, levels = layer.target.node, layer.weights, layer.activation
+    read, own = node.input[0], f"{node.output[0]}/quantized"
+    names = [f"{own}/{part}" for part in ("x", "W", "sum", "scale", "scaled", "bias")]
+    x, W, total, scale, scaled, bias = names
+    conv = onnx.NodeProto()
+    conv.CopyFrom(node)
+    del conv.input[:], conv.output[:]
+    conv.input.extend([x, W])
+    conv.output.append(total)
+    unit = 1.0 if levels is None else levels.unit
+    nodes = [
+        conv,
+        onnx.helper.make_node("Mul", [total, scale], [scaled]),
+        onnx.helper.make_node("Add", [scaled, bias], [node.output[0]]),
+    ]
+    constants = {
+        W: weights.levels[weights.codes].astype(np.float32),
+        scale: (weights.units * unit).astype(np.float32).reshape(-1, 1, 1),
+        bias: weights.bias.reshape(-1, 1, 1),
+    }
+    like = {name: parts[0] for name, parts in tensors.items()} | {x: tensors[read][0]}
+    run = pieces.runner(pieces.segments[number], nodes, constants, like)
+    made: Batches = {name: [] for name in run.gives}
+    for index, value in enumerate(tensors[read]):
+        value = value if levels is None else levels.levels[levels.index(value)]
+        for name, output in run({name: parts[index] for name, parts in tensors.items()} | {x: value}).items():
+            made[name].append(output)
+    return made

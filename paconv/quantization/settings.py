@@ -1,0 +1,44 @@
+"""What a quantization of a trained network is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paconv.errors import UsageError
+from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid, largest_integers
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Levels and method. Raises UsageError for values that there are not."""
+
+    M: int = 4
+    """Weight planes: 2, 4, 6 or 8."""
+    N: int | None = 5
+    """Activation planes, 1 to 8; None for real activations."""
+    grid: GridChoice = DEFAULT_GRID
+    """The integers that levels are times a unit; None for real levels."""
+    fast: bool = False
+    """Leave out the regression and the error feedback: levels, and a least-squares scale and bias per channel."""
+    signed: bool | None = None
+    """Levels below 0 too: None where a tensor may be negative, True and False everywhere and nowhere."""
+    seed: int = 0
+    """Of the windows that are sampled."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.M, bool) or self.M not in (2, 4, 6, 8):
+            raise UsageError(f"M, the number of weight planes, must be 2, 4, 6 or 8; found {self.M!r}")
+        if self.N is not None and (isinstance(self.N, bool) or self.N not in range(1, 9)):
+            raise UsageError(f"N, the number of activation planes, must be 1..8 or None; found {self.N!r}")
+        checked_grid(self.grid)
+
+    @property
+    def largest(self) -> tuple[int | None, int | None]:
+        """The largest integers (A, B) of weights and activations; None for real levels."""
+        if self.grid is None:
+            return None, None
+        if isinstance(self.grid, tuple):
+            return self.grid
+        return largest_integers(self.N or 0)

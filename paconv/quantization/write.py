@@ -1,0 +1,133 @@
+"""The quantized network as a model.onnx: each convolution reads a PAActivation and a PAWeight, as `paconv export` has it.
+
+PAWeight's input W holds the levels themselves, its endpoints lie in the middle between them: so its codes are those that
+were chosen, and stay so whatever rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from paconv._version import __version__
+from paconv.bits import one_hot_masks
+from paconv.onnx_file.scheme_note import write_scheme
+from paconv.ops import DOMAIN, add_functions
+from paconv.quantization.activation_levels import ActivationLevels
+from paconv.quantization.lloyd_max import midpoints
+from paconv.quantization.march import Layer
+
+__all__ = ["written"]
+
+
+def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
+    """A copy of the float `model` with `layers` quantized; their names are those of its Conv nodes."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    graph = made.graph
+    taken = {name for node in graph.node for name in (node.name, *node.input, *node.output)}
+    taken |= {tensor.name for tensor in graph.initializer}
+    by_output = {layer.target.node.output[0]: layer for layer in layers}
+    activations: dict[tuple[str, int], str] = {}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        layer = by_output.get(node.output[0])
+        if layer is not None:
+            name = layer.target.name
+            if layer.activation is not None:
+                key = (node.input[0], id(layer.activation))
+                if key not in activations:
+                    call = _call("PAActivation", _unique(f"{name}.activation", taken), node.input[0], taken)
+                    _constants(graph, call, _activation(layer.activation), taken)
+                    nodes.append(call)
+                    activations[key] = call.output[0]
+                node.input[0] = activations[key]
+            call = _call("PAWeight", _unique(f"{name}.weight_quantizer", taken), "", taken)
+            del call.input[:]
+            _constants(graph, call, _weight(layer), taken)
+            nodes.append(call)
+            bias = _unique(f"{name}.bias", taken)
+            graph.initializer.append(numpy_helper.from_array(layer.weights.bias, bias))
+            del node.input[1:]
+            node.input.extend([call.output[0], bias])
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    _drop_unread(graph)
+    write_scheme(made, "pa")
+    made.producer_name, made.producer_version = "paconv", __version__
+    add_functions(made)
+    return made
+
+
+def _activation(levels: ActivationLevels) -> dict[str, np.ndarray]:
+    """v, levels, beta, level_masks of PAActivation: one plane for each level but 0."""
+    table = (levels.levels * np.float64(levels.unit)).astype(np.float32)
+    N = len(levels.v)
+    beta = np.concatenate([np.zeros(1, np.float32), np.delete(table, levels.zero)])
+    masks = np.insert(np.array(one_hot_masks(N)[1:], np.uint8), levels.zero, 0)
+    return {"v": levels.v, "levels": table, "beta": beta, "level_masks": masks}
+
+
+def _weight(layer: Layer) -> dict[str, np.ndarray]:
+    """W, u, levels, alpha, weight_masks of PAWeight: one plane for each level but 0, a row per output channel."""
+    weights, table = layer.weights, layer.weights.table
+    O, M = len(table), table.shape[1] - 1
+    W = np.take_along_axis(table, weights.codes.reshape(O, -1).astype(np.intp), 1).reshape(weights.codes.shape)
+    alpha = np.concatenate([np.zeros((O, 1), np.float32), np.delete(table, weights.zero, 1)], 1)
+    masks = np.insert(np.array(one_hot_masks(M)[1:], np.uint8), weights.zero, 0)
+    u = midpoints(table.astype(np.float64)).astype(np.float32)
+    return {
+        "W": W,
+        "u": u.reshape(O, 1, 1, 1, M),
+        "levels": table.reshape(O, 1, 1, 1, M + 1),
+        "alpha": alpha,
+        "weight_masks": masks[None],
+    }
+
+
+def _call(op: str, name: str, read: str, taken: set[str]) -> onnx.NodeProto:
+    return onnx.helper.make_node(op, [read], [_unique(f"{name}:0", taken)], name, domain=DOMAIN)
+
+
+def _constants(graph: onnx.GraphProto, node: onnx.NodeProto, values: dict[str, np.ndarray], taken: set[str]) -> None:
+    for suffix, value in values.items():
+        name = _unique(f"{node.name}.{suffix}", taken)
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        node.input.append(name)
+
+
+def _drop_unread(graph: onnx.GraphProto) -> None:
+    """Remove initializers that nothing reads any more."""
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    read |= {
+        name
+        for node in graph.node
+        for attribute in node.attribute
+        for inner in (attribute.g, *attribute.graphs)
+        for name in _names(inner)
+    }
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _names(graph: onnx.GraphProto) -> set[str]:
+    found = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                found |= _names(inner)
+    return found
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, count = name, 0
+    while candidate in taken:
+        count += 1
+        candidate = f"{name}_{count}"
+    taken.add(candidate)
+    return candidate
