@@ -14,11 +14,18 @@ from paconv.errors import ModelError
 from paconv.ops import DOMAIN, OPSET_VERSION, SCHEMAS, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
 
-__all__ = ["check_model", "load_model"]
+__all__ = ["check_model", "load_model", "read_model"]
 
 
 def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     """Read an ONNX file with its external data, and check it. Raises ModelError if it is no usable model."""
+    model = read_model(path)
+    check_model(model, str(path))
+    return model
+
+
+def read_model(path: str | os.PathLike) -> onnx.ModelProto:
+    """Read an ONNX file with its external data, unchecked. Raises ModelError if it can't be read or is no ONNX file."""
     path = Path(path)
     if path.is_dir():
         raise ModelError(f"{path}: expected an ONNX file, found a directory")
@@ -41,7 +48,6 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
         load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise ModelError(f"{path}: cannot read its external data: {error}; keep the data beside the model") from error
-    check_model(model, str(path))
     return model
 
 

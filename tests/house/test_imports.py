@@ -21,7 +21,7 @@ FLOORS = (
     ("studies",),
     ("bench", "conversion"),
     ("cost",),
-    ("to_onnx", "train", "verification"),
+    ("quantization", "to_onnx", "train", "verification"),
     ("checkpoint", "deployment", "measure", "pipeline"),
     ("models", "network", "runtime"),
     ("library_build", "nn", "passes"),
