@@ -8,17 +8,13 @@ import onnx
 
 from paconv.network.layers import CONV_TRANSPOSE, Layer
 from paconv.onnx_file.graph_view import attribute
+from paconv.onnx_file.same_pads import same_pads
 
 __all__ = ["with_window_placement"]
 
 
 def with_window_placement(node: onnx.NodeProto, layer: Layer) -> Layer:
-    """`layer` with strides, pads and dilations of its convolution node.
-
-    SAME_UPPER and SAME_LOWER pad to the output size that the layer has, an odd pixel at the end or at the begin:
-
-        total = max(0, (output - 1) stride + dilation (kernel - 1) + 1 - input)
-    """
+    """`layer` with strides, pads and dilations of its convolution node."""
     kernel = layer.weight_shape[2:]
     axes = len(kernel)
     strides = tuple(attribute(node, "strides", [1] * axes))
@@ -26,8 +22,7 @@ def with_window_placement(node: onnx.NodeProto, layer: Layer) -> Layer:
     pads = tuple(attribute(node, "pads", [0] * 2 * axes))
     same = attribute(node, "auto_pad", b"NOTSET")
     if same in (b"SAME_UPPER", b"SAME_LOWER") and layer.kind != CONV_TRANSPOSE and layer.input_shape:
-        sizes = zip(layer.input_shape[2:], layer.output_shape[2:], strides, dilations, kernel, strict=True)
-        totals = [max(0, (out - 1) * s + d * (k - 1) + 1 - size) for size, out, s, d, k in sizes]
-        small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
-        pads = (*small, *large) if same == b"SAME_UPPER" else (*large, *small)
+        sizes = zip(layer.input_shape[2:], kernel, strides, dilations, strict=True)
+        pairs = [same_pads(same.decode(), size, k, s, d) for size, k, s, d in sizes]
+        pads = tuple(pair[end] for end in (0, 1) for pair in pairs)
     return replace(layer, strides=strides, pads=pads, dilations=dilations)

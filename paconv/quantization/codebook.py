@@ -22,6 +22,9 @@ __all__ = ["Codebook", "fit_codebook", "gaussian_levels"]
 
 _TURNS, _ROUNDS = 8, 30
 
+_ENOUGH = 1 << 19
+"""Weights that c is fitted to; of more, evenly spaced ones are taken."""
+
 
 @dataclass(frozen=True)
 class Codebook:
@@ -56,7 +59,7 @@ def fit_codebook(w: np.ndarray, M: int, most: int | None) -> Codebook:
         return Codebook(gaussian_levels(M) if most is None else _integers(gaussian_levels(M), None, most), M // 2, scales)
     c = gaussian_levels(M)
     for _ in range(_TURNS):
-        values = w[alive] / scales[alive, None]
+        values = w[alive, :: -(-w.size // _ENOUGH)] / scales[alive, None]
         weights = np.broadcast_to(scales[alive, None] ** 2, values.shape)
         c = lloyd_max(SortedValues.of(values.ravel(), weights.ravel()), c, M // 2, _ROUNDS)
         scales = _fitted(w, Codebook(c, M // 2, scales))

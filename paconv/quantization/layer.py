@@ -52,9 +52,7 @@ class Rows:
     held_out: np.ndarray
     """(R,) bool: windows of images that a regression isn't fitted to while its lambda is chosen."""
     real_y: np.ndarray
-    """(S, O) float32: for the first S windows of each batch's share, the float layer on the quantized network's input
-    before its levels.
-    """
+    """(S, O) float32: what the float layer gives in the quantized network, for some of the windows."""
     real_at: np.ndarray
     """(S,) intp: which windows these are."""
 
@@ -63,10 +61,15 @@ class Rows:
 class LayerError:
     """Squared errors relative to the variance of the float output, over windows and channels."""
 
-    total: float
+    quantized: float
     """Of the layer's output in the quantized network."""
-    own: float
-    """Of the layer alone, on the real input that it has in the quantized network."""
+    real: float
+    """The same if this layer stayed real: what the layers before it have done."""
+
+    @property
+    def added(self) -> float:
+        """By how much quantizing this layer raises the error; below 0 where it makes up for some."""
+        return self.quantized - self.real
 
 
 @dataclass(frozen=True)
@@ -113,18 +116,32 @@ def sampled_rows(
     count = max(_MOST_ROWS, _ROWS_PER_COLUMN * K)
     share = min(1.0, _ROWS_OF_ERROR / max(min(sum(sizes), count), 1))
     drawn = draw(sizes, count, np.random.default_rng(seed))
-    parts: list[tuple] = []
-    done = image = 0
+    spacing = max(1, round(1 / share))
+    parts: list[tuple[np.ndarray, ...]] = []
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def convolve() -> None:
+        """The outputs of the waiting windows: few large products are faster than many small ones."""
+        for number, x in enumerate(zip(*waiting, strict=True)):
+            found[number].append(_convolved(np.concatenate(x), weight, bias, geometry.group))
+        waiting.clear()
+
+    found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    done = image = gathered = 0
     for x, parent, size, at in zip(quantized, exact, sizes, drawn, strict=True):
         read = x if levels is None else levels.index(x)
-        taken = windows(read, geometry, at, 0 if levels is None else levels.zero)
-        y = _convolved(windows(parent, geometry, at, 0), weight, bias, geometry.group)
-        own = at[:: max(1, round(1 / share))]
-        real = _convolved(windows(x, geometry, own, 0), weight, bias, geometry.group)
+        few = np.arange(len(at))[::spacing]
         held_out = (image + at // max(size // len(x), 1)) % _HELD_OUT == _HELD_OUT - 1
-        parts.append((taken, y, held_out, real, done + np.arange(len(at))[:: max(1, round(1 / share))]))
-        done, image = done + len(at), image + len(x)
-    return Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        parts.append((windows(read, geometry, at, 0 if levels is None else levels.zero), held_out, done + few))
+        waiting.append((windows(parent, geometry, at, 0), windows(x, geometry, at[few], 0)))
+        done, image, gathered = done + len(at), image + len(x), gathered + len(at)
+        if gathered >= _ROWS_OF_ERROR:
+            convolve()
+            gathered = 0
+    if waiting:
+        convolve()
+    taken, held, real_at = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Rows(taken, np.concatenate(found[0]), held, np.concatenate(found[1]), real_at)
 
 
 def quantized_weights(
@@ -161,7 +178,7 @@ def quantized_weights(
     units = np.array([exact_unit(a, most) for a in scales]) if most is not None else scales
     bias = (rows.y.mean(0, dtype=np.float64) - units * unit * q.mean(0, dtype=np.float64)).astype(np.float32)
     found = q * (units * unit).astype(np.float32) + bias
-    error = LayerError(_relative(found, rows.y), _relative(found[rows.real_at], rows.real_y))
+    error = LayerError(_relative(found, rows.y), _relative(rows.real_y, rows.y[rows.real_at]))
     return QuantizedWeights(
         codes.reshape(weight.shape), book.levels, book.zero, units, bias, penalty, error
     )

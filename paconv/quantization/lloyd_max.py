@@ -9,6 +9,7 @@ Where levels may lie on both sides of 0, as many of the N as reduce the squared 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,7 @@ def lloyd_max(values: SortedValues, levels: np.ndarray, zero: int, rounds: int =
     return levels
 
 
-def levels_on_both_sides(x: np.ndarray, N: int, guess: np.ndarray, *, signed: bool) -> tuple[np.ndarray, int]:
+def levels_on_both_sides(x: np.ndarray, N: int, guess: Sequence[np.ndarray], *, signed: bool) -> tuple[np.ndarray, int]:
     """N levels and 0 for the values x (n,): (levels (N+1,) ascending, index of the 0 among them).
 
     guess[k]: (k,) ascending positive levels of a unit root mean square, for k = 0..N. Without `signed`, and where there

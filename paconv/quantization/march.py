@@ -54,6 +54,8 @@ class Layer:
     """Levels of what it reads; None for real activations."""
     weights: QuantizedWeights
     """Levels and codes of its weights, scale and bias."""
+    real: bool
+    """Whether it stays real after all, its error being too large."""
     windows: int
     """How many it was fitted to."""
 
@@ -69,11 +71,16 @@ class Marched:
 
 
 def march(
-    pieces: Cut, targets: Sequence[Target], samples: list[dict[str, np.ndarray]], done: Callable[[Layer], None]
+    pieces: Cut,
+    targets: Sequence[Target],
+    samples: list[dict[str, np.ndarray]],
+    done: Callable[[Layer], None],
+    most_error: float | None = None,
 ) -> Marched:
     """Quantize `targets`, the convolutions that `pieces` are cut at, in their order.
 
-    samples: inputs by name, per batch. done: called after each layer.
+    samples: inputs by name, per batch. done: called after each layer. most_error: a layer that adds more error than
+    that stays real (paconv.quantization.layer.LayerError).
     """
     start: Batches = {name: [batch[name] for batch in samples] for name in samples[0]}
     start |= _run(pieces, 0, (), {}, start)
@@ -96,16 +103,21 @@ def march(
         weights = quantized_weights(
             rows, levels, target.weight, settings.M, most, geometry.group, fast=settings.fast
         )
-        layer = Layer(target, levels, weights, len(rows.y))
+        real = most_error is not None and weights.error.added > most_error
+        layer = Layer(target, levels, weights, real, len(rows.y))
         found.append(layer)
         exact |= _run(pieces, number, (target.node,), {}, exact)
-        quantized |= _run_quantized(pieces, number, layer, quantized)
+        if real:
+            quantized |= _run(pieces, number, (target.node,), {}, quantized)
+        else:
+            quantized |= _run_quantized(pieces, number, layer, quantized)
         for tensors in (exact, quantized):
             for stale in [name for name in tensors if pieces.last_use.get(name, -1) <= number]:
                 del tensors[stale]
         done(layer)
     wanted = [value.name for value in pieces.model.graph.output]
-    return Marched(tuple(found), tuple({name: tensors[name] for name in wanted} for tensors in (exact, quantized)))
+    float_outputs, outputs = ({name: tensors[name] for name in wanted} for tensors in (exact, quantized))
+    return Marched(tuple(found), (float_outputs, outputs))
 
 
 def _run(

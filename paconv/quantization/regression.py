@@ -3,7 +3,7 @@
     w' = w + ((H + lambda h I)^-1 G)^T,     h = mean diag H
 
 G the moments of the windows with what is missing, the float output less w's output on the quantized input. lambda is 1
-where there are several times more windows than weights of a channel; with fewer it is the one of LAMBDAS, or no
+where there are RICH times as many windows as weights of a channel; with fewer it is the one of LAMBDAS, or no
 regression at all, that leaves the smallest error on a part of the images that the weights weren't fitted to.
 """
 
@@ -17,7 +17,7 @@ __all__ = ["LAMBDAS", "RICH", "regression"]
 
 LAMBDAS = (0.25, 1.0, 4.0, 16.0, 64.0)
 
-RICH = 4
+RICH = 2
 """Windows per weight of a channel from which on lambda is 1."""
 
 

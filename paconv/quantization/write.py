@@ -30,7 +30,7 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
     graph = made.graph
     taken = {name for node in graph.node for name in (node.name, *node.input, *node.output)}
     taken |= {tensor.name for tensor in graph.initializer}
-    by_output = {layer.target.node.output[0]: layer for layer in layers}
+    by_output = {layer.target.node.output[0]: layer for layer in layers if not layer.real}
     activations: dict[tuple[str, int], str] = {}
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:

@@ -1,12 +1,4 @@
-"""Strides, pads and dilations of a 2-D Conv, with auto_pad resolved to the explicit pads it stands for.
-
-For one axis with stride s, dilation d, kernel k and size n, auto_pad SAME_* asks for ceil(n / s) outputs, hence
-
-    total = max((ceil(n / s) - 1) s + d (k - 1) + 1 - n, 0),
-
-half of it before and half after, the odd one after (SAME_UPPER) or before (SAME_LOWER). With s = 1 that is d (k - 1)
-for every n, so then the size needn't be known.
-"""
+"""Strides, pads and dilations of a 2-D Conv, with auto_pad resolved to the explicit pads it stands for."""
 
 from __future__ import annotations
 
@@ -15,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
+from paconv.onnx_file.same_pads import same_pads
 from paconv.passes.graph.graph_pass import Unsuitable
 
 __all__ = ["Geometry", "conv_geometry"]
@@ -40,10 +33,12 @@ def conv_geometry(conv: gs.Node, kernel: Sequence[int]) -> Geometry:
     elif mode == "VALID":
         pads = [0, 0, 0, 0]
     else:
-        pairs = [
-            _same(mode, size, kernel[axis], strides[axis], dilations[axis])
-            for axis, size in enumerate(_spatial_shape(conv.inputs[0]))
-        ]
+        pairs = []
+        for axis, size in enumerate(_spatial_shape(conv.inputs[0])):
+            pair = same_pads(mode, size, kernel[axis], strides[axis], dilations[axis])
+            if pair is None:
+                raise Unsuitable("dynamic-shape-auto-pad")
+            pairs.append(pair)
         pads = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
     return Geometry(strides, pads, dilations, conv.attrs.get("group", 1))
 
@@ -51,15 +46,3 @@ def conv_geometry(conv: gs.Node, kernel: Sequence[int]) -> Geometry:
 def _spatial_shape(tensor: gs.Tensor) -> list[int | None]:
     shape = tensor.shape if tensor.shape is not None and len(tensor.shape) == 4 else [None] * 4
     return [n if isinstance(n, int) and n > 0 else None for n in shape[2:]]
-
-
-def _same(mode: str, size: int | None, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    reach = dilation * (kernel - 1)
-    if stride == 1:
-        total = reach
-    elif size is None:
-        raise Unsuitable("dynamic-shape-auto-pad")
-    else:
-        total = max((-(-size // stride) - 1) * stride + reach + 1 - size, 0)
-    small, large = total // 2, total - total // 2
-    return (small, large) if mode == "SAME_UPPER" else (large, small)
