@@ -128,7 +128,7 @@ X = floats(4, 3, 8, 8)
         ({"a": X, "b": X}, COLOR, "expected arrays named x, found a, b; save them with np.savez(FILE, x=...)"),
         (X, PAIR, "expected arrays named left, right, found one without a name"),
         ({"left": floats(4, 2), "right": np.arange(3)}, PAIR, "as many samples for each input, found 4 of left, 3 of"),
-        (np.where(X == X[2, 1, 3, 3], np.nan, X), COLOR, "NaN or infinity in 1 of 4 samples, the first of them sample 2"),
+        (np.where(X == X[2, 1, 3, 3], np.nan, X), COLOR, "in 1 of 4 samples, the first of them sample 2"),
         (np.full((2, 3, 8, 8), 1e300), COLOR, "NaN or infinity in 2 of 2 samples"),
     ],
 )  # fmt: skip
@@ -146,10 +146,10 @@ def test_arrays_that_do_not_fit_get_a_line(data, inputs, message):
         ([("x", ("n", 3, 8, 8), np.int64)], {}, "reads floats or bytes, found input x of int64"),
         (FREE, {}, "input x takes pictures of any size; give a size"),
         (COLOR, {"size": 9}, "input x takes pictures of 8x8 (height x width), found 9"),
-        (COLOR, {"mean": (0, 0)}, "mean: expected 1 value or 3, one for each channel of input x, found 2"),
+        (COLOR, {"mean": (0, 0)}, "mean: expected 1 value or 3, for the channels of input x, found 2"),
         (COLOR, {"std": 0}, "std: expected a value for all channels or one a channel, found 0"),
         (COLOR, {"count": 0}, "expected at least 1 sample to be asked for, found 0"),
-        ([("x", ("n", 3, 8, 8), np.uint8)], {"mean": 0.5}, "mean and std are for bytes (uint8) that a network of floats"),
+        ([("x", ("n", 3, 8, 8), np.uint8)], {"mean": 0.5}, "mean and std are for bytes (uint8) that a network of"),
     ],
 )  # fmt: skip
 def test_pictures_that_do_not_fit_get_a_line(tmp_path, inputs, options, message):

