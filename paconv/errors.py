@@ -46,7 +46,7 @@ class VerifyError(PaconvError):
 
 
 class DataError(PaconvError):
-    """Training data can't be read, or aren't what was expected (an empty folder, a damaged image, an unknown class)."""
+    """Data can't be read, or aren't what was expected (an empty folder, a damaged image, an unknown class)."""
 
 
 class TrainingError(PaconvError):

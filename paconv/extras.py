@@ -9,7 +9,7 @@ from paconv.errors import PaconvError, UsageError
 __all__ = ["check_matplotlib", "missing_package"]
 
 _EXTRAS = {
-    "PIL": "train",
+    "PIL": "images",
     "matplotlib": "plot",
     "numba": "build",
     "onnxscript": "torch",

@@ -22,11 +22,13 @@ def test_a_command_that_needs_torch_is_one_line_without_it(command, tmp_path):
     assert done.stderr == 'paconv: error: needs torch: pip install "paconv[torch]"\n'
 
 
-@pytest.mark.parametrize(("package", "data"), [("torch", "digits"), ("sklearn", "digits"), ("PIL", "folder:x")])
+@pytest.mark.parametrize(
+    ("package", "data"), [("torch", "digits"), ("sklearn", "digits"), ("PIL", "folder:x"), ("PIL", "mnist:x")]
+)
 def test_training_says_which_extra_it_needs(package, data, tmp_path):
     command = ["train", "--model", "digits_resnet", "--data", data, "-o", str(tmp_path / "run")]
     done = run_without(package, f"sys.argv = ['paconv', *{command!r}]\nfrom paconv.cli.main import main\nmain()")
-    extra = "torch" if package == "torch" else "train"
+    extra = {"torch": "torch", "PIL": "images"}.get(package, "train")
     assert done.stderr == f'paconv: error: needs {package}: pip install "paconv[{extra}]"\n'
     assert (done.returncode, done.stdout) == (1, "")
 

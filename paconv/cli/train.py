@@ -42,7 +42,8 @@ _OPTIONS = "options.json"
     "--data",
     metavar="SOURCE",
     multiple=True,
-    help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], digits[:NOISE] or synthetic. Several are trained on together.",
+    help="folder:PATH, voc:PATH[:TRAINING[,HELD_OUT]], mnist:PATH, digits[:NOISE] or synthetic. Several are trained on "
+    "together.",
 )
 @click.option(
     "-o",
@@ -96,7 +97,10 @@ _OPTIONS = "options.json"
     "--warmup", type=float, default=0.0, show_default=True, metavar="EPOCHS", help="In which the rate rises from 0."
 )
 @click.option(
-    "--size", type=click.IntRange(min=1), metavar="PIXELS", help="Side of the images [default: 224; voc: 300]."
+    "--size",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help="Side of the images [default: 224; voc: 300; mnist: 28].",
 )
 @click.option("--workers", type=int, default=0, show_default=True, help="Processes that read images.")
 @click.option("--seed", type=int, default=0, show_default=True)

@@ -1,8 +1,8 @@
 """What a graph computes from constants alone becomes initializers.
 
 Weights come as Constant nodes, as ConstantOfShape, or through chains of Identity, Cast, Reshape, Transpose and whatever
-else a producer leaves in a file. All of it runs once, in onnxruntime, as a graph of its own: the arithmetic that the file
-would have gone through at each start of a session.
+else a producer leaves in a file. All of it runs once, in onnxruntime, as a graph of its own: the arithmetic that the
+file would have gone through at each start of a session.
 
 A result replaces its node only where something that isn't constant reads it. One that would make the file larger for
 nothing (an Expand to a whole image) stays computed, unless it is a weight.

@@ -68,7 +68,7 @@ def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto
         onnx.checker.check_model(model)
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"{where}: inconsistent model: {error}") from error
+        raise ModelError(f"{where}: inconsistent model: {' '.join(str(error).split())}") from error
     except ValueError as error:  # protobuf's limit
         raise ModelError(f"{where}: expected a model below 2 GiB: {error}") from error
     _check_channels(inferred, where)

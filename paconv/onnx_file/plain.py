@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -52,8 +53,7 @@ _QUANTIZED_OPS = {
 _HALF_TYPES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 
 
-@dataclass(frozen=True)
-class ModelInput:
+class ModelInput(NamedTuple):
     """An input of a model. shape: sizes, and names of free dimensions, the batch first."""
 
     name: str
@@ -86,9 +86,10 @@ def plain_model(
     Raises ModelError: it can't be read or is inconsistent; it is quantized already, or in half precision; it has no
     convolution; its opset can't be raised; onnxruntime doesn't run it; or its plain form says something else.
     """
-    given = isinstance(source, onnx.ModelProto)
-    where = "model" if given else str(source)
-    original = source if given else read_model(source)
+    if isinstance(source, onnx.ModelProto):
+        original, where = source, "model"
+    else:
+        original, where = read_model(source), str(source)
     model = onnx.ModelProto()
     model.CopyFrom(original)
     _check_no_paconv(model, where)
@@ -186,7 +187,7 @@ def _with_batch(
     original: onnx.ModelProto, model: onnx.ModelProto, where: str, given: Mapping[str, Sequence[int]] | None
 ) -> PlainModel:
     """The model with as free a batch as it allows, after a trial."""
-    check_model(model, where)
+    _with_first_size(model, [], None, [max(1, _rank(value)) for value in model.graph.output], where)
     opened = session(original, where)
     draw = np.random.default_rng(0)
     shapes, first, wanted = _first_run(opened, model, where, given, draw)

@@ -27,7 +27,7 @@ FLOORS = (
     ("library_build", "nn", "passes"),
     ("kernels", "onnx_file", "reference"),
     ("ops", "reporting", "schemes"),
-    ("bits", "extras", "files", "grid", "input_shape"),
+    ("bits", "extras", "files", "grid", "input_shape", "samples"),
     ("_version", "cores", "digits_images", "errors", "tested_torch", "variables"),
 )
 """The rooms, highest floor first. A room imports from lower floors only: not from above, not from its neighbours."""

@@ -2,6 +2,7 @@
 
 folder:PATH                      ImageNet-style folder of images
 voc:PATH[:TRAINING[,HELD_OUT]]   VOC-style folder of annotated images, and names of its image sets
+mnist:PATH                       MNIST's four files in a folder
 digits[:NOISE]                   scikit-learn's handwritten digits, with noise of this standard deviation
 synthetic                        shapes filled with stripes
 """
@@ -21,17 +22,17 @@ def open_source(spec: str, *, seed: int = 0, size: int | None = None) -> DataSou
     """The source that `spec` names.
 
     Args:
-        spec: "digits", "digits:NOISE", "synthetic", "folder:PATH" or "voc:PATH".
+        spec: "digits", "digits:NOISE", "synthetic", "folder:PATH", "voc:PATH" or "mnist:PATH".
         seed: Of augmentation.
-        size: Side of the network's images in pixels, if the source leaves it open; None is 224 for folder and 300 for
-            voc.
+        size: Side of the network's images in pixels, if the source leaves it open; None is 224 for folder, 300 for voc
+            and 28 for mnist.
 
     Raises:
         UsageError: The spec has no meaning.
         DataError: The data aren't what was expected.
     """
     kind, colon, path = spec.partition(":")
-    if kind in ("folder", "voc") and not path:
+    if kind in ("folder", "voc", "mnist") and not path:
         raise UsageError(f"data: expected {kind}:PATH, found {spec!r}")
     if kind in ("digits", "synthetic") and size is not None:
         raise UsageError(f"data: {kind} takes no size; found {size}")
@@ -53,7 +54,11 @@ def open_source(spec: str, *, seed: int = 0, size: int | None = None) -> DataSou
         from paconv.train.data.voc import voc
 
         return voc(path, seed, size or 300)
-    raise UsageError(f"data: expected folder:PATH, voc:PATH, digits or synthetic; found {spec!r}")
+    if kind == "mnist":
+        from paconv.train.data.mnist import mnist_source
+
+        return mnist_source(path, seed, size or 28)
+    raise UsageError(f"data: expected folder:PATH, voc:PATH, mnist:PATH, digits or synthetic; found {spec!r}")
 
 
 def _noise(spec: str, text: str) -> float:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from paconv.errors import DataError
+from paconv.samples.pictures import SUFFIXES, read_picture
 from paconv.train.data.augment import center_crop, random_resized_crop
-from paconv.train.data.images import SUFFIXES, normalized, read_image
+from paconv.train.data.images import normalized
 from paconv.train.data.samples import CLASSIFICATION, Batch, DataSource, Key, Samples
 
 __all__ = ["FolderSamples", "folder"]
@@ -48,7 +49,7 @@ class FolderSamples(Samples):
         """Images (B, 3, size, size) float32, normalized, and labels (B,)."""
         images = []
         for epoch, index in keys:
-            image = read_image(self.files[index][0])
+            image = read_picture(self.files[index][0])
             if self.seed is None:
                 image = center_crop(image, self.size)
             else:

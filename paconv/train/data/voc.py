@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from paconv.errors import DataError
+from paconv.samples.pictures import read_picture
 from paconv.train.data.augment_boxes import augmented, resized
-from paconv.train.data.images import normalized, read_image
+from paconv.train.data.images import normalized
 from paconv.train.data.samples import DETECTION, Batch, DataSource, Key, Samples
 
 __all__ = ["VOC_CLASSES", "ImageObjects", "VocSamples", "read_annotation", "voc"]
@@ -77,7 +78,7 @@ class VocSamples(Samples):
         """Images (B, 3, size, size) float32, normalized, and an ImageObjects for each."""
         images, targets = [], []
         for epoch, index in keys:
-            image, objects = read_image(self.files[index]), self.objects[index]
+            image, objects = read_picture(self.files[index]), self.objects[index]
             boxes, kept = objects.boxes.numpy(), np.arange(len(objects.boxes))
             if self.seed is None:
                 image = resized(image, self.size)

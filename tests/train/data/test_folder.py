@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from paconv.errors import DataError
+from paconv.samples.pictures import read_picture
 from paconv.train import open_source
 from paconv.train.data.augment import AREA, ASPECT, _random_part, center_crop, random_resized_crop
-from paconv.train.data.images import MEAN, STD, normalized, read_image
+from paconv.train.data.images import MEAN, STD, normalized
 from tests.train.pictures import image_folder
 
 
@@ -54,14 +55,14 @@ def test_without_val_nothing_is_held_out(tmp_path):
 def test_what_is_no_image_is_refused_by_name(tmp_path, content):
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.png"):
-        read_image(tmp_path / "x.png")
+        read_picture(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
 def test_every_kind_of_image_becomes_rgb(tmp_path, mode):
     Image.new(mode, (5, 4)).save(tmp_path / ("x.jpg" if mode == "CMYK" else "x.png"))
     (path,) = tmp_path.iterdir()
-    assert np.asarray(read_image(path)).shape == (4, 5, 3)
+    assert np.asarray(read_picture(path)).shape == (4, 5, 3)
 
 
 def test_values_are_normalized_by_imagenets_mean_and_deviation():
