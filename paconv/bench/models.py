@@ -11,7 +11,7 @@ from typing import Any
 from paconv import variables
 from paconv.bench.int8_form import Advice
 from paconv.bench.int8_models import Int8Model, open_model, with_int8
-from paconv.bench.limits import HostLimits, measure_limits
+from paconv.bench.peaks import HostLimits, measure_limits
 from paconv.bench.per_layer import LayerTime, packed_layers, time_layers
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from paconv.bench.limits import HostLimits, coding_of, layer_limit
+from paconv.bench.peaks import HostLimits, coding_of, layer_limit
 from paconv.measure.timing import Timing
 from paconv.measure.turns import Timed, take_turns
 from paconv.network.extract import network

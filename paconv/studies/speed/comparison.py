@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from paconv.bench.int8_form import Advice, int8_advice
-from paconv.bench.limits import HostLimits, measure_limits
 from paconv.bench.models import LIMIT_SECONDS, checked_threads
+from paconv.bench.peaks import HostLimits, measure_limits
 from paconv.errors import UsageError
 from paconv.measure.environment import environment
 from paconv.network.layers import Layer

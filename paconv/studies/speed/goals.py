@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from paconv.bench.limits import layer_limit
+from paconv.bench.peaks import layer_limit
 from paconv.measure.features import VNNI
 from paconv.measure.timing import ratio
 from paconv.studies.speed.comparison import SERVED_PLANES, Comparison

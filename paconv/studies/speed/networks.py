@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paconv.bench.limits import HostLimits
 from paconv.bench.output_error import OutputError, output_error
+from paconv.bench.peaks import HostLimits
 from paconv.bench.per_layer import packed_layers, time_layers
 from paconv.bench.sessions import fed_with
 from paconv.measure.timing import Timing

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paconv.bench.limits import products
+from paconv.bench.peaks import products
 
 __all__ = ["STEPS", "Step", "macs_per_cycle"]
 

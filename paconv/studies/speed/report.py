@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from paconv.bench.limits import layer_limit
+from paconv.bench.peaks import layer_limit
 from paconv.bench.tables import giga, milliseconds, percent, times
 from paconv.errors import PaconvError
 from paconv.extras import check_matplotlib

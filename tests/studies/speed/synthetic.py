@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from paconv.bench.int8_form import REDUCED, Advice
-from paconv.bench.limits import HostLimits
 from paconv.bench.output_error import OutputError
+from paconv.bench.peaks import HostLimits
 from paconv.measure.timing import Timing
 from paconv.studies.speed.builds import Build
 from paconv.studies.speed.comparison import Comparison, Options

@@ -24,7 +24,7 @@ from paconv.runtime.measure_rates import measure_rates
 
 __all__ = ["HostLimits", "coding_of", "layer_limit", "measure_limits", "products"]
 
-_MEASURED_BY = {"planes": "paconv.runtime.popcount_limit:and_popcount_limit"}
+_MEASURED_BY = {"planes": "paconv.runtime.popcount_peak:and_popcount_limit"}
 """Kernel -> module:function, (level, seconds) -> multiply-accumulates a second of one product on one thread."""
 
 

@@ -8,7 +8,7 @@ from paconv.kernels.arguments import LANES, PEAK_RING
 from paconv.kernels.blocking import peak_sums
 from paconv.kernels.cpus import find_cpu
 from paconv.runtime.library import cpu_levels
-from paconv.runtime.popcount_limit import and_popcount_limit
+from paconv.runtime.popcount_peak import and_popcount_limit
 from tests.kernels.linked import aligned, kernel
 
 

@@ -3,7 +3,7 @@
 import sys
 from types import ModuleType
 
-from paconv.bench.limits import HostLimits, layer_limit, measure_limits
+from paconv.bench.peaks import HostLimits, layer_limit, measure_limits
 
 HOST = HostLimits("level", {"planes": 1000.0}, {(2, 2): 200.0}, {"narrow": 90.0, "dot": 300.0})
 
@@ -22,9 +22,9 @@ def test_what_is_not_known_has_no_limit():
 
 
 def test_the_limit_of_and_popcount_is_asked_for_at_the_level_in_use(monkeypatch):
-    module = ModuleType("paconv.runtime.popcount_limit")
+    module = ModuleType("paconv.runtime.popcount_peak")
     module.and_popcount_limit = lambda level, seconds: 7.0 if level in ("x86-64-v2", "x86-64-v3") else 9.0
-    monkeypatch.setitem(sys.modules, "paconv.runtime.popcount_limit", module)
+    monkeypatch.setitem(sys.modules, "paconv.runtime.popcount_peak", module)
     monkeypatch.setenv("PACONV_CPU", "x86-64-v2")
     found = measure_limits(0.01)
     assert (found.level, found.single) == ("x86-64-v2", {"planes": 7.0})
