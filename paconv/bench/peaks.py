@@ -19,21 +19,21 @@ from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES
 from paconv.kernels.registry import KINDS
 from paconv.runtime.inspection import NodeKernel
-from paconv.runtime.library import active_level
+from paconv.runtime.library import active_cpu
 from paconv.runtime.measure_rates import measure_rates
 
 __all__ = ["HostLimits", "coding_of", "layer_limit", "measure_limits", "products"]
 
 _MEASURED_BY = {"planes": "paconv.runtime.popcount_peak:and_popcount_limit"}
-"""Kernel -> module:function, (level, seconds) -> multiply-accumulates a second of one product on one thread."""
+"""Kernel -> module:function, (cpu, seconds) -> multiply-accumulates a second of one product on one thread."""
 
 
 @dataclass(frozen=True)
 class HostLimits:
-    """Peaks of one thread at a CPU level, in multiply-accumulates per second."""
+    """Peaks of one thread, in multiply-accumulates per second."""
 
-    level: str
-    """The CPU level."""
+    cpu: str
+    """The CPU whose kernels these are: its name, or "jit"."""
     single: dict[str, float] = field(default_factory=dict)
     """Kernel ("planes") -> the peak of one product; those that aren't known are left out."""
     planes: dict[tuple[int, int], float] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class HostLimits:
 
     def as_data(self) -> dict[str, Any]:
         return {
-            "level": self.level,
+            "level": self.cpu,
             "single_product": dict(self.single),
             "inner_loop_planes": {f"{M}x{N}": rate for (M, N), rate in self.planes.items()},
             "inner_loop_codes": dict(self.codes),
@@ -79,25 +79,25 @@ def layer_limit(
 
 def measure_limits(seconds: float, progress: Callable[[float], None] = lambda done: None) -> HostLimits:
     """Measure in about `seconds`. Kernels that are compiled in this process (PACONV_JIT=1) have no limits."""
-    level = active_level()
-    if level == "jit":
-        return HostLimits(level)
-    single = {kernel: found for kernel in _MEASURED_BY if (found := _single(kernel, level, seconds / 4)) is not None}
-    rates = measure_rates(level, seconds / 2 / 66, lambda done, total: progress(done / total))
+    cpu = active_cpu()
+    if cpu == "jit":
+        return HostLimits(cpu)
+    single = {kernel: found for kernel in _MEASURED_BY if (found := _single(kernel, cpu, seconds / 4)) is not None}
+    rates = measure_rates(cpu, seconds / 2 / 66, lambda done, total: progress(done / total))
     word = LANES * WORD_BITS * 1e9  # multiply-accumulates that a rate's nanoseconds belong to
     return HostLimits(
-        level,
+        cpu,
         single,
         {planes: word / ns for planes, ns in rates.planes.items()},
         {kind: word / ns for kind, ns in rates.codes.items()},
     )
 
 
-def _single(kernel: str, level: str, seconds: float) -> float | None:
+def _single(kernel: str, cpu: str, seconds: float) -> float | None:
     """The limit of one product, None where this paconv can't measure it."""
     module, function = _MEASURED_BY[kernel].split(":")
     try:
         measure = getattr(import_module(module), function)
     except ModuleNotFoundError:
         return None
-    return measure(level, seconds)
+    return measure(cpu, seconds)

@@ -12,7 +12,7 @@ from paconv.errors import UsageError
 from paconv.kernels.arguments import LANES, PEAK_RING
 from paconv.kernels.blocking import peak_sums
 from paconv.kernels.cpus import find_cpu
-from paconv.runtime.library import cpu_levels, load_library
+from paconv.runtime.library import load_library, runnable_cpus
 
 __all__ = ["and_popcount_limit"]
 
@@ -21,17 +21,17 @@ _ROUNDS = 20000
 """Turns of the loop in one call: some 50 us, of which the call itself is 2 %, and short enough to go undisturbed."""
 
 
-def and_popcount_limit(level: str, seconds: float = 0.02) -> float:
+def and_popcount_limit(cpu: str, seconds: float = 0.02) -> float:
     """Products of one weight bit and one activation bit, counted, a second: the best of the calls that fit `seconds`.
 
-    level: a CPU level that this machine runs. A convolution of M and N planes can't do more than 1/(M*N) of this in
-    multiply-accumulates a second, on one thread. Raises UsageError for another level, PaconvError without a library.
+    cpu: one whose kernels this machine runs. A convolution of M and N planes can't do more than 1/(M*N) of this in
+    multiply-accumulates a second, on one thread. Raises UsageError for another CPU, PaconvError without a library.
     """
-    runs = cpu_levels()
-    if level not in runs:
-        raise UsageError(f"unknown CPU level {level!r}: expected one that this machine runs: {', '.join(runs)}")
-    K = peak_sums(find_cpu(level).budget)
-    limit = _LIMIT(load_library().paconv_kernel(level.encode(), b"popcount_peak", 0, 0))
+    runs = runnable_cpus()
+    if cpu not in runs:
+        raise UsageError(f"unknown CPU level {cpu!r}: expected one that this machine runs: {', '.join(runs)}")
+    K = peak_sums(find_cpu(cpu).budget)
+    limit = _LIMIT(load_library().paconv_kernel(cpu.encode(), b"popcount_peak", 0, 0))
     words = np.zeros(PEAK_RING + 2 * K * LANES + LANES, np.uint32)
     memory = -(-words.ctypes.data // 64) * 64
     best, end = float("inf"), time.perf_counter() + seconds

@@ -97,7 +97,7 @@ def _kernel(run: Comparison) -> Iterator[Row]:
             value, text = inner / limit, f"{inner / limit:.0%} of {_giga(limit)}"
             why = _range("the whole node, quantization to output: ",
                          [m.macs_per_second / limit / m.threads for m in nodes], lambda x: f"{x:.0%}")  # fmt: skip
-        ports = macs_per_cycle(run.limits.level, "planes", pair)
+        ports = macs_per_cycle(run.limits.cpu, "planes", pair)
         if ports is not None and value is not None and value < bound:
             why += f"; counted from ports {ports:.1f} MAC a cycle"
         yield Row(f"bit-plane kernel {_pair(pair)}, of AND+POPCNT+ADD", f">= {bound:.0%}", bound, value, text, why)
@@ -144,7 +144,7 @@ def _why_layer(run: Comparison, m: Measured, other: Measured, where: str) -> str
     limit = layer_limit(run.limits, kernel, m.planes, m.coding, m.threads)
     if limit is not None:
         parts.append(f"its instructions allow {limit * other.timing.best / m.macs:.2f}x")
-    counts = [macs_per_cycle(run.limits.level, kernel, m.planes, m.coding), macs_per_cycle(run.limits.level, "float")]
+    counts = [macs_per_cycle(run.limits.cpu, kernel, m.planes, m.coding), macs_per_cycle(run.limits.cpu, "float")]
     if other.what == FLOAT and None not in counts:
         parts.append(f"counted from ports {counts[0]:.0f} MAC a cycle, float {counts[1]:.0f}")
     if other.error is not None:

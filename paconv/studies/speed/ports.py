@@ -41,14 +41,14 @@ STEPS = {
     "x86-64-v4": {"float": Step(("VFMADD231PS",), 16), "narrow": Step(("VPMADDUBSW", "VPADDW"), 64)},
     "x86-64-v3": {"float": Step(("VFMADD231PS",), 8), "narrow": Step(("VPMADDUBSW", "VPADDW"), 32)},
 }
-"""CPU level -> kernel, or kind of level codes -> its step, for those whose inner loop is one instruction sequence
+"""CPU -> kernel, or kind of level codes -> its step, for those whose inner loop is one instruction sequence
 worth counting.
 """
 
 
-def macs_per_cycle(level: str, kernel: str, planes: tuple[int, int] = (1, 1), coding: str = "") -> float | None:
-    """Multiply-accumulates a cycle of "float" or of a kernel for a layer; None at a level that isn't counted."""
-    step = STEPS.get(level, {}).get(coding or kernel)
+def macs_per_cycle(cpu: str, kernel: str, planes: tuple[int, int] = (1, 1), coding: str = "") -> float | None:
+    """Multiply-accumulates a cycle of "float" or of a kernel for a layer; None for a CPU that isn't counted."""
+    step = STEPS.get(cpu, {}).get(coding or kernel)
     if step is None:
         return None
     return step.macs_per_cycle() / (1 if kernel == "float" else products(kernel, planes))

@@ -58,7 +58,7 @@ def test_a_missed_target_says_what_the_measurements_say_of_it():
 
 
 def test_without_a_measured_limit_the_kernels_share_is_not_measured():
-    limits = type(LIMITS)(LIMITS.level, {}, LIMITS.planes, LIMITS.codes)
+    limits = type(LIMITS)(LIMITS.cpu, {}, LIMITS.planes, LIMITS.codes)
     found = row(comparison(limits=limits), "bit-plane kernel (1,1)")
     assert (found.value, found.verdict) == (None, "not measured") and "900 GMAC/s" in found.measured
 
