@@ -1,4 +1,4 @@
-"""The measured limit of AND + popcount: what it counts is right, and the answer is a rate."""
+"""The measured peak of AND + popcount: what it counts is right, and the answer is a rate."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from paconv.kernels.arguments import LANES, PEAK_RING
 from paconv.kernels.blocking import peak_sums
 from paconv.kernels.cpus import find_cpu
 from paconv.runtime.library import runnable_cpus
-from paconv.runtime.popcount_peak import and_popcount_limit
+from paconv.runtime.popcount_peak import and_popcount_peak
 from tests.kernels.linked import aligned, kernel
 
 
@@ -34,10 +34,10 @@ def bits_of(words):
 
 
 @pytest.mark.parametrize("cpu", runnable_cpus())
-def test_the_limit_is_a_rate_of_at_least_a_bit_a_nanosecond(cpu):
-    assert 1e9 < and_popcount_limit(cpu, seconds=0.001) < 1e14
+def test_the_peak_is_a_rate_of_at_least_a_bit_a_nanosecond(cpu):
+    assert 1e9 < and_popcount_peak(cpu, seconds=0.001) < 1e14
 
 
 def test_a_cpu_that_this_machine_does_not_run_is_refused_with_those_it_runs():
     with pytest.raises(UsageError, match=f"unknown CPU level 'pentium': expected .*{runnable_cpus()[0]}"):
-        and_popcount_limit("pentium")
+        and_popcount_peak("pentium")

@@ -1,6 +1,6 @@
 """The whole comparison: layers and networks against float, 8-bit integers and Larq, and what serving takes.
 
-options -> limits -> layers -> for each network: build, time, then ResNet50's fresh processes -> result
+options -> peaks -> layers -> for each network: build, time, then ResNet50's fresh processes -> result
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from paconv.bench.int8_form import Advice, int8_advice
-from paconv.bench.models import LIMIT_SECONDS, checked_threads
-from paconv.bench.peaks import HostLimits, measure_limits
+from paconv.bench.models import PEAK_SECONDS, checked_threads
+from paconv.bench.peaks import HostPeaks, measure_peaks
 from paconv.errors import UsageError
 from paconv.measure.environment import environment
 from paconv.network.layers import Layer
@@ -77,7 +77,7 @@ class Comparison:
 
     environment: dict[str, Any]
     options: dict[str, Any]
-    limits: HostLimits
+    peaks: HostPeaks
     larq: dict[str, str] | str
     int8: Advice
     layers: list[Measured] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Comparison:
         return {
             "environment": self.environment,
             "options": self.options,
-            "limits": self.limits.as_data(),
+            "limits": self.peaks.as_data(),
             "larq": self.larq,
             "int8": self.int8.as_data(),
             "single_binary": self.single_binary,
@@ -120,9 +120,9 @@ def compare_all(options: Options, progress: Progress = lambda what, done: None) 
     steps = _Steps(options, progress)
     before, advice = environment(), int8_advice()
     with _larq(options.larq_python) as larq, TemporaryDirectory() as folder:
-        steps.start("this machine's limits", LIMIT_SECONDS)
+        steps.start("this machine's peaks", PEAK_SECONDS)
         result = Comparison(
-            before, options.as_data(), measure_limits(LIMIT_SECONDS, steps.part),
+            before, options.as_data(), measure_peaks(PEAK_SECONDS, steps.part),
             "not installed" if larq is None else larq.versions, advice,
         )  # fmt: skip
         for layer in options.layers:
@@ -179,7 +179,7 @@ class _Steps:
 
     def __init__(self, options: Options, progress: Progress):
         each = options.network_seconds + _BUILD_SECONDS + _SERVE_SECONDS
-        self._total = LIMIT_SECONDS + len(options.layers) * options.layer_seconds + len(options.networks) * each
+        self._total = PEAK_SECONDS + len(options.layers) * options.layer_seconds + len(options.networks) * each
         self._progress = progress
         self._done = self._step = 0.0
         self._what = ""

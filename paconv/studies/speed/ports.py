@@ -8,7 +8,7 @@ Per 512 bits, AND + popcount + add are three instructions on two ports, 1.5 cycl
 FMA of 16 lanes a cycle. So with M N bit pairs for a multiply-accumulate, bit planes can beat float only where
 M N < 341 / 32 = 10.7, and level codes by 128 / 32 = 4 at most (two VPDPBUSD of 64 products). Without VNNI, VPMADDUBSW
 and VPADDW are two instructions, and codes beat float by 2 where both share two ports. What ports a CPU has differs
-(some run AND and add on four): the measured limit goes before this count.
+(some run AND and add on four): the measured peak overrides this count.
 """
 
 from __future__ import annotations
