@@ -24,10 +24,12 @@ __all__ = ["LayerTime", "PackedLayer", "packed_layers", "time_layers"]
 
 @dataclass(frozen=True)
 class PackedLayer:
-    """layer: its shapes and planes; model: the node alone, its parameters in it, fed with "X"."""
+    """A PABitConv, taken out of its model."""
 
     layer: Layer
+    """Its shapes and planes."""
     model: onnx.ModelProto
+    """The node alone, its parameters in it, fed with "X"."""
 
     @property
     def planes(self) -> tuple[int, int]:

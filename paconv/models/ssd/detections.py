@@ -16,13 +16,14 @@ __all__ = ["Detections", "detect"]
 
 @dataclass(frozen=True)
 class Detections:
-    """Of one image, best first: boxes (n, 4) corners, relative to the image and within it; labels (n,) int64 from 1;
-    scores (n,).
-    """
+    """What was found in one image, best first."""
 
     boxes: Tensor
+    """(n, 4): corners, relative to the image and within it."""
     labels: Tensor
+    """(n,) int64, from 1."""
     scores: Tensor
+    """(n,)."""
 
 
 @torch.no_grad()

@@ -32,21 +32,24 @@ RULES = ("voc2007", "voc2010")
 
 @dataclass(frozen=True)
 class Objects:
-    """What is in one image: boxes (T, 4) corners in the detections' unit; labels (T,) int64 from 1; difficult (T,)
-    bool, None for none.
-    """
+    """What is in one image."""
 
     boxes: Tensor
+    """(T, 4): corners, in the detections' unit."""
     labels: Tensor
+    """(T,) int64, from 1."""
     difficult: Tensor | None = None
+    """(T,) bool; None if none is."""
 
 
 @dataclass(frozen=True)
 class MeanAveragePrecision:
-    """mean: mAP, NaN without objects; by_class: label -> AP of every class that has objects; all from 0 to 1."""
+    """Average precisions, from 0 to 1."""
 
     mean: float
+    """mAP; NaN without objects."""
     by_class: dict[int, float]
+    """Label -> AP, for every class that has objects."""
 
 
 def mean_average_precision(

@@ -44,17 +44,22 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Options:
-    """networks: name -> input shape; layers: the single ones to time; layer_seconds, network_seconds: for each of them,
-    all forms and thread counts together; larq_python: a Python that has Larq Compute Engine, None for none.
-    """
+    """What to time, and for how long."""
 
     networks: dict[str, tuple[int, ...]] = field(default_factory=lambda: dict(IMAGE_NETWORKS))
+    """Name -> input shape."""
     layers: Sequence[Layer] = LAYERS
+    """The single ones to time."""
     planes: Sequence[tuple[int, int]] = PLANES
+    """(M, N) of the packed models and layers."""
     threads: Sequence[int] = (1, 2)
+    """Of onnxruntime's pool."""
     layer_seconds: float = 12.0
+    """Per layer, for all its forms and thread counts together."""
     network_seconds: float = 60.0
+    """Per network, for all its forms and thread counts together."""
     larq_python: str | None = None
+    """A Python that has Larq Compute Engine; None if there is none."""
 
     def as_data(self) -> dict[str, Any]:
         return {
@@ -71,20 +76,28 @@ class Options:
 
 @dataclass(frozen=True)
 class Comparison:
-    """larq: versions of its packages, or a line that tells why it wasn't run; int8: which 8-bit form was timed;
-    single_binary: which network was timed with levels of -1 and +1, "" if none was.
-    """
+    """What was measured."""
 
     environment: dict[str, Any]
+    """Machine and versions."""
     options: dict[str, Any]
+    """As asked for."""
     peaks: HostPeaks
+    """What this machine's instructions can reach."""
     larq: dict[str, str] | str
+    """Versions of Larq's packages, or why it wasn't run."""
     int8: Advice
+    """Which 8-bit form was timed."""
     layers: list[Measured] = field(default_factory=list)
+    """Single layers."""
     networks: list[Measured] = field(default_factory=list)
+    """Whole networks."""
     builds: list[Build] = field(default_factory=list)
+    """The packed models."""
     served: list[Served] = field(default_factory=list)
+    """ResNet50, each form in fresh processes."""
     single_binary: str = ""
+    """The network that was timed with levels of -1 and +1; "" if none was."""
 
     @property
     def threads(self) -> list[int]:

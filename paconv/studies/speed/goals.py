@@ -29,17 +29,22 @@ _LARQ_NETWORK = "BiRealNet"
 
 @dataclass(frozen=True)
 class Row:
-    """value: the figure that counts, None if it wasn't measured; bound: what it should be at least, or, `at_most`, at
-    most; measured: the figure as a person reads it; limits: what holds it back.
-    """
+    """A goal and what was reached of it."""
 
     what: str
+    """What is to reach it."""
     target: str
+    """In words."""
     bound: float
+    """What the figure should be at least, or, with `at_most`, at most."""
     value: float | None
+    """The figure that counts; None if it wasn't measured."""
     measured: str
+    """The same for a reader."""
     limits: str = ""
+    """What holds it back."""
     at_most: bool = False
+    """On which side of `bound` it should lie."""
 
     @property
     def reached(self) -> bool | None:

@@ -22,11 +22,14 @@ __all__ = ["STEPS", "Step", "macs_per_cycle"]
 
 @dataclass(frozen=True)
 class Step:
-    """names: the instructions; macs: that they give together, of one product; ports: that can run them."""
+    """A step of an inner loop."""
 
     names: tuple[str, ...]
+    """Its instructions."""
     macs: int
+    """Multiply-accumulates of one product that they give together."""
     ports: int = 2
+    """That can run them."""
 
     def macs_per_cycle(self) -> float:
         return self.macs * self.ports / len(self.names)
