@@ -105,13 +105,25 @@ def bench(
     seed: int = 0,
     progress: Progress = lambda what, done: None,
 ) -> ModelBench:
-    """Time `model` and the models of `against`, fed with the same arrays, in turns that take `seconds` in all.
+    """Time `model` and the models of `against`, fed with the same arrays, in turns.
 
-    threads: of onnxruntime's pool, one or more counts; int8: time the first float model of `against` as onnxruntime
-    quantizes it too, in the form that it advises for this CPU, its scales from the arrays that are fed; kernel: as for
-    paconv.InferenceSession; per_layer: time each PABitConv of `model` alone too, for `seconds` at each thread count;
-    inputs: an .npz file, otherwise `batch` seeded standard normal samples. Raises UsageError for bad options and inputs
-    that don't fit a model, ModelError for a file that is missing or can't be run or quantized.
+    Args:
+        model: An ONNX file.
+        against: The files that it is timed against.
+        threads: Of onnxruntime's pool, one or more counts.
+        seconds: That the turns take in all.
+        int8: Time the first float model of `against` as onnxruntime quantizes it too, in the form that it advises for
+            this CPU, its scales from the arrays that are fed.
+        kernel: As for paconv.InferenceSession.
+        per_layer: Time each PABitConv of `model` alone too, for `seconds` at each thread count.
+        inputs: An .npz file; None feeds `batch` seeded standard normal samples.
+        batch: Samples per call, without `inputs`.
+        seed: Of the samples, without `inputs`.
+        progress: Called with (what is done, 0 to 1 of it).
+
+    Raises:
+        UsageError: An option is invalid, or the inputs don't fit a model.
+        ModelError: A file is missing, or can't be run or quantized.
     """
     threads = checked_threads(threads)
     if seconds <= 0:

@@ -25,10 +25,16 @@ def build_library(
     progress: Callable[[str], None] | None = None,
     cpus: Sequence[Cpu] | None = None,
 ) -> None:
-    """Build the library of `target` into the file `output`, for all CPUs of its architecture or for `cpus`.
+    """Build the library of `target` into the file `output`.
 
-    progress: called with the name of each CPU when its kernels are done.
-    Raises PaconvError if there is no compiler or Numba, or a step fails; `output` is then left as it was.
+    Args:
+        target: The platform.
+        output: Left as it was if anything fails.
+        progress: Called with the name of each CPU when its kernels are done.
+        cpus: Whose kernels it holds; None is all of the target's architecture.
+
+    Raises:
+        PaconvError: There is no compiler or Numba, or a step fails.
     """
     if importlib.util.find_spec("numba") is None:
         raise PaconvError('building the library needs Numba: pip install "numba>=0.61.2"')
@@ -49,9 +55,14 @@ def is_current(library: Path, cpus: Sequence[Cpu] = ()) -> bool:
 
 
 def chosen_cpus(target: Target, names: Sequence[str]) -> list[Cpu]:
-    """The CPUs of these names, lowest first, with those whose machine code they share; all without names.
+    """The CPUs of these names, lowest first, with those whose machine code they share.
 
-    "host": what this machine runs fastest. Raises UsageError for a CPU that the target's architecture hasn't got.
+    Args:
+        target: The platform.
+        names: Of CPUs, or "host" for what this machine runs fastest; none of them is all of the target's architecture.
+
+    Raises:
+        UsageError: The target's architecture hasn't got a CPU of that name.
     """
     known = cpus_of(target.architecture)
     if not names:

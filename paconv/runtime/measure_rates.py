@@ -41,10 +41,16 @@ _SPAN = 32
 def measure_rates(
     cpu: str, seconds: float = 0.01, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Rates:
-    """Rates of the accumulate functions for `cpu` on this machine: best of as many calls as fit `seconds` for each.
+    """Rates of the accumulate functions for `cpu` on this machine, each the best of several calls.
 
-    progress: told (done, total) rates. Raises UsageError for a CPU that this machine doesn't run, PaconvError where
-    there is no library.
+    Args:
+        cpu: One whose kernels this machine runs.
+        seconds: That the calls of one function take.
+        progress: Called with (done, total) rates.
+
+    Raises:
+        UsageError: This machine doesn't run the kernels for `cpu`.
+        PaconvError: There is no library.
     """
     runs = runnable_cpus()  # which also asks for the permission to use AMX
     if cpu not in runs:

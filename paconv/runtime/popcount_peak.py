@@ -22,10 +22,17 @@ _ROUNDS = 20000
 
 
 def and_popcount_peak(cpu: str, seconds: float = 0.02) -> float:
-    """Products of one weight bit and one activation bit, counted, a second: the best of the calls that fit `seconds`.
+    """Products of one weight bit and one activation bit, counted, per second: the best of several calls.
 
-    cpu: one whose kernels this machine runs. A convolution of M and N planes can't do more than 1/(M*N) of this in
-    multiply-accumulates a second, on one thread. Raises UsageError for another CPU, PaconvError without a library.
+    A convolution of M and N planes can't do more than 1/(M*N) of this in multiply-accumulates per second on a thread.
+
+    Args:
+        cpu: One whose kernels this machine runs.
+        seconds: That the calls take.
+
+    Raises:
+        UsageError: This machine doesn't run the kernels for `cpu`.
+        PaconvError: There is no library.
     """
     runs = runnable_cpus()
     if cpu not in runs:

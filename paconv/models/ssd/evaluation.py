@@ -62,8 +62,16 @@ def mean_average_precision(
 ) -> MeanAveragePrecision:
     """mAP of the detections in some images, given the objects in the same images.
 
-    pixels: boxes are in pixels, both corners inside, as VOC's annotations and its development kit have them; otherwise
-    a side is the difference of its corners. Raises UsageError for an unknown rule or different numbers of images.
+    Args:
+        detections: Per image.
+        objects: Per image, in the same order.
+        threshold: IoU from which a detection is an object's.
+        rule: "voc2007" or "voc2010".
+        pixels: Whether boxes are in pixels, both corners inside, as VOC's annotations and its development kit have
+            them; otherwise a side is the difference of its corners.
+
+    Raises:
+        UsageError: The rule is unknown, or detections and objects are of different numbers of images.
     """
     if rule not in RULES:
         raise UsageError(f"rule must be 'voc2007' or 'voc2010'; found {rule!r}")
