@@ -25,26 +25,26 @@ unexport PYTHONDONTWRITEBYTECODE
 # A file's tests share what they set up, so a file is one worker's.
 PYTEST := -m pytest -n 2 --dist loadfile $(if $(CI),--durations=15)
 
-.PHONY: demo test test-slow test-all lint docs wheel clean install every-level
+.PHONY: demo test test-slow test-all lint docs wheel clean install every-cpu
 
 # Installing builds the library for this CPU; it is built again only when its sources have changed.
 install: $(INSTALLED)
 	@$(IN_VENV) -m paconv build-library --cpu host --if-stale
 
-# Tests run the kernels of every CPU level.
-every-level: $(INSTALLED)
+# Tests run the kernels for every CPU.
+every-cpu: $(INSTALLED)
 	@$(IN_VENV) -m paconv build-library --if-stale
 
 demo: install
 	$(IN_VENV) examples/02_demo.py
 
-test: every-level
+test: every-cpu
 	$(IN_VENV) $(PYTEST) -m "not slow"
 
-test-slow: every-level
+test-slow: every-cpu
 	$(IN_VENV) $(PYTEST) -m "slow and not whole"
 
-test-all: every-level
+test-all: every-cpu
 	$(IN_VENV) $(PYTEST)
 
 lint: $(INSTALLED)

@@ -63,10 +63,12 @@ _EQUAL = 2.0**-48
 
 @dataclass(frozen=True)
 class Grid:
-    """unit: float64, positive; integers: int64, of the shape of the levels that they stand for."""
+    """Levels as integers times a unit."""
 
     unit: float
+    """Positive, float64."""
     integers: np.ndarray
+    """int64, of the levels' shape."""
 
 
 def integers_of(levels: np.ndarray, most: int) -> Grid | None:

@@ -78,10 +78,12 @@ TIDYING: tuple[tuple[Pass, ...], ...] = ((SHARE_CONSTANTS,), (REMOVE_DEAD,))
 
 @dataclass(frozen=True)
 class OptimizeResult:
-    """model: the optimized model; report: what was done to each convolution."""
+    """What `optimize` gives."""
 
     model: onnx.ModelProto
+    """The optimized model."""
     report: ConversionReport
+    """What was done to each convolution."""
 
 
 def optimize(

@@ -93,18 +93,18 @@ def convolve(x: np.ndarray, W: np.ndarray, attributes: dict) -> np.ndarray:
 
 @dataclass(frozen=True)
 class BitConvResult:
-    """What PABitConv computes, piece by piece.
-
-    levels: (B, C, H, W) uint8; counts: (B, M, N, O, OH, OW) int64, |T_i & V_j|; Y: (B, O, OH, OW) float64;
-    absolute_sum: (B, O, OH, OW) float64, the sum of the absolute values of all terms of Y, which bounds rounding;
-    exact: (B, O, OH, OW) float32, Y bit for bit where the levels are integers (paconv.ops.integer_levels), else None.
-    """
+    """What PABitConv computes, piece by piece."""
 
     levels: np.ndarray
+    """(B, C, H, W) uint8."""
     counts: np.ndarray
+    """(B, M, N, O, OH, OW) int64: |T_i & V_j|."""
     Y: np.ndarray
+    """(B, O, OH, OW) float64."""
     absolute_sum: np.ndarray
+    """(B, O, OH, OW) float64: the sum of the absolute values of all terms of Y, which bounds rounding."""
     exact: np.ndarray | None
+    """(B, O, OH, OW) float32: Y bit for bit where the levels are integers (paconv.ops.integer_levels), else None."""
 
 
 def pa_bit_conv(X: np.ndarray, *, attributes: dict, inputs: dict[str, np.ndarray]) -> BitConvResult:

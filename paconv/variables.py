@@ -36,10 +36,10 @@ class Variable:
 
 _CPU = Variable(
     "PACONV_CPU",
-    "a level that this CPU runs: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-vpopcntdq, x86-64-v4-amx, armv8-a, "
+    "a CPU whose kernels this one runs: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-vpopcntdq, x86-64-v4-amx, armv8-a, "
     "armv8.2-a-dotprod",
-    "the highest that this CPU runs",
-    "Level of the kernels that sessions get. Results are the same bit for bit at each.",
+    "the highest of them",
+    "The CPU whose kernels sessions get. Results are the same bit for bit with all of them.",
     (_PYTHON, _LIBRARY),
 )
 _KERNEL = Variable(
@@ -84,7 +84,7 @@ _OTHERS = (
 
 
 def cpu() -> str | None:
-    """The CPU level that PACONV_CPU names, None for the highest."""
+    """The CPU that PACONV_CPU names, None for the highest."""
     return _value(_CPU) or None
 
 

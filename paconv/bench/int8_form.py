@@ -67,13 +67,14 @@ S8S8 = Form("int8", "int8", 127)
 
 @dataclass(frozen=True)
 class Advice:
-    """form: the one to compare with on this CPU; cpu: for which onnxruntime advises it; saturates: whether U8S8 does
-    here, as measured.
-    """
+    """Which 8-bit form to compare with on this CPU."""
 
     form: Form
+    """The one that onnxruntime advises."""
     cpu: str
+    """For which CPUs it advises it."""
     saturates: bool
+    """Whether U8S8 saturates here, as measured."""
 
     def as_data(self) -> dict[str, Any]:
         return {"form": self.form.name, "advised_for": self.cpu, "u8s8_saturates": self.saturates}

@@ -11,7 +11,7 @@ from typing import Any
 from paconv import variables
 from paconv.bench.int8_form import Advice
 from paconv.bench.int8_models import Int8Model, open_model, with_int8
-from paconv.bench.limits import HostLimits, measure_limits
+from paconv.bench.peaks import HostPeaks, measure_peaks
 from paconv.bench.per_layer import LayerTime, packed_layers, time_layers
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
@@ -24,7 +24,7 @@ from paconv.verification.model import OpenModel
 
 __all__ = ["ModelBench", "SessionTime", "bench", "checked_threads"]
 
-LIMIT_SECONDS = 2.0
+PEAK_SECONDS = 2.0
 """Spent on what this machine can reach, once a run."""
 
 Progress = Callable[[str, float], None]
@@ -61,7 +61,7 @@ class ModelBench:
     """Of the 8-bit form; None if no model has 8-bit integers."""
     layers: list[LayerTime] = field(default_factory=list)
     """Empty unless asked for."""
-    limits: HostLimits | None = None
+    peaks: HostPeaks | None = None
     """This machine's peaks; None unless layers were asked for."""
 
     def against(self, other: SessionTime) -> float:
@@ -86,7 +86,7 @@ class ModelBench:
             ],
             "int8": None if self.advice is None else self.advice.as_data(),
             "layers": [layer.as_data() for layer in self.layers],
-            "limits": None if self.limits is None else self.limits.as_data(),
+            "limits": None if self.peaks is None else self.peaks.as_data(),
             "units": "seconds of a call; best and median of all calls; ratios of best",
         }
 
@@ -105,13 +105,25 @@ def bench(
     seed: int = 0,
     progress: Progress = lambda what, done: None,
 ) -> ModelBench:
-    """Time `model` and the models of `against`, fed with the same arrays, in turns that take `seconds` in all.
+    """Time `model` and the models of `against`, fed with the same arrays, in turns.
 
-    threads: of onnxruntime's pool, one or more counts; int8: time the first float model of `against` as onnxruntime
-    quantizes it too, in the form that it advises for this CPU, its scales from the arrays that are fed; kernel: as for
-    paconv.InferenceSession; per_layer: time each PABitConv of `model` alone too, for `seconds` at each thread count;
-    inputs: an .npz file, otherwise `batch` seeded standard normal samples. Raises UsageError for bad options and inputs
-    that don't fit a model, ModelError for a file that is missing or can't be run or quantized.
+    Args:
+        model: An ONNX file.
+        against: The files that it is timed against.
+        threads: Of onnxruntime's pool, one or more counts.
+        seconds: That the turns take in all.
+        int8: Time the first float model of `against` as onnxruntime quantizes it too, in the form that it advises for
+            this CPU, its scales from the arrays that are fed.
+        kernel: As for paconv.InferenceSession.
+        per_layer: Time each PABitConv of `model` alone too, for `seconds` at each thread count.
+        inputs: An .npz file; None feeds `batch` seeded standard normal samples.
+        batch: Samples per call, without `inputs`.
+        seed: Of the samples, without `inputs`.
+        progress: Called with (what is done, 0 to 1 of it).
+
+    Raises:
+        UsageError: An option is invalid, or the inputs don't fit a model.
+        ModelError: A file is missing, or can't be run or quantized.
     """
     threads = checked_threads(threads)
     if seconds <= 0:
@@ -148,12 +160,12 @@ def bench(
     }
     if not layers:
         return ModelBench(before, options, times, advice)
-    limits = measure_limits(LIMIT_SECONDS, lambda done: progress("this machine's limits", done))
+    peaks = measure_peaks(PEAK_SECONDS, lambda done: progress("this machine's peaks", done))
     found: list[LayerTime] = []
     for count in threads:
         what = f"layers, threads {count}"
-        found += time_layers(layers, count, seconds, limits, kernel, partial(progress, what))
-    return ModelBench(before, options, times, advice, found, limits)
+        found += time_layers(layers, count, seconds, peaks, kernel, partial(progress, what))
+    return ModelBench(before, options, times, advice, found, peaks)
 
 
 def checked_threads(threads: Sequence[int]) -> list[int]:

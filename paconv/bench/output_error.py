@@ -15,10 +15,12 @@ __all__ = ["OutputError", "output_error"]
 
 @dataclass(frozen=True)
 class OutputError:
-    """relative: 0 where nothing differs, infinite where outputs that should all be 0 are not."""
+    """How far outputs are off another model's."""
 
     largest: float
+    """max |got - want|."""
     relative: float
+    """Over the other's largest value: 0 if nothing differs, infinite where outputs that should all be 0 are not."""
 
     def __str__(self) -> str:
         """For a person."""

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from paconv.bench.limits import HostLimits, coding_of, layer_limit
+from paconv.bench.peaks import HostPeaks, coding_of, layer_peak
 from paconv.measure.timing import Timing
 from paconv.measure.turns import Timed, take_turns
 from paconv.network.extract import network
@@ -24,10 +24,12 @@ __all__ = ["LayerTime", "PackedLayer", "packed_layers", "time_layers"]
 
 @dataclass(frozen=True)
 class PackedLayer:
-    """layer: its shapes and planes; model: the node alone, its parameters in it, fed with "X"."""
+    """A PABitConv, taken out of its model."""
 
     layer: Layer
+    """Its shapes and planes."""
     model: onnx.ModelProto
+    """The node alone, its parameters in it, fed with "X"."""
 
     @property
     def planes(self) -> tuple[int, int]:
@@ -54,7 +56,7 @@ class LayerTime:
     """Of the session."""
     timing: Timing
     """Seconds per call."""
-    limit: float | None
+    peak: float | None
     """Multiply-accumulates per second that this machine's instructions allow; None if unknown."""
 
     @property
@@ -68,8 +70,8 @@ class LayerTime:
 
     @property
     def share(self) -> float | None:
-        """Of the limit."""
-        return None if self.limit is None else self.macs_per_second / self.limit
+        """Of the peak."""
+        return None if self.peak is None else self.macs_per_second / self.peak
 
     def as_data(self) -> dict[str, Any]:
         return {
@@ -86,7 +88,7 @@ class LayerTime:
             **self.timing.as_data(),
             "macs_per_second": self.macs_per_second,
             "bit_operations_per_second": self.bit_operations_per_second,
-            "limit_macs_per_second": self.limit,
+            "limit_macs_per_second": self.peak,
             "share_of_limit": self.share,
         }
 
@@ -112,7 +114,7 @@ def time_layers(
     layers: Sequence[PackedLayer],
     threads: int,
     seconds: float,
-    limits: HostLimits,
+    peaks: HostPeaks,
     kernel: str | None = None,
     progress: Callable[[float], None] = lambda done: None,
 ) -> list[LayerTime]:
@@ -123,7 +125,7 @@ def time_layers(
     return [
         LayerTime(
             packed.layer, packed.planes, choice.kernel, coding_of(choice), choice.reason, threads, Timing.of(own),
-            layer_limit(limits, choice.kernel, packed.planes, coding_of(choice), threads),
+            layer_peak(peaks, choice.kernel, packed.planes, coding_of(choice), threads),
         )
         for packed, choice, own in zip(layers, choices, calls, strict=True)
     ]  # fmt: skip

@@ -116,7 +116,7 @@ def layers_table(result: ModelBench) -> Table:
         Column("median", "median\n[ms]", read=milliseconds, csv_key="median_s"),
         Column("macs", "GMAC/s", read=giga, csv_key="macs_per_second"),
         Column("bits", "1e9 bit\noperations/s", read=giga, csv_key="bit_operations_per_second"),
-        Column("limit", "limit\n[GMAC/s]", read=_or_dash(giga), csv_key="limit_macs_per_second"),
+        Column("peak", "peak\n[GMAC/s]", read=_or_dash(giga), csv_key="limit_macs_per_second"),
         Column("share", "of the\nlimit", read=_or_dash(percent), csv_key="share_of_limit"),
     ]
     rows = [_row(layer) for layer in result.layers]
@@ -124,7 +124,7 @@ def layers_table(result: ModelBench) -> Table:
     notes = [
         "each PABitConv alone as a model of one node, quantization and packing included; bit operations: M N for a "
         "multiply-accumulate, whatever the kernel",
-        "limit: what the kernel's innermost instructions reach on this machine in registers alone, measured in the "
+        "peak: what the kernel's innermost instructions reach on this machine in registers alone, measured in the "
         "same run; -: not known for this kernel",
     ]
     return Table("each PABitConv alone", columns, [*rows, *total], totals=len(total), notes=notes)
@@ -144,7 +144,7 @@ def _row(layer: LayerTime) -> dict[str, Any]:
         "kernel": f"{layer.kernel}, {layer.coding}" if layer.coding else layer.kernel,
         "reason": layer.reason, "threads": layer.threads, "best": layer.timing.best, "median": layer.timing.median,
         "macs": layer.macs_per_second, "bits": layer.bit_operations_per_second,
-        "limit": "-" if layer.limit is None else layer.limit, "share": "-" if layer.share is None else layer.share,
+        "peak": "-" if layer.peak is None else layer.peak, "share": "-" if layer.share is None else layer.share,
     }  # fmt: skip
 
 

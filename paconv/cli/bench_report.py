@@ -12,7 +12,7 @@ from paconv.cli.console import progress_bar
 from paconv.errors import UsageError
 from paconv.reporting.tables import to_json
 from paconv.studies.speed.comparison import IMAGE_NETWORKS, Options, compare_all
-from paconv.studies.speed.goals import targets
+from paconv.studies.speed.goals import goals
 from paconv.studies.speed.report import DATA, PICTURE, REPORT, check_report, write_report
 
 __all__ = ["bench_report"]
@@ -99,7 +99,7 @@ def bench_report(
     with progress_bar("starting") as update:
         result = compare_all(options, lambda what, done: update(what, int(_STEPS * done), _STEPS))
     write_report(result, folder)
-    rows = targets(result)
+    rows = goals(result)
     if style == "json":
         click.echo(to_json([row.as_data() for row in rows]), nl=False)
         return

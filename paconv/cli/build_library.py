@@ -8,7 +8,7 @@ import click
 
 from paconv.cli.console import progress_bar
 from paconv.library_build.build import build_library as build
-from paconv.library_build.build import chosen_levels, is_current
+from paconv.library_build.build import chosen_cpus, is_current
 from paconv.library_build.targets import BUILT, TARGETS, find_target, host_target
 
 __all__ = ["build_library"]
@@ -22,12 +22,12 @@ __all__ = ["build_library"]
     type=click.Path(path_type=Path),
     help="File to write.  [default: the package's own library; libpaconv-TARGET beside you for another platform]",
 )
-@click.option("--cpu", "cpus", multiple=True, metavar="NAME", help="A CPU level to build, or host.  [default: all]")
-@click.option("--if-stale", is_flag=True, help="Only if there is none of the present sources with these levels.")
-def build_library(target: str | None, output: Path | None, cpus: tuple[str, ...], if_stale: bool) -> None:
-    """Build the custom-op library: kernels as native code for every CPU level, linked into one shared library.
+@click.option("--cpu", "names", multiple=True, metavar="NAME", help="A CPU to build for, or host.  [default: all]")
+@click.option("--if-stale", is_flag=True, help="Only if there is none of the present sources for these CPUs.")
+def build_library(target: str | None, output: Path | None, names: tuple[str, ...], if_stale: bool) -> None:
+    """Build the custom-op library: kernels as native code for every CPU, linked into one shared library.
 
-    It takes about a minute of processor time for all levels of x86-64, half of that for `--cpu host` alone. Needs Numba
+    It takes about a minute of processor time for all CPUs of x86-64, half of that for `--cpu host` alone. Needs Numba
     (pip install "paconv[build]") and a C compiler for the target: gcc, or aarch64-linux-gnu-gcc (Debian:
     gcc-aarch64-linux-gnu) for aarch64-linux. What it makes needs neither.
 
@@ -40,16 +40,15 @@ def build_library(target: str | None, output: Path | None, cpus: tuple[str, ...]
     chosen = find_target(target) if target else host_target()
     default = BUILT if chosen == host_target() else Path(f"libpaconv-{chosen.name}{chosen.suffix}")
     output = output or default
-    levels = chosen_levels(chosen, cpus)
-    if if_stale and is_current(output, levels):
+    cpus = chosen_cpus(chosen, names)
+    if if_stale and is_current(output, cpus):
         return
-    names: list[str] = [level.name for level in levels]
     done: list[str] = []
     with progress_bar(f"kernels for {chosen.name}") as update:
 
         def progress(name: str) -> None:
             done.append(name)
-            update(name, len(done), len(names))
+            update(name, len(done), len(cpus))
 
-        build(chosen, output, progress, levels)
-    click.echo(f"{output}: {output.stat().st_size:,} bytes, kernels for {', '.join(names)}")
+        build(chosen, output, progress, cpus)
+    click.echo(f"{output}: {output.stat().st_size:,} bytes, kernels for {', '.join(cpu.name for cpu in cpus)}")

@@ -13,7 +13,7 @@ from paconv.kernels.registry import CHOICES
 from paconv.onnx_file.loading import load_model
 from paconv.reporting.tables import Column, Table
 from paconv.runtime.inspection import node_kernels
-from paconv.runtime.library import active_level
+from paconv.runtime.library import active_cpu
 from paconv.runtime.measure_rates import measure_rates
 from paconv.runtime.rates import rates_path, store_rates
 
@@ -45,17 +45,17 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     """
     if not any(node.op_type in ("PABitConv", "PALevelConv") for node in load_model(model).graph.node):
         raise ModelError(f"{model}: expected a packed model; found no PABitConv (paconv optimize makes them)")
-    level = active_level()
+    cpu = active_cpu()
     if measure:
-        if level == "jit":
+        if cpu == "jit":
             raise UsageError("--measure measures the library's kernels; unset PACONV_JIT")
         with progress_bar("measuring rates") as update:
-            store_rates(measure_rates(level, progress=lambda done, total: update("measuring rates", done, total)))
+            store_rates(measure_rates(cpu, progress=lambda done, total: update("measuring rates", done, total)))
     nodes = node_kernels(str(model), kernel)
-    path = rates_path(level)
+    path = rates_path(cpu)
     source = str(path) if path.exists() else "the library's own (--measure measures this machine's)"
     if style == "json":
-        click.echo(json.dumps({"level": level, "rates": source, "nodes": [vars(n) for n in nodes]}, indent=2))
+        click.echo(json.dumps({"level": cpu, "rates": source, "nodes": [vars(n) for n in nodes]}, indent=2))
         return
     columns = [Column(name, name, left=True) for name in ("node", "kernel", "kind", "why")]
     columns += [Column(name, f"{name} ns", read="{:.2f}".format) for name in ("planes", "codes")]
@@ -70,6 +70,6 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
         }
         for n in nodes
     ]
-    print_table(Table(f"{model.name} at level {level}", columns, rows))
+    print_table(Table(f"{model.name} by the kernels for {cpu}", columns, rows))
     click.echo("ns: of the inner loop, for one pixel, 16 output channels and one window position")
     click.echo(f"rates: {source}")

@@ -35,7 +35,9 @@ class Delay:
     """known + sum over operations of counts[op] T_op: a latency in which some T's may still be symbols."""
 
     counts: Mapping[str, float]
+    """Operation -> how many of it, for those whose T is a symbol."""
     known: float = 0.0
+    """The sum over the others, whose T has a value."""
 
     def __add__(self, other: Delay) -> Delay:
         return Delay(Counter(self.counts) + Counter(other.counts), self.known + other.known)

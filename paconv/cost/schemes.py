@@ -28,9 +28,16 @@ def under_scheme(
 ) -> Network:
     """The network with the scheme's planes on every layer that the scheme binarizes.
 
-    M, N: planes; the scheme's default where None. full_activations: N is full precision, where the scheme has that.
-    keep_real: names of layers that stay real, with * and ? as wildcards.
-    Raises UsageError on an unknown scheme, planes it can't have, or a name that fits no convolution.
+    Args:
+        network: Layers with shapes.
+        scheme: A key of SCHEMES.
+        M: Weight planes; None is the scheme's default.
+        N: Activation planes; None is the scheme's default.
+        full_activations: N is full precision, where the scheme has that.
+        keep_real: Names of layers that stay real, with * and ? as wildcards.
+
+    Raises:
+        UsageError: The scheme is unknown or can't have these planes, or a name fits no convolution.
     """
     if scheme not in SCHEMES:
         raise UsageError(f"scheme: expected {', '.join(SCHEMES)}; found {scheme}")

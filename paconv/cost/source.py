@@ -30,10 +30,17 @@ def network_of_file(
 ) -> Network:
     """Layers of the model in `path`: a checkpoint by its suffix (.pt, .pth, .ckpt), otherwise ONNX.
 
-    input_shapes: sizes of free dimensions, see paconv.network.extract.network; for a checkpoint the key ""
-    replaces the shape it carries. factory ("package.module:function") and trust_pickle: as `paconv export`
-    takes them. Raises ModelError or CheckpointError if the file is no usable model, UsageError naming a
-    dimension that stays free.
+    Args:
+        path: The file.
+        input_shapes: Sizes of free dimensions, see paconv.network.extract.network; for a checkpoint the key "" replaces
+            the shape that it carries.
+        factory: "package.module:function", as `paconv export` takes it.
+        trust_pickle: As `paconv export` takes it.
+
+    Raises:
+        ModelError: The file is no usable ONNX model.
+        CheckpointError: It is no usable checkpoint.
+        UsageError: A dimension stays free; the message names it.
     """
     path = Path(path)
     if path.suffix.lower() in CHECKPOINT_SUFFIXES:
@@ -46,8 +53,14 @@ def network_of_file(
 
 
 def network_of_module(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Network:
-    """Layers of a torch model in eval mode, for a batch of 1. input_shape: (C, H, W) or one such shape an input; None
-    is the one that the model carries. Raises what `paconv.export` raises: it is exported to a temporary file.
+    """Layers of a torch model in eval mode, for a batch of 1.
+
+    Args:
+        model: It is exported to a temporary file.
+        input_shape: (C, H, W), or one such shape per input; None is the one that the model carries.
+
+    Raises:
+        PaconvError: Whatever `paconv.export` raises.
     """
     from paconv.to_onnx.exporter import export
 

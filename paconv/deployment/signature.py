@@ -25,31 +25,32 @@ _LIBRARY_OPS = {op.name for op in LIBRARY_OPS}
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input or output: its name, element type ("float", "int64", "string", ...) and shape.
-
-    A dimension is a size, the name of a free one, or None for a free one without a name.
-    """
+    """An input or output."""
 
     name: str
+    """Its name."""
     dtype: str
+    """Its element type: "float", "int64", "string", ..."""
     shape: tuple[int | str | None, ...]
+    """Of each dimension its size, or the name of a free one, or None for a free one without a name."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Inputs (without those that have an initializer) and outputs of a model.
-
-    batches: the first dimension of each of them is free, and no two have different names for it; only then can a
-    server put samples of several requests together. needs_library: it has an op of the custom-op library; without
-    any, the library is of no use.
-    """
+    """Inputs and outputs of a model."""
 
     inputs: tuple[TensorSpec, ...]
+    """Those that have no initializer."""
     outputs: tuple[TensorSpec, ...]
+    """All of them."""
     needs_library: bool
+    """Whether it has an op of the custom-op library; without any, the library is of no use."""
 
     @property
     def batches(self) -> bool:
+        """Whether a server can put samples of several requests together: the first dimension of every tensor is free,
+        and no two have different names for it.
+        """
         first = [tensor.shape[0] if tensor.shape else 0 for tensor in (*self.inputs, *self.outputs)]
         return not any(isinstance(size, int) for size in first) and len({name for name in first if name}) <= 1
 

@@ -1,4 +1,4 @@
-"""`build_library`: kernels emitted for every CPU level of a target, linked with the shim into one shared library."""
+"""`build_library`: kernels emitted for every CPU of a target, linked with the shim into one shared library."""
 
 from __future__ import annotations
 
@@ -16,42 +16,53 @@ from paconv.kernels import native
 from paconv.kernels.cpus import Cpu, cpus_of
 from paconv.library_build.targets import Target
 
-__all__ = ["build_library", "chosen_levels", "is_current", "link_library"]
+__all__ = ["build_library", "chosen_cpus", "is_current", "link_library"]
 
 
 def build_library(
     target: Target,
     output: Path,
     progress: Callable[[str], None] | None = None,
-    levels: Sequence[Cpu] | None = None,
+    cpus: Sequence[Cpu] | None = None,
 ) -> None:
-    """Build the library of `target` into the file `output`, for all CPU levels of its architecture or for `levels`.
+    """Build the library of `target` into the file `output`.
 
-    progress: called with the name of each CPU level when its kernels are done.
-    Raises PaconvError if there is no compiler or Numba, or a step fails; `output` is then left as it was.
+    Args:
+        target: The platform.
+        output: Left as it was if anything fails.
+        progress: Called with the name of each CPU when its kernels are done.
+        cpus: Whose kernels it holds; None is all of the target's architecture.
+
+    Raises:
+        PaconvError: There is no compiler or Numba, or a step fails.
     """
     if importlib.util.find_spec("numba") is None:
         raise PaconvError('building the library needs Numba: pip install "numba>=0.61.2"')
     _need_compiler(target)
-    wanted = cpus_of(target.architecture) if levels is None else levels
+    wanted = cpus_of(target.architecture) if cpus is None else cpus
     with replacing(output) as result, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _emit(target, folder, wanted, progress)
-        link_library(target, result, wanted, [folder / f"{level.name}.o" for level in wanted])
+        link_library(target, result, wanted, [folder / f"{cpu.name}.o" for cpu in wanted])
 
 
-def is_current(library: Path, levels: Sequence[Cpu] = ()) -> bool:
-    """Whether `library` exists, was built from the present sources and holds these CPU levels."""
+def is_current(library: Path, cpus: Sequence[Cpu] = ()) -> bool:
+    """Whether `library` exists, was built from the present sources and holds the kernels for these CPUs."""
     if not library.exists():
         return False
     code = library.read_bytes()
-    return all(text.encode() in code for text in (native.library_info(), *(f"\0{level.name}\0" for level in levels)))
+    return all(text.encode() in code for text in (native.library_info(), *(f"\0{cpu.name}\0" for cpu in cpus)))
 
 
-def chosen_levels(target: Target, names: Sequence[str]) -> list[Cpu]:
-    """The CPU levels of these names, lowest first, with those whose machine code they share; all without names.
+def chosen_cpus(target: Target, names: Sequence[str]) -> list[Cpu]:
+    """The CPUs of these names, lowest first, with those whose machine code they share.
 
-    "host": what this machine runs fastest. Raises UsageError for a level that the target's architecture hasn't got.
+    Args:
+        target: The platform.
+        names: Of CPUs, or "host" for what this machine runs fastest; none of them is all of the target's architecture.
+
+    Raises:
+        UsageError: The target's architecture hasn't got a CPU of that name.
     """
     known = cpus_of(target.architecture)
     if not names:
@@ -60,22 +71,22 @@ def chosen_levels(target: Target, names: Sequence[str]) -> list[Cpu]:
     if "host" in wanted:
         from paconv.kernels.emit.compile import host_cpus
 
-        wanted = wanted - {"host"} | {level.name for level in host_cpus()}
-    unknown = sorted(wanted - {level.name for level in known})
+        wanted = wanted - {"host"} | {cpu.name for cpu in host_cpus()}
+    unknown = sorted(wanted - {cpu.name for cpu in known})
     if unknown:
         raise UsageError(
             f"unknown CPU level {unknown[0]!r} of {target.name}: expected host, {', '.join(k.name for k in known)}"
         )
-    wanted |= {level.base for level in known if level.name in wanted}
-    return [level for level in known if level.name in wanted]
+    wanted |= {cpu.base for cpu in known if cpu.name in wanted}
+    return [cpu for cpu in known if cpu.name in wanted]
 
 
-def link_library(target: Target, output: Path, levels: Sequence[Cpu], objects: Sequence[Path]) -> None:
-    """Compile the shim and link it with the objects of `levels` (none: a library to install kernels into)."""
+def link_library(target: Target, output: Path, cpus: Sequence[Cpu], objects: Sequence[Path]) -> None:
+    """Compile the shim and link it with the objects of `cpus` (none: a library to install kernels into)."""
     compiler = _need_compiler(target)
     with tempfile.TemporaryDirectory() as headers, replacing(output) as result:
         (Path(headers) / "paconv_tables.h").write_text(native.tables_header())
-        (Path(headers) / "paconv_cpus.h").write_text(native.cpus_header(levels))
+        (Path(headers) / "paconv_cpus.h").write_text(native.cpus_header(cpus))
         command = [
             *compiler.split(), "-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-fPIC", "-shared",
             "-fvisibility=hidden", "-Wall", "-Wextra", f"-I{headers}", *map(str, native.SOURCES), *map(str, objects),
@@ -94,10 +105,10 @@ def _need_compiler(target: Target) -> str:
     return compiler
 
 
-def _emit(target: Target, folder: Path, levels: Sequence[Cpu], progress: Callable[[str], None] | None) -> None:
+def _emit(target: Target, folder: Path, cpus: Sequence[Cpu], progress: Callable[[str], None] | None) -> None:
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"NUMBA_OPT": "0", "PYTHONPATH": os.pathsep.join([root, *sys.path])}
-    names = [level.name for level in levels]
+    names = [cpu.name for cpu in cpus]
     command = [sys.executable, "-m", "paconv.library_build.emit", target.name, str(folder), *names]
     with (
         tempfile.TemporaryFile("w+") as errors,

@@ -1,7 +1,7 @@
-"""Emit the native objects of a target: `python -m paconv.library_build.emit TARGET FOLDER LEVEL...`, a LEVEL.o each.
+"""Emit the native objects of a target: `python -m paconv.library_build.emit TARGET FOLDER CPU...`, a CPU.o for each.
 
 Runs in a process of its own, because Numba's optimizer is switched off by an environment variable that Numba reads
-when it is imported (see kernels/emit/compile.py). Numba's part is done once, task by task, and LLVM's for each level,
+when it is imported (see kernels/emit/compile.py). Numba's part is done once, task by task, and LLVM's for each CPU,
 on as many processes as there are cores.
 """
 
@@ -17,16 +17,15 @@ from paconv.cores import usable_cores
 __all__ = ["emit"]
 
 
-def emit(target_name: str, folder: Path, level_names: list[str]) -> None:
-    """Write an object for each of these levels of the target into `folder`, and print its name when it is there."""
+def emit(target_name: str, folder: Path, cpu_names: list[str]) -> None:
+    """Write an object for each of these CPUs of the target into `folder`, and print its name when it is there."""
     os.environ["NUMBA_OPT"] = "0"
     from paconv.kernels.registry import KERNELS
 
     with ProcessPoolExecutor(usable_cores()) as pool:
         tasks = dict(zip(KERNELS, pool.map(_task_text, KERNELS), strict=True))
         jobs = [
-            pool.submit(_emit_level, target_name, folder, name, tasks, lowest=name == level_names[0])
-            for name in level_names
+            pool.submit(_emit_cpu, target_name, folder, name, tasks, lowest=name == cpu_names[0]) for name in cpu_names
         ]
         for job in as_completed(jobs):
             print(job.result(), flush=True)
@@ -38,8 +37,8 @@ def _task_text(name: str):
     return task_text(name)
 
 
-def _emit_level(target_name: str, folder: Path, name: str, tasks: dict, lowest: bool) -> str:
-    """The object of one level; lowest: with the tasks that one level has for all."""
+def _emit_cpu(target_name: str, folder: Path, name: str, tasks: dict, lowest: bool) -> str:
+    """The object of one CPU; lowest: with the tasks that one CPU has for all."""
     import llvmlite.binding as llvm
 
     from paconv.kernels.cpus import find_cpu
@@ -50,15 +49,15 @@ def _emit_level(target_name: str, folder: Path, name: str, tasks: dict, lowest: 
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    level = find_cpu(name)
-    homes = {task: task_home(level, task) for task in tasks}
+    cpu = find_cpu(name)
+    homes = {task: task_home(cpu, task) for task in tasks}
     named = {
-        task_symbol(level, task): text
+        task_symbol(cpu, task): text
         for task, text in tasks.items()
-        if homes[task] == level or (homes[task] is None and lowest)
+        if homes[task] == cpu or (homes[task] is None and lowest)
     }
-    wanted = {microkernel_symbol(level, m): m for m in microkernels(level) if microkernel_home(level, m) == level}
-    (folder / f"{name}.o").write_bytes(native_object(named, wanted, level, find_target(target_name).triple))
+    wanted = {microkernel_symbol(cpu, m): m for m in microkernels(cpu) if microkernel_home(cpu, m) == cpu}
+    (folder / f"{name}.o").write_bytes(native_object(named, wanted, cpu, find_target(target_name).triple))
     return name
 
 

@@ -23,20 +23,20 @@ class BuildPy(build_py):
     def run(self) -> None:
         super().run()
         sys.path.insert(0, str(ROOT))  # the sources being built, whatever else is installed
-        from paconv.library_build.build import build_library, chosen_levels, is_current
+        from paconv.library_build.build import build_library, chosen_cpus, is_current
         from paconv.library_build.targets import BUILT, host_target
 
         self.library = BUILT if self.editable_mode else Path(self.build_lib) / "paconv" / "runtime" / BUILT.name
-        levels = chosen_levels(host_target(), ["host"] if self.editable_mode else [])
-        if is_current(self.library, levels):
+        cpus = chosen_cpus(host_target(), ["host"] if self.editable_mode else [])
+        if is_current(self.library, cpus):
             return
         start = time.monotonic()
-        print(f"compiling the kernels for {', '.join(level.name for level in levels)}", flush=True)  # pip -v shows it
+        print(f"compiling the kernels for {', '.join(cpu.name for cpu in cpus)}", flush=True)  # pip -v shows it
 
         def done(name: str) -> None:
             print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
 
-        build_library(host_target(), self.library, done, levels)
+        build_library(host_target(), self.library, done, cpus)
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         return [*super().get_outputs(include_bytecode), str(self.library)]

@@ -20,17 +20,21 @@ BUILT = Path(__file__).resolve().parents[1] / "runtime" / f"libpaconv{_SUFFIX}"
 
 @dataclass(frozen=True)
 class Target:
-    """triple: LLVM's name; compilers: C compilers to look for, the first found is used; suffix: of a shared library;
-    link: options for the linker.
-    """
+    """A platform that the library can be built for."""
 
     name: str
+    """As in `paconv build-library --target`."""
     architecture: str
+    """As platform.machine() has it."""
     triple: str
+    """LLVM's name of it."""
     compilers: tuple[str, ...]
+    """C compilers to look for; the first that is found is used."""
     suffix: str = ".so"
+    """Of a shared library."""
     # onnxruntime unloads a library with its last session; its threads and installed kernels may outlive that
     link: tuple[str, ...] = ("-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--no-undefined", "-lpthread")
+    """Options for the linker."""
 
     @property
     def is_host(self) -> bool:

@@ -16,7 +16,7 @@ from paconv._version import __version__
 from paconv.cores import usable_cores
 from paconv.kernels import native
 from paconv.measure.machine import cpu_name, integer_instructions, vector_instructions
-from paconv.runtime.library import active_level
+from paconv.runtime.library import active_cpu
 
 __all__ = ["environment"]
 
@@ -36,7 +36,7 @@ def environment() -> dict[str, Any]:
             "numpy": numpy.__version__,
             "python": platform.python_version(),
         },
-        "level": active_level(),
+        "level": active_cpu(),
         "kernels": native.fingerprint(),
         "variables": variables.given(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

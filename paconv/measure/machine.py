@@ -10,7 +10,7 @@ import onnxruntime as ort
 from paconv._version import __version__
 from paconv.kernels import native
 from paconv.measure.features import DOT_PRODUCTS, VECTORS, cpu_features, cpu_info
-from paconv.runtime.library import active_level
+from paconv.runtime.library import active_cpu
 
 __all__ = ["cpu_name", "host_identity", "integer_instructions", "vector_instructions"]
 
@@ -40,7 +40,7 @@ def host_identity(threads: int) -> dict[str, str | int]:
         "onnxruntime": ort.__version__,
         "paconv": __version__,
         "kernels": native.fingerprint(),
-        "level": active_level(),
+        "level": active_cpu(),
     }
 
 

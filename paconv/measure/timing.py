@@ -18,11 +18,14 @@ _BUSY = 1.3
 
 @dataclass(frozen=True)
 class Timing:
-    """best, median: seconds of a call; calls: how many were timed."""
+    """How long calls took."""
 
     best: float
+    """Seconds per call."""
     median: float
+    """Seconds per call."""
     calls: int
+    """How many were timed."""
 
     @classmethod
     def of(cls, calls: Sequence[float]) -> Timing:

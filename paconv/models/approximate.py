@@ -29,9 +29,20 @@ __all__ = ["approximated"]
 def approximated(
     model: nn.Module, M: int | None, N: int | None, scheme: str | None = None, keep: Iterable[str] = ()
 ) -> nn.Module:
-    """`model` itself where scheme and M are None, otherwise `model` converted (paconv.convert) but for `keep`.
+    """`model` as it is, or converted by a scheme: the table above.
 
-    Raises UsageError for N without M, an unknown scheme, and what the scheme can't have.
+    Args:
+        model: A float network.
+        M: Weight planes, or None.
+        N: Activation planes, or None.
+        scheme: A scheme's name, or None.
+        keep: Layers that stay real, as for `paconv.convert`.
+
+    Returns:
+        `model` itself where scheme and M are None, otherwise a converted copy.
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes.
     """
     if M is None and N is not None:
         raise UsageError(f"N={N} needs M: activations are approximated only together with weights; give M=2, 4, 6 or 8")

@@ -83,8 +83,19 @@ def bireal18(
 ) -> nn.Module:
     """Bi-Real Net 18's layout; its downsampling convolutions stay real, as its authors have it.
 
-    M, N, scheme: see paconv.models.approximate. activation: "relu" or "clip", None for what the scheme needs (see
-    paconv.models.activations). Raises UsageError for another.
+    Args:
+        num_classes: Outputs of the classifier.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+        activation: "relu" or "clip"; None is what the scheme needs (paconv.models.activations).
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes,
+            or the activation function is unknown.
     """
     return _approximated((4, 4, 4, 4), num_classes, M, N, scheme, activation)
 
@@ -97,7 +108,22 @@ def bireal34(
     scheme: str | None = None,
     activation: str | None = None,
 ) -> nn.Module:
-    """Bi-Real Net 34's layout; arguments as for `bireal18`."""
+    """Bi-Real Net 34's layout; its downsampling convolutions stay real, as its authors have it.
+
+    Args:
+        num_classes: Outputs of the classifier.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+        activation: "relu" or "clip"; None is what the scheme needs (paconv.models.activations).
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes,
+            or the activation function is unknown.
+    """
     return _approximated((6, 8, 12, 6), num_classes, M, N, scheme, activation)
 
 

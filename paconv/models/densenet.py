@@ -106,5 +106,18 @@ class DenseNet(nn.Module):
 def densenet121(
     num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
 ) -> nn.Module:
-    """DenseNet121: growth rate 32. M, N, scheme: see paconv.models.approximate."""
+    """DenseNet121: growth rate 32.
+
+    Args:
+        num_classes: Outputs of the classifier.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes.
+    """
     return approximated(DenseNet(32, (6, 12, 24, 16), num_classes), M, N, scheme)

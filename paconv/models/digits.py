@@ -63,8 +63,22 @@ def digits_resnet(
     activation: str | None = None,
     width: int = 16,
 ) -> nn.Module:
-    """The digits net. M, N, scheme: see paconv.models.approximate. activation: "relu" or "clip", None for what the
-    scheme needs (see paconv.models.activations). Raises UsageError for another.
+    """The sample's network for 8x8 digits.
+
+    Args:
+        num_classes: Outputs of the classifier.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+        activation: "relu" or "clip"; None is what the scheme needs (paconv.models.activations).
+        width: Output channels of the stem; the blocks have 1, 2 and 4 times as many.
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes,
+            or the activation function is unknown.
     """
     model = DigitsResNet(num_classes, width, activation_class(activation, scheme))
     return approximated(model, M, N, scheme)

@@ -63,6 +63,16 @@ def mobilenet_v1(
 ) -> nn.Module:
     """MobileNet 1.0-224: pointwise convolutions approximated, depthwise ones real.
 
-    M, N, scheme: see paconv.models.approximate.
+    Args:
+        num_classes: Outputs of the classifier.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes.
     """
     return approximated(MobileNet(_LAYERS, num_classes), M, N, scheme)

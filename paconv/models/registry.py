@@ -29,9 +29,14 @@ _ARCHITECTURES: dict[str, _Architecture] = {}
 def register(input_shape: Shape) -> Callable[[Builder], Builder]:
     """Decorator: make the architecture `builder` known under its function name.
 
-    input_shape: (C, H, W) of the images that the architecture is meant for; it may take others too. The models it
-    builds carry `paconv_architecture`, {"name": str, "config": its keyword arguments, all JSON-able}, from which
-    `build` makes the same architecture again. Raises UsageError for a shape that is none.
+    The models it builds carry `paconv_architecture`, {"name": str, "config": its keyword arguments, all JSON-able},
+    from which `build` makes the same architecture again.
+
+    Args:
+        input_shape: (C, H, W) of the images that the architecture is meant for; it may take others too.
+
+    Raises:
+        UsageError: The shape is none.
     """
     (shape,) = checked_shapes(input_shape)
 
@@ -63,7 +68,15 @@ def input_shape(architecture: str) -> Shape:
 
 
 def build(architecture: str, **config) -> nn.Module:
-    """Build the architecture with that name. Raises UsageError for an unknown name or argument."""
+    """The architecture with that name, newly initialized.
+
+    Args:
+        architecture: One of `names()`.
+        **config: Its builder's arguments.
+
+    Raises:
+        UsageError: The name or an argument is unknown, or the builder refuses an argument.
+    """
     builder = _found(architecture).builder
     try:
         signature(builder).bind(**config)

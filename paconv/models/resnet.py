@@ -86,7 +86,20 @@ class ResNet(nn.Module):
 def resnet18(
     num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
 ) -> nn.Module:
-    """ResNet18. M, N, scheme: see paconv.models.approximate."""
+    """ResNet18.
+
+    Args:
+        num_classes: Outputs of the classifier.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes.
+    """
     return approximated(ResNet(BasicBlock, (2, 2, 2, 2), num_classes), M, N, scheme)
 
 
@@ -94,7 +107,20 @@ def resnet18(
 def resnet34(
     num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
 ) -> nn.Module:
-    """ResNet34. M, N, scheme: see paconv.models.approximate."""
+    """ResNet34.
+
+    Args:
+        num_classes: Outputs of the classifier.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes.
+    """
     return approximated(ResNet(BasicBlock, (3, 4, 6, 3), num_classes), M, N, scheme)
 
 
@@ -102,7 +128,20 @@ def resnet34(
 def resnet50(
     num_classes: int = 1000, M: int | None = None, N: int | None = None, scheme: str | None = None
 ) -> nn.Module:
-    """ResNet50. M, N, scheme: see paconv.models.approximate."""
+    """ResNet50.
+
+    Args:
+        num_classes: Outputs of the classifier.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes.
+    """
     return approximated(ResNet(Bottleneck, (3, 4, 6, 3), num_classes), M, N, scheme)
 
 

@@ -29,13 +29,14 @@ _FEW = 16
 
 @dataclass(frozen=True)
 class Steps:
-    """endpoints: (R, E) ascending; coefficients: (R, P+1), the offset first; masks: (R, E+1) uint8, the planes of each
-    piece. R is 1 or the number of output channels, in each of them.
-    """
+    """Step functions: one for all output channels (R = 1), or one for each of R."""
 
     endpoints: Tensor
+    """(R, E), ascending."""
     coefficients: Tensor
+    """(R, P+1), the offset first."""
     masks: Tensor
+    """(R, E+1) uint8: the planes of each piece."""
 
     @cached_property
     def levels(self) -> Tensor:

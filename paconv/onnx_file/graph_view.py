@@ -38,15 +38,14 @@ def op_name(node: onnx.NodeProto) -> str:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A constant tensor used as a weight.
-
-    shape: as the layer sees it; leaf: the stored tensor it comes from; coder: the PAWeight or PAUnpackWeight
-    node between the two.
-    """
+    """A constant tensor used as a weight."""
 
     shape: tuple[int, ...]
+    """As the layer sees it."""
     leaf: str
+    """The stored tensor that it comes from."""
     coder: onnx.NodeProto | None = None
+    """The PAWeight or PAUnpackWeight node between the two."""
 
 
 class GraphView:

@@ -42,9 +42,14 @@ class NodeKernel:
 
 
 def node_kernels(model: str | os.PathLike | bytes, kernel: str | None = None) -> list[NodeKernel]:
-    """Open the model and list its PABitConv nodes in the order in which they are created.
+    """What each PABitConv node of a model runs here, in the order in which nodes are created.
 
-    kernel: as for `paconv.InferenceSession`. Raises ModelError if onnxruntime can't open the model.
+    Args:
+        model: A file, or the bytes of one.
+        kernel: As for `paconv.InferenceSession`.
+
+    Raises:
+        ModelError: onnxruntime can't open the model.
     """
     found: list[NodeKernel] = []
 

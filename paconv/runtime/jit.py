@@ -54,12 +54,12 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            link_library(host_target(), path, levels=(), objects=())
+            link_library(host_target(), path, cpus=(), objects=())
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise PaconvError(f"the development library {path}: {error}; PACONV_CACHE sets another folder") from error
     library.paconv_install.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
-    _install_level(library)
+    _install_cpu(library)
     resolver = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int64, ctypes.c_int64)(
         lambda M, N: int(_install(library, folder, M, N))
     )
@@ -67,21 +67,21 @@ def _loaded() -> tuple[Path, ctypes.CDLL, object]:
     return path, library, resolver
 
 
-def _install_level(library: ctypes.CDLL) -> None:
-    """What the shim needs to know of the level besides its kernels."""
-    level, size = host_cpus()[0], MAX_PLANES + 1
-    rates = rates_of(level)
+def _install_cpu(library: ctypes.CDLL) -> None:
+    """What the shim needs to know of the CPU besides its kernels."""
+    cpu, size = host_cpus()[0], MAX_PLANES + 1
+    rates = rates_of(cpu)
     blockings, planes = np.zeros((size, size, 3), np.int64), np.zeros((size, size))
     for M, N in plane_pairs():
-        plan = blocking(M, N, level.budget)
+        plan = blocking(M, N, cpu.budget)
         blockings[M, N], planes[M, N] = (plan.pixels, plan.parts_M, plan.parts_N), rates.planes[M, N]
     multipliers, codes = np.zeros((len(KINDS) + 1, 3), np.int64), np.zeros(len(KINDS) + 1)
-    for kind, each in level.multipliers.items():
+    for kind, each in cpu.multipliers.items():
         number = kind_number(kind)
         multipliers[number], codes[number] = (each.pixels, each.blocks, each.words), rates.codes[kind]
     library.paconv_install_cpu.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 4]
     library.paconv_install_cpu(
-        int(level.signed_codes), *(values.ctypes.data for values in (blockings, multipliers, planes, codes))
+        int(cpu.signed_codes), *(values.ctypes.data for values in (blockings, multipliers, planes, codes))
     )
 
 
@@ -89,14 +89,14 @@ def _install(library: ctypes.CDLL, folder: Path, M: int, N: int) -> bool:
     """Compile and install what nodes with (M, N) need. Called by the shim when a node is created; must not raise."""
     try:
         with _lock:
-            level = host_cpus()[0]
+            cpu = host_cpus()[0]
             for name in KERNELS:
                 if (name, (0, 0)) not in _compiled:
                     _compiled[name, (0, 0)] = _compile_cached(folder, name)
                     _tell(library, name, (0, 0))
-            for each in (k for family in FAMILIES.values() for k in family.of_node(level, M, N)):
+            for each in (k for family in FAMILIES.values() for k in family.of_node(cpu, M, N)):
                 if (each.name, each.variant) not in _compiled:
-                    _compiled[each.name, each.variant] = JitMicrokernel(each, level)
+                    _compiled[each.name, each.variant] = JitMicrokernel(each, cpu)
                     _tell(library, each.name, each.variant)
     except Exception as error:  # a C caller can't take it: say it here, and the shim refuses the node
         print(f"paconv: compiling the kernels for M={M}, N={N} failed: {error}", file=sys.stderr)

@@ -1,7 +1,8 @@
 """The custom-op library for onnxruntime: the one built with the package, or one compiled here while developing.
 
-Serving needs neither Numba nor a compiler: the library holds the kernels for every CPU level and picks the highest
-that this CPU runs, or the one that PACONV_CPU names. With PACONV_JIT=1 the kernels are compiled in this process.
+Serving needs neither Numba nor a compiler: the library holds the kernels for every CPU of its architecture and picks
+those for the highest that this machine runs, or for the one that PACONV_CPU names. With PACONV_JIT=1 the kernels are
+compiled in this process.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from paconv.errors import PaconvError
 from paconv.kernels import native
 from paconv.library_build.targets import BUILT
 
-__all__ = ["active_level", "cpu_levels", "library_path", "load_library"]
+__all__ = ["active_cpu", "runnable_cpus", "library_path", "load_library"]
 
 
 def library_path() -> str:
@@ -37,16 +38,16 @@ def library_path() -> str:
     return str(BUILT)
 
 
-def cpu_levels() -> list[str]:
-    """The CPU levels of the library that this CPU runs, highest first: the values that PACONV_CPU may have here."""
+def runnable_cpus() -> list[str]:
+    """The CPUs whose kernels this machine runs, highest first: the values that PACONV_CPU may have here."""
     text = ctypes.create_string_buffer(1024)
     load_library().paconv_cpus(0, text, len(text))
     return text.value.decode().split()
 
 
-def active_level() -> str:
-    """The level of the kernels that sessions get: PACONV_CPU's, or the highest; "jit" under PACONV_JIT=1."""
-    return "jit" if variables.jit() else variables.cpu() or cpu_levels()[0]
+def active_cpu() -> str:
+    """The CPU whose kernels sessions get: PACONV_CPU's, or the highest; "jit" under PACONV_JIT=1."""
+    return "jit" if variables.jit() else variables.cpu() or runnable_cpus()[0]
 
 
 @cache

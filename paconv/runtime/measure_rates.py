@@ -15,7 +15,7 @@ from paconv.kernels.blocking import blocking
 from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 from paconv.kernels.rates import Rates
 from paconv.kernels.registry import FAMILIES, kind_number, plane_pairs
-from paconv.runtime.library import cpu_levels, load_library
+from paconv.runtime.library import load_library, runnable_cpus
 
 __all__ = ["measure_rates"]
 
@@ -39,30 +39,36 @@ _SPAN = 32
 
 
 def measure_rates(
-    level: str, seconds: float = 0.01, progress: Callable[[int, int], None] = lambda done, total: None
+    cpu: str, seconds: float = 0.01, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Rates:
-    """Rates of the CPU level's accumulate functions on this machine: best of as many calls as fit `seconds` for each.
+    """Rates of the accumulate functions for `cpu` on this machine, each the best of several calls.
 
-    progress: told (done, total) rates. Raises UsageError for a level that this machine doesn't run, PaconvError where
-    there is no library.
+    Args:
+        cpu: One whose kernels this machine runs.
+        seconds: That the calls of one function take.
+        progress: Called with (done, total) rates.
+
+    Raises:
+        UsageError: This machine doesn't run the kernels for `cpu`.
+        PaconvError: There is no library.
     """
-    runs = cpu_levels()  # which also asks for the permission to use AMX
-    if level not in runs:
-        raise UsageError(f"CPU level {level!r}: expected one that this machine runs: {', '.join(runs)}")
-    about = find_cpu(level)
+    runs = runnable_cpus()  # which also asks for the permission to use AMX
+    if cpu not in runs:
+        raise UsageError(f"CPU level {cpu!r}: expected one that this machine runs: {', '.join(runs)}")
+    about = find_cpu(cpu)
     pairs, planes, codes = plane_pairs(), {}, {}
     for number, pair in enumerate(pairs):
         progress(number, len(pairs) + len(about.multipliers))
         planes[pair] = _planes_rate(about, *pair, seconds)
     for number, (kind, multiplier) in enumerate(about.multipliers.items()):
         progress(len(pairs) + number, len(pairs) + len(about.multipliers))
-        codes[kind] = _codes_rate(level, kind, multiplier, seconds)
+        codes[kind] = _codes_rate(cpu, kind, multiplier, seconds)
     return Rates(planes, codes)
 
 
-def _planes_rate(level: Cpu, M: int, N: int, seconds: float) -> float:
-    plan = blocking(M, N, level.budget)
-    functions = {part: _ACCUMULATE(_address(level.name, "accumulate", part)) for part in plan.sub_blocks}
+def _planes_rate(cpu: Cpu, M: int, N: int, seconds: float) -> float:
+    plan = blocking(M, N, cpu.budget)
+    functions = {part: _ACCUMULATE(_address(cpu.name, "accumulate", part)) for part in plan.sub_blocks}
     P = plan.pixels
     image, weights, counts = (_memory(size) for size in ((P + _LONG) * N, _LONG * M * LANES, P * M * N * LANES))
     pixel_offsets, tap_offsets = np.arange(P, dtype=np.int64) * 4 * N, np.zeros(1, np.int64)
@@ -75,8 +81,8 @@ def _planes_rate(level: Cpu, M: int, N: int, seconds: float) -> float:
     return _nanoseconds(call, 1, seconds) / P
 
 
-def _codes_rate(level: str, kind: str, multiplier: Multiplier, seconds: float) -> float:
-    function = _ACCUMULATE_CODES(_address(level, "accumulate_codes", (kind_number(kind), 0)))
+def _codes_rate(cpu: str, kind: str, multiplier: Multiplier, seconds: float) -> float:
+    function = _ACCUMULATE_CODES(_address(cpu, "accumulate_codes", (kind_number(kind), 0)))
     blocks, P = multiplier.blocks, multiplier.pixels
     image = _memory((P + _WINDOW) * _LONG * _PER_32 // _WINDOW)
     weights = _memory(blocks * _LONG * _PER_32 * LANES)
@@ -94,8 +100,8 @@ def _codes_rate(level: str, kind: str, multiplier: Multiplier, seconds: float) -
     return _nanoseconds(call, _PER_32, seconds) / (P * blocks)
 
 
-def _address(level: str, name: str, variant: tuple[int, int]) -> int:
-    return load_library().paconv_kernel(level.encode(), name.encode(), *variant)
+def _address(cpu: str, name: str, variant: tuple[int, int]) -> int:
+    return load_library().paconv_kernel(cpu.encode(), name.encode(), *variant)
 
 
 def _memory(words: int) -> np.ndarray:

@@ -29,22 +29,28 @@ _IMAGES = 4
 
 @dataclass(frozen=True)
 class Checked:
-    """eligible: convolutions that the scheme quantizes; converted: those of them that pa.onnx has in packed form, all
-    parts of them where one becomes several nodes. difference: the first thing that is wrong, None where all is well.
-    file_bytes: of pa.onnx; float_bytes: of model.onnx. bits, flops: as `paconv cost` counts them. Zeros where it didn't
-    come so far.
-    """
+    """How far an architecture came with a scheme; figures that weren't reached are 0."""
 
     model: str
+    """The architecture."""
     scheme: str
+    """As in `--scheme`."""
     eligible: int = 0
+    """Convolutions that the scheme quantizes."""
     converted: int = 0
+    """Those of them that pa.onnx has in packed form: with all their parts, where one becomes several nodes."""
     difference: str | None = None
+    """The first thing that is wrong; None if all is well."""
     float_bytes: int = 0
+    """Size of model.onnx."""
     file_bytes: int = 0
+    """Size of pa.onnx."""
     bits: int = 0
+    """As `paconv cost` counts them."""
     flops: float = 0.0
+    """As `paconv cost` counts them."""
     seconds: float = 0.0
+    """Of the whole check."""
 
     @property
     def ok(self) -> bool:

@@ -25,9 +25,9 @@ from paconv.nn.snapping import LevelReport
 from paconv.onnx_file.loading import check_model
 from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
-from paconv.to_onnx.canonical import canonicalize
 from paconv.to_onnx.frozen_copy import frozen_copy
 from paconv.to_onnx.naming import rename
+from paconv.to_onnx.simplify import canonicalize
 from paconv.to_onnx.trace import trace
 
 __all__ = ["IR_VERSIONS", "Exported", "export"]

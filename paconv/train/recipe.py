@@ -97,10 +97,28 @@ def train(
     device: str = "cpu",
     started: Callable[[nn.Module], None] = lambda model: None,
 ) -> list[dict]:
-    """Train as `recipe` says, in the folder `output`; the result is output/model.pt. Returns the measures of each epoch
-    of the last training. resume: go on with whatever was interrupted there; started: called with what the result is
-    before any training, when the recipe is known to be possible and before anything is written. The rest and what is
-    raised: see `fit`, and paconv.train.pretrained for the parent and the backbone.
+    """Train as `recipe` says, in the folder `output`; the result is output/model.pt.
+
+    Args:
+        recipe: What is trained, and how.
+        source: What to train on.
+        output: Folder for the result; the float network on the way has one below it. Made if need be.
+        resume: Go on with whatever was interrupted there.
+        checkpoint_steps: As for `fit`.
+        workers: As for `fit`.
+        watchers: Called with (what is trained, its folder) before each training; returns those to notify.
+        device: As for `fit`.
+        started: Called with what the result is, before any training: when the recipe is known to be possible and before
+            anything is written.
+
+    Returns:
+        The measures of each epoch of the last training, as `fit` returns them.
+
+    Raises:
+        UsageError: The recipe isn't possible with these data, or `output` holds a training and `resume` is false.
+        CheckpointError: The parent, the backbone or a state isn't what it should be.
+        DataError: A sample can't be read.
+        TrainingError: A loss or gradient is no longer finite.
     """
     output, ranks = Path(output), current_ranks()
 

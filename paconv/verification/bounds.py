@@ -35,10 +35,12 @@ def gamma(k: int) -> float:
 
 @dataclass(frozen=True)
 class Bounded:
-    """value: float64 array (B, C, H, W); error: what float32 may differ by, same shape or 0."""
+    """A tensor of exact values, and how far float32 may be off."""
 
     value: np.ndarray
+    """(B, C, H, W) float64."""
     error: np.ndarray | float = 0.0
+    """Of the same shape, or 0."""
 
 
 def through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], source: str) -> Bounded:

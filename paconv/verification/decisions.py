@@ -21,16 +21,18 @@ __all__ = ["check_decisions"]
 
 @dataclass(frozen=True)
 class _Decisions:
-    """Levels of activations x by the PABitConv's endpoints, and of the exact a by the reference's.
-
-    a: the reference's value before quantization, exact, with its bound; distance: |a - nearest endpoint|.
-    """
+    """Levels of activations by the PABitConv's endpoints, and by the reference's."""
 
     x: np.ndarray
+    """What the PABitConv compares."""
     levels: np.ndarray
+    """Of x, by its endpoints."""
     exact: np.ndarray
+    """Of the exact a, by the reference's endpoints."""
     a: Bounded
+    """The reference's value before quantization, exact, with its bound."""
     distance: np.ndarray
+    """|a - nearest endpoint|."""
 
     def within(self, part: float) -> np.ndarray:
         """Where the endpoint is no further than this part of the bound. A value without rounding has no such excuse,

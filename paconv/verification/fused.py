@@ -28,11 +28,14 @@ Run = Callable[[onnx.ModelProto, dict[str, np.ndarray], list[str], str], dict[st
 
 @dataclass(frozen=True)
 class FusedResult:
-    """levels, floats: numbers of tensors compared; difference: the first tensor that differs, in words, or None."""
+    """Tensors of a fused model, compared with the canonical one's."""
 
     levels: int
+    """Tensors of levels compared."""
     floats: int
+    """Tensors of floats compared."""
     difference: str | None
+    """The first tensor that differs, in words; None if none does."""
 
     @property
     def ok(self) -> bool:

@@ -33,10 +33,12 @@ __all__ = ["Units", "check_sums", "units_of"]
 
 @dataclass(frozen=True)
 class Units:
-    """weights: (O,) float64, activations: float64. NaN where all integers are 0, so that the unit doesn't matter."""
+    """By what integers are the reference's levels; NaN where all are 0, so that it doesn't matter."""
 
     weights: np.ndarray
+    """(O,) float64."""
     activations: float
+    """float64."""
 
 
 def units_of(layer: Layer, integers: IntegerLevels, values: dict[str, np.ndarray]) -> Units:

@@ -23,12 +23,16 @@ __all__ = ["Affine", "affine_of"]
 
 @dataclass(frozen=True)
 class Affine:
-    """node computes s_c * x + b_c. s, b: (1 or C,) finite float64."""
+    """A node that computes s_c * x + b_c."""
 
     node: gs.Node
+    """The node."""
     x: gs.Tensor
+    """Its variable input."""
     s: np.ndarray
+    """(1 or C,) float64, finite."""
     b: np.ndarray
+    """(1 or C,) float64, finite."""
 
     @property
     def kind(self) -> str:

@@ -15,12 +15,16 @@ __all__ = ["Geometry", "conv_geometry"]
 
 @dataclass(frozen=True)
 class Geometry:
-    """strides [vertical, horizontal]; pads [top, left, bottom, right]; dilations [vertical, horizontal]; group."""
+    """Where a convolution's windows lie."""
 
     strides: list[int]
+    """[vertical, horizontal]."""
     pads: list[int]
+    """[top, left, bottom, right]."""
     dilations: list[int]
+    """[vertical, horizontal]."""
     group: int
+    """The number of groups."""
 
 
 def conv_geometry(conv: gs.Node, kernel: Sequence[int]) -> Geometry:

@@ -22,19 +22,20 @@ __all__ = ["Account", "ConvLine", "ConversionReport"]
 
 @dataclass(frozen=True)
 class ConvLine:
-    """One convolution. form: 'bit-conv' (PABitConv), 'weights-only' (Conv with packed weights) or 'real' (untouched).
-
-    reason: a code of paconv.passes.graph.reasons that says why it has this form. folded: what went into it, in the
-    words of the passes (`absorbs`): 'relu', 'bn-before', 'residual' and the like. kept: codes of why something beside
-    it stayed. linked: whether it is fused with its neighbours (PALevelConv instead of PABitConv).
-    """
+    """What became of one convolution."""
 
     node: str
+    """Its label."""
     form: str
+    """'bit-conv' (PABitConv), 'weights-only' (Conv with packed weights) or 'real' (untouched)."""
     reason: str
+    """Why it has this form: a code of paconv.passes.graph.reasons."""
     folded: tuple[str, ...] = ()
+    """What went into it, in the words of the passes (`absorbs`): 'relu', 'bn-before', 'residual' and the like."""
     kept: tuple[str, ...] = ()
+    """Why something beside it stayed: codes of paconv.passes.graph.reasons."""
     linked: bool = False
+    """Whether it is fused with its neighbours (PALevelConv instead of PABitConv)."""
 
     @property
     def converted(self) -> bool:
@@ -44,13 +45,18 @@ class ConvLine:
 
 @dataclass
 class ConversionReport:
-    """What `paconv optimize` did. passes: rewrites by pass; changed: whether the graph differs from the input."""
+    """What `paconv optimize` did."""
 
     convs: list[ConvLine] = field(default_factory=list)
+    """One per convolution."""
     passes: dict[str, int] = field(default_factory=dict)
+    """Pass -> number of rewrites."""
     changed: bool = False
+    """Whether the graph differs from the input."""
     bytes_before: int = 0
+    """Size of the model that was read."""
     bytes_after: int = 0
+    """Size of the optimized one."""
 
     @property
     def totals(self) -> dict[str, int]:

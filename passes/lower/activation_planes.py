@@ -22,11 +22,14 @@ __all__ = ["ActivationPlanes", "activation_planes"]
 
 @dataclass(frozen=True)
 class ActivationPlanes:
-    """v: (E,) ascending, NaN last; beta: (N+1,), the offset first; masks: plane mask of each of the E+1 levels."""
+    """An activation quantizer in PABitConv's terms."""
 
     v: np.ndarray
+    """(E,), ascending, NaN last."""
     beta: np.ndarray
+    """(N+1,), the offset first."""
     masks: list[int]
+    """The plane mask of each of the E+1 levels."""
 
 
 def activation_planes(node: gs.Node) -> ActivationPlanes:

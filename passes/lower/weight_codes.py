@@ -30,14 +30,16 @@ __all__ = ["PackedWeight", "packed_weight"]
 
 @dataclass(frozen=True)
 class PackedWeight:
-    """W: (R, ceil(n / 8)) uint8 for n weights of R bits; alpha: (1 or O, M+1); shape: [O, C/g, KH, KW]; masks: plane
-    mask of each code.
-    """
+    """Quantized weights in PABitConv's terms."""
 
     W: np.ndarray
+    """(R, ceil(n / 8)) uint8, of n weights of R bits."""
     alpha: np.ndarray
+    """(1 or O, M+1), the offset first."""
     shape: list[int]
+    """[O, C/g, KH, KW]."""
     masks: list[int]
+    """The plane mask of each code."""
 
 
 def packed_weight(node: gs.Node) -> PackedWeight:

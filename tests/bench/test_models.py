@@ -70,7 +70,7 @@ def test_each_layer_is_timed_with_its_kernel_and_its_work_counted(packed):
     assert (layer.kernel, layer.reason, layer.planes, layer.layer.macs) == ("planes", "forced", (2, 1), macs)
     assert layer.macs_per_second == macs / layer.timing.best
     assert layer.bit_operations_per_second == 2 * macs / layer.timing.best
-    assert result.limits is not None and result.limits.planes[2, 1] > 0
+    assert result.peaks is not None and result.peaks.planes[2, 1] > 0
 
 
 def test_the_one_input_of_another_model_may_have_another_name(packed, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 import paconv
 from paconv.digits_images import held_out_digits
-from paconv.runtime.library import active_level
+from paconv.runtime.library import active_cpu
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "examples" / "05_serve_from_cpp"
@@ -54,9 +54,9 @@ def run(program, *arguments, environment=None):
 def test_the_program_gives_the_bits_that_python_gives(program, pa, tmp_path, batch):
     images = held_out_digits()[0][:batch]
     images.tofile(tmp_path / "input.bin")
-    # Without any environment variable but the CPU level's: nothing leads the program to a Python.
+    # Without any environment variable but the CPU's: nothing leads the program to a Python.
     result = run(program, pa, paconv.library_path(), tmp_path / "input.bin", tmp_path / "output.bin", *images.shape,
-                 environment={"PACONV_CPU": active_level()})  # fmt: skip
+                 environment={"PACONV_CPU": active_cpu()})  # fmt: skip
     assert result == (0, f"output: {batch} 10\n", "")
     (expected,) = paconv.InferenceSession(pa).run(None, {"input": images})
     assert (tmp_path / "output.bin").read_bytes() == expected.tobytes()

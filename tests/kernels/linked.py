@@ -9,7 +9,7 @@ import numpy as np
 
 from paconv.kernels.cpus import find_cpu
 from paconv.kernels.registry import FAMILIES
-from paconv.runtime.library import cpu_levels, load_library
+from paconv.runtime.library import load_library, runnable_cpus
 
 __all__ = ["MICROKERNELS", "aligned", "built_levels", "kernel", "level_kinds"]
 
@@ -23,7 +23,7 @@ MICROKERNELS = {
 @cache
 def kernel(level: str, name: str, first: int = 0, second: int = 0):
     """A linked kernel, to be called; `first` and `second` are a microkernel's variant."""
-    cpu_levels()  # asks for the permission to use AMX
+    runnable_cpus()  # asks for the permission to use AMX
     address = load_library().paconv_kernel(level.encode(), name.encode(), first, second)
     assert address, (level, name, first, second)
     return MICROKERNELS.get(name, _TASK)(address)
@@ -38,7 +38,7 @@ def built_levels() -> list[str]:
 
 def level_kinds() -> list[tuple[str, str]]:
     """Every (CPU level, kind of products) that this machine runs."""
-    return [(level, kind) for level in cpu_levels() for kind in find_cpu(level).multipliers]
+    return [(level, kind) for level in runnable_cpus() for kind in find_cpu(level).multipliers]
 
 
 def aligned(shape, dtype) -> np.ndarray:

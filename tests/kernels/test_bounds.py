@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 from tests.kernels.bounds_worker import CHANNELS, SIZES, Fenced, awkward_cases
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ def run(*command: str):
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize("level", cpu_levels())
+@pytest.mark.parametrize("level", runnable_cpus())
 def test_every_kernel_stays_within_its_buffers(level, side):
     done = run("-m", "tests.kernels.bounds_worker", level, side)
     assert done.returncode == 0, done.stderr

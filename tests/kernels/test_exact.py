@@ -13,7 +13,7 @@ import paconv
 from paconv.kernels.arguments import MAX_EXACT_FLOAT
 from paconv.kernels.registry import CHOICES
 from paconv.reference import finish_level_conv, pa_bit_conv
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 from tests.bit_conv_cases import GRIDS, cases, exact_output, grid_of, kernel_tolerance, make_case, model_of, window_of
 from tests.effort import examples
 from tests.kernels.linked import level_kinds
@@ -51,7 +51,7 @@ def holds(case, kind: str) -> bool:
 @given(case=cases(grids=GRIDS), threads=st.sampled_from([1, 2, 3]))
 def test_every_kernel_gives_the_bits_of_the_integers_at_every_level(monkeypatch, case, threads):
     expected = exact_output(case)
-    for level in cpu_levels():
+    for level in runnable_cpus():
         monkeypatch.setenv("PACONV_CPU", level)
         for kernel in exact_kernels(case):
             (Y,) = session(model_of(case), kernel, threads).run(None, {"X": case.X})
@@ -64,7 +64,7 @@ def test_every_kind_of_products_gives_the_bits_of_the_integers(M, N, grid):
     rng = np.random.default_rng(10 * M + N)
     case = make_case(rng, M=M, N=N, channels=37, out=33, size=(5, 7), offsets=bool(M % 2), special=True, grid=grid)
     expected, done = exact_output(case), 0
-    for level, kind in [*level_kinds(), *((level, "planes") for level in cpu_levels())]:
+    for level, kind in [*level_kinds(), *((level, "planes") for level in runnable_cpus())]:
         if holds(case, kind):
             assert output_of(case, level, kind).tobytes() == expected.tobytes(), (level, kind)
             done += 1
@@ -85,7 +85,7 @@ def test_every_kind_of_products_gives_the_bits_of_the_integers_for_any_shape(cas
 def test_a_convolution_of_levels_finishes_the_integers_at_every_level(monkeypatch, level_case, threads):
     S = np.ascontiguousarray(exact_output(level_case.case).transpose(0, 2, 3, 1))
     expected = finish_level_conv(S, level_case.residual, level_case.finish)
-    for level in cpu_levels():
+    for level in runnable_cpus():
         monkeypatch.setenv("PACONV_CPU", level)
         for kernel in exact_kernels(level_case.case):
             run = session(level_model(level_case), kernel, threads).run
@@ -98,7 +98,7 @@ def test_a_convolution_of_levels_finishes_the_integers_at_every_level(monkeypatc
 @given(case=cases(), threads=st.sampled_from([1, 2, 3]))
 def test_off_any_grid_planes_run_with_the_same_bits_at_every_level(monkeypatch, case, threads):
     reference, results = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs), set()
-    for level in cpu_levels():
+    for level in runnable_cpus():
         monkeypatch.setenv("PACONV_CPU", level)
         (counts,) = session(model_of(case, counts=True), "planes", threads).run(None, {"X": case.X})
         assert (counts == reference.counts).all()

@@ -31,7 +31,7 @@ TOOLS = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
 OBJDUMP = "aarch64-linux-gnu-objdump"
 MISSING = [tool for tool in (*TOOLS, OBJDUMP) if not shutil.which(tool)] + ([] if find_spec("numba") else ["Numba"])
 CPUS = {"armv8-a": "cortex-a53", "armv8.2-a-dotprod": "max"}
-"""CPU level -> a CPU that has no more."""
+"""CPU that kernels are built for -> one of qemu's that has no more."""
 
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"cross-building is not tested here: no {' and no '.join(MISSING)}"),
@@ -47,9 +47,9 @@ SIZES = [
 ]  # fmt: skip
 GRIDS = [None, (1, 0, 1), (15, 0, 31), (127, -127, 127), (127, 0, 255)]
 KERNELS = [
-    (level.name, kind, grid)
-    for level in cpus_of("aarch64")
-    for kind in ("planes", *level.multipliers)
+    (cpu.name, kind, grid)
+    for cpu in cpus_of("aarch64")
+    for kind in ("planes", *cpu.multipliers)
     for grid in GRIDS
     if grid or kind == "planes"  # codes are for grids
 ]
@@ -67,7 +67,7 @@ def job_of(arrays: dict, numbers: dict) -> tuple[bytes, dict[str, slice]]:
     return fields.tobytes() + bytes(memory), where
 
 
-def jobs_of(case, level: Cpu, kind: str, rng):
+def jobs_of(case, cpu: Cpu, kind: str, rng):
     """(arguments, {output field: expected}) of a PABitConv and a PALevelConv of the case."""
     if grid_of(case):
         Y = exact_output(case)
@@ -75,12 +75,12 @@ def jobs_of(case, level: Cpu, kind: str, rng):
         session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel="planes")
         (Y,) = session.run(None, {"X": case.X})
     number = {"accumulate": kind_number(kind) if kind in KINDS else 0}
-    arrays, numbers = arguments_of(case, level, kind)
+    arrays, numbers = arguments_of(case, cpu, kind)
     yield (arrays, numbers | number), {"y": Y}
     level_case = make_level_case(case, rng, Y.shape)
     channel_last = np.ascontiguousarray(Y.transpose(0, 2, 3, 1))
     finished = finish_level_conv(channel_last, level_case.residual, level_case.finish)
-    arrays, numbers = level_arguments_of(level_case, level, kind)
+    arrays, numbers = level_arguments_of(level_case, cpu, kind)
     yield (arrays, numbers | number), {field: finished[name] for name, (field, _) in CHANNEL_LAST.items()}
 
 
@@ -104,9 +104,9 @@ def program(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: f"{sizes['channels']} channels")
 @pytest.mark.parametrize(("name", "kind", "grid"), KERNELS)
 def test_kernels_for_aarch64_give_the_same_bits_under_qemu(library, program, tmp_path, name, kind, grid, sizes):
-    rng, level = np.random.default_rng(0), find_cpu(name)
+    rng, cpu = np.random.default_rng(0), find_cpu(name)
     case = make_case(rng, grid=grid, **sizes)
-    for arguments, outputs in jobs_of(case, level, kind, rng):
+    for arguments, outputs in jobs_of(case, cpu, kind, rng):
         job, where = job_of(*arguments)
         (tmp_path / "job").write_bytes(job)
         machine = [TOOLS[1], "-cpu", CPUS[name], "-L", "/usr/aarch64-linux-gnu"]
@@ -116,12 +116,12 @@ def test_kernels_for_aarch64_give_the_same_bits_under_qemu(library, program, tmp
             assert memory[where[field]] == expected.tobytes(), field
 
 
-@pytest.mark.parametrize("level", cpus_of("aarch64"), ids=lambda level: level.name)
-def test_sums_for_aarch64_stay_in_registers(library, level):
+@pytest.mark.parametrize("cpu", cpus_of("aarch64"), ids=lambda cpu: cpu.name)
+def test_sums_for_aarch64_stay_in_registers(library, cpu):
     functions = disassemble(library, "paconv_armv8", OBJDUMP)
-    for each in microkernels(level):
+    for each in microkernels(cpu):
         kind = list(KINDS)[each.variant[0] - 1] if each.name == "accumulate_codes" else "planes"
-        loops = working_loops(functions[microkernel_symbol(level, each)], kind)
+        loops = working_loops(functions[microkernel_symbol(cpu, each)], kind)
         assert loops, each
         for loop in loops:
             assert not vector_spills(loop), each

@@ -8,7 +8,7 @@ from paconv.kernels.cpus import cpus_of
 from paconv.measure import features
 from paconv.measure.features import DOT_PRODUCTS, VECTORS, cpu_features
 from paconv.measure.machine import integer_instructions, vector_instructions
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 
 GCC_NAMES = {
     "sse4.2": "sse4_2", "avx2": "avx2", "fma": "fma", "avx512f": "avx512f", "avx512bw": "avx512bw",
@@ -18,14 +18,14 @@ GCC_NAMES = {
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="asks x86's CPUID")
 @pytest.mark.parametrize(
-    "level", [level for level in cpus_of("x86_64") if "amx-int8" not in level.needs], ids=lambda level: level.name
+    "cpu", [cpu for cpu in cpus_of("x86_64") if "amx-int8" not in cpu.needs], ids=lambda cpu: cpu.name
 )
-def test_they_are_those_by_which_the_library_tells_its_levels(level):
+def test_they_are_those_by_which_the_library_tells_its_cpus(cpu):
     """The library asks the CPU itself: under qemu both have to see the CPU that qemu shows. AMX has to be permitted
     besides.
     """
-    needed = {GCC_NAMES[need] for need in level.needs if need in GCC_NAMES}
-    assert (needed <= cpu_features()) == (level.name in cpu_levels())
+    needed = {GCC_NAMES[need] for need in cpu.needs if need in GCC_NAMES}
+    assert (needed <= cpu_features()) == (cpu.name in runnable_cpus())
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.rates import Rates, rates_of
 from paconv.kernels.registry import KINDS, kind_number, plane_pairs
 from paconv.runtime.inspection import node_kernels
-from paconv.runtime.library import active_level, cpu_levels
+from paconv.runtime.library import active_cpu, runnable_cpus
 from paconv.runtime.measure_rates import measure_rates
 from paconv.runtime.rates import store_rates
 from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of, window_of
@@ -66,13 +66,13 @@ def chosen_elsewhere(folder, *cases, kernel="auto", **environment) -> list[str]:
 
 @pytest.fixture
 def rates_file(tmp_path, monkeypatch):
-    """Writes a complete file of rates for a level: one for all planes, one for all kinds of codes but those given."""
+    """Writes a complete file of rates for a CPU: one for all planes, one for all kinds of codes but those given."""
     monkeypatch.setenv("PACONV_CACHE", str(tmp_path))
 
-    def write(planes: float, codes: float, level: str = "", **kinds: float):
-        known = find_cpu(level or active_level()).multipliers
+    def write(planes: float, codes: float, cpu: str = "", **kinds: float):
+        known = find_cpu(cpu or active_cpu()).multipliers
         return store_rates(
-            Rates(dict.fromkeys(plane_pairs(), planes), {kind: kinds.get(kind, codes) for kind in known}), level or None
+            Rates(dict.fromkeys(plane_pairs(), planes), {kind: kinds.get(kind, codes) for kind in known}), cpu or None
         )
 
     return write
@@ -87,7 +87,7 @@ def test_planes_are_taken_where_they_are_asked_for():
 def test_codes_are_taken_where_they_are_asked_for():
     node = chosen(case_of(1, 1), "codes")
     assert (node.node, node.kernel, node.reason) == ("the_conv", "codes", "forced")
-    assert node.kind in find_cpu(active_level()).multipliers
+    assert node.kind in find_cpu(active_cpu()).multipliers
     assert node.planes_rate > 0 and node.codes_rate > 0
 
 
@@ -120,7 +120,7 @@ def test_codes_are_charged_for_the_words_that_they_take(tmp_path, rates_file):
         assert found.startswith(expected)
 
 
-@pytest.mark.skipif("x86-64-v4-amx" not in cpu_levels(), reason="this CPU has one kind of products a level")
+@pytest.mark.skipif("x86-64-v4-amx" not in runnable_cpus(), reason="this CPU has one kind of products")
 def test_the_kind_of_products_with_the_better_rate_is_chosen(tmp_path, rates_file):
     for tiles, dot, expected in ((1, 2, "tiles"), (2, 1, "dot")):
         rates_file(9, 9, "x86-64-v4-amx", tiles=tiles, dot=dot)
@@ -135,7 +135,7 @@ def test_rates_that_are_not_complete_are_not_used(tmp_path, rates_file):
     path = rates_file(9, 1)
     (found,) = chosen_elsewhere(tmp_path, case)
     assert found.startswith("codes") and own[0].startswith("planes")
-    text, some = path.read_text(), kind_number(next(iter(find_cpu(active_level()).multipliers)))
+    text, some = path.read_text(), kind_number(next(iter(find_cpu(active_cpu()).multipliers)))
     for broken in (
         text[: len(text) // 2], text.replace("planes 1 1 9", "planes 1 1 -9"), text + f"codes {some} 0 1\n", "",
         text.replace(f"codes {some} 0", f"codes {some} 1"), text.replace(f"codes {some} 0", "codes 8 0"),
@@ -182,14 +182,14 @@ def test_a_window_too_large_for_sums_of_32_bits_is_for_planes(kernel):
     assert chosen(point_case([0, 127, 1], [0, 255, 1], largest), kernel).kernel == "codes"
 
 
-@pytest.mark.parametrize("level", [level for level in cpu_levels() if "wide" in find_cpu(level).multipliers])
-def test_products_too_large_for_spans_of_16_bits_are_multiplied_in_32(tmp_path, level):
+@pytest.mark.parametrize("cpu", [cpu for cpu in runnable_cpus() if "wide" in find_cpu(cpu).multipliers])
+def test_products_too_large_for_spans_of_16_bits_are_multiplied_in_32(tmp_path, cpu):
     """Four words of two pairs must fit: 8 k l <= 32767, l the largest byte, 128 more where levels are negative."""
     cases = [point_case([0, k, 1], [0, *levels], 64) for k, *levels in (
         (15, 31, 1), (16, 255, 1), (17, 255, 1), (127, 32, 1), (127, 33, 1), (127, 255, 1), (25, 30, -1), (26, 30, -1),
     )]  # fmt: skip
     expected = ["narrow", "narrow", "wide", "narrow", "wide", "wide", "narrow", "wide"]
-    found = chosen_elsewhere(tmp_path, *cases, kernel="codes", PACONV_CPU=level)
+    found = chosen_elsewhere(tmp_path, *cases, kernel="codes", PACONV_CPU=cpu)
     assert found == [f"codes {kind} forced" for kind in expected]
 
 
@@ -226,18 +226,18 @@ def test_an_unknown_kernel_is_refused_with_those_there_are(monkeypatch):
         chosen(case)
 
 
-def test_the_library_ships_a_rate_for_every_number_of_planes_and_kind_of_products_of_every_level():
-    for level in CPUS:
-        rates = rates_of(level)
+def test_the_library_ships_a_rate_for_every_number_of_planes_and_kind_of_products_of_every_cpu():
+    for cpu in CPUS:
+        rates = rates_of(cpu)
         assert set(rates.planes) == set(plane_pairs())
-        assert set(rates.codes) == set(level.multipliers)
+        assert set(rates.codes) == set(cpu.multipliers)
         assert min(*rates.planes.values(), *rates.codes.values()) > 0
 
 
-@pytest.mark.parametrize("level", cpu_levels())
-def test_measured_rates_are_positive_and_complete(level):
-    told, kinds = [], find_cpu(level).multipliers
-    rates = measure_rates(level, 1e-5, lambda done, total: told.append((done, total)))
+@pytest.mark.parametrize("cpu", runnable_cpus())
+def test_measured_rates_are_positive_and_complete(cpu):
+    told, kinds = [], find_cpu(cpu).multipliers
+    rates = measure_rates(cpu, 1e-5, lambda done, total: told.append((done, total)))
     assert isinstance(rates, Rates)
     assert set(rates.planes) == set(plane_pairs())
     assert set(rates.codes) == set(kinds)
@@ -246,7 +246,7 @@ def test_measured_rates_are_positive_and_complete(level):
     assert told == [(k, total) for k in range(total)]
 
 
-@pytest.mark.skipif("x86-64-v4-amx" not in cpu_levels(), reason="this CPU has no AMX")
+@pytest.mark.skipif("x86-64-v4-amx" not in runnable_cpus(), reason="this CPU has no AMX")
 def test_rates_of_amx_can_be_the_first_thing_that_a_process_asks_for():
     code = (
         "from paconv.runtime.measure_rates import measure_rates\n"
@@ -256,9 +256,9 @@ def test_rates_of_amx_can_be_the_first_thing_that_a_process_asks_for():
     assert (done.returncode, done.stdout, done.stderr) == (0, "['dot', 'tiles']\n", "")
 
 
-def test_rates_of_a_level_that_this_machine_does_not_run_are_refused_with_those_it_runs():
-    other = next(level.name for level in CPUS if level.name not in cpu_levels())
-    expected = f"CPU level '{other}': expected one that this machine runs: {cpu_levels()[0]}"
+def test_rates_of_a_cpu_that_this_machine_does_not_run_are_refused_with_those_it_runs():
+    other = next(cpu.name for cpu in CPUS if cpu.name not in runnable_cpus())
+    expected = f"CPU level '{other}': expected one that this machine runs: {runnable_cpus()[0]}"
     with pytest.raises(UsageError, match=expected):
         measure_rates(other)
 
@@ -274,7 +274,7 @@ def test_inspect_prints_what_the_library_says(tmp_path):
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     found = json.loads(inspect(path, "--format", "json").stdout)
-    assert found["level"] == active_level() and "library's own" in found["rates"]
+    assert found["level"] == active_cpu() and "library's own" in found["rates"]
     assert [n["node"] for n in found["nodes"]] == ["the_conv"]
     measured = json.loads(inspect(path, "--measure", "--format", "json").stdout)
     assert measured["rates"].startswith(str(tmp_path)) and os.path.exists(measured["rates"])
@@ -294,4 +294,4 @@ def test_inspect_takes_a_model_of_linked_convolutions_alone(tmp_path):
     fused = paconv.optimize(linked, tmp_path / "pa.onnx").model
     assert "PABitConv" not in ops(fused)
     done = CliRunner().invoke(cli, ["inspect", str(tmp_path / "pa.onnx"), "--format", "json"])
-    assert done.exit_code == 0 and json.loads(done.stdout)["level"] == active_level()
+    assert done.exit_code == 0 and json.loads(done.stdout)["level"] == active_cpu()

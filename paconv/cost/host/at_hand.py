@@ -10,7 +10,7 @@ from paconv.cost.host.model import HostModel
 from paconv.cost.host.shipped import shipped_host
 from paconv.kernels.cpus import find_cpu
 from paconv.measure.machine import host_identity
-from paconv.runtime.library import active_level, cpu_levels
+from paconv.runtime.library import active_cpu, runnable_cpus
 
 __all__ = ["host_at_hand"]
 
@@ -19,10 +19,10 @@ def host_at_hand(planes: Iterable[tuple[int, int]]) -> tuple[HostModel, str]:
     """The model of this host for one thread with rates for these (M, N), and whose rates they are, in words.
 
     Nothing is measured: bit planes of an (M, N) that a kept model lacks have shipped rates. Raises ModelError for a
-    kept model that can't be used, UsageError for a PACONV_CPU that is no level, PaconvError where there is no library.
+    kept model that can't be used, UsageError for a PACONV_CPU that isn't known, PaconvError where there is no library.
     """
-    level = active_level()
-    shipped = shipped_host(find_cpu(cpu_levels()[0] if level == "jit" else level), planes)
+    cpu = active_cpu()
+    shipped = shipped_host(find_cpu(runnable_cpus()[0] if cpu == "jit" else cpu), planes)
     kept = load(cache_path(host_identity(1)))
     if kept is None:
         words = f"rates that paconv ships for {shipped.identity['level']}, whose ratios count"

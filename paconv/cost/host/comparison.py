@@ -23,10 +23,12 @@ _NETWORK_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of a layer on a kernel, or of the network."""
+    """A time of a layer on a kernel, or of the network."""
 
     predicted: float
+    """Seconds."""
     measured: float
+    """Seconds."""
 
     @property
     def error(self) -> float:
@@ -36,13 +38,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """layers: (layer, kernel name -> times); network: the whole model's times, None if it can't be run as it is; speed:
-    its predicted one beside float's.
-    """
+    """Predicted beside measured times."""
 
     layers: Sequence[tuple[Layer, Mapping[str, Measured]]]
+    """(layer, kernel name -> times)."""
     network: Measured | None
+    """The whole model's times; None if it can't be run as it is."""
     speed: Speed
+    """The predicted time of the network beside float's."""
 
     def median_error(self, kernel: str) -> float | None:
         """Median over the layers of |error|, None if the kernel runs none."""

@@ -1,6 +1,6 @@
 """Rates for a machine that nothing was measured on: which of two networks is faster, not how many milliseconds.
 
-The inner loops of PABitConv have the rates that the library ships for the CPU level, which its choice of kernels goes
+The inner loops of PABitConv have the rates that the library ships for the CPU, which its choice of kernels goes
 by (kernels/rates.py). All else is counted in the same nanoseconds, in which only ratios matter:
 
     float        onnxruntime's convolution of 3x3 windows: what its instructions can do beside those of the kernels'
@@ -44,10 +44,10 @@ _CLASSES = {"window": 1.0, "pointwise": 1.0, "shallow": 1.2, "depthwise": 1.5, "
 """Class of a float layer -> the same for its multiply-accumulates."""
 
 
-def shipped_host(level: Cpu, planes: Iterable[tuple[int, int]]) -> HostModel:
-    """The model of any machine of this CPU level, for one thread, with rates for these (M, N)."""
-    rates = rates_of(level)
-    mac = _FLOAT[level.name] * 1e-9 / (LANES * WORD_BITS)
+def shipped_host(cpu: Cpu, planes: Iterable[tuple[int, int]]) -> HostModel:
+    """The model of any machine with this CPU, for one thread, with rates for these (M, N)."""
+    rates = rates_of(cpu)
+    mac = _FLOAT[cpu.name] * 1e-9 / (LANES * WORD_BITS)
     around = {unit: count * mac for unit, count in _AROUND.items()}
     pairs = {
         (M, N): {
@@ -57,7 +57,7 @@ def shipped_host(level: Cpu, planes: Iterable[tuple[int, int]]) -> HostModel:
         for M, N in planes
     }
     return HostModel(
-        identity={"cpu": cpu_name(), "threads": 1, "level": level.name},
+        identity={"cpu": cpu_name(), "threads": 1, "level": cpu.name},
         gather={"node": _NODE, **{unit: around[unit] for unit in ("row_endpoint", "element_endpoint")}},
         planes=pairs,
         codes={

@@ -16,13 +16,14 @@ __all__ = ["Detections", "detect"]
 
 @dataclass(frozen=True)
 class Detections:
-    """Of one image, best first: boxes (n, 4) corners, relative to the image and within it; labels (n,) int64 from 1;
-    scores (n,).
-    """
+    """What was found in one image, best first."""
 
     boxes: Tensor
+    """(n, 4): corners, relative to the image and within it."""
     labels: Tensor
+    """(n,) int64, from 1."""
     scores: Tensor
+    """(n,)."""
 
 
 @torch.no_grad()
@@ -36,11 +37,19 @@ def detect(
     per_class: int = 400,
     per_image: int = 200,
 ) -> list[Detections]:
-    """Detections of each image from SSD's locations (B, P, 4), confidences (B, P, classes + 1) and priors (P, 4).
+    """Detections of each image from what SSD returns.
 
-    Boxes of the same class that overlap by more than `overlap` (IoU) are one detection, the best. Only scores above
-    `min_score` count, the `per_class` best of a class before suppression and the `per_image` best after. The defaults
-    are the authors' for VOC. What onnxruntime returns goes through torch.from_numpy first.
+    Boxes of the same class that overlap are one detection, the best. The defaults are the authors' for VOC. What
+    onnxruntime returns goes through torch.from_numpy first.
+
+    Args:
+        locations: (B, P, 4) offsets from the priors.
+        confidences: (B, P, classes + 1) logits, the background first.
+        priors: (P, 4), as centers.
+        min_score: Only higher scores count.
+        overlap: IoU above which two boxes of a class are one detection.
+        per_class: The best of a class in an image, before suppression.
+        per_image: The best of an image, after it.
     """
     boxes = decode(locations, priors).clamp(0, 1)
     return [

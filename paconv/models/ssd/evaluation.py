@@ -32,21 +32,24 @@ RULES = ("voc2007", "voc2010")
 
 @dataclass(frozen=True)
 class Objects:
-    """What is in one image: boxes (T, 4) corners in the detections' unit; labels (T,) int64 from 1; difficult (T,)
-    bool, None for none.
-    """
+    """What is in one image."""
 
     boxes: Tensor
+    """(T, 4): corners, in the detections' unit."""
     labels: Tensor
+    """(T,) int64, from 1."""
     difficult: Tensor | None = None
+    """(T,) bool; None if none is."""
 
 
 @dataclass(frozen=True)
 class MeanAveragePrecision:
-    """mean: mAP, NaN without objects; by_class: label -> AP of every class that has objects; all from 0 to 1."""
+    """Average precisions, from 0 to 1."""
 
     mean: float
+    """mAP; NaN without objects."""
     by_class: dict[int, float]
+    """Label -> AP, for every class that has objects."""
 
 
 def mean_average_precision(
@@ -59,8 +62,16 @@ def mean_average_precision(
 ) -> MeanAveragePrecision:
     """mAP of the detections in some images, given the objects in the same images.
 
-    pixels: boxes are in pixels, both corners inside, as VOC's annotations and its development kit have them; otherwise
-    a side is the difference of its corners. Raises UsageError for an unknown rule or different numbers of images.
+    Args:
+        detections: Per image.
+        objects: Per image, in the same order.
+        threshold: IoU from which a detection is an object's.
+        rule: "voc2007" or "voc2010".
+        pixels: Whether boxes are in pixels, both corners inside, as VOC's annotations and its development kit have
+            them; otherwise a side is the difference of its corners.
+
+    Raises:
+        UsageError: The rule is unknown, or detections and objects are of different numbers of images.
     """
     if rule not in RULES:
         raise UsageError(f"rule must be 'voc2007' or 'voc2010'; found {rule!r}")

@@ -20,10 +20,19 @@ BACKGROUND = 0
 
 
 def match(boxes: Tensor, labels: Tensor, priors: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor]:
-    """Targets of the priors of one image: labels (P,) int64 and corners (P, 4), those of the prior for background.
+    """Training targets of the priors of one image.
 
-    boxes: the image's objects, (T, 4) corners with a positive area, T may be 0; labels: their classes (T,) int64, from
-    1. priors: (P, 4) as centers. Raises UsageError for a box without area, a label below 1, or counts that differ.
+    Args:
+        boxes: (T, 4): corners of the image's objects, with a positive area; T may be 0.
+        labels: (T,) int64: their classes, from 1.
+        priors: (P, 4), as centers.
+        threshold: IoU from which a prior is an object's.
+
+    Returns:
+        Labels (P,) int64, and corners (P, 4): the object's, or the prior's own for background.
+
+    Raises:
+        UsageError: A box has no area, a label is below 1, or the counts differ.
     """
     if boxes.shape != (len(labels), 4):
         raise UsageError(f"expected a box (4 corners) for each of {len(labels)} labels; found {tuple(boxes.shape)}")

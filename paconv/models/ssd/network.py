@@ -63,10 +63,21 @@ def ssd300(
     scheme: str | None = None,
     extras: str = "real",
 ) -> nn.Module:
-    """SSD300 on ResNet50. M, N, scheme: see paconv.models.approximate.
+    """SSD300 on ResNet50.
 
-    num_classes: without the background. extras: "real", or "approximated" for the layers behind the backbone too, heads
-    excepted. Raises UsageError for another.
+    Args:
+        num_classes: Without the background.
+        M: Weight planes; None is the scheme's own number, or the float network where there is no scheme.
+        N: Activation planes; None is full precision, or without M the scheme's own number.
+        scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
+        extras: "real", or "approximated" to convert the layers behind the backbone too, heads excepted.
+
+    Returns:
+        The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
+
+    Raises:
+        UsageError: There is N without M, or the scheme is unknown or can't have these planes,
+            or `extras` is neither.
     """
     if extras not in ("real", "approximated"):
         raise UsageError(f"extras must be 'real' or 'approximated'; found {extras!r}")

@@ -47,14 +47,21 @@ detections (float[batch, priors, 4] locations, float[batch, priors, classes] con
 def with_detections(
     model: onnx.ModelProto, priors: Tensor, *, min_score: float = 0.01, overlap: float = 0.45, per_class: int = 200
 ) -> onnx.ModelProto:
-    """`model`, an SSD with the outputs locations and confidences, with three others in their place:
+    """An SSD that gives detections: in the place of its outputs locations and confidences it has three others.
 
     detections/boxes      (B, P, 4) float32: corners, relative to the image and within it
     detections/scores     (B, classes + 1, P) float32, the background first
     detections/selected   (n, 3) int64: image, class from 1, and prior of each detection, class by class, best first
 
-    priors: (P, 4) as centers; per_class: detections of one class in one image at most; the rest as for `detect`.
-    Raises ModelError if the model's outputs aren't those of an SSD with these priors.
+    Args:
+        model: The exported network.
+        priors: (P, 4), as centers.
+        min_score: As for `detect`.
+        overlap: As for `detect`.
+        per_class: Detections of one class in one image at most.
+
+    Raises:
+        ModelError: The model's outputs aren't those of an SSD with these priors.
     """
     outputs = [[d.dim_value for d in o.type.tensor_type.shape.dim] for o in model.graph.output]
     if [shape[1:2] for shape in outputs] != [[len(priors)]] * 2 or outputs[0][2:] != [4]:

@@ -22,13 +22,18 @@ __all__ = ["SSD300_MAPS", "PriorMap", "prior_boxes"]
 
 @dataclass(frozen=True)
 class PriorMap:
-    """One map: cells a side; step between centers, smaller side s_k and next side s_{k+1} in pixels; ratios."""
+    """One map of prior boxes."""
 
     cells: int
+    """Cells per side."""
     step: float
+    """Pixels between centers."""
     side: float
+    """s_k: the smaller side, in pixels."""
     next_side: float
+    """s_{k+1}: the next map's smaller side, in pixels."""
     ratios: tuple[float, ...]
+    """Aspect ratios above 1, each taken the other way round too."""
 
     @property
     def boxes(self) -> int:

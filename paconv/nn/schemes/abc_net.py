@@ -120,13 +120,15 @@ class ABCActivation(SteppedActivation):
 
 @dataclass(frozen=True)
 class ABC(Scheme):
-    """M: 1..8 weight bases; N: 1..8 activation bases, or None."""
+    """ABC-Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.ABC
     moves_mean: ClassVar[bool] = True
 
     M: int = record.default[0]
+    """Weight bases: 1..8."""
     N: int | None = record.default[1]
+    """Activation bases: 1..8, or None for full precision."""
 
     def weight_quantizer(self, conv: nn.Conv2d) -> ABCWeight:
         return ABCWeight(self.M)

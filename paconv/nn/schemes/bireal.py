@@ -43,13 +43,15 @@ class BiRealWeight(SignWeight):
 
 @dataclass(frozen=True)
 class BiReal(Scheme):
-    """M=N=1."""
+    """Bi-Real Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.BIREAL
     rectified_apart: ClassVar[bool] = True
 
     M: int = record.default[0]
+    """Weight planes: 1."""
     N: int | None = record.default[1]
+    """Activation planes: 1."""
 
     def weight_quantizer(self, conv: nn.Conv2d) -> BiRealWeight:
         return BiRealWeight()

@@ -36,12 +36,14 @@ class BWNWeight(SignWeight):
 
 @dataclass(frozen=True)
 class BWN(Scheme):
-    """M=1, N=None."""
+    """BWN's scheme."""
 
     record: ClassVar[SchemeRecord] = records.BWN
 
     M: int = record.default[0]
+    """Weight planes: 1."""
     N: int | None = record.default[1]
+    """None: activations have full precision."""
 
     def weight_quantizer(self, conv: nn.Conv2d) -> BWNWeight:
         return BWNWeight()

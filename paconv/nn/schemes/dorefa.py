@@ -85,12 +85,14 @@ class DoReFaActivation(SteppedActivation):
 
 @dataclass(frozen=True)
 class DoReFa(Scheme):
-    """M: 1..4 bits a weight; N: 1..8 bits an activation, or None."""
+    """DoReFa-Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.DOREFA
 
     M: int = record.default[0]
+    """Bits per weight: 1..4."""
     N: int | None = record.default[1]
+    """Bits per activation: 1..8, or None for full precision."""
 
     def weight_quantizer(self, conv: nn.Conv2d) -> DoReFaWeight:
         return DoReFaWeight(self.M)

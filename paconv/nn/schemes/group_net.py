@@ -72,13 +72,15 @@ class GroupNetConv2d(nn.Module):
 
 @dataclass(frozen=True)
 class GroupNet(Scheme):
-    """M: 1..8 bases; N=1."""
+    """Group-Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.GROUPNET
     rectified_apart: ClassVar[bool] = True
 
     M: int = record.default[0]
+    """Bases: 1..8."""
     N: int | None = record.default[1]
+    """Activation planes: 1."""
 
     def weight_quantizer(self, conv: nn.Conv2d) -> GroupNetWeight:
         return GroupNetWeight()

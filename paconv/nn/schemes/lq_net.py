@@ -166,12 +166,14 @@ class LQActivation(SteppedActivation):
 
 @dataclass(frozen=True)
 class LQ(Scheme):
-    """M: 1..4 bits a weight; N: 1..4 bits an activation, or None."""
+    """LQ-Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.LQNET
 
     M: int = record.default[0]
+    """Bits per weight: 1..4."""
     N: int | None = record.default[1]
+    """Bits per activation: 1..4, or None for full precision."""
 
     def weight_quantizer(self, conv: nn.Conv2d) -> LQWeight:
         return LQWeight(conv.out_channels, self.M)

@@ -50,7 +50,14 @@ def make_scheme(
 ) -> Scheme:
     """The scheme `name` with M, N and its own parameters.
 
-    Raises UsageError for an unknown scheme or parameter, and for a value that has no meaning.
+    Args:
+        name: A key of SCHEMES.
+        M: Weight planes; DEFAULT is the scheme's own number.
+        N: Activation planes, None for full precision; DEFAULT is the scheme's own number.
+        **parameters: Fields of the scheme's class.
+
+    Raises:
+        UsageError: The scheme or a parameter is unknown, or a value has no meaning.
     """
     kind = scheme_class(name)
     known = [field.name for field in fields(kind) if field.name not in ("M", "N")]

@@ -63,13 +63,16 @@ class TTQWeight(SteppedWeight):
 
 @dataclass(frozen=True)
 class TTQ(Scheme):
-    """M=2 (planes of -W_n and of W_p), N=None. threshold: delta over max |W|, below 1."""
+    """TTQ's scheme."""
 
     record: ClassVar[SchemeRecord] = records.TTQ
 
     M: int = record.default[0]
+    """Weight planes: 2, those of -W_n and of W_p."""
     N: int | None = record.default[1]
+    """None: activations have full precision."""
     threshold: float = 0.05
+    """delta over max |W|, below 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

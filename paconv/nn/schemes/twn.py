@@ -49,13 +49,16 @@ class TWNWeight(SteppedWeight):
 
 @dataclass(frozen=True)
 class TWN(Scheme):
-    """M=2 (planes of -alpha and of alpha), N=None. factor: delta over mean |W|."""
+    """TWN's scheme."""
 
     record: ClassVar[SchemeRecord] = records.TWN
 
     M: int = record.default[0]
+    """Weight planes: 2, those of -alpha and of alpha."""
     N: int | None = record.default[1]
+    """None: activations have full precision."""
     factor: float = 0.7
+    """delta over mean |W|."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

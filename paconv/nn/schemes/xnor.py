@@ -62,14 +62,17 @@ class XNORConv2d(PAConv2d):
 
 @dataclass(frozen=True)
 class XNOR(Scheme):
-    """M=N=1. input_scaling: with K."""
+    """XNOR-Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.XNOR
     rectified_apart: ClassVar[bool] = True
 
     M: int = record.default[0]
+    """Weight planes: 1."""
     N: int | None = record.default[1]
+    """Activation planes: 1."""
     input_scaling: bool = True
+    """Whether outputs are scaled by K."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,15 +17,18 @@ __all__ = ["Approximation", "of_activations", "of_weights", "quantized_convoluti
 
 @dataclass(frozen=True)
 class Approximation:
-    """layer: name of the convolution. value (n,) ascending, approximated (n,), and slope (n,), the derivative of one by
-    the other as training has it. planes: M of weights, N of activations.
-    """
+    """A tensor of a layer, approximated."""
 
     layer: str
+    """Name of the convolution."""
     planes: int
+    """M of weights, N of activations."""
     value: Tensor
+    """(n,), ascending."""
     approximated: Tensor
+    """(n,)."""
     slope: Tensor
+    """(n,): the derivative of `approximated` by `value`, as training has it."""
 
 
 def quantized_convolutions(model: nn.Module) -> list[str]:

@@ -61,13 +61,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """parents: the float networks that the systems start from, by data set and activation function; outcomes: the
-    systems in the study's order, data set by data set.
-    """
+    """What the study found."""
 
     study: Study
+    """What was asked for."""
     parents: tuple[Outcome, ...]
+    """The float networks that the systems start from, by data set and activation function."""
     outcomes: tuple[Outcome, ...]
+    """The systems in the study's order, data set by data set."""
 
     def of(self, data: str) -> list[Outcome]:
         """The systems' on one data set."""

@@ -30,17 +30,20 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Deployed:
-    """bits, flops: as `paconv cost` counts them by the paper's rules; file_bytes: of pa.onnx, of model.onnx for the
-    float network; verified: whether `paconv verify` found pa.onnx to be model.onnx's function, None for the float
-    network. same: held-out samples that onnxruntime and torch give the same class, of `samples`; None for a detector.
-    """
+    """What became of a trained network as pa.onnx."""
 
     bits: int
+    """As `paconv cost` counts them by the paper's rules."""
     flops: float
+    """As `paconv cost` counts them by the paper's rules."""
     file_bytes: int
+    """Size of pa.onnx; of model.onnx for the float network."""
     verified: bool | None
+    """Whether `paconv verify` found pa.onnx to be model.onnx's function; None for the float network."""
     same: int | None
+    """Held-out samples that onnxruntime and torch give the same class; None for a detector."""
     samples: int
+    """Of how many."""
 
 
 def deploy(run: Run, root: Path) -> Deployed:

@@ -34,16 +34,20 @@ RECORD = "record.json"
 
 @dataclass(frozen=True)
 class Run:
-    """Training `system` on `data` with this seed and learning rate. parent: the folder, below the comparison's, of the
-    float network that it starts from; None for that float network itself, whose activation function is `activation`.
-    """
+    """One training."""
 
     data: str
+    """The data set."""
     system: System
+    """What is trained."""
     activation: str
+    """The activation function of the float network."""
     seed: int
+    """Of the training."""
     rate: float
+    """Learning rate."""
     parent: str | None = None
+    """The folder, below the comparison's, of the float network that it starts from; None for that network itself."""
 
     @property
     def folder(self) -> str:
@@ -55,15 +59,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Record:
-    """What came out. validation, held_out: measures on these samples (accuracy or map from 0 to 1, loss); empty where
-    training failed, for the reason `failure`. settings: all that decided it. seconds: of training.
-    """
+    """What came out of a training."""
 
     settings: dict
+    """All that decided it."""
     validation: dict[str, float]
+    """Measures on the validation samples: loss, and accuracy or map from 0 to 1; empty if training failed."""
     held_out: dict[str, float]
+    """The same on the held-out samples."""
     failure: str | None
+    """Why training failed; None if it didn't."""
     seconds: float
+    """Of training."""
 
     @property
     def score(self) -> float:

@@ -25,11 +25,14 @@ _LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Figures:
-    """mean; spread: None of a single seed; count: seeds that gave a result."""
+    """A measure over seeds."""
 
     mean: float
+    """Of those that gave a result."""
     spread: float | None
+    """Their standard deviation; None for a single one."""
     count: int
+    """Seeds that gave a result."""
 
 
 @dataclass(frozen=True)

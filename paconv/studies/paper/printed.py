@@ -9,11 +9,14 @@ __all__ = ["FOOTNOTES", "GATES", "TABLE7", "TABLE8", "Gate", "PrintedRow"]
 
 @dataclass(frozen=True)
 class Gate:
-    """Table 2: a 2-input gate in 7 nm. delay in ps, area in nm^2, power in nW."""
+    """A row of Table 2: a 2-input gate in 7 nm."""
 
     delay: float
+    """[ps]."""
     area: float
+    """[nm^2]."""
     power: float
+    """[nW]."""
 
 
 GATES = {"XNOR": Gate(10.87, 2.90e3, 1.23e3), "AND": Gate(9.62, 1.45e3, 6.24e2)}
@@ -21,20 +24,24 @@ GATES = {"XNOR": Gate(10.87, 2.90e3, 1.23e3), "AND": Gate(9.62, 1.45e3, 6.24e2)}
 
 @dataclass(frozen=True)
 class PrintedRow:
-    """A row of Table 7. scheme: a key of paconv.schemes.SCHEMES; memory in Mbit; None where nothing is
-    printed.
-
-    footnotes: figure -> keys of FOOTNOTES.
-    """
+    """A row of Table 7; None where nothing is printed."""
 
     model: str
+    """The network."""
     scheme: str
+    """A key of paconv.schemes.SCHEMES."""
     depth: int
+    """Of the network."""
     memory: float
+    """[Mbit]."""
     saving: float | None
+    """Of memory, times."""
     flops: float
+    """Operations."""
     speedup: float | None
+    """Of operations, times."""
     footnotes: dict[str, tuple[str, ...]]
+    """Figure -> keys of FOOTNOTES."""
 
 
 FOOTNOTES = {

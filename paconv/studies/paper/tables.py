@@ -27,13 +27,14 @@ WINDOWS = (576, 1152, 2304, 4608)
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of Table 7: printed (from the paper), ours (counted), and the footnotes that explain a
-    difference.
-    """
+    """A figure of Table 7 and ours."""
 
     printed: float | None
+    """In the paper; None where nothing is printed."""
     ours: float
+    """As counted."""
     footnotes: tuple[str, ...]
+    """Those that explain a difference."""
 
     @property
     def deviation(self) -> float | None:

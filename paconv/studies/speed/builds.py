@@ -45,17 +45,20 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Build:
-    """A packed model. size, accounted: bytes of the file, and of its level indexes and real parameters (paconv cost
-    --storage level-index); optimize_seconds: that `optimize` took, None for a recoded model; levels: "" for PA's or
-    SIGNS.
-    """
+    """A packed model."""
 
     network: str
+    """Its name."""
     planes: tuple[int, int]
+    """(M, N)."""
     size: int
+    """Bytes of the file."""
     accounted: float
+    """Bytes of its level indexes and real parameters (`paconv cost --storage level-index`)."""
     optimize_seconds: float | None
+    """What `optimize` took; None for a recoded model."""
     levels: str = ""
+    """"" for PA's, or SIGNS."""
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,18 +66,24 @@ class Build:
 
 @dataclass(frozen=True)
 class NetworkFiles:
-    """input_shape: without the batch; int8: in the `form`; saturated: in U8S8, None where that doesn't saturate;
-    packed: (M, N) -> file.
-    """
+    """The files of a network in all its forms."""
 
     name: str
+    """The network's."""
     input_shape: tuple[int, ...]
+    """Without the batch."""
     real: Path
+    """In float."""
     int8: Path
+    """With 8-bit integers, in `form`."""
     form: Form
+    """The advised 8-bit form."""
     saturated: Path | None
+    """In U8S8; None where that doesn't saturate."""
     packed: dict[tuple[int, int], Path]
+    """(M, N) -> file."""
     builds: list[Build]
+    """What each packed model is."""
 
 
 def timed_image(input_shape: tuple[int, ...]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The whole comparison: layers and networks against float, 8-bit integers and Larq, and what serving takes.
 
-options -> limits -> layers -> for each network: build, time, then ResNet50's fresh processes -> result
+options -> peaks -> layers -> for each network: build, time, then ResNet50's fresh processes -> result
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from paconv.bench.int8_form import Advice, int8_advice
-from paconv.bench.limits import HostLimits, measure_limits
-from paconv.bench.models import LIMIT_SECONDS, checked_threads
+from paconv.bench.models import PEAK_SECONDS, checked_threads
+from paconv.bench.peaks import HostPeaks, measure_peaks
 from paconv.errors import UsageError
 from paconv.measure.environment import environment
 from paconv.network.layers import Layer
@@ -44,17 +44,22 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Options:
-    """networks: name -> input shape; layers: the single ones to time; layer_seconds, network_seconds: for each of them,
-    all forms and thread counts together; larq_python: a Python that has Larq Compute Engine, None for none.
-    """
+    """What to time, and for how long."""
 
     networks: dict[str, tuple[int, ...]] = field(default_factory=lambda: dict(IMAGE_NETWORKS))
+    """Name -> input shape."""
     layers: Sequence[Layer] = LAYERS
+    """The single ones to time."""
     planes: Sequence[tuple[int, int]] = PLANES
+    """(M, N) of the packed models and layers."""
     threads: Sequence[int] = (1, 2)
+    """Of onnxruntime's pool."""
     layer_seconds: float = 12.0
+    """Per layer, for all its forms and thread counts together."""
     network_seconds: float = 60.0
+    """Per network, for all its forms and thread counts together."""
     larq_python: str | None = None
+    """A Python that has Larq Compute Engine; None if there is none."""
 
     def as_data(self) -> dict[str, Any]:
         return {
@@ -71,20 +76,28 @@ class Options:
 
 @dataclass(frozen=True)
 class Comparison:
-    """larq: versions of its packages, or a line that tells why it wasn't run; int8: which 8-bit form was timed;
-    single_binary: which network was timed with levels of -1 and +1, "" if none was.
-    """
+    """What was measured."""
 
     environment: dict[str, Any]
+    """Machine and versions."""
     options: dict[str, Any]
-    limits: HostLimits
+    """As asked for."""
+    peaks: HostPeaks
+    """What this machine's instructions can reach."""
     larq: dict[str, str] | str
+    """Versions of Larq's packages, or why it wasn't run."""
     int8: Advice
+    """Which 8-bit form was timed."""
     layers: list[Measured] = field(default_factory=list)
+    """Single layers."""
     networks: list[Measured] = field(default_factory=list)
+    """Whole networks."""
     builds: list[Build] = field(default_factory=list)
+    """The packed models."""
     served: list[Served] = field(default_factory=list)
+    """ResNet50, each form in fresh processes."""
     single_binary: str = ""
+    """The network that was timed with levels of -1 and +1; "" if none was."""
 
     @property
     def threads(self) -> list[int]:
@@ -94,7 +107,7 @@ class Comparison:
         return {
             "environment": self.environment,
             "options": self.options,
-            "limits": self.limits.as_data(),
+            "limits": self.peaks.as_data(),
             "larq": self.larq,
             "int8": self.int8.as_data(),
             "single_binary": self.single_binary,
@@ -120,9 +133,9 @@ def compare_all(options: Options, progress: Progress = lambda what, done: None) 
     steps = _Steps(options, progress)
     before, advice = environment(), int8_advice()
     with _larq(options.larq_python) as larq, TemporaryDirectory() as folder:
-        steps.start("this machine's limits", LIMIT_SECONDS)
+        steps.start("this machine's peaks", PEAK_SECONDS)
         result = Comparison(
-            before, options.as_data(), measure_limits(LIMIT_SECONDS, steps.part),
+            before, options.as_data(), measure_peaks(PEAK_SECONDS, steps.part),
             "not installed" if larq is None else larq.versions, advice,
         )  # fmt: skip
         for layer in options.layers:
@@ -179,7 +192,7 @@ class _Steps:
 
     def __init__(self, options: Options, progress: Progress):
         each = options.network_seconds + _BUILD_SECONDS + _SERVE_SECONDS
-        self._total = LIMIT_SECONDS + len(options.layers) * options.layer_seconds + len(options.networks) * each
+        self._total = PEAK_SECONDS + len(options.layers) * options.layer_seconds + len(options.networks) * each
         self._progress = progress
         self._done = self._step = 0.0
         self._what = ""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from paconv.bench.limits import layer_limit
+from paconv.bench.peaks import layer_peak
 from paconv.measure.features import VNNI
 from paconv.measure.timing import ratio
 from paconv.studies.speed.comparison import SERVED_PLANES, Comparison
@@ -21,7 +21,7 @@ from paconv.studies.speed.measured import FLOAT, INT8, LARQ, PA, SIGNS, Measured
 from paconv.studies.speed.memory import Served
 from paconv.studies.speed.ports import macs_per_cycle
 
-__all__ = ["Row", "cpu_kind", "targets"]
+__all__ = ["Row", "cpu_kind", "goals"]
 
 AMX, DOT_PRODUCTS = "amx_int8", (*VNNI, "asimddp")
 _LARQ_NETWORK = "BiRealNet"
@@ -29,17 +29,22 @@ _LARQ_NETWORK = "BiRealNet"
 
 @dataclass(frozen=True)
 class Row:
-    """value: the figure that counts, None if it wasn't measured; bound: what it should be at least, or, `at_most`, at
-    most; measured: the figure as a person reads it; limits: what holds it back.
-    """
+    """A goal and what was reached of it."""
 
     what: str
+    """What is to reach it."""
     target: str
+    """In words."""
     bound: float
+    """What the figure should be at least, or, with `at_most`, at most."""
     value: float | None
+    """The figure that counts; None if it wasn't measured."""
     measured: str
+    """The same for a reader."""
     limits: str = ""
+    """What holds it back."""
     at_most: bool = False
+    """On which side of `bound` it should lie."""
 
     @property
     def reached(self) -> bool | None:
@@ -61,8 +66,8 @@ class Row:
         return asdict(self) | {"reached": self.reached, "verdict": self.verdict}
 
 
-def targets(run: Comparison) -> list[Row]:
-    """A row for each target."""
+def goals(run: Comparison) -> list[Row]:
+    """A row for each goal."""
     rows = [
         *_kernel(run),
         _layers(run, "PABitConv (1,1) against float Conv, all included", 8.0, [(1, 1)]),
@@ -86,18 +91,18 @@ def _threads(run: Comparison) -> int:
 
 
 def _kernel(run: Comparison) -> Iterator[Row]:
-    """The inner loop's rate over the limit; beside it the whole node's."""
+    """The inner loop's rate over the peak; beside it the whole node's."""
     for pair, bound in (((1, 1), 0.85), ((2, 2), 0.85), ((3, 3), 0.85), ((4, 5), 0.85), ((8, 7), 0.75)):
-        inner, limit = run.limits.planes.get(pair), layer_limit(run.limits, "planes", pair, "")
+        inner, peak = run.peaks.planes.get(pair), layer_peak(run.peaks, "planes", pair, "")
         nodes = list(_on_windows(run, pair, "planes"))
-        if inner is None or limit is None:
+        if inner is None or peak is None:
             value, text = None, "-" if inner is None else f"inner loop {_giga(inner)}"
-            why = "the limit can't be measured with this library" if limit is None else ""
+            why = "the peak can't be measured with this library" if peak is None else ""
         else:
-            value, text = inner / limit, f"{inner / limit:.0%} of {_giga(limit)}"
+            value, text = inner / peak, f"{inner / peak:.0%} of {_giga(peak)}"
             why = _range("the whole node, quantization to output: ",
-                         [m.macs_per_second / limit / m.threads for m in nodes], lambda x: f"{x:.0%}")  # fmt: skip
-        ports = macs_per_cycle(run.limits.level, "planes", pair)
+                         [m.macs_per_second / peak / m.threads for m in nodes], lambda x: f"{x:.0%}")  # fmt: skip
+        ports = macs_per_cycle(run.peaks.cpu, "planes", pair)
         if ports is not None and value is not None and value < bound:
             why += f"; counted from ports {ports:.1f} MAC a cycle"
         yield Row(f"bit-plane kernel {_pair(pair)}, of AND+POPCNT+ADD", f">= {bound:.0%}", bound, value, text, why)
@@ -134,17 +139,17 @@ def _why_layer(run: Comparison, m: Measured, other: Measured, where: str) -> str
     """What the node's time goes to, and what its instructions would allow."""
     assert m.planes is not None
     kernel, parts = m.ran[0][0], []
-    inner = run.limits.inner_loop(kernel, m.planes, m.coding)
+    inner = run.peaks.inner_loop(kernel, m.planes, m.coding)
     if inner is not None:
         alone = m.macs / (inner * m.threads)
         parts.append(
             f"the inner loop takes {min(1.0, alone / m.timing.best):.0%} of the node's time, alone it would be "
             f"{other.timing.best / alone:.2f}x"
         )
-    limit = layer_limit(run.limits, kernel, m.planes, m.coding, m.threads)
-    if limit is not None:
-        parts.append(f"its instructions allow {limit * other.timing.best / m.macs:.2f}x")
-    counts = [macs_per_cycle(run.limits.level, kernel, m.planes, m.coding), macs_per_cycle(run.limits.level, "float")]
+    peak = layer_peak(run.peaks, kernel, m.planes, m.coding, m.threads)
+    if peak is not None:
+        parts.append(f"its instructions allow {peak * other.timing.best / m.macs:.2f}x")
+    counts = [macs_per_cycle(run.peaks.cpu, kernel, m.planes, m.coding), macs_per_cycle(run.peaks.cpu, "float")]
     if other.what == FLOAT and None not in counts:
         parts.append(f"counted from ports {counts[0]:.0f} MAC a cycle, float {counts[1]:.0f}")
     if other.error is not None:

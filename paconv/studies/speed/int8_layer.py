@@ -27,13 +27,14 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class IntegerLayer:
-    """model: of one QLinearConv; feed: its input, as Timed wants it; error: of its output against the float layer's on
-    that input.
-    """
+    """A convolution with 8-bit integers."""
 
     model: onnx.ModelProto
+    """One QLinearConv."""
     feed: Feed
+    """Its input, as Timed takes it."""
     error: OutputError
+    """Of its output against the float layer's on that input."""
 
 
 def integer_layer(layer: Layer, form: Form) -> IntegerLayer:

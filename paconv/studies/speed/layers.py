@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from paconv.bench.int8_form import U8S8, Advice
-from paconv.bench.limits import coding_of
+from paconv.bench.peaks import coding_of
 from paconv.cost.host.probe import bit_conv, conv, float_layer, levels
 from paconv.kernels.registry import CHOICES
 from paconv.measure.timing import Timing

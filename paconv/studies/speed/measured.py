@@ -20,32 +20,40 @@ SIGNS = "signs"
 
 @dataclass(frozen=True)
 class Measured:
-    """subject: the layer's shape or the network's name; what: FLOAT, INT8, LARQ or PA.
-
-    Of PA: planes (M, N); levels: "" for PA's or SIGNS; kernel: what was asked for, a name in CHOICES or "auto" (the
-    layers list names only); ran: kernel -> number of nodes that ran it; coding: of a layer's level codes; chosen:
-    whether the session would choose this kernel by itself; nodes_best: sum of the best seconds of a network's PABitConv
-    nodes alone. Of INT8: form: its name; error: against float, on the input that was timed; u8s8_error: that of U8S8,
-    where it saturates. spinning: timed alone, its threads spinning, as when it serves, in place of in turns. macs: of a
-    call, 0 where they weren't counted.
-    """
+    """A time, and what it is the time of."""
 
     subject: str
+    """The layer's shape, or the network's name."""
     what: str
+    """FLOAT, INT8, LARQ or PA."""
     threads: int
+    """Of onnxruntime's pool."""
     timing: Timing
+    """Seconds per call."""
     macs: int = 0
+    """Per call; 0 if they weren't counted."""
     planes: tuple[int, int] | None = None
+    """Of PA: (M, N)."""
     levels: str = ""
+    """Of PA: "" for its own, or SIGNS."""
     kernel: str = ""
+    """Of PA: the kernel that was asked for, a name in CHOICES or "auto"; among layers a name only."""
     ran: tuple[tuple[str, int], ...] = ()
+    """Of PA: (kernel, number of nodes that ran it)."""
     coding: str = ""
+    """Of PA: how a layer's level codes were multiplied."""
     chosen: bool = False
+    """Of PA: whether a session would choose this kernel by itself."""
     nodes_best: float | None = None
+    """Of PA: the sum of the best seconds of a network's PABitConv nodes alone."""
     form: str = ""
+    """Of INT8: the form's name."""
     error: OutputError | None = None
+    """Of INT8: against float, on the input that was timed."""
     u8s8_error: OutputError | None = None
+    """Of INT8: that of U8S8, where it saturates."""
     spinning: bool = False
+    """Whether it was timed alone with its threads spinning, as when it serves, not in turns."""
 
     @property
     def macs_per_second(self) -> float:

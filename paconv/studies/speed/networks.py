@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paconv.bench.limits import HostLimits
 from paconv.bench.output_error import OutputError, output_error
+from paconv.bench.peaks import HostPeaks
 from paconv.bench.per_layer import packed_layers, time_layers
 from paconv.bench.sessions import fed_with
 from paconv.measure.timing import Timing
@@ -123,7 +123,7 @@ def _alone(
     for p in packed:
         model = load_model(p.path)
         layers = packed_layers(model, {i.name: shape for i in model.graph.input})
-        times = time_layers(layers, threads, seconds / len(packed), HostLimits(""))
+        times = time_layers(layers, threads, seconds / len(packed), HostPeaks(""))
         kernels = [t.kernel for t in times]
         ran = tuple((kernel, kernels.count(kernel)) for kernel in dict.fromkeys(kernels))
         found[p.name, p.planes, p.levels] = sum(t.timing.best for t in times), ran

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from paconv.bench.limits import layer_limit
+from paconv.bench.peaks import layer_peak
 from paconv.bench.tables import giga, milliseconds, percent, times
 from paconv.errors import PaconvError
 from paconv.extras import check_matplotlib
@@ -18,7 +18,7 @@ from paconv.files import make_folder, write_text
 from paconv.measure.timing import noise_line, ratio
 from paconv.reporting.tables import Column, Table, markdown, to_json
 from paconv.studies.speed.comparison import Comparison
-from paconv.studies.speed.goals import targets
+from paconv.studies.speed.goals import goals
 from paconv.studies.speed.measured import FLOAT, INT8, LARQ, PA, Measured, find
 from paconv.studies.speed.plot import plot_comparison
 
@@ -47,7 +47,7 @@ def write_report(run: Comparison, folder: str | os.PathLike) -> None:
     """
     folder = make_folder(folder)
     plot_comparison(run, folder / PICTURE)
-    write_text(folder / DATA, to_json(run.as_data() | {"targets": [row.as_data() for row in targets(run)]}))
+    write_text(folder / DATA, to_json(run.as_data() | {"targets": [row.as_data() for row in goals(run)]}))
     write_text(folder / REPORT, report_text(run))
 
 
@@ -85,14 +85,14 @@ def _environment(run: Comparison) -> list[str]:
         f"CPU: {e['cpu']}, {e['cores']} cores{memory}; instructions: {', '.join(e['instructions']) or 'not known'}",
         f"system: {e['system']}; load at the start: {'not known' if e['load'] is None else e['load']}",
         ", ".join(f"{name} {version}" for name, version in e["versions"].items()),
-        f"kernels: level {e['level']}, fingerprint {e['kernels']}" + (f"; {variables}" if variables else ""),
+        f"kernels: for {e['level']}, fingerprint {e['kernels']}" + (f"; {variables}" if variables else ""),
         f"threads: {', '.join(map(str, run.threads))}; batch 1",
         f"Larq Compute Engine: {larq}",
         *run.int8.lines,
     ]
     if run.layers or run.networks:
         lines.append(noise_line(m.timing for m in (*run.layers, *run.networks)))
-    single = run.limits.single.get("planes")
+    single = run.peaks.single.get("planes")
     if single is not None:
         lines.append(f"AND+POPCNT+ADD in registers, one thread: {single / 1e9:,.0f}e9 bit pairs a second")
     return lines
@@ -106,7 +106,7 @@ def _targets_table(run: Comparison) -> Table:
         Column("verdict", "verdict", left=True),
         Column("limits", "what limits it", left=True),
     ]
-    rows = [{**vars(row), "verdict": row.verdict} for row in targets(run)]
+    rows = [{**vars(row), "verdict": row.verdict} for row in goals(run)]
     return Table("Measured beside what was aimed at", columns, rows, notes=[
         f"threads: {run.threads[0]}, unless the row says otherwise; the worst layer and (M,N) of a row counts",
     ])  # fmt: skip
@@ -176,7 +176,7 @@ def _kernels_table(run: Comparison) -> Table:
     columns = [Column("layer", "layer", left=True), Column("pair", "M, N", left=True)]
     columns += [Column(kernel, f"{kernel} [ms]", read=milliseconds) for kernel in kernels]
     columns += [
-        Column("share", "planes, of the limit", read=percent),
+        Column("share", "planes, of the peak", read=percent),
         Column("chosen", "chosen", left=True),
         Column("against", "chosen against float", read=times),
     ]
@@ -189,9 +189,9 @@ def _kernels_table(run: Comparison) -> Table:
             row: dict[str, Any] = {"layer": subject, "pair": _planes_name(pair, levels)}
             row |= {m.kernel: m.timing.best for m in mine}
             planes, chosen = find(mine, kernel="planes"), find(mine, chosen=True)
-            limit = layer_limit(run.limits, "planes", pair, "", threads)
-            if planes is not None and limit is not None:
-                row["share"] = planes.macs_per_second / limit
+            peak = layer_peak(run.peaks, "planes", pair, "", threads)
+            if planes is not None and peak is not None:
+                row["share"] = planes.macs_per_second / peak
             if chosen is not None:
                 row["chosen"] = chosen.kernel
                 row["against"] = None if real is None else ratio(chosen.timing, real.timing)

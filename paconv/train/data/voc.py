@@ -37,13 +37,14 @@ _SETS = ("trainval", "test")
 
 @dataclass(frozen=True)
 class ImageObjects:
-    """Of one image: boxes (T, 4) float32 corners (x1, y1, x2, y2) relative to it; labels (T,) int64, from 1 (0 is the
-    background); difficult (T,) bool.
-    """
+    """What is in one image."""
 
     boxes: Tensor
+    """(T, 4) float32: corners (x1, y1, x2, y2), relative to the image."""
     labels: Tensor
+    """(T,) int64, from 1; 0 is the background."""
     difficult: Tensor
+    """(T,) bool."""
 
 
 def voc(path: str, seed: int = 0, size: int = 300) -> DataSource:

@@ -14,7 +14,7 @@ from paconv.kernels.cpus import find_cpu
 from paconv.kernels.native import microkernel_symbol
 from paconv.kernels.registry import FAMILIES, kind_number, microkernels
 from paconv.library_build.targets import BUILT
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 from tests.assembly import disassemble
 from tests.bit_conv_cases import GRIDS, exact_output, make_case
 from tests.kernels.linked import MICROKERNELS, aligned, built_levels
@@ -31,7 +31,7 @@ def functions():
     found, engine = {}, None
     if find_spec("numba") is not None:
         engine, found["in memory"] = soft_tiles()
-    if LEVEL in cpu_levels():
+    if LEVEL in runnable_cpus():
         found["the CPU's"] = address(LEVEL, "accumulate_codes", (kind_number("tiles"), 0))
     yield found
     del engine
@@ -100,7 +100,7 @@ def test_a_convolution_by_tiles_gives_the_bits_of_the_integers(functions, tiles,
     rng = np.random.default_rng(channels)
     case = make_case(rng, M=8, N=7, channels=channels, out=out, size=size, offsets=True, grid=grid)
     expected = exact_output(case)
-    level = LEVEL if LEVEL in cpu_levels() else cpu_levels()[0]
+    level = LEVEL if LEVEL in runnable_cpus() else runnable_cpus()[0]
     assert output_of(case, level, "tiles", accumulate, TILE).tobytes() == expected.tobytes()
 
 

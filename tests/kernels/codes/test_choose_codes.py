@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paconv.bits import binary_masks, one_hot_masks
 from paconv.grid import nearest_grid
 from paconv.kernels.arguments import CODING, F
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 from tests.bit_conv_cases import largest_unit
 from tests.effort import examples
 from tests.kernels.linked import kernel
@@ -49,7 +49,7 @@ def coding_of(alpha, beta, weight_masks=None, level_masks=None, signed=False, le
     )  # fmt: skip
     for name, value in fields.items():
         arguments[getattr(F, name)] = value.ctypes.data if isinstance(value, np.ndarray) else value
-    kernel(level or cpu_levels()[0], "prepare_coding")(arguments.ctypes.data, 0)
+    kernel(level or runnable_cpus()[0], "prepare_coding")(arguments.ctypes.data, 0)
     slots = {name: coding[slot] for name, slot in CODING._asdict().items() if name != "rows"}
     return Coding(slots, coding[CODING.rows :], alpha_k, beta_l, level_codes)
 
@@ -190,6 +190,6 @@ def test_every_level_makes_the_same_coding():
     rng = np.random.default_rng(0)
     for alpha in (rng.standard_normal((5, 9)), rng.integers(-127, 128, (5, 9)) * 0.375):
         beta = rng.integers(0, 256, 8)
-        made = [coding_of(alpha, beta, level=level) for level in cpu_levels()]
+        made = [coding_of(alpha, beta, level=level) for level in runnable_cpus()]
         parts = {(str(m.slots), *(a.tobytes() for a in (m.rows, m.alpha_k, m.beta_l, m.level_codes))) for m in made}
         assert len(parts) == 1

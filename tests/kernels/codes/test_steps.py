@@ -12,7 +12,7 @@ from paconv.kernels.blocking import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, TILE_ROWS
 from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.registry import CHOICES, KINDS, kind_number
 from paconv.reference import activation_levels
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 from tests.bit_conv_cases import GRIDS, exact_output, grid_of, make_case, model_of
 from tests.kernel_arguments import arguments_of
 from tests.kernels.linked import aligned, kernel, level_kinds
@@ -70,7 +70,7 @@ def test_sums_of_spans_are_the_largest_that_the_weights_can_give(channels, kerne
     about = grid_of(case)
     shift = 128 if about.least < 0 else 0
     bytes_ = (min(about.least + shift, 0), about.largest + shift)
-    for level in cpu_levels():
+    for level in runnable_cpus():
         block = prepared(level, case)
         weights = weight_bytes(block).astype(np.int64)
         low, high = (reduce(*(weights * byte for byte in bytes_)) for reduce in (np.minimum, np.maximum))
@@ -208,7 +208,7 @@ def test_gathers_store_the_byte_of_each_level(channels):
     expected[:, 1:, 1:-1, :channels] = by_group.transpose(0, 2, 3, 1)
     channel_last = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
     gathers = {"gather_codes": GATHER_RUN, "gather_level_codes": LEVEL_RUN}
-    for level, name in product(cpu_levels(), gathers):
+    for level, name in product(runnable_cpus(), gathers):
         words, arguments = np.zeros((group, Hp, Wp, CW), np.uint32), np.zeros(len(F), np.int64)
         runs = -(-height * width // gathers[name])
         fields = dict(

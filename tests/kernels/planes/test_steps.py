@@ -11,7 +11,7 @@ from paconv.kernels.arguments import GATHER_RUN, LANES, F
 from paconv.kernels.cpus import find_cpu
 from paconv.kernels.registry import microkernels
 from paconv.reference import activation_levels
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 from tests.bit_conv_cases import make_case
 from tests.effort import examples
 from tests.kernels.linked import aligned, kernel
@@ -20,7 +20,7 @@ ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
 """Bits of a byte."""
 
 
-@pytest.mark.parametrize("level", cpu_levels())
+@pytest.mark.parametrize("level", runnable_cpus())
 @pytest.mark.parametrize("taps, run", [(2, 3), (1, 31), (3, 37), (1, 70), (5, 13)])
 def test_accumulate_counts_exactly_for_every_sub_block_and_number_of_pixels(level, taps, run):
     rng = np.random.default_rng(run)
@@ -85,7 +85,7 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
         for j in range(4):
             bit = ((planes[:, c] >> j) & 1).astype(np.uint64)
             expected[:, 1:, :width, c // 32, j] |= bit << np.uint64(c % 32)
-    for level in cpu_levels():
+    for level in runnable_cpus():
         words[:] = 0  # window padding is the caller's
         words[:, 1:, :width] = 0xDEADBEEF
         for task in range(group * parts * runs):
@@ -93,7 +93,7 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
         assert (words == expected).all()
 
 
-@pytest.mark.parametrize("level", cpu_levels())
+@pytest.mark.parametrize("level", runnable_cpus())
 @pytest.mark.parametrize("channels, KW, DW, SW", [(1, 7, 1, 1), (8, 3, 2, 1), (20, 3, 1, 2), (33, 4, 3, 1)])
 def test_window_rows_puts_a_rows_channels_side_by_side(level, channels, KW, DW, SW):
     rng = np.random.default_rng(channels)

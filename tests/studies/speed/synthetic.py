@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from paconv.bench.int8_form import REDUCED, Advice
-from paconv.bench.limits import HostLimits
 from paconv.bench.output_error import OutputError
+from paconv.bench.peaks import HostPeaks
 from paconv.measure.timing import Timing
 from paconv.studies.speed.builds import Build
 from paconv.studies.speed.comparison import Comparison, Options
@@ -23,7 +23,7 @@ ENVIRONMENT: dict[str, Any] = {
     "kernels": "k", "variables": {}, "date": "2026-01-02T03:04:05+00:00", "load": 0.5,
 }  # fmt: skip
 
-LIMITS = HostLimits(
+PEAKS = HostPeaks(
     "x86-64-v4-vpopcntdq", {"planes": 1e12}, {(1, 1): 0.9e12, (4, 5): 0.04e12, (2, 2): 0.2e12},
     {"dot": 1e11},
 )  # fmt: skip
@@ -73,7 +73,7 @@ def networks() -> list[Measured]:
 
 def comparison(**changed: Any) -> Comparison:
     made = Comparison(
-        ENVIRONMENT, Options().as_data(), LIMITS, {"larq-compute-engine": "0"}, ADVICE, layers(), networks(),
+        ENVIRONMENT, Options().as_data(), PEAKS, {"larq-compute-engine": "0"}, ADVICE, layers(), networks(),
         [
             Build("resnet18", (4, 5), 1_030_000, 1_000_000.0, 0.5),
             Build("resnet50", (4, 5), 2_000_000, 2_000_000.0, 20.0),

@@ -32,7 +32,7 @@ def result(told):
         layer_seconds=0.01, network_seconds=0.01,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "LIMIT_SECONDS", 0.05)
+        patch.setattr(comparison, "PEAK_SECONDS", 0.05)
         return compare_all(options, lambda what, done: told.append((what, done)))
 
 

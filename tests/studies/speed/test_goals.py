@@ -2,12 +2,12 @@
 
 import pytest
 
-from paconv.studies.speed.goals import Row, cpu_kind, targets
-from tests.studies.speed.synthetic import ENVIRONMENT, LIMITS, comparison
+from paconv.studies.speed.goals import Row, cpu_kind, goals
+from tests.studies.speed.synthetic import ENVIRONMENT, PEAKS, comparison
 
 
 def row(run, start: str, target: str = "") -> Row:
-    return next(r for r in targets(run) if r.what.startswith(start) and target in r.target)
+    return next(r for r in goals(run) if r.what.startswith(start) and target in r.target)
 
 
 def test_a_target_is_reached_from_its_bound_on_and_missed_by_a_share_of_it():
@@ -57,9 +57,9 @@ def test_a_missed_target_says_what_the_measurements_say_of_it():
     assert "as if 33% of its time ran on one thread" in row(comparison(), "whole PA networks").limits
 
 
-def test_without_a_measured_limit_the_kernels_share_is_not_measured():
-    limits = type(LIMITS)(LIMITS.level, {}, LIMITS.planes, LIMITS.codes)
-    found = row(comparison(limits=limits), "bit-plane kernel (1,1)")
+def test_without_a_measured_peak_the_kernels_share_is_not_measured():
+    peaks = type(PEAKS)(PEAKS.cpu, {}, PEAKS.planes, PEAKS.codes)
+    found = row(comparison(peaks=peaks), "bit-plane kernel (1,1)")
     assert (found.value, found.verdict) == (None, "not measured") and "900 GMAC/s" in found.measured
 
 
@@ -74,11 +74,11 @@ def test_without_a_measured_limit_the_kernels_share_is_not_measured():
 def test_each_kind_of_cpu_has_its_own_bounds(instructions, kind, bounds):
     run = comparison(environment=ENVIRONMENT | {"instructions": instructions})
     assert cpu_kind(run) == kind
-    assert [r.target for r in targets(run) if r.what == "PA-resnet18 (4,5)"] == bounds
+    assert [r.target for r in goals(run) if r.what == "PA-resnet18 (4,5)"] == bounds
 
 
 def test_what_was_not_run_is_not_measured():
     run = comparison(layers=[], networks=[], builds=[], served=[], single_binary="", larq="not installed")
-    rows = [r for r in targets(run) if not r.what.startswith("bit-plane")]
+    rows = [r for r in goals(run) if not r.what.startswith("bit-plane")]
     assert all(r.value is None and r.reached is None for r in rows)
     assert "not installed" in row(run, "single-binary", "Larq").limits

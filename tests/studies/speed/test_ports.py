@@ -6,9 +6,9 @@ from paconv.studies.speed.ports import macs_per_cycle
 
 
 def test_ports_give_the_counts_of_the_avx512_instructions():
-    level = "x86-64-v4-vpopcntdq"
-    assert macs_per_cycle(level, "float") == 32
-    assert macs_per_cycle(level, "planes", (4, 5)) == pytest.approx(512 / 1.5 / 20)
-    assert macs_per_cycle(level, "codes", coding="dot") == 128
+    cpu = "x86-64-v4-vpopcntdq"
+    assert macs_per_cycle(cpu, "float") == 32
+    assert macs_per_cycle(cpu, "planes", (4, 5)) == pytest.approx(512 / 1.5 / 20)
+    assert macs_per_cycle(cpu, "codes", coding="dot") == 128
     assert macs_per_cycle("x86-64-v3", "codes", coding="narrow") == 32
     assert macs_per_cycle("armv8-a", "planes") is None

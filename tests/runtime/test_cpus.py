@@ -1,4 +1,4 @@
-"""PACONV_CPU forces a level; every level that this machine runs gives the same bits."""
+"""PACONV_CPU forces a CPU's kernels; those of every CPU that this machine runs gives the same bits."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import paconv
 from paconv.kernels.cpus import CPUS
 from paconv.kernels.registry import CHOICES
 from paconv.reference import pa_bit_conv
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 from tests.bit_conv_cases import exact_output, kernel_tolerance, make_case, model_of
 
 CASE = make_case(np.random.default_rng(0))
@@ -19,11 +19,11 @@ SPECIAL = {
 
 
 @pytest.mark.parametrize("which", SPECIAL)
-def test_every_level_gives_the_same_bits_off_any_grid_for(monkeypatch, which):
+def test_every_cpus_kernels_give_the_same_bits_off_any_grid_for(monkeypatch, which):
     case = make_case(np.random.default_rng(1), M=2, N=3, **SPECIAL[which])
     expected, results = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs), set()
-    for level in cpu_levels():
-        monkeypatch.setenv("PACONV_CPU", level)
+    for cpu in runnable_cpus():
+        monkeypatch.setenv("PACONV_CPU", cpu)
         model = model_of(case).SerializeToString()
         Y = paconv.InferenceSession(model, kernel="planes").run(None, {"X": case.X})[0]
         assert (np.abs(Y - expected.Y) <= kernel_tolerance(case, expected)).all()
@@ -34,22 +34,22 @@ def test_every_level_gives_the_same_bits_off_any_grid_for(monkeypatch, which):
 @pytest.mark.parametrize("kernel", CHOICES)
 @pytest.mark.parametrize("grid", [(15, 0, 31), (127, -127, 127)])
 @pytest.mark.parametrize("which", SPECIAL)
-def test_every_level_gives_the_bits_of_the_integers_for(monkeypatch, which, grid, kernel):
+def test_every_cpus_kernels_give_the_bits_of_the_integers_for(monkeypatch, which, grid, kernel):
     case = make_case(np.random.default_rng(1), M=2, N=3, grid=grid, **SPECIAL[which])
-    for level in cpu_levels():
-        monkeypatch.setenv("PACONV_CPU", level)
+    for cpu in runnable_cpus():
+        monkeypatch.setenv("PACONV_CPU", cpu)
         model = model_of(case).SerializeToString()
         Y = paconv.InferenceSession(model, kernel=kernel).run(None, {"X": case.X})[0]
-        assert Y.tobytes() == exact_output(case).tobytes(), level
+        assert Y.tobytes() == exact_output(case).tobytes(), cpu
 
 
-@pytest.mark.parametrize("level", ["pentium", next(level.name for level in CPUS if level.name not in cpu_levels())])
-def test_a_level_that_this_cpu_does_not_run_is_refused_with_those_it_runs(monkeypatch, level):
-    monkeypatch.setenv("PACONV_CPU", level)
-    with pytest.raises(Exception, match=f"PACONV_CPU={level}: expected a level that this CPU runs: {cpu_levels()[0]}"):
+@pytest.mark.parametrize("cpu", ["pentium", next(cpu.name for cpu in CPUS if cpu.name not in runnable_cpus())])
+def test_a_cpu_that_this_one_does_not_run_is_refused_with_those_it_runs(monkeypatch, cpu):
+    monkeypatch.setenv("PACONV_CPU", cpu)
+    with pytest.raises(Exception, match=f"PACONV_CPU={cpu}: expected a level that this CPU runs: {runnable_cpus()[0]}"):
         paconv.InferenceSession(model_of(CASE).SerializeToString())
 
 
-def test_an_empty_choice_means_the_highest_level(monkeypatch):
+def test_an_empty_choice_means_the_highest_cpu(monkeypatch):
     monkeypatch.setenv("PACONV_CPU", "")
     assert paconv.InferenceSession(model_of(CASE).SerializeToString()).run(None, {"X": CASE.X})

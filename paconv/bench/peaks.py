@@ -1,8 +1,8 @@
-"""What this machine can reach, measured in the same run: the limits that a layer's speed is set beside.
+"""What this machine can reach, measured in the same run: the peaks that a layer's speed is set beside.
 
-    limit of bit planes     multiply-accumulates a second of AND + popcount + add, in registers alone
+    peak of bit planes      multiply-accumulates a second of AND + popcount + add, in registers alone
     rate of a kernel        the same of the kernel's inner loop, which also loads its operands; of level codes this is
-                            the limit too: it lies within a few percent of what their instructions can do
+                            the peak too: it lies within a few percent of what their instructions can do
 
 A layer with (M, N) takes M N bit pairs for one multiply-accumulate on bit planes; with level codes one product of
 bytes, whatever M and N.
@@ -19,21 +19,21 @@ from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES
 from paconv.kernels.registry import KINDS
 from paconv.runtime.inspection import NodeKernel
-from paconv.runtime.library import active_level
+from paconv.runtime.library import active_cpu
 from paconv.runtime.measure_rates import measure_rates
 
-__all__ = ["HostLimits", "coding_of", "layer_limit", "measure_limits", "products"]
+__all__ = ["HostPeaks", "coding_of", "layer_peak", "measure_peaks", "products"]
 
-_MEASURED_BY = {"planes": "paconv.runtime.popcount_limit:and_popcount_limit"}
-"""Kernel -> module:function, (level, seconds) -> multiply-accumulates a second of one product on one thread."""
+_MEASURED_BY = {"planes": "paconv.runtime.popcount_peak:and_popcount_peak"}
+"""Kernel -> module:function, (cpu, seconds) -> multiply-accumulates a second of one product on one thread."""
 
 
 @dataclass(frozen=True)
-class HostLimits:
-    """Peaks of one thread at a CPU level, in multiply-accumulates per second."""
+class HostPeaks:
+    """Peaks of one thread, in multiply-accumulates per second."""
 
-    level: str
-    """The CPU level."""
+    cpu: str
+    """The CPU whose kernels these are: its name, or "jit"."""
     single: dict[str, float] = field(default_factory=dict)
     """Kernel ("planes") -> the peak of one product; those that aren't known are left out."""
     planes: dict[tuple[int, int], float] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class HostLimits:
 
     def as_data(self) -> dict[str, Any]:
         return {
-            "level": self.level,
+            "level": self.cpu,
             "single_product": dict(self.single),
             "inner_loop_planes": {f"{M}x{N}": rate for (M, N), rate in self.planes.items()},
             "inner_loop_codes": dict(self.codes),
@@ -64,40 +64,38 @@ def products(kernel: str, planes: tuple[int, int]) -> int:
     return planes[0] * planes[1] if kernel == "planes" else 1
 
 
-def layer_limit(
-    limits: HostLimits, kernel: str, planes: tuple[int, int], coding: str, threads: int = 1
-) -> float | None:
+def layer_peak(peaks: HostPeaks, kernel: str, planes: tuple[int, int], coding: str, threads: int = 1) -> float | None:
     """Multiply-accumulates a second that a layer can't go beyond on `threads` cores; None where that isn't known.
 
     kernel: a name in paconv.kernels.registry.CHOICES; planes: the layer's (M, N); coding: of its level codes.
     """
     if kernel != "planes":
-        return None if coding not in limits.codes else threads * limits.codes[coding]
-    single = limits.single.get(kernel)
+        return None if coding not in peaks.codes else threads * peaks.codes[coding]
+    single = peaks.single.get(kernel)
     return None if single is None else threads * single / products(kernel, planes)
 
 
-def measure_limits(seconds: float, progress: Callable[[float], None] = lambda done: None) -> HostLimits:
-    """Measure in about `seconds`. Kernels that are compiled in this process (PACONV_JIT=1) have no limits."""
-    level = active_level()
-    if level == "jit":
-        return HostLimits(level)
-    single = {kernel: found for kernel in _MEASURED_BY if (found := _single(kernel, level, seconds / 4)) is not None}
-    rates = measure_rates(level, seconds / 2 / 66, lambda done, total: progress(done / total))
+def measure_peaks(seconds: float, progress: Callable[[float], None] = lambda done: None) -> HostPeaks:
+    """Measure in about `seconds`. Kernels that are compiled in this process (PACONV_JIT=1) have no peaks."""
+    cpu = active_cpu()
+    if cpu == "jit":
+        return HostPeaks(cpu)
+    single = {kernel: found for kernel in _MEASURED_BY if (found := _single(kernel, cpu, seconds / 4)) is not None}
+    rates = measure_rates(cpu, seconds / 2 / 66, lambda done, total: progress(done / total))
     word = LANES * WORD_BITS * 1e9  # multiply-accumulates that a rate's nanoseconds belong to
-    return HostLimits(
-        level,
+    return HostPeaks(
+        cpu,
         single,
         {planes: word / ns for planes, ns in rates.planes.items()},
         {kind: word / ns for kind, ns in rates.codes.items()},
     )
 
 
-def _single(kernel: str, level: str, seconds: float) -> float | None:
-    """The limit of one product, None where this paconv can't measure it."""
+def _single(kernel: str, cpu: str, seconds: float) -> float | None:
+    """The peak of one product, None where this paconv can't measure it."""
     module, function = _MEASURED_BY[kernel].split(":")
     try:
         measure = getattr(import_module(module), function)
     except ModuleNotFoundError:
         return None
-    return measure(level, seconds)
+    return measure(cpu, seconds)
