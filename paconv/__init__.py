@@ -1,6 +1,7 @@
 """paconv: piecewise-approximated CNNs from PyTorch to onnxruntime.
 
     torch CNN --convert--> PA model --train, save--> model.pt --export--> model.onnx --optimize--> pa.onnx --> serve
+    float network, torch or .onnx, and some of its inputs --quantize--> model.onnx
 
 Names are loaded when first used, so that serving needs neither torch nor the exporter.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from paconv.errors import PaconvError
     from paconv.nn.convert import convert
     from paconv.pipeline import optimize
+    from paconv.quantization.api import quantize
     from paconv.runtime.library import library_path
     from paconv.runtime.session import InferenceSession, register
     from paconv.to_onnx.exporter import export
@@ -33,6 +35,7 @@ _HOMES = {
     "library_path": "paconv.runtime.library",
     "load": "paconv.checkpoint",
     "optimize": "paconv.pipeline",
+    "quantize": "paconv.quantization.api",
     "register": "paconv.runtime.session",
     "save": "paconv.checkpoint",
     "verify": "paconv.verification.verify",
@@ -56,6 +59,7 @@ __all__ = [
     "library_path",
     "load",
     "optimize",
+    "quantize",
     "register",
     "save",
     "verify",

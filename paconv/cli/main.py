@@ -26,6 +26,7 @@ COMMANDS = {
     "inspect": "paconv.cli.inspect:inspect",
     "optimize": "paconv.cli.optimize:optimize",
     "paper-tables": "paconv.cli.paper_tables:paper_tables",
+    "quantize": "paconv.cli.quantize:quantize",
     "train": "paconv.cli.train:train",
     "verify": "paconv.cli.verify:verify",
 }

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from paconv.errors import UsageError
-from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
 from paconv.gaussian import half_gaussian_quantizer
+from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
 from paconv.nn.half_line import centroids, lloyd_max
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.quantizers import PAActivation

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from paconv.errors import UsageError
+from paconv.gaussian import half_gaussian_quantizer, weight_endpoints
 from paconv.nn.functional import (
     approximate_activations,
     approximate_weights,
@@ -28,7 +29,6 @@ from paconv.nn.functional import (
     look_up,
     weight_levels,
 )
-from paconv.gaussian import half_gaussian_quantizer, weight_endpoints
 from paconv.nn.on_grid import relative_error, snapped_levels
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer, call_op
 from paconv.nn.steps import straight_through

@@ -22,8 +22,8 @@ def same_pads(mode: str, size: int | None, kernel: int, stride: int, dilation: i
 
         total = max((ceil(n / s) - 1) s + d (k - 1) + 1 - n, 0),
 
-    half of it before and half after, the odd one after (SAME_UPPER) or before (SAME_LOWER). With s = 1 that is d (k - 1)
-    for every n, so then the size may be unknown (None); otherwise the answer is None too.
+    half of it before and half after, the odd one after (SAME_UPPER) or before (SAME_LOWER). With s = 1 that is
+    d (k - 1) for every n, so then the size may be unknown (None); otherwise the answer is None too.
     """
     reach = dilation * (kernel - 1)
     if stride == 1:

@@ -44,9 +44,7 @@ class ActivationLevels:
         return found
 
 
-def fit_levels(
-    batches: list[np.ndarray], N: int, largest: int | None, *, signed: bool, seed: int
-) -> ActivationLevels:
+def fit_levels(batches: list[np.ndarray], N: int, largest: int | None, *, signed: bool, seed: int) -> ActivationLevels:
     """The N levels and 0 for the finite values of `batches`, a tensor in parts.
 
     largest: of the grid's integers; None for real levels. signed: levels below 0 are allowed.

@@ -56,7 +56,9 @@ def fit_codebook(w: np.ndarray, M: int, most: int | None) -> Codebook:
     scales = np.sqrt((w**2).mean(1))
     alive = scales > 0
     if not alive.any():
-        return Codebook(gaussian_levels(M) if most is None else _integers(gaussian_levels(M), None, most), M // 2, scales)
+        return Codebook(
+            gaussian_levels(M) if most is None else _integers(gaussian_levels(M), None, most), M // 2, scales
+        )
     c = gaussian_levels(M)
     for _ in range(_TURNS):
         values = w[alive, :: -(-w.size // _ENOUGH)] / scales[alive, None]

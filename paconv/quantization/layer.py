@@ -179,9 +179,7 @@ def quantized_weights(
     bias = (rows.y.mean(0, dtype=np.float64) - units * unit * q.mean(0, dtype=np.float64)).astype(np.float32)
     found = q * (units * unit).astype(np.float32) + bias
     error = LayerError(_relative(found, rows.y), _relative(rows.real_y, rows.y[rows.real_at]))
-    return QuantizedWeights(
-        codes.reshape(weight.shape), book.levels, book.zero, units, bias, penalty, error
-    )
+    return QuantizedWeights(codes.reshape(weight.shape), book.levels, book.zero, units, bias, penalty, error)
 
 
 def _codes(w: np.ndarray, book: Codebook, H: list[np.ndarray], group: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import onnx
 
 from paconv.quantization.activation_levels import ActivationLevels, fit_levels
 from paconv.quantization.layer import QuantizedWeights, quantized_weights, sampled_rows
-from paconv.quantization.segments import Cut, Segment
+from paconv.quantization.segments import Cut
 from paconv.quantization.settings import Settings
 from paconv.quantization.windows import Geometry
 
@@ -100,9 +100,7 @@ def march(
         geometry = target.geometry(*x[0].shape[2:])
         rows = sampled_rows(x, exact[name], levels, target.weight, target.bias, geometry, settings.seed)
         most = A if levels is not None or settings.N is None else None
-        weights = quantized_weights(
-            rows, levels, target.weight, settings.M, most, geometry.group, fast=settings.fast
-        )
+        weights = quantized_weights(rows, levels, target.weight, settings.M, most, geometry.group, fast=settings.fast)
         real = most_error is not None and weights.error.added > most_error
         layer = Layer(target, levels, weights, real, len(rows.y))
         found.append(layer)
@@ -133,7 +131,7 @@ def _run(
 
 
 def _run_quantized(pieces: Cut, number: int, layer: Layer, tensors: Batches) -> Batches:
-    """The segment behind a quantized convolution, whose sums are taken of integers, scaled and biased as PABitConv's."""
+    """The segment behind a quantized convolution, whose sums are of integers, scaled and biased as PABitConv's."""
     node, weights, levels = layer.target.node, layer.weights, layer.activation
     read, own = node.input[0], f"{node.output[0]}/quantized"
     names = [f"{own}/{part}" for part in ("x", "W", "sum", "scale", "scaled", "bias")]

@@ -169,9 +169,7 @@ def quantize_plain(
     Raises:
         UsageError: There is no convolution to quantize, or an option is invalid.
     """
-    planned = plan(
-        source.model, keep=keep, first=first, last=last, depthwise=depthwise, shapes=source.shapes
-    )
+    planned = plan(source.model, keep=keep, first=first, last=last, depthwise=depthwise, shapes=source.shapes)
     if not planned.pa:
         found = "; ".join(f"{layer.name}: {layer.reason}" for layer in planned.real[:6]) or "it has no convolution"
         raise UsageError(f"the model has no convolution to quantize ({found})")

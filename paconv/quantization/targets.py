@@ -45,9 +45,7 @@ def with_pads_absorbed(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
     return made
 
 
-def targets_of(
-    model: onnx.ModelProto, plan: Plan, settings: Settings, others: Mapping[str, Settings]
-) -> list[Target]:
+def targets_of(model: onnx.ModelProto, plan: Plan, settings: Settings, others: Mapping[str, Settings]) -> list[Target]:
     """The convolutions that `plan` quantizes, in the order of the nodes. others: settings of some, by name."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     planned = {layer.name: layer for layer in plan.pa}

@@ -1,7 +1,7 @@
-"""The quantized network as a model.onnx: each convolution reads a PAActivation and a PAWeight, as `paconv export` has it.
+"""The quantized network as a model.onnx: each convolution reads a PAActivation and a PAWeight, as exported ones do.
 
-PAWeight's input W holds the levels themselves, its endpoints lie in the middle between them: so its codes are those that
-were chosen, and stay so whatever rounds.
+PAWeight's input W holds the levels themselves, its endpoints lie in the middle between them: so its codes are those
+that were chosen, and stay so whatever rounds.
 """
 
 from __future__ import annotations

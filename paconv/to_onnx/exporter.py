@@ -30,7 +30,7 @@ from paconv.to_onnx.naming import rename
 from paconv.to_onnx.simplify import canonicalize
 from paconv.to_onnx.trace import trace
 
-__all__ = ["IR_VERSIONS", "Exported", "export"]
+__all__ = ["IR_VERSIONS", "Exported", "export", "exported"]
 
 IR_VERSIONS = {18: 8, 19: 9, 20: 9}
 """Opset -> ONNX IR version. onnxruntime 1.17 reads IR up to 9 and opsets up to 20; functions need IR 8."""
@@ -114,16 +114,21 @@ def export(
             raise UsageError(
                 "the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)"
             )
-        proto, levels = _exported(module, checked_shapes(input_shape), opset, dynamic_size, grid)
+        proto, levels = exported(module, checked_shapes(input_shape), opset, dynamic_size, grid)
         temporary.write_bytes(proto.SerializeToString())
         size = temporary.stat().st_size
     quantized, real = _count_convs(proto.graph)
     return Exported(Path(path), size, quantized, real, levels)
 
 
-def _exported(
-    module: nn.Module, shapes: Sequence[Shape], opset: int, dynamic_size: bool, grid: GridChoice
+def exported(
+    module: nn.Module,
+    shapes: Sequence[Shape],
+    opset: int = 18,
+    dynamic_size: bool = False,
+    grid: GridChoice = DEFAULT_GRID,
 ) -> tuple[onnx.ModelProto, LevelReport | None]:
+    """What `export` writes of `module`, and its levels; arguments and errors as there."""
     frozen, levels = frozen_copy(module, grid)
     tensors = {name for name, _ in frozen.named_parameters(remove_duplicate=False)}
     tensors |= {name for name, _ in frozen.named_buffers(remove_duplicate=False)}

@@ -21,13 +21,14 @@ FLOORS = (
     ("studies",),
     ("bench", "conversion"),
     ("cost",),
-    ("quantization", "to_onnx", "train", "verification"),
+    ("quantization",),
+    ("to_onnx", "train", "verification"),
     ("checkpoint", "deployment", "measure", "pipeline"),
     ("models", "network", "runtime"),
     ("library_build", "nn", "passes"),
     ("kernels", "onnx_file", "reference"),
     ("ops", "reporting", "schemes"),
-    ("bits", "extras", "files", "grid", "input_shape", "samples"),
+    ("bits", "extras", "files", "gaussian", "grid", "input_shape", "samples"),
     ("_version", "cores", "digits_images", "errors", "tested_torch", "variables"),
 )
 """The rooms, highest floor first. A room imports from lower floors only: not from above, not from its neighbours."""

@@ -8,12 +8,12 @@ from torch import nn
 
 import paconv
 from paconv.errors import UsageError
+from paconv.gaussian import half_gaussian_quantizer
 from paconv.models import digits_resnet
 from paconv.nn import PAActivation, calibrate, convert, settle_batch_norm
-from paconv.gaussian import half_gaussian_quantizer
 from paconv.nn.schemes.abc_net import ABCActivation
 from tests.nn.networks import FunctionalResNet
-from tests.nn.test_gaussian import normal_quantiles
+from tests.test_gaussian import normal_quantiles
 
 
 def calibrated(N: int, x: torch.Tensor) -> tuple[PAActivation, object]:

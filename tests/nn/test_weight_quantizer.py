@@ -16,7 +16,7 @@ from paconv.nn import PAWeight
 from paconv.nn.functional import approximate_weights, weight_levels
 from paconv.reference import pa_weight
 from tests.effort import examples
-from tests.nn.test_gaussian import normal_quantiles
+from tests.test_gaussian import normal_quantiles
 
 PLANES = [2, 4, 6, 8]
 

@@ -28,8 +28,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from paconv.nn.functional import count_above
 from paconv.gaussian import half_gaussian_quantizer
+from paconv.nn.functional import count_above
 from paconv.nn.half_line import half_line_quantizer
 from paconv.nn.quantizer import SteppedActivation, SteppedWeight
 from paconv.nn.rounding import below

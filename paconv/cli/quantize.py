@@ -1,0 +1,266 @@
+"""`paconv quantize`: a trained float network and some of its inputs -> model.onnx."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from paconv.cli.console import output_console, print_table, progress_bar
+from paconv.errors import UsageError
+from paconv.files import replacing
+from paconv.grid import DEFAULT_GRID, parse_grid
+from paconv.input_shape import parse_shape
+from paconv.onnx_file.shapes import parse_input_shapes
+from paconv.quantization.api import is_checkpoint
+from paconv.quantization.api import quantize as run_quantize
+from paconv.quantization.quantize import Quantized
+from paconv.reporting.tables import Column, Table, to_json
+
+__all__ = ["quantize"]
+
+
+class _Numbers(click.ParamType):
+    """One number, or several with commas between."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[float]:
+        try:
+            return [float(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"expected numbers such as 0.5 or 0.485,0.456,0.406; found {value!r}", param, ctx)
+
+
+def _planes(text: str) -> int | None:
+    """N: a whole number, or `full` for real activations."""
+    if text == "full":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"N: expected a whole number from 1 to 8, or full; found {text!r}") from None
+
+
+def _levels(text: str | None) -> tuple[int, int | None] | None:
+    if text is None:
+        return None
+    M, _, N = text.partition(",")
+    if not M.isdecimal() or not N:
+        raise UsageError(f"--worst-levels: expected M,N such as 8,7; found {text!r}")
+    return int(M), _planes(N)
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    metavar="IMAGES",
+    required=True,
+    help="A folder of pictures, an .npz file by name of the inputs, or mnist:FOLDER. No labels are needed.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("model.onnx"), show_default=True)
+@click.option("-M", "M", type=int, default=4, show_default=True, help="Weight planes: 2, 4, 6 or 8.")
+@click.option("-N", "N", default="5", show_default=True, help="Activation planes: 1 to 8, or full.")
+@click.option("--count", type=click.IntRange(1), default=512, show_default=True, help="Most images to take.")
+@click.option("--mean", type=_Numbers(), help="Of each channel of pictures, from 0 to 1  [default: 0]")
+@click.option("--std", type=_Numbers(), help="Of each channel of pictures  [default: 1]")
+@click.option("--size", metavar="HxW", help="Size of pictures where the network leaves it free: 224 or 224x320.")
+@click.option("--fast", is_flag=True, help="Leave out the regression and the error feedback.")
+@click.option(
+    "--grid",
+    default=DEFAULT_GRID,
+    show_default=True,
+    metavar="A,B",
+    help="Largest integers that levels of weights and activations are times a unit; none for real levels.",
+)
+@click.option(
+    "--signed",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Levels below 0 for activations that no ReLU left.",
+)
+@click.option("--keep", multiple=True, metavar="LAYER", help="Layer that stays real; * and ? are wildcards.")
+@click.option("--first", type=click.Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--last", type=click.Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--depthwise", type=click.Choice(["real", "pa"]), default="real", show_default=True)
+@click.option(
+    "--most-error",
+    type=click.FloatRange(min=0),
+    metavar="E",
+    help="A layer that adds more than E to the relative squared error of its output stays real.",
+)
+@click.option(
+    "--keep-worst",
+    "worst",
+    type=click.IntRange(0),
+    default=0,
+    metavar="K",
+    help="Leave the K layers real that add most to the error. Takes twice as long.",
+)
+@click.option("--worst-levels", metavar="M,N", help="Give these K layers so many planes instead, such as 8,7.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn at random.")
+@click.option(
+    "--input-shape",
+    "shapes",
+    multiple=True,
+    metavar="SHAPE",
+    help="Of a checkpoint: CxHxW, once per input. Of an ONNX file: sizes of free dimensions, as in paconv cost.",
+)
+@click.option(
+    "--model",
+    "factory",
+    metavar="PKG.MOD:FUNCTION",
+    help="For a checkpoint: function that returns the float model, as in paconv export.",
+)
+@click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
+def quantize(
+    model: Path,
+    data: str,
+    output: Path,
+    M: int,
+    N: str,
+    count: int,
+    mean: list[float] | None,
+    std: list[float] | None,
+    size: str | None,
+    fast: bool,
+    grid: str,
+    signed: str,
+    keep: tuple[str, ...],
+    first: str,
+    last: str,
+    depthwise: str,
+    most_error: float | None,
+    worst: int,
+    worst_levels: str | None,
+    seed: int,
+    shapes: tuple[str, ...],
+    factory: str | None,
+    trust_pickle: bool,
+    style: str,
+    quiet: bool,
+) -> None:
+    """Quantize the trained float network MODEL without labels or training.
+
+    MODEL is a torch checkpoint, or a float ONNX file of any producer. What is written is for paconv optimize.
+
+    \b
+    Examples:
+      paconv quantize float.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+      paconv quantize float.pt --model nets:make --input-shape 3x224x224 --data images.npz -M 8 -N 7
+      paconv quantize float.onnx --data images.npz --keep-worst 2 -o model.onnx
+    """
+    options: dict[str, Any] = {
+        "grid": parse_grid(grid),
+        "fast": fast,
+        "signed": {"auto": "auto", "always": True, "never": False}[signed],
+        "keep": keep,
+        "first": first,
+        "last": last,
+        "depthwise": depthwise,
+        "most_error": most_error,
+        "worst": worst,
+        "worst_levels": _levels(worst_levels),
+        "count": count,
+        "mean": mean,
+        "std": std,
+        "size": None if size is None else _size(size),
+        "seed": seed,
+        "trust_pickle": trust_pickle,
+    }
+    if worst_levels is not None and not worst:
+        raise UsageError("--worst-levels says what the layers of --keep-worst K get; give that too")
+    with replacing(output) as temporary, progress_bar("reading") as update:
+        found = _run(model, data, M, _planes(N), shapes, factory, options, update)
+        found.save(temporary)
+    if style == "json":
+        click.echo(to_json({"output": str(output), **found.as_data()}), nl=False)
+        return
+    if not quiet:
+        print_layers(found)
+    click.echo(f"{output}: {summary(found)}")
+
+
+def _run(
+    path: Path,
+    data: str,
+    M: int,
+    N: int | None,
+    shapes: tuple[str, ...],
+    factory: str | None,
+    options: dict[str, Any],
+    update: Any,
+) -> Quantized:
+    if not is_checkpoint(path):
+        if factory is not None:
+            raise UsageError("--model tells how to read a checkpoint; MODEL is an ONNX file")
+        sizes = parse_input_shapes(shapes) if shapes else None
+        return run_quantize(path, data, M, N, input_shape=sizes, progress=update, **options)
+    from paconv.checkpoint.factory import current_folder_importable, find_factory
+
+    with current_folder_importable():
+        made = None if factory is None else find_factory(factory)
+        shape = tuple(map(parse_shape, shapes)) or None
+        return run_quantize(path, data, M, N, input_shape=shape, model=made, progress=update, **options)
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"--size: expected pixels such as 224 or 224x320 (height x width); found {text!r}")
+    sizes = [int(part) for part in parts]
+    return sizes[0] if len(sizes) == 1 else (sizes[0], sizes[1])
+
+
+def print_layers(found: Quantized) -> None:
+    """Print a line per layer, and why those that stay real do."""
+
+    def percent(value: float) -> str:
+        return f"{100 * value:.2f} %"
+
+    columns = [
+        Column("name", "layer", left=True),
+        Column("shape", "weight", left=True),
+        Column("form", "form", left=True),
+        Column("reads", "reads", left=True),
+        Column("error", "error", read=percent),
+        Column("added", "added", read=percent),
+    ]
+    rows = [
+        {
+            "name": layer.name,
+            "shape": "x".join(map(str, layer.shape)),
+            "form": f"PA({layer.M},{'full' if layer.N is None else layer.N})" if layer.form == "pa" else layer.code,
+            "reads": layer.reads,
+            "error": layer.error,
+            "added": layer.added if layer.form == "pa" else None,
+        }
+        for layer in found.layers
+    ]
+    notes = [
+        "error: squared, of the layer's output, relative to the float network's variance; added: without which it "
+        "would be that much lower, if this layer stayed real",
+    ]
+    reasons = {layer.code: layer.reason for layer in found.layers if layer.code}
+    notes += [f"{code}: {reason}" for code, reason in sorted(reasons.items())]
+    print_table(Table("", columns, rows, notes=notes))
+    console = output_console()
+    for output in found.outputs:
+        chosen = "" if output.same_choice is None else f", same choice at {100 * output.same_choice:.1f} %"
+        console.print(f"output {output.name}: {output.snr_db:.1f} dB above the error{chosen}", soft_wrap=True)
+
+
+def summary(found: Quantized) -> str:
+    """One line: how much was quantized, and what it will weigh."""
+    macs = "" if found.macs_share is None else f"{100 * found.macs_share:.1f} % of MACs, "
+    share = 0.0 if found.parameters_share is None else 100 * found.parameters_share
+    return (
+        f"{len(found.pa)} of {len(found.layers)} layers quantized from {found.samples} samples ({macs}"
+        f"{share:.1f} % of weights); {found.float_bytes / 1e6:.2f} MB as float, about "
+        f"{found.packed_bytes / 1e6:.2f} MB after paconv optimize"
+    )

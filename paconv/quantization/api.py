@@ -1,0 +1,158 @@
+"""`paconv.quantize`: a trained float network, from torch or a lone ONNX file, and some of its inputs -> PA."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from paconv.errors import UsageError
+from paconv.grid import DEFAULT_GRID, GridChoice
+from paconv.input_shape import checked_shapes
+from paconv.onnx_file.plain import PlainModel, plain_model
+from paconv.quantization.quantize import Quantized, quantize_plain
+from paconv.quantization.settings import Settings
+from paconv.samples.loading import Source, load_samples
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["is_checkpoint", "quantize"]
+
+_ZIP = b"PK"
+"""What a file of torch.save begins with."""
+
+_TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+
+
+def quantize(
+    source: str | os.PathLike | onnx.ModelProto | nn.Module,
+    data: Source,
+    M: int = 4,
+    N: int | None = 5,
+    *,
+    output: str | os.PathLike | None = None,
+    grid: GridChoice = DEFAULT_GRID,
+    fast: bool = False,
+    signed: bool | str = "auto",
+    keep: Sequence[str] | str = (),
+    first: str = "real",
+    last: str = "real",
+    depthwise: str = "real",
+    most_error: float | None = None,
+    worst: int = 0,
+    worst_levels: tuple[int, int | None] | None = None,
+    count: int = 512,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    input_shape: Any = None,
+    model: nn.Module | Callable[[], nn.Module] | None = None,
+    trust_pickle: bool = False,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Quantized:
+    """Quantize a trained float network without labels and without training.
+
+    Layer after layer, on what the quantized layers before it give: Lloyd-Max levels of activations, ridge regression of
+    the weights on the float network's output, a codebook with a scale per output channel, codes by error feedback, and
+    a least-squares scale and bias. The first layers, those that outputs are reached from, depthwise convolutions and
+    linear layers stay real. The same inputs and seed give the same file.
+
+    Args:
+        source: A float ONNX file of any producer, or a ModelProto; a torch module; or the path of a checkpoint, read by
+            `paconv.load(source, model, trust_pickle=...)`.
+        data: Inputs of the network: a folder of pictures, an .npz file, "mnist:FOLDER", arrays, or batches.
+        M: Weight planes: 2, 4, 6 or 8.
+        N: Activation planes, 1 to 8; None for real activations.
+        output: The model.onnx to write; None writes nothing.
+        grid: The integers that levels are times a unit, as for `paconv.nn.snap_`; None for real levels.
+        fast: Leave out the regression and the error feedback.
+        signed: "auto" gives activations levels below 0 where no ReLU, or what keeps its result, is before; True and
+            False give them everywhere or nowhere.
+        keep: Names of layers that stay real, or patterns with * and ?.
+        first: "real", or "pa" to quantize first layers too.
+        last: The same for the layers that outputs are reached from.
+        depthwise: The same for depthwise convolutions.
+        most_error: A layer that adds more than that to the relative squared error of its output stays real.
+        worst: So many layers, those that add most, stay real, or get `worst_levels`. Everything is done twice then.
+        worst_levels: (M, N) of these layers.
+        count: The most samples that are taken of `data`.
+        mean: Of pictures' channels, as fractions of 255; see paconv.samples.loading.
+        std: The same.
+        size: Of pictures, where the network leaves it free.
+        seed: Of samples and windows that are drawn.
+        input_shape: For a torch source: (C, H, W), or one such shape per input; None is what the checkpoint has.
+        model: For a checkpoint: the float model, or a function that returns it.
+        trust_pickle: Read a whole pickled module; this runs code stored in the file.
+        progress: Called as progress(layer, done, total).
+
+    Returns:
+        The quantized network, with what became of each layer, and how near its outputs are to the float network's.
+
+    Raises:
+        UsageError: An option is invalid, or there is no convolution to quantize.
+        ModelError: The ONNX file can't be used.
+        DataError: The samples can't be read, or don't fit the network.
+        CheckpointError: The checkpoint can't be read.
+        ExportError: torch can't export the model.
+        PaconvError: `output` can't be written.
+    """
+    if signed not in ("auto", True, False):
+        raise UsageError(f"signed: expected 'auto', True or False; found {signed!r}")
+    settings = Settings(M, N, grid, fast, None if signed == "auto" else bool(signed), seed)
+    plain = _plain(source, input_shape, model, trust_pickle)
+    inputs = [(i.name, i.shape, i.dtype) for i in plain.inputs]
+    samples = load_samples(data, inputs, mean=mean, std=std, size=size, count=count, seed=seed)
+    found = quantize_plain(
+        plain,
+        samples,
+        settings,
+        keep=[keep] if isinstance(keep, str) else list(keep),
+        first=first,
+        last=last,
+        depthwise=depthwise,
+        most_error=most_error,
+        worst=worst,
+        worst_levels=worst_levels,
+        progress=progress,
+    )
+    if output is not None:
+        found.save(output)
+    return found
+
+
+def _plain(source: Any, input_shape: Any, model: Any, trust_pickle: bool) -> PlainModel:
+    if isinstance(source, onnx.ModelProto) or (
+        isinstance(source, (str, os.PathLike)) and not is_checkpoint(Path(source))
+    ):
+        if model is not None or trust_pickle:
+            raise UsageError("model and trust_pickle tell how to read a checkpoint; found an ONNX file")
+        shapes: Mapping[str, Sequence[int]] | None = input_shape
+        return plain_model(source, shapes)
+    from paconv.to_onnx.exporter import exported
+
+    if isinstance(source, (str, os.PathLike)):
+        from paconv.checkpoint.loading import load
+
+        module: Any = load(source, model, trust_pickle=trust_pickle)
+    else:
+        module = source
+    shape = getattr(module, "paconv_input_shape", None) if input_shape is None else input_shape
+    if shape is None:
+        raise UsageError("the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)")
+    if getattr(module, "paconv_conversion", None) is not None:
+        raise UsageError("the model is converted already; quantize its float parent, or export it as it is")
+    return plain_model(exported(module, checked_shapes(shape))[0])
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is torch's, by its first bytes or its name."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_ZIP)) == _ZIP or path.suffix in _TORCH_SUFFIXES
+    except OSError:
+        return path.suffix in _TORCH_SUFFIXES
