@@ -14,7 +14,6 @@ Batch norms stay. The result is run beside the original, and says the same (paco
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -167,13 +166,13 @@ def _raised(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         return model
     try:
         return version_converter.convert_version(model, MIN_STANDARD_OPSET)
-    except (RuntimeError, ValueError) as error:  # the converter's own error is a RuntimeError
+    except (RuntimeError, ValueError, shape_inference.InferenceError) as error:
         text = " ".join(str(error).split())
-        op = re.search(r"[Ff]or (?:op )?(\w+)", text)
-        refused = f"an op, {op[1]}" if op else text[:200]
+        ops = sorted({node.op_type for node in _all_nodes(model.graph)}, key=len, reverse=True)
+        refused = next((op for op in ops if op.lower() in text.lower()), "it")
         raise ModelError(
-            f"{where}: opset {opset} can't be raised to {MIN_STANDARD_OPSET}: onnx's version converter refuses "
-            f"{refused}; export the model again with opset {MIN_STANDARD_OPSET} or later"
+            f"{where}: opset {opset} can't be raised to {MIN_STANDARD_OPSET}: onnx's version converter refuses {refused} "
+            f"({text[:200]}); export the model again with opset {MIN_STANDARD_OPSET} or later"
         ) from error
 
 
