@@ -22,11 +22,11 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, inliner, shape_inference, version_converter
+from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference, version_converter
 
 from paconv.errors import ModelError
-from paconv.onnx_file.constant_folding import WEIGHTED_OPS, fold_constants
-from paconv.onnx_file.graph_view import GraphView, op_name
+from paconv.onnx_file.constant_folding import WEIGHTED_OPS, fold_constants, keep_only
+from paconv.onnx_file.graph_view import GraphView, attribute, op_name
 from paconv.onnx_file.loading import check_model, read_model
 from paconv.onnx_file.shapes import fixed_input_shapes
 from paconv.onnx_file.trial import RunError, agree, random_inputs, run, session
@@ -144,8 +144,8 @@ def _tidy_inputs(model: onnx.ModelProto) -> None:
     graph = model.graph
     model.ir_version = max(model.ir_version, _MIN_IR)
     stored = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
-    for value in inputs:
+    keep_only(graph.input, lambda value: value.name not in stored)
+    for value in graph.input:
         if value.type.tensor_type.HasField("shape"):
             seen: set[str] = set()
             for axis, dim in enumerate(value.type.tensor_type.shape.dim):
@@ -153,9 +153,6 @@ def _tidy_inputs(model: onnx.ModelProto) -> None:
                 if unknown:
                     dim.dim_param = f"{value.name}_{axis}"
                 seen.add(dim.dim_param)
-    kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in inputs]
-    del graph.input[:]
-    graph.input.extend(kept)
     del graph.value_info[:]
 
 
@@ -171,8 +168,8 @@ def _raised(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         ops = sorted({node.op_type for node in _all_nodes(model.graph)}, key=len, reverse=True)
         refused = next((op for op in ops if op.lower() in text.lower()), "it")
         raise ModelError(
-            f"{where}: opset {opset} can't be raised to {MIN_STANDARD_OPSET}: onnx's version converter refuses {refused} "
-            f"({text[:200]}); export the model again with opset {MIN_STANDARD_OPSET} or later"
+            f"{where}: opset {opset} can't be raised to {MIN_STANDARD_OPSET}: onnx's version converter refuses "
+            f"{refused} ({text[:200]}); export the model again with opset {MIN_STANDARD_OPSET} or later"
         ) from error
 
 
@@ -197,15 +194,16 @@ def _with_batch(
         second = {name: second[name] if name in batched else first[name] for name in first}
         both = {n: np.concatenate([first[n], second[n]]) if n in batched else first[n] for n in first}
         apart = run(opened, second, where)
-        try:
-            free = _with_first_size(model, batched, None, ranks, where)
-            candidate, seen = _observed(free, where)
-            alone = run(candidate, first, where)
-            together = run(candidate, both, where)[: len(wanted)]
-        except ModelError:  # what the file computes holds for its own number of samples alone
-            alone = together = []
-        if alone and _all_agree(alone, wanted) and all(map(_side_by_side, together, wanted, apart)):
-            return _plain(free, None, shapes, seen, alone)
+        for each in (model, _with_free_reshapes(model, shapes[batched[0]][0])):
+            try:
+                free = _with_first_size(each, batched, None, ranks, where)
+                candidate, seen = _observed(free, where)
+                alone = run(candidate, first, where)
+                together = run(candidate, both, where)[: len(wanted)]
+            except ModelError:  # what the file computes holds for its own number of samples alone
+                continue
+            if _all_agree(alone, wanted) and all(map(_side_by_side, together, wanted, apart)):
+                return _plain(free, None, shapes, seen, alone)
     size = next((shapes[name][0] for name in batched), None)
     fixed = _with_first_size(model, batched, size, ranks, where)
     opened, seen = _observed(fixed, where)
@@ -216,6 +214,29 @@ def _with_batch(
             f"file itself; export the model again with opset {MIN_STANDARD_OPSET} or later"
         )
     return _plain(fixed, size, shapes, seen, found)
+
+
+def _with_free_reshapes(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+    """A copy whose Reshapes to `batch` samples keep the number that they read, as far as that can be said.
+
+    As a size, -1 is what is left of the elements, and 0 the size of what is read. Which of both is right, if any, depends
+    on what the sizes mean; a trial shows it.
+    """
+    freed = onnx.ModelProto()
+    freed.CopyFrom(model)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in freed.graph.node:
+        sizes = stored.get(node.input[1]) if op_name(node) == "Reshape" else None
+        if sizes is None or attribute(node, "allowzero", 0):
+            continue
+        values = numpy_helper.to_array(sizes).copy()
+        if values.ndim == 1 and len(values) and values[0] == batch:
+            values[0] = 0 if -1 in values else -1
+            node.input[1] = f"{node.output[0]}//sizes"
+            freed.graph.initializer.append(numpy_helper.from_array(values, node.input[1]))
+    used = {name for node in freed.graph.node for name in node.input}
+    keep_only(freed.graph.initializer, lambda tensor: tensor.name in used)
+    return freed
 
 
 def _all_agree(found: list[np.ndarray], wanted: list[np.ndarray]) -> bool:
@@ -309,10 +330,7 @@ def _with_first_size(
             for axis in range(rank):
                 dims.add(dim_param=f"{value.name}_{axis}")
     stored = {tensor.name for tensor in sized.graph.initializer}
-    infos = [value for value in sized.graph.value_info if value.name not in stored]
-    kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in infos]
-    del sized.graph.value_info[:]
-    sized.graph.value_info.extend(kept)
+    keep_only(sized.graph.value_info, lambda value: value.name not in stored)
     check_model(sized, where)
     return sized
 

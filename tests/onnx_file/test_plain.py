@@ -100,7 +100,7 @@ def test_what_nothing_reads_goes_and_what_a_subgraph_reads_stays():
     plain = plain_model(model).model
     assert [n.op_type for n in plain.graph.node] == ["Conv", "If"]
     assert {t.name for t in plain.graph.initializer} == {"W", "i"}
-    assert outputs(plain, x=image(1, 3, 4, 4), t=np.bool_(True))[1].tolist() == [4]
+    assert outputs(plain, x=image(1, 3, 4, 4), t=np.array(True))[1].tolist() == [4]
 
 
 def test_given_names_of_nodes_stay_and_all_others_are_unique():
