@@ -254,7 +254,7 @@ class _Planner:
         return next((code for code, held in holds.items() if held and self.policies[code] == REAL), "")
 
     def _has_constant_weights(self, node: onnx.NodeProto) -> bool:
-        """Whether the weights of a convolution are all equal and not 0, or whole numbers that rise evenly, in one channel."""
+        """Whether the weights of a convolution are equal and not 0, or one channel of evenly rising whole numbers."""
         weight = self.view.stored.get(node.input[1]) if op_name(node) == "Conv" else None
         if weight is None:
             return False
