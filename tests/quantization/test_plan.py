@@ -21,12 +21,26 @@ def w(*shape: int) -> np.ndarray:
 SAME = "pads = [1, 1, 1, 1]"
 
 WEIGHTS = {
-    "S": w(4, 3, 3, 3), "A": w(4, 4, 3, 3), "B": w(4, 4, 3, 3), "D": w(4, 1, 3, 3), "P": w(4, 4, 1, 1), "Q": w(2, 4, 1, 1),
-    "L": w(4, 5), "T": w(4, 4, 2, 2), "Z": np.zeros((4, 4, 1, 1), np.float32), "mean": np.full((4, 4, 3, 3), 1 / 36, "f"),
-    "bins": np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1), "half": np.float32(0.5), "k": np.int64([2, 3]),
-    "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1]), "one": np.float32(1), "double": w(4, 4, 1, 1).astype(np.float64),
-    "bad": np.full((4, 4, 1, 1), np.nan, np.float32), "C8": w(4, 8, 1, 1), "C7": w(4, 7, 3, 3),
-}  # fmt: skip
+    "S": w(4, 3, 3, 3),
+    "A": w(4, 4, 3, 3),
+    "B": w(4, 4, 3, 3),
+    "D": w(4, 1, 3, 3),
+    "P": w(4, 4, 1, 1),
+    "Q": w(2, 4, 1, 1),
+    "L": w(4, 5),
+    "T": w(4, 4, 2, 2),
+    "Z": np.zeros((4, 4, 1, 1), np.float32),
+    "mean": np.full((4, 4, 3, 3), 1 / 36, "f"),
+    "bins": np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1),
+    "half": np.float32(0.5),
+    "k": np.int64([2, 3]),
+    "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1]),
+    "one": np.float32(1),
+    "double": w(4, 4, 1, 1).astype(np.float64),
+    "bad": np.full((4, 4, 1, 1), np.nan, np.float32),
+    "C8": w(4, 8, 1, 1),
+    "C7": w(4, 7, 3, 3),
+}
 
 
 def graph(body: str, outputs: str = "float[n,c,h,w] y") -> onnx.ModelProto:
