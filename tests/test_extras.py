@@ -53,6 +53,12 @@ def test_what_serves_needs_no_torch():
     assert done.returncode == 0, done.stderr
 
 
+def test_what_comes_before_quantizing_a_file_needs_no_torch():
+    code = "import paconv.onnx_file.plain, paconv.quantization.plan, paconv.samples.loading, paconv.samples.pictures"
+    done = run_without("torch", code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_another_missing_module_stays_what_it_is():
     done = run_without("paconv.pipeline", "import paconv\npaconv.optimize")
     assert "ModuleNotFoundError" in done.stderr and "pip install" not in done.stderr

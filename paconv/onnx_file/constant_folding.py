@@ -10,6 +10,7 @@ nothing (an Expand to a whole image) stays computed, unless it is a weight.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -20,7 +21,7 @@ from onnx import numpy_helper
 from paconv.onnx_file.graph_view import GraphView, op_name
 from paconv.onnx_file.trial import session
 
-__all__ = ["WEIGHTED_OPS", "fold_constants"]
+__all__ = ["WEIGHTED_OPS", "fold_constants", "keep_only"]
 
 WEIGHTED_OPS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 """Ops whose second input is a weight where it is constant."""
@@ -112,26 +113,25 @@ def _values(
 
 def _drop(graph: onnx.GraphProto, folded: set[str]) -> None:
     """Take the folded results away from their nodes, so that no name has two sources."""
-    kept = []
+    keep_only(graph.node, lambda node: not any(node.output) or not folded.issuperset(filter(None, node.output)))
     for node in graph.node:
-        left = [name for name in node.output if name and name not in folded]
-        if left or not any(name in folded for name in node.output):
-            for index, name in enumerate(node.output):
-                if name in folded:
-                    node.output[index] = ""
-            kept.append(node)
-    _replace(graph.node, kept)
+        for index, name in enumerate(node.output):
+            if name in folded:
+                node.output[index] = ""
 
 
 def _drop_dead(graph: onnx.GraphProto) -> None:
     live = GraphView(graph).nodes
-    _replace(graph.node, live)
+    kept = {id(node) for node in live}
     used = {name for node in live for name in node.input} | _read_in_subgraphs(live)
     used.update(output.name for output in graph.output)
-    _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
+    keep_only(graph.node, lambda node: id(node) in kept)
+    keep_only(graph.initializer, lambda tensor: tensor.name in used)
 
 
-def _replace(field, items: list) -> None:
-    copies = [type(item).FromString(item.SerializeToString()) for item in items] if items else []
-    del field[:]
-    field.extend(copies)
+def keep_only(field, wanted: Callable) -> None:
+    """Delete what isn't wanted from a repeated field of a proto."""
+    items = list(field)
+    for index in reversed(range(len(items))):
+        if not wanted(items[index]):
+            del field[index]

@@ -14,7 +14,7 @@ from paconv.errors import ModelError
 from paconv.ops import DOMAIN, OPSET_VERSION, SCHEMAS, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
 
-__all__ = ["check_model", "load_model", "read_model"]
+__all__ = ["check_initializer_sizes", "check_model", "load_model", "read_model"]
 
 
 def load_model(path: str | os.PathLike) -> onnx.ModelProto:
@@ -63,7 +63,7 @@ def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto
             f"{where}: expected opset {MIN_STANDARD_OPSET} or later, found {opset}; export the model again, "
             f"or convert it with onnx.version_converter.convert_version(model, 18)"
         )
-    _check_initializer_sizes(model, where)
+    check_initializer_sizes(model, where)
     try:
         onnx.checker.check_model(model)
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
@@ -76,7 +76,8 @@ def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto
     return inferred
 
 
-def _check_initializer_sizes(model: onnx.ModelProto, where: str) -> None:
+def check_initializer_sizes(model: onnx.ModelProto, where: str) -> None:
+    """Raise ModelError if an initializer has another number of bytes than its shape asks for."""
     for tensor in model.graph.initializer:
         if not tensor.HasField("raw_data") or tensor.data_type in _PACKED_TYPES:
             continue

@@ -8,12 +8,13 @@
     shapes           inferred, as far as they can be; what no size is known of has a name
     batch            the first dimension of inputs is free, where two samples at once give what each gives alone
 
-Batch norms stay. The result is run beside the original, and says the same (paconv.onnx_file.trial).
+Batch norms stay. The result is run beside the original, and says the same (paconv.onnx_file.free_batch).
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,27 +22,20 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, inliner, shape_inference, version_converter
 
 from paconv.errors import ModelError
-from paconv.onnx_file.constant_folding import WEIGHTED_OPS, fold_constants
-from paconv.onnx_file.graph_view import GraphView, op_name
-from paconv.onnx_file.loading import check_model, read_model
-from paconv.onnx_file.shapes import fixed_input_shapes
-from paconv.onnx_file.trial import RunError, agree, random_inputs, run, session
+from paconv.onnx_file.constant_folding import fold_constants
+from paconv.onnx_file.free_batch import with_free_batch
+from paconv.onnx_file.graph_view import GraphView
+from paconv.onnx_file.loading import check_initializer_sizes, read_model
+from paconv.onnx_file.weights_aside import WeightsAside, set_weights_aside
 from paconv.ops import DOMAIN, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
 
 __all__ = ["ModelInput", "PlainModel", "plain_model"]
 
-BATCH = "batch"
-"""Name of the free first dimension."""
-
 _MIN_IR = 8
-
-_TRIAL_SIZES = (64, 224, 48, 32, 96, 128, 256, 320, 299, 512, 640)
-"""What free dimensions are tried with, until onnxruntime runs the model."""
 
 _QUANTIZED_OPS = {
     "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "MatMulNBits", "QLinearConv",
@@ -89,24 +83,26 @@ def plain_model(
         original, where = source, "model"
     else:
         original, where = read_model(source), str(source)
-    model = onnx.ModelProto()
-    model.CopyFrom(original)
-    _check_no_paconv(model, where)
-    if model.functions:
-        model = inliner.inline_local_functions(model)
-    _check_float(model, where)
-    _tidy_inputs(model)
-    model = _raised(model, where)
+    check_initializer_sizes(original, where)
+    aside = set_weights_aside(original)
+    _check_no_paconv(aside.graph_model, where)
+    if aside.graph_model.functions:
+        aside.graph_model = inliner.inline_local_functions(aside.graph_model)
+    _check_float(aside.graph_model, where)
+    _tidy(aside)
+    aside.graph_model = _raised(aside.graph_model, where)
+    model = aside.whole()
     fold_constants(model, where)
     _name_nodes(model.graph)
-    return _with_batch(original, model, where, input_shapes)
+    tried = with_free_batch(source, set_weights_aside(model), where, input_shapes)
+    return PlainModel(tried.model, tuple(map(_model_input, tried.model.graph.input)), tried.batch, tried.shapes)
 
 
 def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     for node in graph.node:
         yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
+        for each in node.attribute:
+            for inner in (each.g, *each.graphs):
                 yield from _all_nodes(inner)
 
 
@@ -139,24 +135,18 @@ def _check_float(model: onnx.ModelProto, where: str) -> None:
         )
 
 
-def _tidy_inputs(model: onnx.ModelProto) -> None:
-    """Initializers out of the inputs, an IR version that allows it, inputs with names for each free dimension."""
-    graph = model.graph
+def _tidy(aside: WeightsAside) -> None:
+    """A recent IR version, a name for each free dimension of an input, no shapes but those of inputs and outputs."""
+    model = aside.graph_model
     model.ir_version = max(model.ir_version, _MIN_IR)
-    stored = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
-    for value in inputs:
-        if value.type.tensor_type.HasField("shape"):
-            seen: set[str] = set()
-            for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-                unknown = dim.dim_value <= 0 if dim.HasField("dim_value") else dim.dim_param in ("", "?", *seen)
-                if unknown:
-                    dim.dim_param = f"{value.name}_{axis}"
-                seen.add(dim.dim_param)
-    kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in inputs]
-    del graph.input[:]
-    graph.input.extend(kept)
-    del graph.value_info[:]
+    del model.graph.value_info[:]
+    for value in aside.inputs:
+        seen: set[str] = set()
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            unknown = dim.dim_value <= 0 if dim.HasField("dim_value") else dim.dim_param in ("", "?", *seen)
+            if unknown:
+                dim.dim_param = f"{value.name}_{axis}"
+            seen.add(dim.dim_param)
 
 
 def _raised(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
@@ -169,10 +159,10 @@ def _raised(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     except (RuntimeError, ValueError, shape_inference.InferenceError) as error:
         text = " ".join(str(error).split())
         ops = sorted({node.op_type for node in _all_nodes(model.graph)}, key=len, reverse=True)
-        refused = next((op for op in ops if op.lower() in text.lower()), "it")
+        refused = next((op for op in ops if re.search(rf"(?<![A-Za-z]){op}(?![A-Za-z])", text, re.IGNORECASE)), "it")
         raise ModelError(
-            f"{where}: opset {opset} can't be raised to {MIN_STANDARD_OPSET}: onnx's version converter refuses {refused} "
-            f"({text[:200]}); export the model again with opset {MIN_STANDARD_OPSET} or later"
+            f"{where}: opset {opset} can't be raised to {MIN_STANDARD_OPSET}: onnx's version converter refuses "
+            f"{refused} ({text[:200]}); export the model again with opset {MIN_STANDARD_OPSET} or later"
         ) from error
 
 
@@ -180,163 +170,6 @@ def _name_nodes(graph: onnx.GraphProto) -> None:
     view = GraphView(graph)
     for node in graph.node:
         node.name = view.label(node)
-
-
-def _with_batch(
-    original: onnx.ModelProto, model: onnx.ModelProto, where: str, given: Mapping[str, Sequence[int]] | None
-) -> PlainModel:
-    """The model with as free a batch as it allows, after a trial."""
-    _with_first_size(model, [], None, [max(1, _rank(value)) for value in model.graph.output], where)
-    opened = session(original, where)
-    draw = np.random.default_rng(0)
-    shapes, first, wanted = _first_run(opened, model, where, given, draw)
-    ranks = [value.ndim for value in wanted]
-    batched = _batched(model)
-    if batched:
-        second = random_inputs(list(model.graph.input), shapes, draw)
-        second = {name: second[name] if name in batched else first[name] for name in first}
-        both = {n: np.concatenate([first[n], second[n]]) if n in batched else first[n] for n in first}
-        apart = run(opened, second, where)
-        try:
-            free = _with_first_size(model, batched, None, ranks, where)
-            candidate, seen = _observed(free, where)
-            alone = run(candidate, first, where)
-            together = run(candidate, both, where)[: len(wanted)]
-        except ModelError:  # what the file computes holds for its own number of samples alone
-            alone = together = []
-        if alone and _all_agree(alone, wanted) and all(map(_side_by_side, together, wanted, apart)):
-            return _plain(free, None, shapes, seen, alone)
-    size = next((shapes[name][0] for name in batched), None)
-    fixed = _with_first_size(model, batched, size, ranks, where)
-    opened, seen = _observed(fixed, where)
-    found = run(opened, first, where)
-    if not _all_agree(found, wanted):
-        raise ModelError(
-            f"{where}: its plain form (opset {standard_opset(model)}, constants folded) gives other outputs than the "
-            f"file itself; export the model again with opset {MIN_STANDARD_OPSET} or later"
-        )
-    return _plain(fixed, size, shapes, seen, found)
-
-
-def _all_agree(found: list[np.ndarray], wanted: list[np.ndarray]) -> bool:
-    """Whether the first of what was found is what was wanted."""
-    return all(map(agree, found, wanted))
-
-
-def _observed(model: onnx.ModelProto, where: str) -> tuple[ort.InferenceSession, list[str]]:
-    """A session that gives, behind the model's outputs, what its layers read and make, and the names of these."""
-    graph = model.graph
-    known = {value.name for value in (*graph.input, *graph.output)} | {tensor.name for tensor in graph.initializer}
-    layers = [node for node in graph.node if op_name(node) in WEIGHTED_OPS]
-    tensors = dict.fromkeys(name for each in layers for name in (each.input[0], each.output[0]))
-    names = [name for name in tensors if name not in known]
-    graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    try:
-        return session(model, where), names
-    finally:
-        del graph.output[len(graph.output) - len(names) :]
-
-
-def _first_run(
-    opened: ort.InferenceSession, model: onnx.ModelProto, where: str, given, draw: np.random.Generator
-) -> tuple[dict[str, tuple[int, ...]], dict[str, np.ndarray], list[np.ndarray]]:
-    """Shapes, inputs and outputs of the first run that goes well."""
-    inputs = list(model.graph.input)
-    if given:
-        tries = [fixed_input_shapes(model, given)]
-    else:
-        tries = list({str(s): s for s in (_shapes_at(inputs, size, where) for size in _TRIAL_SIZES)}.values())
-    failure: RunError | None = None
-    for shapes in tries:
-        values = random_inputs(inputs, shapes, draw)
-        try:
-            return shapes, values, run(opened, values, where)
-        except RunError as error:
-            failure = failure or error
-    tried = "; ".join(",".join(map(str, shape)) for shape in tries[0].values())
-    raise ModelError(f"{failure} (inputs of {tried} and {len(tries) - 1} more); give --input-shape") from failure
-
-
-def _shapes_at(inputs: list[onnx.ValueInfoProto], size: int, where: str) -> dict[str, tuple[int, ...]]:
-    shapes = {}
-    for value in inputs:
-        if not value.type.tensor_type.HasField("shape"):
-            raise ModelError(
-                f"{where}: input {value.name} has no shape in the file; give --input-shape {value.name}=C,H,W"
-            )
-        dims = value.type.tensor_type.shape.dim
-        shapes[value.name] = tuple(d.dim_value or (1 if axis == 0 else size) for axis, d in enumerate(dims))
-    return shapes
-
-
-def _batched(model: onnx.ModelProto) -> list[str]:
-    """Inputs whose first dimension is the batch: it is free, or has the size that the first input's has."""
-    firsts = {v.name: v.type.tensor_type.shape.dim[0].dim_value for v in model.graph.input if _rank(v)}
-    size = next(iter(firsts.values()), 0)
-    return [name for name, found in firsts.items() if found in (0, size)]
-
-
-def _rank(value: onnx.ValueInfoProto) -> int:
-    return len(value.type.tensor_type.shape.dim)
-
-
-def _with_first_size(
-    model: onnx.ModelProto, batched: list[str], size: int | None, ranks: list[int], where: str
-) -> onnx.ModelProto:
-    """A copy with this number of samples, None for any, and with the shapes of all tensors, as far as they can be told.
-
-    ranks: of the outputs. Raises ModelError if the shapes don't allow it.
-    """
-    sized = onnx.ModelProto()
-    sized.CopyFrom(model)
-    for value in sized.graph.input:
-        if value.name in batched:
-            dim = value.type.tensor_type.shape.dim[0]
-            if size is None:
-                dim.dim_param = BATCH
-            else:
-                dim.dim_value = size
-    for value in sized.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    try:
-        sized = shape_inference.infer_shapes(sized, data_prop=True)
-    except (shape_inference.InferenceError, RuntimeError) as error:
-        raise ModelError(f"{where}: its shapes are inconsistent: {' '.join(str(error).split())}") from error
-    for value, rank in zip(sized.graph.output, ranks, strict=True):
-        if not value.type.tensor_type.HasField("shape"):
-            dims = value.type.tensor_type.shape.dim  # an empty shape from here on
-            value.type.tensor_type.shape.SetInParent()
-            for axis in range(rank):
-                dims.add(dim_param=f"{value.name}_{axis}")
-    stored = {tensor.name for tensor in sized.graph.initializer}
-    infos = [value for value in sized.graph.value_info if value.name not in stored]
-    kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in infos]
-    del sized.graph.value_info[:]
-    sized.graph.value_info.extend(kept)
-    check_model(sized, where)
-    return sized
-
-
-def _side_by_side(found: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether `found` is a and b one after the other along some axis."""
-    if found.ndim != a.ndim or a.ndim != b.ndim:
-        return False
-    axis = next((k for k, (n, m) in enumerate(zip(found.shape, a.shape, strict=True)) if n != m), None)
-    if axis is None or any(n != m for k, (n, m) in enumerate(zip(a.shape, b.shape, strict=True)) if k != axis):
-        return False
-    return agree(found, np.concatenate([a, b], axis))
-
-
-def _plain(
-    model: onnx.ModelProto,
-    batch: int | None,
-    inputs: dict[str, tuple[int, ...]],
-    seen: list[str],
-    run: list[np.ndarray],
-) -> PlainModel:
-    names = [*(output.name for output in model.graph.output), *seen]
-    shapes = inputs | {name: value.shape for name, value in zip(names, run, strict=True)}
-    return PlainModel(model, tuple(map(_model_input, model.graph.input)), batch, shapes)
 
 
 def _model_input(value: onnx.ValueInfoProto) -> ModelInput:

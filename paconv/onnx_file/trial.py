@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -34,14 +35,17 @@ class RunError(ModelError):
 
 
 def session(
-    model: onnx.ModelProto, where: str, level: ort.GraphOptimizationLevel = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    model: str | os.PathLike | onnx.ModelProto,
+    where: str,
+    level: ort.GraphOptimizationLevel = ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 ) -> ort.InferenceSession:
-    """A quiet session on the CPU; without optimizations, unless asked for. Raises ModelError if there can't be one."""
+    """A quiet session of a model or file on the CPU. Raises ModelError if there can't be one."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = level
     try:
-        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else os.fspath(model)
+        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except _REFUSALS as error:
         raise ModelError(f"{where}: onnxruntime {ort.__version__} doesn't load it: {_line(error)}") from error
 

@@ -41,6 +41,7 @@ REASONS = {
     "depthwise": "Depthwise convolutions stay real (depthwise='pa' converts them).",
     "kept-by-name": "It is named in keep.",
     "constant-weights": "Its weights are a mean or a ramp of whole numbers, which compute no feature.",
+    "zero-weights": "All of its weights are 0.",
     "linear": "Linear layers stay real.",
     "transposed": "Transposed convolutions have no piecewise form.",
     "not-2d": "Its weight isn't of rank 4; only 2-D convolutions have a piecewise form.",
@@ -241,6 +242,8 @@ class _Planner:
             return "non-finite-weights"
         if any(fnmatchcase(name, pattern) for pattern in self.keep):
             return "kept-by-name"
+        if not numpy_helper.to_array(weight).any():
+            return "zero-weights"
         if self._has_constant_weights(node):
             return "constant-weights"
         holds = {
@@ -251,12 +254,12 @@ class _Planner:
         return next((code for code, held in holds.items() if held and self.policies[code] == REAL), "")
 
     def _has_constant_weights(self, node: onnx.NodeProto) -> bool:
-        """Whether the weights of a convolution are all equal, or rise by one and the same step in a single channel."""
+        """Whether the weights of a convolution are equal and not 0, or one channel of evenly rising whole numbers."""
         weight = self.view.stored.get(node.input[1]) if op_name(node) == "Conv" else None
         if weight is None:
             return False
         values = numpy_helper.to_array(weight).ravel()
-        if len(values) < 3 or values.dtype.kind != "f":
+        if len(values) < 3 or values.dtype.kind != "f" or not values.any():
             return False
         if (values == values[0]).all():
             return True

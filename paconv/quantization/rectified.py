@@ -55,7 +55,7 @@ def _keeps(view: GraphView, node: onnx.NodeProto, known: Callable[[str], bool]) 
     op, inputs = op_name(node), [name for name in node.input if name]
     if op in _NEVER_NEGATIVE:
         return True
-    if op in ("Mul", "ReduceProd") and len(set(inputs)) == 1 and len(inputs) == 2:
+    if op == "Mul" and len(set(inputs)) == 1:
         return True
     if op in _OF_NO_NEGATIVE:
         return all(map(known, inputs[:1] if op.startswith("Reduce") or op == "PRelu" else inputs))

@@ -11,7 +11,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from paconv.errors import ModelError
-from paconv.onnx_file.plain import BATCH, ModelInput, plain_model
+from paconv.onnx_file.free_batch import BATCH
+from paconv.onnx_file.plain import ModelInput, plain_model
 
 DRAW = np.random.default_rng(0)
 W = DRAW.standard_normal((4, 3, 3, 3), np.float32)
@@ -100,7 +101,7 @@ def test_what_nothing_reads_goes_and_what_a_subgraph_reads_stays():
     plain = plain_model(model).model
     assert [n.op_type for n in plain.graph.node] == ["Conv", "If"]
     assert {t.name for t in plain.graph.initializer} == {"W", "i"}
-    assert outputs(plain, x=image(1, 3, 4, 4), t=np.bool_(True))[1].tolist() == [4]
+    assert outputs(plain, x=image(1, 3, 4, 4), t=np.array(True))[1].tolist() == [4]
 
 
 def test_given_names_of_nodes_stay_and_all_others_are_unique():
@@ -169,13 +170,27 @@ def test_a_batch_that_was_fixed_becomes_free():
     assert outputs(plain.model, x=image(3, 3, 8, 8))[0].shape == (3, 144)
 
 
+@pytest.mark.parametrize("sizes", [[1, 144], [1, -1], [1, 4, 36]])
+def test_a_reshape_to_the_fixed_batch_is_freed(sizes):
+    head = f"(float[1,3,8,8] x) => (float[{'1,144' if len(sizes) == 2 else '1,4,36'}] y)"
+    plain = plain_model(graph("a = Conv(x, W) y = Reshape(a, s)", head=head, W=W, s=np.int64(sizes)))
+    assert plain.batch is None and len(outputs(plain.model, x=image(3, 3, 8, 8))[0]) == 3
+    assert {tensor.name for tensor in plain.model.graph.initializer} == {"W", "y//sizes"}
+
+
 @pytest.mark.parametrize(
-    "body", ["a = Conv(x, W) y = Reshape(a, s)", "a = Conv(x, W) m = ReduceMean(a) n = Sub(a, m) y = Flatten(n)"]
+    "body",
+    [
+        "a = Conv(x, W) m = ReduceMean(a) n = Sub(a, m) y = Flatten(n)",  # a mean over the samples too
+        "a = Conv(x, W) b = Expand(a, s) y = Flatten(b)",
+        "a = Conv(x, W) b = Squeeze(a, k) d = Unsqueeze(b, k) y = Flatten(d)",
+    ],
 )
 def test_a_batch_that_the_graph_needs_stays(body):
-    sizes = {"s": np.int64([1, 144])} if "Reshape" in body else {}
+    sizes = {"s": np.int64([1, 4, 6, 6])} if "Expand" in body else {"k": np.int64([0])} if "Squeeze" in body else {}
     plain = plain_model(graph(body, head="(float[1,3,8,8] x) => (float[1,144] y)", W=W, **sizes))
-    assert plain.batch == 1 and plain.inputs[0].shape == (1, 3, 8, 8)
+    batch = None if "Expand" in body else 1  # an Expand to 1 sample leaves any number
+    assert plain.batch == batch and plain.inputs[0].shape == (batch or BATCH, 3, 8, 8)
 
 
 def test_a_batch_that_is_not_the_first_axis_of_an_output_is_seen():
