@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from paconv.cost.count import Cost, LayerCost, NetworkCost
-from paconv.cost.counting import counting
+from paconv.cost.count import Cost, LayerCost, NetworkCost, counting
 from paconv.cost.rules import STORAGES
 from paconv.network.layers import BATCH_NORM, Layer, Network
 from paconv.reporting.tables import Column, Table, exact, grouped, ratio, significant
