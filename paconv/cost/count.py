@@ -152,8 +152,10 @@ def count(network: Network, by: Rule | None = None, stored: Storage | None = Non
 
 
 def counting(network: Network, by: Rule) -> Counting:
-    """What `count` did: by the rule if a layer's scheme leaves it to the rule, else by the schemes' own numbers, else
-    real multiply-accumulates only.
+    """What `count` did, in words.
+
+    By the rule if a layer's scheme leaves it to the rule, else by the schemes' own numbers, else real
+    multiply-accumulates only.
     """
     schemes = {planes.scheme: SCHEMES[planes.scheme] for planes in network.planes if planes.N is not None}
     if any(scheme.multiplications_per_output is None for scheme in schemes.values()):

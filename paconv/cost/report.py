@@ -119,8 +119,10 @@ def as_table(counted: NetworkCost, source: str) -> Table:
 
 
 def as_csv_table(counted: NetworkCost, source: str) -> Table:
-    """The report for a program: a row for each batch norm too, rows of kind "not counted" for what the total (last)
-    leaves out, and the rules that made the figures in a last column.
+    """The report for a program.
+
+    It has a row per batch norm too, rows of kind "not counted" for what the total (last) leaves out, and the rules that
+    made the figures in a last column.
     """
     origin = f"counted; {counting(counted.network, counted.rule)}; storage {counted.storage.name}"
     rows = [{**_row(item), "provenance": origin} for item in counted.layers]

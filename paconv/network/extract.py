@@ -79,8 +79,9 @@ def network(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | 
 
 
 def parameters(model: onnx.ModelProto) -> Network:
-    """The same layers without input and output shapes: enough to count parameters of a model with free
-    dimensions.
+    """The same layers without input and output shapes.
+
+    That is enough to count parameters of a model with free dimensions.
     """
     return _Extraction(canonical(_inlined(model)), None).network()
 
@@ -246,9 +247,7 @@ class _Extraction:
         return None
 
     def _bias(self, node: onnx.NodeProto, position: int, channels: int) -> int:
-        """Bias parameters: the node's own bias input, or a constant of one value a channel that is added
-        next.
-        """
+        """Bias parameters: the node's own bias input, or a constant per channel that is added next."""
         if len(node.input) > position and node.input[position]:
             found = self.view.parameter(node.input[position])
             if found is not None and not self._owned_before(found.leaf):

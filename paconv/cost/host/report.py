@@ -51,9 +51,11 @@ def _totals(host: HostModel, network: Network) -> dict[str, float]:
 
 
 def host_data(host: HostModel, network: Network, source: str) -> dict[str, Any]:
-    """The report as plain data. layers: seconds by kernel, None where it can't run the layer; totals: seconds of the
-    network in full precision, as it is, and with the fastest kernel for each layer; speed: the network beside float,
-    and the layers that are slower (paconv.cost.host.speed).
+    """The report as plain data.
+
+    layers: seconds by kernel, None where it can't run the layer
+    totals: seconds of the network in full precision, as it is, and with the fastest kernel per layer
+    speed: the network beside float, and the layers that are slower (paconv.cost.host.speed)
     """
     rows = [_row(host, layer) for layer in network if layer.kind != BATCH_NORM]
     return {

@@ -123,8 +123,9 @@ def float_work(layer: Layer) -> dict[str, float]:
 
 
 def elements_moved(op: DataOp, beside_float: bool) -> int | None:
-    """Elements that an op reads and writes; 0 where it costs nothing, None if unknown. beside_float: the
-    convolutions around it are onnxruntime's own.
+    """Elements that an op reads and writes; 0 where it costs nothing, None if unknown.
+
+    beside_float: the convolutions around it are onnxruntime's own.
     """
     return 0 if op.op in _NO_WORK or (beside_float and op.op in _FUSED) else op.elements
 

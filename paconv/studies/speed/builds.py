@@ -87,8 +87,9 @@ class NetworkFiles:
 
 
 def timed_image(input_shape: tuple[int, ...]) -> np.ndarray:
-    """(1, ...) float32: what the networks are timed on. 8-bit forms are calibrated on it too, so that their errors are
-    those of 8 bits, not of a range that was met nowhere.
+    """(1, ...) float32: what the networks are timed on.
+
+    8-bit forms are calibrated on it too, so that their errors are those of 8 bits, not of a range that was met nowhere.
     """
     return np.random.default_rng(_SEED).standard_normal((1, *input_shape), np.float32)
 

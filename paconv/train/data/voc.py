@@ -97,8 +97,10 @@ class VocSamples(Samples):
 
 
 def read_annotation(path: Path, classes: Sequence[str]) -> ImageObjects:
-    """The objects in an annotation. Raises DataError naming the file for what is missing or malformed, a class that is
-    none of `classes`, and a box without area.
+    """The objects in an annotation.
+
+    Raises DataError naming the file for what is missing or malformed, a class that is none of `classes`, and a box
+    without area.
     """
     try:
         root = ElementTree.parse(path).getroot()
