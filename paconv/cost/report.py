@@ -1,4 +1,4 @@
-"""The report on one network: a row a layer, totals, what was left out, and each figure's provenance."""
+"""The report on one network: a row per layer, totals, what was left out, and each figure's provenance."""
 
 from __future__ import annotations
 

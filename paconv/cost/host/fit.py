@@ -1,4 +1,4 @@
-"""Seconds a unit of work from measured times: least squares of relative errors, no coefficient below 0.
+"""Seconds per unit of work from measured times: least squares of relative errors, no coefficient below 0.
 
     minimize over x >= 0:   sum over measurements m of ( (A x + k)_m / t_m - 1 )^2
 

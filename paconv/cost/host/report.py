@@ -92,7 +92,7 @@ def host_rates(host: HostModel) -> dict[str, Any]:
 
 
 def host_table(host: HostModel, network: Network, source: str) -> Table:
-    """A row a layer. Total: float is the network in full precision, "as it is" has each layer on its own kernel."""
+    """A row per layer. Total: float is the network in full precision, "as it is" has each layer on its own kernel."""
     columns = [
         Column("name", "layer", left=True),
         Column("kind", "kind", left=True),

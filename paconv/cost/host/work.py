@@ -19,10 +19,10 @@ Level codes (PABitConv as well), in words of four bytes, CP = C/G rounded up to 
 Full precision (onnxruntime's Conv and Gemm):
 
     node               1
-    mac_<class>        MACs; class: window, pointwise (1x1), shallow (fewer than 16 channels a group: the first
+    mac_<class>        MACs; class: window, pointwise (1x1), shallow (fewer than 16 channels per group: the first
                        convolution), depthwise, linear
     element            elements read and written: reordering to onnxruntime's blocks of channels and back
-    weight             a convolution's weights, read once each call
+    weight             a convolution's weights, read once per call
 
 Anything else: elements read and written.
 """

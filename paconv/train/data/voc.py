@@ -2,8 +2,8 @@
 
 PATH/JPEGImages/ID.jpg            images
 PATH/Annotations/ID.xml           their objects: class, corners in pixels from 1, whether it is difficult
-PATH/ImageSets/Main/SET.txt       IDs, one a line; whatever else is in a line doesn't matter
-PATH/classes.txt                  names of the classes, one a line; VOC's twenty where there is no such file
+PATH/ImageSets/Main/SET.txt       IDs, one per line; whatever else is in a line doesn't matter
+PATH/classes.txt                  names of the classes, one per line; VOC's twenty where there is no such file
 """
 
 from __future__ import annotations
