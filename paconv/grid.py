@@ -172,8 +172,9 @@ def _shares(counts: np.ndarray | None, size: int) -> np.ndarray:
 
 
 def _nearest(values: np.ndarray, sums: np.ndarray, most: int, shares: np.ndarray) -> Grid:
-    """The grid for `values` (V,) float64. What counts are their sums values @ sums (E,), by `shares` (E,); sums (V, E)
-    of 0 and 1.
+    """The grid for `values` (V,) float64.
+
+    What counts are their sums values @ sums (E,), by `shares` (E,); sums (V, E) of 0 and 1.
     """
     levels = values @ sums
     top = max(np.abs(values).max(), np.abs(levels).max())

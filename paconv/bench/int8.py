@@ -1,4 +1,4 @@
-"""A float model as onnxruntime's own 8-bit form: static QDQ, weights symmetric and a scale for each output channel.
+"""A float model as onnxruntime's own 8-bit form: static QDQ, weights symmetric with a scale per output channel.
 
 Batch norms are folded into the convolutions first, as onnxruntime advises; without that the result takes twice as long.
 """

@@ -106,8 +106,9 @@ def int8_advice() -> Advice:
 
 @cache
 def saturates(form: Form) -> bool:
-    """Whether onnxruntime's QLinearConv of this form gives another sum here than integers do, asked with one whose
-    products are the largest that there are.
+    """Whether onnxruntime's QLinearConv of this form gives another sum here than integers do.
+
+    Asked with a convolution whose products are the largest that there are.
     """
     layer, expected = conv(16, 16, 4, kernel=1), 100
     low, total = np.iinfo(form.activations).min, 16 * 255 * form.largest

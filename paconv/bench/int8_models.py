@@ -115,8 +115,9 @@ def with_int8(
 
 
 def _read(path: str) -> tuple[bool, list[Form]]:
-    """(whether it is a float model, its 8-bit forms); nothing of a file that isn't an ONNX model (onnxruntime runs its
-    own format too).
+    """(whether it is a float model, its 8-bit forms).
+
+    Nothing of a file that isn't an ONNX model: onnxruntime runs its own format too.
     """
     try:
         model = onnx.load(path)

@@ -1,6 +1,6 @@
 """What this machine can reach, measured in the same run: the peaks that a layer's speed is set beside.
 
-    peak of bit planes      multiply-accumulates a second of AND + popcount + add, in registers alone
+    peak of bit planes      multiply-accumulates per second of AND + popcount + add, in registers alone
     rate of a kernel        the same of the kernel's inner loop, which also loads its operands; of level codes this is
                             the peak too: it lies within a few percent of what their instructions can do
 
@@ -25,7 +25,7 @@ from paconv.runtime.measure_rates import measure_rates
 __all__ = ["HostPeaks", "coding_of", "layer_peak", "measure_peaks", "products"]
 
 _MEASURED_BY = {"planes": "paconv.runtime.popcount_peak:and_popcount_peak"}
-"""Kernel -> module:function, (cpu, seconds) -> multiply-accumulates a second of one product on one thread."""
+"""Kernel -> module:function, (cpu, seconds) -> multiply-accumulates per second of one product on one thread."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def products(kernel: str, planes: tuple[int, int]) -> int:
 
 
 def layer_peak(peaks: HostPeaks, kernel: str, planes: tuple[int, int], coding: str, threads: int = 1) -> float | None:
-    """Multiply-accumulates a second that a layer can't go beyond on `threads` cores; None where that isn't known.
+    """Multiply-accumulates per second that a layer can't go beyond on `threads` cores; None where that isn't known.
 
     kernel: a name in paconv.kernels.registry.CHOICES; planes: the layer's (M, N); coding: of its level codes.
     """

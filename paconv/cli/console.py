@@ -31,8 +31,9 @@ def output_console() -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Print `table` as wide as it is, its notes broken into lines that fit. Where it doesn't fit the terminal, its
-    columns stand closer, and if need be in parts, one below the other.
+    """Print `table` as wide as it is, its notes broken into lines that fit.
+
+    Where it doesn't fit the terminal, its columns stand closer, and if need be in parts, one below the other.
     """
     console = output_console()
     text = plain(table, console.width if console.is_terminal else _PIPE_NOTES)

@@ -1,5 +1,6 @@
-"""The options --t-and, --t-xnor, ...: delays of single operations, shared by `cost --latency` and
-`paper-tables`.
+"""The options --t-and, --t-xnor, ...: delays of single operations.
+
+`cost --latency` and `paper-tables` share them.
 """
 
 from __future__ import annotations

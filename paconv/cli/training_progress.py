@@ -1,5 +1,6 @@
-"""How a training goes, for who waits: a bar on stderr, if that is a terminal, and a line on stdout after each epoch.
-Before it, how fast its result will be.
+"""How a training goes, for whoever waits: first, how fast its result will be.
+
+Then a bar on stderr, if that is a terminal, and a line on stdout per epoch.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ class TrainingBar(Watcher):
 
 
 class PredictedSpeed(Watcher):
-    """Says, where a training begins that is not resumed, how fast the converted `model` will be on images of
-    `input_shape` (C, H, W).
+    """Says how fast the converted `model` will be on images of `input_shape` (C, H, W).
+
+    Where a training begins; not where it is resumed.
     """
 
     def __init__(self, model: nn.Module, input_shape: tuple[int, ...]):
@@ -75,8 +77,9 @@ class PredictedSpeed(Watcher):
 
 
 def predicted_speed(model: nn.Module, input_shape: tuple[int, ...]) -> str:
-    """A line or two on the speed of a converted model; or a line on why there is no more to say, which is no reason
-    not to train it.
+    """A line or two on the speed of a converted model.
+
+    Or a line on why there is no more to say, which is no reason not to train it.
     """
     try:
         return str(conversion_report(model).predict(input_shape))

@@ -13,8 +13,9 @@ from paconv.cost.rules import WORD_OPERATIONS, Rule, Storage, rule, storage
 from paconv.cost.schemes import layer_scheme
 from paconv.errors import UsageError
 from paconv.network.layers import Layer, Network, Planes
+from paconv.schemes import SCHEMES
 
-__all__ = ["Cost", "LayerCost", "NetworkCost", "count"]
+__all__ = ["Cost", "Counting", "LayerCost", "NetworkCost", "count", "counting"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,21 @@ class NetworkCost:
     """The storage applied."""
 
 
+@dataclass(frozen=True)
+class Counting:
+    """How the elementwise operations of a network were counted, in words."""
+
+    name: str
+    """The rule's or the scheme's."""
+    meaning: str
+    """What it counts."""
+    provenance: str
+    """Where multiplications and comparisons come from."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.meaning}"
+
+
 def count(network: Network, by: Rule | None = None, stored: Storage | None = None) -> NetworkCost:
     """Count what a network costs.
 
@@ -133,6 +149,34 @@ def count(network: Network, by: Rule | None = None, stored: Storage | None = Non
         if layer.planes is not None and layer.planes.N is not None:
             compared.add(layer.input_id)
     return NetworkCost(network, tuple(counted), sum((c.cost for c in counted), Cost()), by, stored)
+
+
+def counting(network: Network, by: Rule) -> Counting:
+    """What `count` did, in words.
+
+    By the rule if a layer's scheme leaves it to the rule, else by the schemes' own numbers, else real
+    multiply-accumulates only.
+    """
+    schemes = {planes.scheme: SCHEMES[planes.scheme] for planes in network.planes if planes.N is not None}
+    if any(scheme.multiplications_per_output is None for scheme in schemes.values()):
+        return Counting(f"rule {by.name}", by.meaning, by.provenance)
+    if not schemes:
+        if network.planes:
+            meaning = "activations are full precision: the Flops are real MACs, nothing else"
+            return Counting("weights only", meaning, "counted from the model's shapes")
+        meaning = "no layer is binary: the Flops are real MACs, nothing else"
+        return Counting("scheme float", meaning, "counted from the model's shapes")
+    parts = [f"{scheme.meaning} has {scheme.multiplications_per_output} multiplications per output of a binary layer "
+             "and no comparisons" for scheme in schemes.values()]  # fmt: skip
+    given = [
+        f"{number} {what} (given)"
+        for number, what in ((by.given_multiplications, "multiplications per output"),
+                             (by.given_comparisons, "comparisons per activation"))
+        if number is not None
+    ]  # fmt: skip
+    meaning = "; but ".join(["; ".join(parts), *([", ".join(given)] if given else [])])
+    origin = by.provenance if given else "counted, by the scheme's own rule"
+    return Counting(f"scheme {', '.join(schemes)}", meaning, origin)
 
 
 def _check_planes(by: Rule, layers: Sequence[Layer]) -> None:

@@ -1,6 +1,4 @@
-"""Table 8's model applied to a network: every layer in full precision, as Bi-Real Net and under a scheme of
-planes.
-"""
+"""Table 8's model applied to a network: in full precision, as Bi-Real Net and under a scheme of planes."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ _PROVENANCE = (
 
 
 def _variants(network: Network) -> dict[str, Network]:
-    """Column title -> network. A network without binary layers is compared as PA with the scheme's default
-    planes.
+    """Column title -> network.
+
+    A network without binary layers is compared as PA with the scheme's default planes.
     """
     binary = next((layer.planes for layer in network if layer.planes is not None), None)
     last = network if binary is not None else under_scheme(network, "pa")

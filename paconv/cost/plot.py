@@ -22,9 +22,10 @@ _STORED = {"planes": " (M bits a binary weight, as in the paper)", "level-index"
 def plot_sweep(
     points: Sequence[Point], path: str | os.PathLike, source: str, stored: Storage, host: HostModel | None = None
 ) -> None:
-    """Draw a curve for each N through the points of rising M, to the file `path`. stored: the
-    storage that their memory is counted by; host: the one that the points'
-    latencies are predicted for; points that another one beats (paconv.cost.sweep) are hollow then.
+    """Draw a curve per N through the points of rising M, to the file `path`.
+
+    stored: the storage that their memory is counted by. host: the one that the points' latencies are predicted for;
+    points that another one beats (paconv.cost.sweep) are hollow then.
 
     Raises UsageError for a file that is neither .png nor .svg, or without matplotlib.
     """

@@ -1,12 +1,11 @@
-"""The report on one network: a row a layer, totals, what was left out, and each figure's provenance."""
+"""The report on one network: a row per layer, totals, what was left out, and each figure's provenance."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from paconv.cost.count import Cost, LayerCost, NetworkCost
-from paconv.cost.counting import counting
+from paconv.cost.count import Cost, LayerCost, NetworkCost, counting
 from paconv.cost.rules import STORAGES
 from paconv.network.layers import BATCH_NORM, Layer, Network
 from paconv.reporting.tables import Column, Table, exact, grouped, ratio, significant
@@ -120,8 +119,10 @@ def as_table(counted: NetworkCost, source: str) -> Table:
 
 
 def as_csv_table(counted: NetworkCost, source: str) -> Table:
-    """The report for a program: a row for each batch norm too, rows of kind "not counted" for what the total (last)
-    leaves out, and the rules that made the figures in a last column.
+    """The report for a program.
+
+    It has a row per batch norm too, rows of kind "not counted" for what the total (last) leaves out, and the rules that
+    made the figures in a last column.
     """
     origin = f"counted; {counting(counted.network, counted.rule)}; storage {counted.storage.name}"
     rows = [{**_row(item), "provenance": origin} for item in counted.layers]

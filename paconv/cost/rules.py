@@ -1,17 +1,16 @@
-"""The accounting rules, as data. What a bit costs, and how many elementwise operations a binary convolution
-has.
+"""The accounting rules, as data: what a bit costs, and how many elementwise operations a convolution has.
 
-    bits  = 32 R + s B          R: real-valued parameters, B: binary weights, s: stored bits a weight (Storage)
+    bits  = 32 R + s B          R: real-valued parameters, B: binary weights, s: stored bits per weight (Storage)
     Flops = real MACs + bases * MAC_bin / 64 + multiplications + comparisons      bases = M N
 
-An AND (or XNOR) with its popcount is ONE bit operation per MAC and base; 64 of them are one word operation.
-The sum over the elementwise part is (Rule)
+An AND (or XNOR) with its popcount is ONE bit operation per MAC and base; 64 of them are one word operation. The sum
+over the elementwise part is (Rule)
 
     multiplications = m(M, N) * outputs of binary convolutions + first * outputs of the first convolution
     comparisons     = c * elements of binarized inputs, shared inputs once
 
-"text" is what the paper's text says (sec. 4.6.1): m = M N, c = N (the endpoints). "table7" fits the Flops
-that its Table 7 prints: m = 15, c = 0, first = 1, found by enumeration and only known to fit at M = 4, N = 5.
+"text" is what the paper's text says (sec. 4.6.1): m = M N, c = N (the endpoints). "table7" fits the Flops that its
+Table 7 prints: m = 15, c = 0, first = 1, found by enumeration and only known to fit at M = 4, N = 5.
 """
 
 from __future__ import annotations

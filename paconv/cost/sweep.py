@@ -51,8 +51,9 @@ class Point:
 def sweep(
     network: Network, by: Rule, stored: Storage, keep_real: Sequence[str] = (), host: HostModel | None = None
 ) -> list[Point]:
-    """Totals for every M and N, with latencies if there is a host model (its planes: every pair of PLANES_M and
-    PLANES_N). Raises UsageError if the rule isn't known for all of them.
+    """Totals for every M and N, with latencies if there is a host model.
+
+    host: with rates for every pair of PLANES_M and PLANES_N. Raises UsageError if the rule isn't known for all of them.
     """
     points = []
     for M in PLANES_M:
@@ -64,8 +65,9 @@ def sweep(
 
 
 def beaten(point: Point, points: Sequence[Point]) -> bool:
-    """Whether another point has as many planes for no more memory and time, and less of one. Points of one sweep on
-    a host.
+    """Whether another point has as many planes for no more memory and time, and less of one.
+
+    All are points of one sweep on a host.
     """
 
     def planes(p: Point) -> tuple[float, float]:

@@ -48,8 +48,9 @@ class Signature:
 
     @property
     def batches(self) -> bool:
-        """Whether a server can put samples of several requests together: the first dimension of every tensor is free,
-        and no two have different names for it.
+        """Whether a server can put samples of several requests together.
+
+        That is where the first dimension of every tensor is free, and no two have different names for it.
         """
         first = [tensor.shape[0] if tensor.shape else 0 for tensor in (*self.inputs, *self.outputs)]
         return not any(isinstance(size, int) for size in first) and len({name for name in first if name}) <= 1

@@ -98,7 +98,9 @@ def config_text(name: str, model: Signature, options: TritonOptions, library: st
 
 
 def _tensor(what: str, tensor: TensorSpec, batched: bool, where: str) -> list[str]:
-    """Where the model batches, dims are those of a sample. Empty dims are not allowed: Triton's way is dims of [1] that
+    """An input's or output's entry.
+
+    Where the model batches, dims are those of a sample. Empty dims are not allowed: Triton's way is dims of [1] that
     are reshaped to [] behind the batch; without one the backend takes [1] for a scalar itself.
     """
     if tensor.dtype not in _DATA_TYPES:

@@ -1,5 +1,6 @@
-"""Ready-made architectures: float, or quantized by a scheme (paconv.models.approximate tells how M, N and scheme
-go together).
+"""Ready-made architectures: float, or quantized by a scheme.
+
+paconv.models.approximate has the table of what M, N and scheme mean together.
 """
 
 from __future__ import annotations

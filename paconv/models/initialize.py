@@ -10,8 +10,9 @@ __all__ = ["initialize_convolutions"]
 
 
 def initialize_convolutions(model: nn.Module) -> None:
-    """Draw the weights of every nn.Conv2d of `model` from a Gaussian of variance 2 / (O/g KH KW), in place (He et al.
-    2015, eq. 14: g groups, so O/g KH KW outputs read an input). Biases become 0.
+    """Draw the weights of every nn.Conv2d of `model` from a Gaussian of variance 2 / (O/g KH KW), in place.
+
+    He et al. 2015, eq. 14: with g groups, O/g KH KW outputs read an input. Biases become 0.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

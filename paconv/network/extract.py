@@ -8,13 +8,13 @@
 A fused file (PALevelConv) is read in its canonical form, which is the optimized one.
 
 The scheme is the one that the file's metadata names (paconv.onnx_file.scheme_note). A scheme may export a convolution
-as several: Group-Net one a base, SYQ one a pixel of the kernel. They are counted as what they are.
+as several: Group-Net one per base, SYQ one per pixel of the kernel. They are counted as what they are.
 
 The same network has the same layers in each form. alpha, beta, v and the output scale of PABitConv are no
 parameters of the paper's accounting. Folded batch norms and bias parameters come from the optimizer's note
 (paconv.network.parameters_note). A file without a note is read as follows, and says so in `Network.inferred`: a scale
 other than 1 is a batch norm of O channels, unless it is the unit of integer levels, the same for all channels;
-a bias other than 0 where there is no such batch norm is a bias; endpoints a channel are a batch norm of C
+a bias other than 0 where there is no such batch norm is a bias; endpoints per channel are a batch norm of C
 channels, once for each binarized input.
 """
 
@@ -79,8 +79,9 @@ def network(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | 
 
 
 def parameters(model: onnx.ModelProto) -> Network:
-    """The same layers without input and output shapes: enough to count parameters of a model with free
-    dimensions.
+    """The same layers without input and output shapes.
+
+    That is enough to count parameters of a model with free dimensions.
     """
     return _Extraction(canonical(_inlined(model)), None).network()
 
@@ -246,9 +247,7 @@ class _Extraction:
         return None
 
     def _bias(self, node: onnx.NodeProto, position: int, channels: int) -> int:
-        """Bias parameters: the node's own bias input, or a constant of one value a channel that is added
-        next.
-        """
+        """Bias parameters: the node's own bias input, or a constant per channel that is added next."""
         if len(node.input) > position and node.input[position]:
             found = self.view.parameter(node.input[position])
             if found is not None and not self._owned_before(found.leaf):

@@ -18,8 +18,9 @@ __all__ = ["is_shortcut"]
 
 
 def is_shortcut(view: GraphView, conv: onnx.NodeProto, convs: Collection[str]) -> bool:
-    """Whether the 1x1 convolution node `conv` is on a shortcut. convs: first outputs of all convolution
-    nodes.
+    """Whether the 1x1 convolution node `conv` is on a shortcut.
+
+    convs: first outputs of all convolution nodes.
     """
     root = _root(view, conv.input[0], convs)
     reached, seen = [conv.output[0]], set()

@@ -20,8 +20,9 @@ _ROUNDS = 1000
 
 
 def half_line_quantizer(x: Tensor, N: int) -> tuple[Tensor, Tensor]:
-    """Endpoints v and levels beta, (N,) float64 each, of the positive values among x (n,) float64; those of a half
-    Gaussian of the scale of x if there are none.
+    """Endpoints v and levels beta, (N,) float64 each, of the positive values among x (n,) float64.
+
+    Without any, those of a half Gaussian of the scale of x.
     """
     positive = x[x > 0].sort().values
     scale = positive if positive.numel() else x

@@ -46,16 +46,18 @@ def snapped_levels(levels: Tensor, counts: Tensor, most: int, memory: Memory) ->
 
 
 def snapped_steps(steps: Steps, counts: Tensor, most: int, memory: Memory) -> Steps:
-    """`steps` with coefficients, row by row, on the nearest grid of integers up to `most`, at most 127 where one of
-    them, or a level, is negative; so are the levels. counts (R, E+1): how often each piece occurs.
+    """`steps` with coefficients and levels, row by row, on the nearest grid of integers up to `most`.
+
+    At most 127 where one of them is negative. counts (R, E+1): how often each piece occurs.
     """
     found = memory(_grid_coefficients, most, steps.coefficients, steps.masks, counts)
     return Steps(steps.endpoints, torch.from_numpy(found).to(steps.coefficients), steps.masks)
 
 
 def largest_integer(steps: Steps, most: int) -> int | None:
-    """The largest |k| of the coefficients where each row of them, and its levels, are integers up to `most` times a
-    unit (at most 127 where one is negative); None where they aren't.
+    """The largest |k| of the coefficients where each row of them, and its levels, are integers times a unit.
+
+    The integers go up to `most`, at most 127 where one is negative; None where there are none.
     """
     largest = 0
     for coefficients, levels in zip(_rows(steps.coefficients), _rows(steps.levels), strict=True):

@@ -1,6 +1,4 @@
-"""Questions about an ONNX graph that counting needs answered: what is constant, what produces what, what is
-live.
-"""
+"""An ONNX graph as counting sees it: what is constant, what produces what, what is live."""
 
 from __future__ import annotations
 
@@ -106,9 +104,7 @@ class GraphView:
         return [name for name in node.input if name and name not in self.constants]
 
     def parameter(self, name: str) -> Parameter | None:
-        """The constant behind `name`, seen through Identity, Cast, Transpose and paconv's weight ops; else
-        None.
-        """
+        """The constant behind `name`, seen through Identity, Cast, Transpose and paconv's weight ops; else None."""
         if name in self.stored:
             return Parameter(tuple(self.stored[name].dims), name)
         node = self.producer.get(name)

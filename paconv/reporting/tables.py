@@ -90,9 +90,10 @@ class Table:
 
 
 def plain(table: Table, note_width: int | None = None, width: int | None = None) -> str:
-    """The table as text in its natural width, notes below, broken into lines of `note_width` columns if given. A
-    title may have several lines. Where it is wider than `width`, its columns come in parts, one below the other, each
-    with the first column again.
+    """The table as text in its natural width, its notes below.
+
+    A title may have several lines. Notes are broken into lines of `note_width` columns, if given. Where the table is
+    wider than `width`, its columns come in parts, one below the other, each with the first column again.
     """
     cells = [[c.title for c in table.columns], *map(table.cells, table.rows)]
     widest = [max(cell_len(line) for row in cells for line in row[i].split("\n")) for i in range(len(table.columns))]

@@ -62,10 +62,10 @@ class Checked:
 
 
 def check_architecture(name: str, scheme: Scheme, word: str, folder: Path, seed: int = 0) -> Checked:
-    """Build architecture `name` under `scheme`, called `word`, and take it through save, export, optimize, verify and
-    cost in `folder`.
+    """Build architecture `name` under `scheme`, called `word`, and take it all the way in `folder`.
 
-    What goes wrong on the way is the result's `difference`. Raises UsageError for an unknown architecture.
+    The way is save, export, optimize, verify and cost; what goes wrong on it is the result's `difference`. Raises
+    UsageError for an unknown architecture.
     """
     shape, started = input_shape(name), time.perf_counter()
     found: dict[str, Any] = {"model": name, "scheme": word}

@@ -20,11 +20,10 @@ MAX_BYTES = (1 << 31) - (1 << 24)
 
 
 def frozen_copy(model: nn.Module, grid: GridChoice) -> tuple[nn.Module, LevelReport | None]:
-    """A copy of `model` ready to be traced, and its levels (paconv.nn.snapping), on `grid` unless they are already;
-    `model` itself stays as it is.
+    """A copy of `model` ready to be traced, and its levels, on `grid` unless they are already (paconv.nn.snapping).
 
-    Raises ExportError naming the first tensor that is not finite, not loaded or not float32, for a model of more
-    than MAX_BYTES, and for one that can't be copied.
+    `model` itself stays as it is. Raises ExportError naming the first tensor that is not finite, not loaded or not
+    float32, for a model of more than MAX_BYTES, and for one that can't be copied.
     """
     _check_tensors(model)
     try:

@@ -68,8 +68,10 @@ class Loop:
         self.rate = 0.0
 
     def run(self) -> None:
-        """Train to the end. Raises DataError for a sample that can't be read, after saving what was reached, and
-        TrainingError, naming the layer, when something isn't finite any more.
+        """Train to the end.
+
+        Raises DataError for a sample that can't be read, after saving what was reached, and TrainingError, naming the
+        layer, when something isn't finite any more.
         """
         with parallel(self.model, self.ranks) as forward, NanWatch(self.model) as watch:
             while self.position.epoch < self.settings.epochs:

@@ -70,8 +70,9 @@ def first_non_finite(model: nn.Module, loss: Callable[[], Tensor]) -> str | None
 
 @contextmanager
 def _watched(model: nn.Module, note: Callable[[str, Iterable[object]], None]) -> Iterator[None]:
-    """Within it, `note` gets every layer's input, output, gradient of its input and gradients of its parameters, in the
-    order they are computed.
+    """Within it, `note` gets each layer's tensors in the order in which they are computed.
+
+    They are its input, its output, the gradient of its input and the gradients of its parameters.
     """
 
     def look(name: str, module: nn.Module) -> Iterator:

@@ -41,8 +41,9 @@ def set_random_state(state: dict) -> None:
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Within it torch uses only algorithms that give the same bits each time. Only on the CPU: the sums over pieces
-    have no such algorithm on CUDA.
+    """Within it torch uses only algorithms that give the same bits each time.
+
+    Only on the CPU: the sums over pieces have no such algorithm on CUDA.
     """
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(before or device.type == "cpu")

@@ -162,8 +162,9 @@ def _check_free(output: str | os.PathLike) -> None:
 
 
 def _architecture(recipe: Recipe) -> dict:
-    """Arguments of the architecture: those given, and where it leaves its activation function open, that of the parent,
-    or what the scheme needs.
+    """Arguments of the architecture: those given, and its activation function if it is left open.
+
+    That is the parent's, or what the scheme needs.
     """
     if "activation" in recipe.architecture or "activation" not in arguments(recipe.model):
         return recipe.architecture
@@ -173,8 +174,9 @@ def _architecture(recipe: Recipe) -> dict:
 
 
 def _converted(model: nn.Module, recipe: Recipe) -> nn.Module:
-    """The quantized counterpart of the float `model`; what its architecture keeps real when it quantizes itself, such
-    as a detector's heads, stays real here too.
+    """The quantized counterpart of the float `model`.
+
+    What its architecture keeps real when it quantizes itself, such as a detector's heads, stays real here too.
     """
     architecture: Any = model.paconv_architecture
     with torch.device("meta"):

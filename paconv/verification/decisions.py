@@ -35,8 +35,9 @@ class _Decisions:
     """|a - nearest endpoint|."""
 
     def within(self, part: float) -> np.ndarray:
-        """Where the endpoint is no further than this part of the bound. A value without rounding has no such excuse,
-        also where it lies exactly on the endpoint.
+        """Where the endpoint is no further than this part of the bound.
+
+        A value without rounding has no such excuse, even where it lies exactly on the endpoint.
         """
         bound = np.asarray(self.a.error) * part
         return (self.distance <= bound) & (bound > 0)

@@ -1,8 +1,8 @@
-"""The graph around the PABitConvs: with every PABitConv replaced by the reference's own result, everything else of
-the optimized model must give the reference's tensors, bit for bit.
+"""The graph around the PABitConvs, each of them replaced by the reference's own result.
 
-Together with the check of each layer on the reference's own input this is an induction: layers right and the graph
-between them right means the whole is right, up to the layers' bounded rounding and counted flips.
+Everything else of the optimized model must then give the reference's tensors, bit for bit. Together with the check of
+each layer on the reference's own input this is an induction: layers right and the graph between them right means the
+whole is right, up to the layers' bounded rounding and counted flips.
 """
 
 from __future__ import annotations

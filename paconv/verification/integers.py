@@ -9,7 +9,7 @@
 
 The units are those of the smallest integers that make the reference's levels, divided by what w and a are multiples of
 (1, as `paconv optimize` writes them). s, b and the products are in float64, here and in the optimizer, by at most 8
-roundings a node each: where these leave open which float32 is nearest, either will do.
+roundings per node: where these leave open which float32 is nearest, either will do.
 """
 
 from __future__ import annotations

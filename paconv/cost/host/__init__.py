@@ -1,6 +1,6 @@
 """What a network costs on this machine: rates fitted to measured times, and latencies predicted from them.
 
-The way of the data, one file a step:
+How data flows, one file per step:
 
     probe.py       a layer -> a model of one node, which paconv.measure.turns times
     work.py        a layer -> units of work, counted from its shape      fit.py       units and times -> rates

@@ -1,4 +1,4 @@
-"""Where a host model is kept between runs: a JSON file for each machine, thread count and version of the kernels."""
+"""Where a host model is kept between runs: a JSON file per machine, thread count and version of the kernels."""
 
 from __future__ import annotations
 

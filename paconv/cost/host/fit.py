@@ -1,4 +1,4 @@
-"""Seconds a unit of work from measured times: least squares of relative errors, no coefficient below 0.
+"""Seconds per unit of work from measured times: least squares of relative errors, no coefficient below 0.
 
     minimize over x >= 0:   sum over measurements m of ( (A x + k)_m / t_m - 1 )^2
 
@@ -27,8 +27,9 @@ def seconds(work: Mapping[str, float], rates: Mapping[str, float]) -> float:
 def fit_rates(
     works: Sequence[Mapping[str, float]], times: Sequence[float], known: Sequence[float] | None = None
 ) -> dict[str, float]:
-    """Unit -> seconds, for every unit in `works`. times, above 0, and known, 0 if not given: seconds, one for each
-    work.
+    """Unit -> seconds, for every unit in `works`.
+
+    times, above 0, and known, 0 if not given: seconds per work.
     """
     units = list(dict.fromkeys(unit for work in works for unit in work))
     A = np.array([[work.get(unit, 0.0) for unit in units] for work in works], np.float64)

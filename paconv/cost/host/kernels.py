@@ -96,8 +96,10 @@ def has_planes(layer: Layer) -> bool:
 
 
 def own_kernel(host: HostModel, layer: Layer) -> HostKernel:
-    """The kernel that runs the layer as it is. PABitConv takes the faster of its exact kernels, as a session does that
-    is not told which (there, by the rates of kernels/rates.py).
+    """The kernel that runs the layer as it is.
+
+    PABitConv takes the faster of its exact kernels, as a session does that isn't told which (there, by the rates of
+    kernels/rates.py).
     """
     if not has_planes(layer):
         return FLOAT

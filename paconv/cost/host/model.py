@@ -1,4 +1,4 @@
-"""A model of this host: seconds a unit of work, fitted to measured times.
+"""A model of this host: seconds per unit of work, fitted to measured times.
 
 The units are those of paconv.cost.host.work; a prediction is the sum over units of count * rate. Every rate is
 fitted to times measured on this host, so every latency made from them is a prediction, not a measurement.

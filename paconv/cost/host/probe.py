@@ -63,8 +63,9 @@ def float_layer(layer: Layer) -> onnx.ModelProto:
 
 
 def levels(M: int, N: int) -> tuple[np.ndarray, np.ndarray]:
-    """alpha (M+1,) and beta (N+1,) float32 as training and snapping leave them, seeded: integers of the default grid
-    that are not evenly spaced, alpha_0 = beta_0 = 0.
+    """alpha (M+1,) and beta (N+1,) float32 as training and snapping leave them, seeded.
+
+    Integers of the default grid that are not evenly spaced, alpha_0 = beta_0 = 0.
     """
     rng = np.random.default_rng(_SEED)
     alpha = (0.2 + rng.random(M)) * (-1.0) ** np.arange(M)
@@ -79,8 +80,10 @@ def levels(M: int, N: int) -> tuple[np.ndarray, np.ndarray]:
 def bit_conv(
     layer: Layer, M: int, N: int, alpha: np.ndarray | None = None, beta: np.ndarray | None = None
 ) -> onnx.ModelProto:
-    """The convolution as PABitConv with PA's disjoint planes and endpoints a channel, as a folded batch norm leaves
-    them. alpha (M+1,), beta (N+1,): the levels, those of `levels` if not given.
+    """The convolution as PABitConv with PA's disjoint planes.
+
+    Endpoints are per channel, as a folded batch norm leaves them. alpha (M+1,), beta (N+1,): the levels, those of
+    `levels` if not given.
     """
     rng = np.random.default_rng(_SEED)
     out, channels = layer.weight_shape[0], layer.input_shape[1]
@@ -110,8 +113,9 @@ _Q_INPUTS = ("x_scale", "x_zero", "W", "w_scale", "w_zero", "y_scale", "y_zero")
 
 
 def integer_conv(layer: Layer, given: Mapping[str, np.ndarray] | None = None) -> onnx.ModelProto:
-    """The convolution as onnxruntime's own 8-bit QLinearConv, quantized on both sides already. given: its inputs after
-    X, random weights and unsigned activations if they aren't.
+    """The convolution as onnxruntime's own 8-bit QLinearConv, quantized on both sides already.
+
+    given: its inputs after X; random weights and unsigned activations if they aren't.
     """
     inputs = _random_integers(layer) if given is None else given
     node = helper.make_node("QLinearConv", ["X", *_Q_INPUTS], ["Y"], group=layer.group, **_window(layer))

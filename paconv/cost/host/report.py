@@ -51,9 +51,11 @@ def _totals(host: HostModel, network: Network) -> dict[str, float]:
 
 
 def host_data(host: HostModel, network: Network, source: str) -> dict[str, Any]:
-    """The report as plain data. layers: seconds by kernel, None where it can't run the layer; totals: seconds of the
-    network in full precision, as it is, and with the fastest kernel for each layer; speed: the network beside float,
-    and the layers that are slower (paconv.cost.host.speed).
+    """The report as plain data.
+
+    layers: seconds by kernel, None where it can't run the layer
+    totals: seconds of the network in full precision, as it is, and with the fastest kernel per layer
+    speed: the network beside float, and the layers that are slower (paconv.cost.host.speed)
     """
     rows = [_row(host, layer) for layer in network if layer.kind != BATCH_NORM]
     return {
@@ -90,7 +92,7 @@ def host_rates(host: HostModel) -> dict[str, Any]:
 
 
 def host_table(host: HostModel, network: Network, source: str) -> Table:
-    """A row a layer. Total: float is the network in full precision, "as it is" has each layer on its own kernel."""
+    """A row per layer. Total: float is the network in full precision, "as it is" has each layer on its own kernel."""
     columns = [
         Column("name", "layer", left=True),
         Column("kind", "kind", left=True),

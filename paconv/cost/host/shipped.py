@@ -4,7 +4,7 @@ The inner loops of PABitConv have the rates that the library ships for the CPU, 
 by (kernels/rates.py). All else is counted in the same nanoseconds, in which only ratios matter:
 
     float        onnxruntime's convolution of 3x3 windows: what its instructions can do beside those of the kernels'
-                 inner loops, at 0.87 of their limit
+                 inner loops, at 0.87 of their peak
     around it    other convolutions, comparing, scaling and moving data, beside 3x3 windows in float: as `paconv cost
                  --host` fitted them on an Intel Xeon with AMX, rounded
 """

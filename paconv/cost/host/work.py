@@ -19,10 +19,10 @@ Level codes (PABitConv as well), in words of four bytes, CP = C/G rounded up to 
 Full precision (onnxruntime's Conv and Gemm):
 
     node               1
-    mac_<class>        MACs; class: window, pointwise (1x1), shallow (fewer than 16 channels a group: the first
+    mac_<class>        MACs; class: window, pointwise (1x1), shallow (fewer than 16 channels per group: the first
                        convolution), depthwise, linear
     element            elements read and written: reordering to onnxruntime's blocks of channels and back
-    weight             a convolution's weights, read once each call
+    weight             a convolution's weights, read once per call
 
 Anything else: elements read and written.
 """
@@ -123,8 +123,9 @@ def float_work(layer: Layer) -> dict[str, float]:
 
 
 def elements_moved(op: DataOp, beside_float: bool) -> int | None:
-    """Elements that an op reads and writes; 0 where it costs nothing, None if unknown. beside_float: the
-    convolutions around it are onnxruntime's own.
+    """Elements that an op reads and writes; 0 where it costs nothing, None if unknown.
+
+    beside_float: the convolutions around it are onnxruntime's own.
     """
     return 0 if op.op in _NO_WORK or (beside_float and op.op in _FUSED) else op.elements
 

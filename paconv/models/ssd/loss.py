@@ -35,8 +35,16 @@ class MultiboxLoss(nn.Module):
     def forward(
         self, locations: Tensor, confidences: Tensor, boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> Tensor:
-        """A scalar. locations (B, P, 4) and confidences (B, P, classes + 1), as SSD gives them; for each image the
-        objects' corners (T, 4), relative to the image, and classes (T,) from 1. Raises UsageError as `match` does.
+        """The loss of a batch, a scalar.
+
+        Args:
+            locations: (B, P, 4), as SSD gives them.
+            confidences: (B, P, classes + 1), as SSD gives them.
+            boxes: Per image the objects' corners (T, 4), relative to the image.
+            labels: Per image their classes (T,), from 1.
+
+        Raises:
+            UsageError: As `match` does.
         """
         matched = [match(b, c, self.priors, self.threshold) for b, c in zip(boxes, labels, strict=True)]
         target = torch.stack([c for c, _ in matched])

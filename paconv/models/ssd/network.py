@@ -45,9 +45,10 @@ class SSD300(nn.Module):
         initialize_convolutions(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, 3, 300, 300) -> locations (B, 8732, 4), coded, and confidences (B, 8732, classes + 1), logits with the
-        background first; priors in the order of `prior_boxes`. Training takes batches of 2 at least, since the last
-        map is a single value a channel.
+        """x (B, 3, 300, 300) -> locations (B, 8732, 4), coded, and confidences (B, 8732, classes + 1).
+
+        Confidences are logits with the background first; priors have the order of `prior_boxes`. Training takes batches
+        of at least 2, since the last map is a single value per channel.
         """
         maps = list(self.backbone(x))
         for block in self.extras:

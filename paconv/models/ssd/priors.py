@@ -52,7 +52,7 @@ SSD300_MAPS = (
 
 
 def prior_boxes(maps: tuple[PriorMap, ...] = SSD300_MAPS, size: int = 300) -> Tensor:
-    """Priors (P, 4) float32 as (center x, center y, width, height), relative to an image of `size` pixels a side.
+    """Priors (P, 4) float32 as (center x, center y, width, height), relative to an image of `size` pixels per side.
 
     Order: map, row, column, box; the boxes of a cell in the order above.
     """

@@ -1,4 +1,4 @@
-"""The quantization schemes of the paper's comparison, one a file, behind one interface (paconv.nn.schemes.scheme)."""
+"""The quantization schemes of the paper's comparison, one per file, behind one interface (paconv.nn.schemes.scheme)."""
 
 from __future__ import annotations
 

@@ -70,8 +70,9 @@ class Scheme(ABC):
 
     @abstractmethod
     def activation(self, rectified: bool) -> ActivationQuantizer:
-        """A quantizer of activations, where N isn't None. rectified: they went through a ReLU, and exact zeros are what
-        it left of negative ones.
+        """A quantizer of activations, where N isn't None.
+
+        rectified: they went through a ReLU, and exact zeros are what it left of negative ones.
         """
 
     def layer(self, conv: nn.Conv2d, activation: ActivationQuantizer | None) -> nn.Module:

@@ -3,7 +3,7 @@
     W_bar[o] = alpha_o sign(W[o]),   alpha_o = mean |W[o]| over the filter           sign(0) = +1
     x_bar    = sign(x)
 
-As planes (one a side, since +-1 = 2 T - 1): alpha_0 = -alpha_o, alpha_1 = 2 alpha_o; beta = [-1, 2].
+As planes (one per side, since +-1 = 2 T - 1): alpha_0 = -alpha_o, alpha_1 = 2 alpha_o; beta = [-1, 2].
 
 Where x went through a ReLU, an exact zero is what the ReLU left of a negative activation, and its sign is -1: otherwise
 sign(ReLU(x)) would be +1 everywhere. The endpoint is then the smallest normal number above 0, so that for x != 0

@@ -88,8 +88,10 @@ def _accuracy(measures: dict[str, float]) -> float | None:
 
 
 def execute(run: Run, study: Study, root: Path) -> Record:
-    """Train as `run` says, below `root`, or find it done. A training that leaves the finite numbers is a failure on
-    record, as any other outcome. Raises what training raises otherwise.
+    """Train as `run` says, below `root`, or find it done.
+
+    A training that leaves the finite numbers is a failure on record, an outcome like any other. Raises what training
+    raises otherwise.
     """
     folder = root / run.folder
     settings = _settings(run, study)

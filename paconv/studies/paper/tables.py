@@ -1,6 +1,4 @@
-"""The paper's Tables 2, 7 and 8 made again: what it prints, what its rules give, and how far the two are
-apart.
-"""
+"""The paper's Tables 2, 7 and 8 made again: what it prints, what its rules give, how far the two are apart."""
 
 from __future__ import annotations
 
@@ -98,8 +96,9 @@ def footnotes(pa_rule: str) -> dict[str, str]:
 
 
 def table2(M: int, N: int) -> Table:
-    """Table 2's gates, their ratios, and a PA convolution's gates against an XNOR convolution's, bit counts
-    left out.
+    """Table 2's gates, their ratios, and a PA convolution's gates against an XNOR convolution's.
+
+    Bit counts are left out.
     """
     xnor, gate = GATES["XNOR"], GATES["AND"]
     columns = [

@@ -2,7 +2,7 @@
 
 float   random weights, batch norms settled on random images, exported
 int8    the float file, quantized by onnxruntime (int8.py) in the form that it advises for this CPU, and where U8S8
-        saturates in that one besides, to tell by how much
+        saturates in that one too, to see by how much
 PA      M even: converted, calibrated, batch norms settled, exported and optimized, as a trained network would be
         M odd, which training does not make: the packed model of another M, recoded (recode.py)
 """
@@ -87,8 +87,9 @@ class NetworkFiles:
 
 
 def timed_image(input_shape: tuple[int, ...]) -> np.ndarray:
-    """(1, ...) float32: what the networks are timed on. 8-bit forms are calibrated on it too, so that their errors are
-    those of 8 bits, not of a range that was met nowhere.
+    """(1, ...) float32: what the networks are timed on.
+
+    8-bit forms are calibrated on it too, so that their errors are those of 8 bits, not of a range that was met nowhere.
     """
     return np.random.default_rng(_SEED).standard_normal((1, *input_shape), np.float32)
 

@@ -1,13 +1,13 @@
-"""Multiply-accumulates a cycle, counted from the instructions of an inner loop and the ports that run them.
+"""Multiply-accumulates per cycle, counted from the instructions of an inner loop and the ports that run them.
 
     a step of `instructions` instructions on `ports` vector ports gives `macs` multiply-accumulates of one product:
 
-        macs a cycle = macs * ports / (instructions * products)
+        macs per cycle = macs * ports / (instructions * products)
 
-Per 512 bits, AND + popcount + add are three instructions on two ports, 1.5 cycles, 341 bit pairs a cycle; float has two
-FMA of 16 lanes a cycle. So with M N bit pairs for a multiply-accumulate, bit planes can beat float only where
+Per 512 bits, AND + popcount + add are three instructions on two ports, 1.5 cycles, 341 bit pairs per cycle; float has
+two FMA of 16 lanes per cycle. So with M N bit pairs for a multiply-accumulate, bit planes can beat float only where
 M N < 341 / 32 = 10.7, and level codes by 128 / 32 = 4 at most (two VPDPBUSD of 64 products). Without VNNI, VPMADDUBSW
-and VPADDW are two instructions, and codes beat float by 2 where both share two ports. What ports a CPU has differs
+and VPADDW are two instructions, and codes beat float by 2 where both share two ports. Which ports a CPU has differs
 (some run AND and add on four): the measured peak overrides this count.
 """
 
@@ -50,7 +50,7 @@ worth counting.
 
 
 def macs_per_cycle(cpu: str, kernel: str, planes: tuple[int, int] = (1, 1), coding: str = "") -> float | None:
-    """Multiply-accumulates a cycle of "float" or of a kernel for a layer; None for a CPU that isn't counted."""
+    """Multiply-accumulates per cycle of "float" or of a kernel for a layer; None for a CPU that isn't counted."""
     step = STEPS.get(cpu, {}).get(coding or kernel)
     if step is None:
         return None

@@ -63,8 +63,9 @@ def expanded(image: Image.Image, boxes: np.ndarray, draw: np.random.Generator) -
 
 
 def random_patch(size: tuple[int, int], boxes: np.ndarray, draw: np.random.Generator) -> np.ndarray | None:
-    """Corners (4,) of a patch, relative to an image of `size` pixels, with the middle of a box at least in it; None for
-    the whole image, also where there is no box or no patch was found.
+    """Corners (4,) of a patch, relative to an image of `size` pixels, with the middle of a box at least in it.
+
+    None for the whole image, also where there is no box or no patch was found.
     """
     least = _OVERLAPS[draw.integers(len(_OVERLAPS))]
     if least is None or not len(boxes):

@@ -1,5 +1,6 @@
-"""The handwritten digits (paconv.digits_images). Training images are moved by up to a pixel and noised, so that the
-small set isn't learnt by heart.
+"""The handwritten digits (paconv.digits_images).
+
+Training images are moved by up to a pixel and noised, so that the small set isn't learnt by heart.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ __all__ = ["Mixed", "mixed"]
 
 
 def mixed(sources: Sequence[DataSource]) -> DataSource:
-    """One source of all; held out is what any of them holds out. Raises UsageError unless they are for the same task,
-    with the same classes and images of one shape.
+    """One source of all; held out is what any of them holds out.
+
+    Raises UsageError unless they are for the same task, with the same classes and images of one shape.
     """
     first = sources[0]
     for other in sources[1:]:

@@ -14,8 +14,9 @@ __all__ = ["Part", "split_for_validation"]
 
 
 class Part(Samples):
-    """The samples of `whole` at `places`, in this order. A sample keeps its augmentation: it is drawn by its place in
-    `whole`.
+    """The samples of `whole` at `places`, in this order.
+
+    A sample keeps its augmentation, which is drawn by its place in `whole`.
     """
 
     def __init__(self, whole: Samples, places: Sequence[int]):
@@ -34,8 +35,10 @@ class Part(Samples):
 
 
 def split_for_validation(source: DataSource, share: float, seed: int = 0) -> tuple[DataSource, DataSource]:
-    """(source for choices, source for the result): both train on the same samples; the first holds out a random `share`
-    of the training samples, without augmentation, the second what `source` holds out.
+    """(source for choices, source for the result): both train on the same samples.
+
+    The first holds out a random `share` of the training samples, without augmentation; the second what `source` holds
+    out.
 
     Raises UsageError unless 0 < share < 1 leaves samples on both sides.
     """

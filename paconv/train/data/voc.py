@@ -2,8 +2,8 @@
 
 PATH/JPEGImages/ID.jpg            images
 PATH/Annotations/ID.xml           their objects: class, corners in pixels from 1, whether it is difficult
-PATH/ImageSets/Main/SET.txt       IDs, one a line; whatever else is in a line doesn't matter
-PATH/classes.txt                  names of the classes, one a line; VOC's twenty where there is no such file
+PATH/ImageSets/Main/SET.txt       IDs, one per line; whatever else is in a line doesn't matter
+PATH/classes.txt                  names of the classes, one per line; VOC's twenty where there is no such file
 """
 
 from __future__ import annotations
@@ -98,8 +98,10 @@ class VocSamples(Samples):
 
 
 def read_annotation(path: Path, classes: Sequence[str]) -> ImageObjects:
-    """The objects in an annotation. Raises DataError naming the file for what is missing or malformed, a class that is
-    none of `classes`, and a box without area.
+    """The objects in an annotation.
+
+    Raises DataError naming the file for what is missing or malformed, a class that is none of `classes`, and a box
+    without area.
     """
     try:
         root = ElementTree.parse(path).getroot()
