@@ -3,7 +3,9 @@
 The configuration (`model.paconv_conversion`) is plain JSON: the scheme's name and parameters, the other options, `plan`
 with the name of every converted convolution and of the convolution whose activation quantizer it uses (its own name,
 another's when they read the same tensor, None for full-precision activations), `rectified` with the names of those
-whose quantizer reads only the output of a ReLU, and `kept` with the layers that stay real.
+whose quantizer reads only the output of a ReLU, `signed_activations` with those whose quantizer has levels on both
+sides of 0, `reads` with what each converted convolution reads (paconv.nn.reading), and `kept` with the layers that stay
+real. Older configurations have no `signed_activations`, for no such quantizers, and no `reads`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from torch import nn
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer
-from paconv.nn.reading import LAYERS, Reading, read
+from paconv.nn.reading import LAYERS, Reading, is_constant, read
 from paconv.nn.report import Conversion, conversion_of
 from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_from_config
 
@@ -41,11 +43,14 @@ def convert(
 ) -> nn.Module:
     """A copy of `model` whose nn.Conv2d have M weight planes and N activation planes, by a quantization scheme.
 
-    These stay real: linear layers; the first convolution and any other that reads an input of the model; the last
-    layer, where that is a convolution; depthwise convolutions; for xnor, bireal and groupnet the 1x1 convolutions on
+    These stay real: linear layers; the first convolution and any other that reads an input of the model; the heads,
+    convolutions from which an output of the model is reached without another layer between; depthwise convolutions;
+    constant ones, whose weights aren't trained; for xnor, bireal and groupnet the 1x1 convolutions on
     the shortcut of a residual block, as far as torch.fx can trace the model; and the layers named by `keep`.
     Convolutions that read the same tensor, with or without a ReLU in between, share one activation quantizer (for xnor,
-    bireal and groupnet there is one for each case); it is `rectified` if all of them read the output of a ReLU.
+    bireal and groupnet there is one for each case, for PA where one may be negative and the other not); it is
+    `rectified` if all of them read the output of a ReLU. PA's has levels on both sides of 0 unless all that it reads is
+    known never to be negative.
     `paconv.nn.conversion_report` lists what was converted and what was kept, and why; its `predict` gives the speed to
     expect.
 
@@ -59,14 +64,15 @@ def convert(
         keep: Names of layers to keep real, or of the modules that hold them; * and ? are wildcards.
         first: "real" keeps the first convolution and those that read an input of the model; the scheme's name converts
             them.
-        last: The same for the last layer.
+        last: The same for the heads.
         depthwise: The same for depthwise convolutions.
         shortcuts: The same for 1x1 convolutions on shortcuts; None is the scheme's own choice.
         input_shape: (C, H, W), without the batch. Needed only where torch.fx can't trace the model: a forward pass of
             zeros then shows the order of the layers and which tensors they read. Without it that is unknown, and no
             activation quantizer is shared or rectified.
         **parameters: The scheme's own. PA has `endpoints` and `lambda_w` (see PAWeight), `lambda_a` and `lambda_delta`
-            (see PAActivation).
+            (see PAActivation), and `signed`: False gives no quantizer levels below 0, True all of them, "auto", the
+            default, those that may read something negative.
 
     Returns:
         The converted copy, its parameters on the device and in the dtype of `model`'s.
@@ -100,9 +106,14 @@ def convert(
     owners: dict = {}
     for name in layers:
         if name not in spared:
-            apart = made.rectified_apart and name in reading.rectified
+            signed = made.takes_signed(name in reading.nonnegative)
+            apart = signed or (made.rectified_apart and name in reading.rectified)
             owner = owners.setdefault((reading.sources.get(name, ("own", name)), apart), name)
             plan[name] = owner if made.N is not None else None
+    reads = {name: reading.reads(name) for name in plan}
+    signed_activations = [
+        name for name, owner in plan.items() if name == owner and made.takes_signed(name in reading.nonnegative)
+    ]
     unrectified = {owner for name, owner in plan.items() if name not in reading.rectified}
     rectified = [name for name, owner in plan.items() if name == owner and owner not in unrectified]
     kept = [{"name": name, "code": code, "reason": reason} for name, (code, reason) in spared.items()]
@@ -119,6 +130,8 @@ def convert(
             "order": reading.how,
             "plan": plan,
             "rectified": rectified,
+            "signed_activations": signed_activations,
+            "reads": reads,
             "kept": kept,
         },
     )
@@ -143,11 +156,12 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
         for name, owner in plan.items():
             if (owner is None) != (config["N"] is None) or (owner is not None and plan.get(owner) != owner):
                 raise CheckpointError(f"conversion config: {name} uses the activation of {owner!r}, which has none")
-        if not isinstance(config["rectified"], list):
-            raise TypeError(f"rectified is a list of names, not {config['rectified']!r}")
-        for name in config["rectified"]:
-            if plan.get(name) != name:
-                raise CheckpointError(f"conversion config: {name!r} is rectified, but has no activation of its own")
+        for kind, names in (("rectified", config["rectified"]), ("signed", config.get("signed_activations", []))):
+            if not isinstance(names, list):
+                raise TypeError(f"{kind} activations are a list of names, not {names!r}")
+            for name in names:
+                if plan.get(name) != name:
+                    raise CheckpointError(f"conversion config: {name!r} is {kind}, but has no activation of its own")
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
     modules = dict(model.named_modules())
@@ -185,7 +199,9 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
     for name, owner in config["plan"].items():
         conv = modules[name]
         if owner is not None and owner not in activations:
-            quantizer = scheme.activation(rectified=owner in config["rectified"])
+            signed = owner in config.get("signed_activations", ())
+            make = scheme.signed_activation if signed else scheme.activation
+            quantizer = make(rectified=owner in config["rectified"])
             activations[owner] = quantizer.to(conv.weight.device, conv.weight.dtype).train(conv.training)
         replaced[id(conv)] = scheme.layer(conv, None if owner is None else activations[owner])
     for parent in modules.values():
@@ -206,6 +222,7 @@ def _spared(
     first_conv = next((name for name in order if not isinstance(layers[name], nn.Linear)), None)
     outermost = {first_conv, *reading.outermost}
     last_layer = reading.executed[-1] if reading.executed else None
+    heads = reading.heads or {last_layer}
     spared = {}
     for name in order:
         layer = layers[name]
@@ -216,8 +233,9 @@ def _spared(
         elif name in outermost and "first" in real:
             which = "the first convolution" if name == first_conv else "a convolution of an input"
             spared[name] = "first-layer", f"{which} stays real (first={scheme!r} converts it)"
-        elif name == last_layer and "last" in real:
-            spared[name] = "last-layer", f"the last layer stays real (last={scheme!r} converts it)"
+        elif name in heads and "last" in real:
+            which = "the last layer" if name == last_layer else "a layer that makes an output of the model"
+            spared[name] = "last-layer", f"{which} stays real (last={scheme!r} converts it)"
         elif "depthwise" in real and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
             spared[name] = "depthwise", f"depthwise convolutions stay real (depthwise={scheme!r} converts them)"
         elif "shortcuts" in real and name in reading.shortcuts:
@@ -231,6 +249,8 @@ def _ineligible(layer: nn.Module) -> tuple[str, str] | None:
         return "linear", "linear layers stay real"
     if not isinstance(layer, nn.Conv2d):
         return "not-conv2d", f"only nn.Conv2d is approximated, not {type(layer).__name__}"
+    if is_constant(layer):
+        return "constant", "its weights are constants, not trained ones"
     if type(layer) is not nn.Conv2d:
         return "subclass", f"{type(layer).__name__} may compute something else than nn.Conv2d"
     if "weight" not in layer._parameters:

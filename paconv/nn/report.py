@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 from torch import nn
 
 from paconv.errors import UsageError
+from paconv.nn.reading import NON_NEGATIVE, RECTIFIED, SIGNED, UNKNOWN
 from paconv.nn.schemes.registry import scheme_class
+
+_READS = {
+    RECTIFIED: "reads what a ReLU left",
+    NON_NEGATIVE: "reads nothing negative",
+    SIGNED: "reads signed activations",
+    UNKNOWN: "what it reads is unknown",
+}
 
 __all__ = ["Conversion", "ConvertedConv", "KeptLayer", "conversion_of"]
 
@@ -21,11 +29,16 @@ _ORDERS = {
 
 @dataclass(frozen=True)
 class ConvertedConv:
-    """A converted convolution. activation: name of the conv whose activation quantizer it uses, None for none."""
+    """A converted convolution. activation: name of the conv whose activation quantizer it uses, None for none; reads:
+    what it reads ("rectified", "non-negative", "signed", "unknown": paconv.nn.reading); signed: whether its activation
+    quantizer has levels on both sides of 0.
+    """
 
     name: str
     shape: str
     activation: str | None
+    reads: str = UNKNOWN
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,9 +77,18 @@ class Conversion:
         lines = [f"{title} conversion ({planes}; {self.order}): {counts}"]
         for conv in self.converted:
             shared = "" if conv.activation in (None, conv.name) else f", activation endpoints of {conv.activation}"
-            lines.append(f"  converted  {conv.name:<{width}}  {conv.shape}{shared}")
+            signed = ", levels on both sides of 0" if conv.signed else ""
+            lines.append(f"  converted  {conv.name:<{width}}  {conv.shape}{shared}; {_READS[conv.reads]}{signed}")
         lines += [f"  kept       {layer.name:<{width}}  {layer.code}: {layer.reason}" for layer in self.kept]
         return "\n".join(lines)
+
+    def as_data(self) -> dict:
+        """All of it but the model as plain data."""
+        return {
+            **{name: getattr(self, name) for name in ("scheme", "M", "N", "order")},
+            "converted": [vars(conv) for conv in self.converted],
+            "kept": [vars(layer) for layer in self.kept],
+        }
 
 
 Kind = TypeVar("Kind", bound=Conversion)
@@ -77,17 +99,26 @@ def conversion_of(model: nn.Module, kind: type[Kind]) -> Kind:
     config: dict[str, Any] | None = getattr(model, "paconv_conversion", None)
     if config is None:
         raise UsageError("this model was not made by paconv.convert, so there is no conversion to report")
+    reads, signed = config.get("reads", {}), config.get("signed_activations", ())
     return kind(
         scheme=config.get("scheme", "pa"),
         M=config["M"],
         N=config["N"],
         order=_ORDERS[config["order"]],
         converted=tuple(
-            ConvertedConv(name, _shape(model.get_submodule(name)), owner) for name, owner in config["plan"].items()
+            ConvertedConv(name, _shape(model.get_submodule(name)), owner, _known(reads, name), owner in signed)
+            for name, owner in config["plan"].items()
         ),
         kept=tuple(KeptLayer(**layer) for layer in config["kept"]),
         model=model,
     )
+
+
+def _known(reads: dict[str, str], name: str) -> str:
+    """What the convolution reads. Raises KeyError for what nothing can read."""
+    found = reads.get(name, UNKNOWN)
+    _READS[found]
+    return found
 
 
 def _shape(conv) -> str:
