@@ -4,8 +4,11 @@ The configuration (`model.paconv_conversion`) is plain JSON: the scheme's name a
 with the name of every converted convolution and of the convolution whose activation quantizer it uses (its own name,
 another's when they read the same tensor, None for full-precision activations), `rectified` with the names of those
 whose quantizer reads only the output of a ReLU, `signed_activations` with those whose quantizer has levels on both
-sides of 0, `reads` with what each converted convolution reads (paconv.nn.reading), and `kept` with the layers that stay
-real. Older configurations have no `signed_activations`, for no such quantizers, and no `reads`.
+sides of 0, `reads` with what each converted convolution reads (paconv.nn.reading), and `kept` with the layers that
+stay real. `rewritten` has, for convolutions of derived classes that became plain ones (paconv.nn.plain_conv), the
+`class`, the `pads` where opposite sides differ, whether there are `new_weights`, and the `sizes` of images that the
+padding holds for, None for all. Older configurations have no `signed_activations`, for no such quantizers, no `reads`
+and no `rewritten`.
 """
 
 from __future__ import annotations
@@ -16,13 +19,16 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn.layers import PAConv2d
+from paconv.nn.plain_conv import NotPlain, plain_conv
 from paconv.nn.quantizer import ActivationQuantizer
-from paconv.nn.reading import LAYERS, Reading, is_constant, read
+from paconv.nn.reading import LAYERS, Reading, is_constant, read, sizes_read
 from paconv.nn.report import Conversion, conversion_of
 from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_from_config
+from paconv.nn.schemes.scheme import Scheme
 
 __all__ = ["convert", "convert_from_config"]
 
@@ -102,6 +108,7 @@ def convert(
 
     reading = read(model, input_shape)
     spared = _spared(layers, reading, keep, scheme, policies)
+    rewritten = _rewritten(model, layers, spared, input_shape, made)
     plan: dict[str, str | None] = {}
     owners: dict = {}
     for name in layers:
@@ -132,6 +139,7 @@ def convert(
             "rectified": rectified,
             "signed_activations": signed_activations,
             "reads": reads,
+            "rewritten": rewritten,
             "kept": kept,
         },
     )
@@ -162,6 +170,9 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
             for name in names:
                 if plan.get(name) != name:
                     raise CheckpointError(f"conversion config: {name!r} is {kind}, but has no activation of its own")
+        rewritten = dict(config.get("rewritten", {}))
+        for name, how in rewritten.items():
+            _checked_rewriting(name, how, plan)
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
     modules = dict(model.named_modules())
@@ -170,10 +181,12 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
             raise CheckpointError(
                 f"the checkpoint converts {name}, but the model has no such module; use the same model"
             )
+        found = type(modules[name]).__name__
         if (reason := _ineligible(modules[name])) is not None:
-            raise CheckpointError(
-                f"the checkpoint converts {name}, but there it is {type(modules[name]).__name__}: {reason[1]}"
-            )
+            raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}: {reason[1]}")
+        wanted = rewritten[name]["class"] if name in rewritten else "Conv2d"
+        if found != wanted:
+            raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}, not {wanted}")
     try:
         made = _apply(copy.deepcopy(model), copy.deepcopy(config))
         conversion_of(made, Conversion)  # whatever it needs is there too
@@ -203,7 +216,12 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
             make = scheme.signed_activation if signed else scheme.activation
             quantizer = make(rectified=owner in config["rectified"])
             activations[owner] = quantizer.to(conv.weight.device, conv.weight.dtype).train(conv.training)
-        replaced[id(conv)] = scheme.layer(conv, None if owner is None else activations[owner])
+        how = config.get("rewritten", {}).get(name)
+        plain = conv if how is None else _plain(name, conv, how)
+        made = scheme.layer(plain, None if owner is None else activations[owner])
+        if how is not None and how["pads"] is not None:
+            made.zero_pads = tuple(how["pads"])
+        replaced[id(conv)] = made
     for parent in modules.values():
         for key, child in parent._modules.items():  # every name of a module that has several
             if id(child) in replaced:
@@ -211,6 +229,60 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
     model = replaced.get(id(model), model)
     model.paconv_conversion = config  # type: ignore[assignment]
     return model
+
+
+def _plain(name: str, layer: nn.Conv2d, how: dict) -> nn.Conv2d:
+    """The plain convolution that `layer` is, as `how` recorded it. Raises UsageError if it isn't that any more."""
+    try:
+        found = plain_conv(layer, [(height, width) for height, width in how["sizes"] or ()])
+    except NotPlain as error:
+        raise UsageError(f"{name}: {error}") from error
+    if found.pads != (how["pads"] and tuple(how["pads"])):
+        raise UsageError(
+            f"{name}: {how['class']} is padded by {how['pads']} in the configuration, here by {found.pads}"
+        )
+    return found.conv
+
+
+def _checked_rewriting(name: str, how: dict, plan: dict) -> None:
+    """Raises CheckpointError, KeyError or TypeError unless `how` says how a convolution of `plan` was rewritten."""
+    pads, sizes = how["pads"], how["sizes"]
+    whole = all(isinstance(n, int) and n >= 0 for n in (*(pads or ()), *(n for size in sizes or () for n in size)))
+    shaped = (pads is None or len(pads) == 4) and all(len(size) == 2 for size in sizes or ())
+    if name not in plan or not isinstance(how["class"], str) or not isinstance(how["new_weights"], bool):
+        raise CheckpointError(f"conversion config: {name!r} is rewritten as {how!r}")
+    if not whole or not shaped:
+        raise CheckpointError(f"conversion config: {name!r} is padded by {pads!r} for images of {sizes!r}")
+
+
+def _rewritten(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    spared: dict[str, tuple[str, str]],
+    input_shape: tuple[int, ...] | None,
+    scheme: Scheme,
+) -> dict[str, dict]:
+    """How the layers of derived classes that aren't spared become plain convolutions; adds to `spared` the others."""
+    derived = [name for name in layers if name not in spared and type(layers[name]) is not nn.Conv2d]
+    sizes = sizes_read(model, derived, tuple(input_shape)) if derived and input_shape is not None else {}
+    rewritten = {}
+    for name in derived:
+        layer = layers[name]
+        assert isinstance(layer, nn.Conv2d)
+        try:
+            found = plain_conv(layer, sizes.get(name, ()))
+            if found.pads is not None and not scheme.any_padding:
+                raise NotPlain(f"{type(layer).__name__} pads opposite sides differently, which {scheme.title} can't")
+        except NotPlain as error:
+            spared[name] = "subclass", str(error)
+            continue
+        rewritten[name] = {
+            "class": type(layer).__name__,
+            "pads": found.pads and list(found.pads),
+            "new_weights": found.new_weights,
+            "sizes": sorted(map(list, sizes[name])) if found.sized else None,
+        }
+    return rewritten
 
 
 def _spared(
@@ -251,14 +323,12 @@ def _ineligible(layer: nn.Module) -> tuple[str, str] | None:
         return "not-conv2d", f"only nn.Conv2d is approximated, not {type(layer).__name__}"
     if is_constant(layer):
         return "constant", "its weights are constants, not trained ones"
-    if type(layer) is not nn.Conv2d:
-        return "subclass", f"{type(layer).__name__} may compute something else than nn.Conv2d"
-    if "weight" not in layer._parameters:
+    if "weight" not in layer._parameters or is_parametrized(layer):
         return (
             "reparametrized",
             "its weight is computed from other parameters; make it a plain parameter first",
         )
-    if layer.padding_mode != "zeros":
+    if layer.padding_mode != "zeros" and type(layer) is nn.Conv2d:
         return "padding-mode", f"padding_mode={layer.padding_mode!r} pads with activations, not with zeros"
     return None
 

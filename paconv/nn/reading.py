@@ -16,7 +16,7 @@ layers: as the projection that turns a detector's distributions into distances, 
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,7 +33,17 @@ from paconv.nn.rectified import RectifiedTensors, rectified_nodes
 from paconv.nn.shortcuts import shortcut_nodes
 from paconv.nn.upstream import UpstreamTensors, heads_of_graph
 
-__all__ = ["LAYERS", "NON_NEGATIVE", "RECTIFIED", "SIGNED", "UNKNOWN", "Reading", "is_constant", "read"]
+__all__ = [
+    "LAYERS",
+    "NON_NEGATIVE",
+    "RECTIFIED",
+    "SIGNED",
+    "UNKNOWN",
+    "Reading",
+    "is_constant",
+    "read",
+    "sizes_read",
+]
 
 LAYERS = (_ConvNd, nn.Linear)
 """Layers with weights that could be approximated."""
@@ -179,9 +189,7 @@ def _source(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node:
 
 def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[list[_Run], frozenset[str]]:
     """Runs and heads."""
-    watched = copy.deepcopy(model).eval()
-    like = next(watched.parameters(), torch.zeros(()))
-    given = torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
+    watched, given = _watched(model, input_shape)
     seen: list[Tensor] = []  # kept alive, so that no two tensors have one id
     rectified, nonnegative, upstream = RectifiedTensors(), NonNegativeTensors(), UpstreamTensors()
     runs: list[_Run] = []
@@ -202,9 +210,44 @@ def _recorded(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[list[_Run
     for name, module in watched.named_modules():
         if isinstance(module, LAYERS):
             watch(name, module)
-    try:
-        with torch.no_grad(), rectified, nonnegative, upstream:
-            outputs = watched(given)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise UsageError(f"the model does not take one input of shape {(1, *input_shape)}: {error}") from error
+    with rectified, nonnegative, upstream:
+        outputs = _run(watched, given)
     return runs, upstream.heads(outputs)
+
+
+def sizes_read(
+    model: nn.Module, layers: Iterable[str], input_shape: tuple[int, ...]
+) -> dict[str, set[tuple[int, int]]]:
+    """Height and width of what each of the `layers` reads, in a forward of zeros (1, *input_shape).
+
+    Raises UsageError if the model doesn't take such an input.
+    """
+    watched, given = _watched(model, input_shape)
+    sizes: dict[str, set[tuple[int, int]]] = {name: set() for name in layers}
+
+    def watch(name: str) -> None:
+        def hook(_, args: tuple, kwargs: dict) -> None:
+            height, width = (args[0] if args else kwargs["input"]).shape[-2:]
+            sizes[name].add((height, width))
+
+        watched.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True)
+
+    for name in sizes:
+        watch(name)
+    _run(watched, given)
+    return sizes
+
+
+def _watched(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
+    """A copy to hang hooks on, and its input."""
+    watched = copy.deepcopy(model).eval()
+    like = next(watched.parameters(), torch.zeros(()))
+    return watched, torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
+
+
+def _run(model: nn.Module, x: Tensor) -> object:
+    try:
+        with torch.no_grad():
+            return model(x)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise UsageError(f"the model does not take one input of shape {tuple(x.shape)}: {error}") from error

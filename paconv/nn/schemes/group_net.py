@@ -75,6 +75,7 @@ class GroupNet(Scheme):
     """M: 1..8 bases; N=1."""
 
     record: ClassVar[SchemeRecord] = records.GROUPNET
+    any_padding: ClassVar[bool] = False
     rectified_apart: ClassVar[bool] = True
 
     M: int = record.default[0]

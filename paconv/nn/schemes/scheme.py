@@ -43,6 +43,8 @@ class Scheme(ABC):
     """Whether a ReLU before the activation quantizer changes what it does, so that convolutions that read one tensor
     with and without a ReLU can't share it.
     """
+    any_padding: ClassVar[bool] = True
+    """Whether a convolution may be padded by different amounts on opposite sides."""
     added_later: ClassVar[dict[str, object]] = {}
     """Parameters that older configurations haven't, with what they were as long as there was no choice."""
     moves_mean: ClassVar[bool] = False

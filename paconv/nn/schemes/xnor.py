@@ -65,6 +65,7 @@ class XNOR(Scheme):
     """M=N=1. input_scaling: with K."""
 
     record: ClassVar[SchemeRecord] = records.XNOR
+    any_padding: ClassVar[bool] = False
     rectified_apart: ClassVar[bool] = True
 
     M: int = record.default[0]
