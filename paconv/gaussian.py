@@ -21,7 +21,7 @@ from math import erfc, exp, inf, pi, sqrt
 
 from paconv.errors import UsageError
 
-__all__ = ["ENDPOINT_RULES", "half_gaussian_quantizer", "weight_endpoints"]
+__all__ = ["ENDPOINT_RULES", "gaussian_start", "half_gaussian_quantizer", "weight_endpoints"]
 
 ENDPOINT_RULES = ("paper", "lloyd")
 """Rules for the endpoints of weights."""
@@ -46,6 +46,15 @@ def half_gaussian_quantizer(N: int) -> tuple[tuple[float, ...], tuple[float, ...
         v = moved
         if distance <= _TOLERANCE * max(1.0, v[-1]):
             return tuple(v), tuple(_centroids(v))
+
+
+def gaussian_start(N: int, negative: int = 0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Endpoints and levels (N,) of both half Gaussians, in units of the standard deviation, ascending: `negative` of
+    them below 0, mirrored, and the others above.
+    """
+    sides = [half_gaussian_quantizer(n) if n else ((), ()) for n in (negative, N - negative)]
+    (v_below, beta_below), (v, beta) = sides
+    return (*(-x for x in reversed(v_below)), *v), (*(-x for x in reversed(beta_below)), *beta)
 
 
 @cache

@@ -7,7 +7,9 @@ Calibration of one quantizer from the positive finite part x of its input:
     v_i    = (beta_{i-1} + beta_i) / 2, beta_0 = 0
 
 with the last two repeated, from unit * (initial v), until nothing moves: Lloyd-Max with the lowest level pinned at 0.
-After a batch norm, where x is a half Gaussian of unit variance, unit is 1 and v and beta are the initial values.
+After a batch norm, where x is a half Gaussian of unit variance, unit is 1 and v and beta are the initial values. A
+signed quantizer takes x on both sides of 0: unit from all of it but zeros, v and beta from each half line, with the
+number of levels below 0 that makes the squared error least (paconv.nn.half_line).
 
 Quantizers are calibrated in the order they run, in one forward: each sees its input as inference has it, after
 approximated weights, calibrated activations and batch norms with running statistics. For a scheme that moves the mean
@@ -26,9 +28,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from paconv.errors import UsageError
-from paconv.gaussian import half_gaussian_quantizer
+from paconv.gaussian import gaussian_start, half_gaussian_quantizer
 from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
-from paconv.nn.half_line import centroids, lloyd_max
+from paconv.nn.half_line import centroids, half_line_quantizer, lloyd_max, negative_share
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.quantizers import PAActivation
 from paconv.nn.schemes.registry import scheme_class
@@ -49,9 +51,15 @@ class Calibration:
     """Positive inputs it saw in all; at 0 it keeps the half Gaussian's values, scaled by `unit`."""
     unit: float
     """Scale of its input."""
+    negative: int = 0
+    """Negative inputs that a signed quantizer saw in all."""
+    below: int = 0
+    """How many of its levels are below 0, of a signed quantizer."""
 
     def __str__(self) -> str:
         found = f"from {self.positive} positive activations" if self.positive else "never positive, default kept"
+        if self.negative:
+            found = f"from {self.positive} positive, {self.negative} negative activations, {self.below} levels below 0"
         return f"{self.name}: unit {self.unit:.4g}, {found}"
 
 
@@ -132,6 +140,8 @@ def _calibrate_one(name: str, quantizer: ActivationQuantizer, x: Tensor) -> Cali
     x = x.detach().reshape(-1)
     x = x[x.isfinite()].double().cpu()
     positive = x[x > 0]
+    if isinstance(quantizer, PAActivation) and quantizer.signed:
+        return _calibrate_signed(name, quantizer, x[x != 0])
     scale = positive if positive.numel() else x
     unit = scale.square().mean().sqrt().item() if scale.any() else 1.0
     if isinstance(quantizer, PAActivation):
@@ -152,6 +162,30 @@ def _calibrate_pa(quantizer: PAActivation, positive: Tensor, unit: float) -> Non
     quantizer.v.copy_(lloyd_max(x, v))
     quantizer.project_()
     quantizer.beta.copy_(centroids(quantizer.v.detach().double().cpu(), x))
+
+
+def _calibrate_signed(name: str, quantizer: PAActivation, x: Tensor) -> Calibration:
+    """x (n,): inputs other than 0; without any the quantizer keeps the Gaussian's values."""
+    unit = x.square().mean().sqrt().item() if x.numel() else 1.0
+    quantizer.unit.fill_(unit)
+    sample = _sample(x)
+    z = negative_share(sample, quantizer.N) if x.numel() else quantizer.N // 2
+    quantizer.negative.fill_(z)
+    v, beta = (unit * torch.tensor(c, dtype=torch.float64) for c in gaussian_start(quantizer.N, z))
+    below, above = (side[side > 0].sort().values for side in (-sample, sample))
+    if z and below.numel():
+        v[:z] = -half_line_quantizer(below, z)[0].flip(0)
+    if z < quantizer.N and above.numel():
+        v[z:] = half_line_quantizer(above, quantizer.N - z)[0]
+    quantizer.v.copy_(v)
+    quantizer.project_()
+    v = quantizer.v.detach().double().cpu()
+    if z and below.numel():
+        beta[:z] = -centroids(-v[:z].flip(0), below, left_open=True).flip(0)
+    if z < quantizer.N and above.numel():
+        beta[z:] = centroids(v[z:], above)
+    quantizer.beta.copy_(beta)
+    return Calibration(name, int((x > 0).sum()), unit, int((x < 0).sum()), z)
 
 
 def _sample(x: Tensor) -> Tensor:

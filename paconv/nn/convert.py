@@ -3,7 +3,12 @@
 The configuration (`model.paconv_conversion`) is plain JSON: the scheme's name and parameters, the other options, `plan`
 with the name of every converted convolution and of the convolution whose activation quantizer it uses (its own name,
 another's when they read the same tensor, None for full-precision activations), `rectified` with the names of those
-whose quantizer reads only the output of a ReLU, and `kept` with the layers that stay real.
+whose quantizer reads only the output of a ReLU, `signed_activations` with those whose quantizer has levels on both
+sides of 0, `reads` with what each converted convolution reads (paconv.nn.reading), and `kept` with the layers that
+stay real. `rewritten` has, for convolutions of derived classes that became plain ones (paconv.nn.plain_conv), the
+`class`, the `pads` where opposite sides differ, whether there are `new_weights`, and the `sizes` of images that the
+padding holds for, None for all. Older configurations have no `signed_activations`, for no such quantizers, no `reads`
+and no `rewritten`.
 """
 
 from __future__ import annotations
@@ -14,13 +19,16 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn.layers import PAConv2d
+from paconv.nn.plain_conv import NotPlain, plain_conv
 from paconv.nn.quantizer import ActivationQuantizer
-from paconv.nn.reading import LAYERS, Reading, read
+from paconv.nn.reading import LAYERS, Reading, is_constant, read, sizes_read
 from paconv.nn.report import Conversion, conversion_of
 from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_from_config
+from paconv.nn.schemes.scheme import Scheme
 
 __all__ = ["convert", "convert_from_config"]
 
@@ -41,11 +49,14 @@ def convert(
 ) -> nn.Module:
     """A copy of `model` whose nn.Conv2d have M weight planes and N activation planes, by a quantization scheme.
 
-    These stay real: linear layers; the first convolution and any other that reads an input of the model; the last
-    layer, where that is a convolution; depthwise convolutions; for xnor, bireal and groupnet the 1x1 convolutions on
+    These stay real: linear layers; the first convolution and any other that reads an input of the model; the heads,
+    convolutions from which an output of the model is reached without another layer between; depthwise convolutions;
+    constant ones, whose weights aren't trained; for xnor, bireal and groupnet the 1x1 convolutions on
     the shortcut of a residual block, as far as torch.fx can trace the model; and the layers named by `keep`.
     Convolutions that read the same tensor, with or without a ReLU in between, share one activation quantizer (for xnor,
-    bireal and groupnet there is one for each case); it is `rectified` if all of them read the output of a ReLU.
+    bireal and groupnet there is one for each case, for PA where one may be negative and the other not); it is
+    `rectified` if all of them read the output of a ReLU. PA's has levels on both sides of 0 unless all that it reads is
+    known never to be negative.
     `paconv.nn.conversion_report` lists what was converted and what was kept, and why; its `predict` gives the speed to
     expect.
 
@@ -59,14 +70,15 @@ def convert(
         keep: Names of layers to keep real, or of the modules that hold them; * and ? are wildcards.
         first: "real" keeps the first convolution and those that read an input of the model; the scheme's name converts
             them.
-        last: The same for the last layer.
+        last: The same for the heads.
         depthwise: The same for depthwise convolutions.
         shortcuts: The same for 1x1 convolutions on shortcuts; None is the scheme's own choice.
         input_shape: (C, H, W), without the batch. Needed only where torch.fx can't trace the model: a forward pass of
             zeros then shows the order of the layers and which tensors they read. Without it that is unknown, and no
             activation quantizer is shared or rectified.
         **parameters: The scheme's own. PA has `endpoints` and `lambda_w` (see PAWeight), `lambda_a` and `lambda_delta`
-            (see PAActivation).
+            (see PAActivation), and `signed`: False gives no quantizer levels below 0, True all of them, "auto", the
+            default, those that may read something negative.
 
     Returns:
         The converted copy, its parameters on the device and in the dtype of `model`'s.
@@ -96,13 +108,19 @@ def convert(
 
     reading = read(model, input_shape)
     spared = _spared(layers, reading, keep, scheme, policies)
+    rewritten = _rewritten(model, layers, spared, input_shape, made)
     plan: dict[str, str | None] = {}
     owners: dict = {}
     for name in layers:
         if name not in spared:
-            apart = made.rectified_apart and name in reading.rectified
+            signed = made.takes_signed(name in reading.nonnegative)
+            apart = signed or (made.rectified_apart and name in reading.rectified)
             owner = owners.setdefault((reading.sources.get(name, ("own", name)), apart), name)
             plan[name] = owner if made.N is not None else None
+    reads = {name: reading.reads(name) for name in plan}
+    signed_activations = [
+        name for name, owner in plan.items() if name == owner and made.takes_signed(name in reading.nonnegative)
+    ]
     unrectified = {owner for name, owner in plan.items() if name not in reading.rectified}
     rectified = [name for name, owner in plan.items() if name == owner and owner not in unrectified]
     kept = [{"name": name, "code": code, "reason": reason} for name, (code, reason) in spared.items()]
@@ -119,6 +137,9 @@ def convert(
             "order": reading.how,
             "plan": plan,
             "rectified": rectified,
+            "signed_activations": signed_activations,
+            "reads": reads,
+            "rewritten": rewritten,
             "kept": kept,
         },
     )
@@ -143,11 +164,15 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
         for name, owner in plan.items():
             if (owner is None) != (config["N"] is None) or (owner is not None and plan.get(owner) != owner):
                 raise CheckpointError(f"conversion config: {name} uses the activation of {owner!r}, which has none")
-        if not isinstance(config["rectified"], list):
-            raise TypeError(f"rectified is a list of names, not {config['rectified']!r}")
-        for name in config["rectified"]:
-            if plan.get(name) != name:
-                raise CheckpointError(f"conversion config: {name!r} is rectified, but has no activation of its own")
+        for kind, names in (("rectified", config["rectified"]), ("signed", config.get("signed_activations", []))):
+            if not isinstance(names, list):
+                raise TypeError(f"{kind} activations are a list of names, not {names!r}")
+            for name in names:
+                if plan.get(name) != name:
+                    raise CheckpointError(f"conversion config: {name!r} is {kind}, but has no activation of its own")
+        rewritten = dict(config.get("rewritten", {}))
+        for name, how in rewritten.items():
+            _checked_rewriting(name, how, plan)
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
     modules = dict(model.named_modules())
@@ -156,10 +181,12 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
             raise CheckpointError(
                 f"the checkpoint converts {name}, but the model has no such module; use the same model"
             )
+        found = type(modules[name]).__name__
         if (reason := _ineligible(modules[name])) is not None:
-            raise CheckpointError(
-                f"the checkpoint converts {name}, but there it is {type(modules[name]).__name__}: {reason[1]}"
-            )
+            raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}: {reason[1]}")
+        wanted = rewritten[name]["class"] if name in rewritten else "Conv2d"
+        if found != wanted:
+            raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}, not {wanted}")
     try:
         made = _apply(copy.deepcopy(model), copy.deepcopy(config))
         conversion_of(made, Conversion)  # whatever it needs is there too
@@ -185,9 +212,16 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
     for name, owner in config["plan"].items():
         conv = modules[name]
         if owner is not None and owner not in activations:
-            quantizer = scheme.activation(rectified=owner in config["rectified"])
+            signed = owner in config.get("signed_activations", ())
+            make = scheme.signed_activation if signed else scheme.activation
+            quantizer = make(rectified=owner in config["rectified"])
             activations[owner] = quantizer.to(conv.weight.device, conv.weight.dtype).train(conv.training)
-        replaced[id(conv)] = scheme.layer(conv, None if owner is None else activations[owner])
+        how = config.get("rewritten", {}).get(name)
+        plain = conv if how is None else _plain(name, conv, how)
+        made = scheme.layer(plain, None if owner is None else activations[owner])
+        if how is not None and how["pads"] is not None:
+            made.zero_pads = tuple(how["pads"])
+        replaced[id(conv)] = made
     for parent in modules.values():
         for key, child in parent._modules.items():  # every name of a module that has several
             if id(child) in replaced:
@@ -195,6 +229,60 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
     model = replaced.get(id(model), model)
     model.paconv_conversion = config  # type: ignore[assignment]
     return model
+
+
+def _plain(name: str, layer: nn.Conv2d, how: dict) -> nn.Conv2d:
+    """The plain convolution that `layer` is, as `how` recorded it. Raises UsageError if it isn't that any more."""
+    try:
+        found = plain_conv(layer, [(height, width) for height, width in how["sizes"] or ()])
+    except NotPlain as error:
+        raise UsageError(f"{name}: {error}") from error
+    if found.pads != (how["pads"] and tuple(how["pads"])):
+        raise UsageError(
+            f"{name}: {how['class']} is padded by {how['pads']} in the configuration, here by {found.pads}"
+        )
+    return found.conv
+
+
+def _checked_rewriting(name: str, how: dict, plan: dict) -> None:
+    """Raises CheckpointError, KeyError or TypeError unless `how` says how a convolution of `plan` was rewritten."""
+    pads, sizes = how["pads"], how["sizes"]
+    whole = all(isinstance(n, int) and n >= 0 for n in (*(pads or ()), *(n for size in sizes or () for n in size)))
+    shaped = (pads is None or len(pads) == 4) and all(len(size) == 2 for size in sizes or ())
+    if name not in plan or not isinstance(how["class"], str) or not isinstance(how["new_weights"], bool):
+        raise CheckpointError(f"conversion config: {name!r} is rewritten as {how!r}")
+    if not whole or not shaped:
+        raise CheckpointError(f"conversion config: {name!r} is padded by {pads!r} for images of {sizes!r}")
+
+
+def _rewritten(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    spared: dict[str, tuple[str, str]],
+    input_shape: tuple[int, ...] | None,
+    scheme: Scheme,
+) -> dict[str, dict]:
+    """How the layers of derived classes that aren't spared become plain convolutions; adds to `spared` the others."""
+    derived = [name for name in layers if name not in spared and type(layers[name]) is not nn.Conv2d]
+    sizes = sizes_read(model, derived, tuple(input_shape)) if derived and input_shape is not None else {}
+    rewritten = {}
+    for name in derived:
+        layer = layers[name]
+        assert isinstance(layer, nn.Conv2d)
+        try:
+            found = plain_conv(layer, sizes.get(name, ()))
+            if found.pads is not None and not scheme.any_padding:
+                raise NotPlain(f"{type(layer).__name__} pads opposite sides differently, which {scheme.title} can't")
+        except NotPlain as error:
+            spared[name] = "subclass", str(error)
+            continue
+        rewritten[name] = {
+            "class": type(layer).__name__,
+            "pads": found.pads and list(found.pads),
+            "new_weights": found.new_weights,
+            "sizes": sorted(map(list, sizes[name])) if found.sized else None,
+        }
+    return rewritten
 
 
 def _spared(
@@ -206,6 +294,7 @@ def _spared(
     first_conv = next((name for name in order if not isinstance(layers[name], nn.Linear)), None)
     outermost = {first_conv, *reading.outermost}
     last_layer = reading.executed[-1] if reading.executed else None
+    heads = reading.heads or {last_layer}
     spared = {}
     for name in order:
         layer = layers[name]
@@ -216,8 +305,9 @@ def _spared(
         elif name in outermost and "first" in real:
             which = "the first convolution" if name == first_conv else "a convolution of an input"
             spared[name] = "first-layer", f"{which} stays real (first={scheme!r} converts it)"
-        elif name == last_layer and "last" in real:
-            spared[name] = "last-layer", f"the last layer stays real (last={scheme!r} converts it)"
+        elif name in heads and "last" in real:
+            which = "the last layer" if name == last_layer else "a layer that makes an output of the model"
+            spared[name] = "last-layer", f"{which} stays real (last={scheme!r} converts it)"
         elif "depthwise" in real and isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
             spared[name] = "depthwise", f"depthwise convolutions stay real (depthwise={scheme!r} converts them)"
         elif "shortcuts" in real and name in reading.shortcuts:
@@ -231,14 +321,14 @@ def _ineligible(layer: nn.Module) -> tuple[str, str] | None:
         return "linear", "linear layers stay real"
     if not isinstance(layer, nn.Conv2d):
         return "not-conv2d", f"only nn.Conv2d is approximated, not {type(layer).__name__}"
-    if type(layer) is not nn.Conv2d:
-        return "subclass", f"{type(layer).__name__} may compute something else than nn.Conv2d"
-    if "weight" not in layer._parameters:
+    if is_constant(layer):
+        return "constant", "its weights are constants, not trained ones"
+    if "weight" not in layer._parameters or is_parametrized(layer):
         return (
             "reparametrized",
             "its weight is computed from other parameters; make it a plain parameter first",
         )
-    if layer.padding_mode != "zeros":
+    if layer.padding_mode != "zeros" and type(layer) is nn.Conv2d:
         return "padding-mode", f"padding_mode={layer.padding_mode!r} pads with activations, not with zeros"
     return None
 

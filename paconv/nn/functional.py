@@ -26,15 +26,29 @@ ReLU (`rectified`), an A that is exactly 0 belongs to no segment. It is what the
 and those lie below t_0 for all but a thin margin; taken as 0, half of all activations would pull at v_1 as soon as
 t_0 <= 0. That concerns eq. 14; of eq. 11 the ReLU's own gradient lets nothing through at 0. NaN has level 0 and no
 segment.
+
+Signed activations, which no ReLU left, are ours: of the N endpoints the first z are below 0 and carry the same
+equations mirrored. With P(A; v, beta) of eq. 10,
+
+    A_bar = P(A; v_{z+1}..v_N, beta_{z+1}..beta_N) - P(-A; -v_z..-v_1, -beta_z..-beta_1)
+          = levels[#{i: v_i <= A}],   levels = [beta_1..beta_z, 0, beta_{z+1}..beta_N]
+
+and the gradients are those of the two terms by eqs. 11-14: dA_bar/dA is the sum of two slopes, eq. 13 holds as it is,
+and so does eq. 14 with slope_i = lambda_A |beta_i - beta_{i-1}| over the mirrored segment, as both signs turn. What is
+right-open above 0 is left-open in -A, so that a level is the same count of endpoints reached on both sides. NaN has the
+lowest level.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 __all__ = [
+    "activation_levels",
     "approximate_activations",
     "approximate_weights",
     "count_above",
@@ -82,6 +96,11 @@ def weight_levels(W: Tensor, u: Tensor) -> Tensor:
     return torch.cat([levels[: M // 2], middle, levels[M // 2 + 1 :]])
 
 
+def activation_levels(beta: Tensor, negative: int = 0) -> Tensor:
+    """[beta_1..beta_z, 0, beta_{z+1}..beta_N] (N+1,) of beta (N,), z = negative."""
+    return torch.cat([beta[:negative], beta.new_zeros(1), beta[negative:]])
+
+
 def segment_ends(v: Tensor, lambda_delta: float | Tensor) -> Tensor:
     """t_0..t_N of eq. 12 from v (N,) -> (N+1,)."""
     inner = torch.cat([(v[1:] + v[:-1]) / 2, v[-1:] + lambda_delta])  # t_1..t_N
@@ -103,15 +122,18 @@ def approximate_activations(
     least_width: float | Tensor,
     gradient_scale: float,
     rectified: bool = False,
+    negative: int = 0,
 ) -> Tensor:
-    """A_bar of eq. 10 with the gradients of eqs. 11, 13 and 14.
+    """A_bar of eq. 10 with the gradients of eqs. 11, 13 and 14; `negative` endpoints and levels are below 0.
 
     A (...), v (N,), beta (N,) -> (...) of beta's dtype. lambda_a and lambda_delta are in units of
     1/activation and activation; lambda_a None is area matched, over segments of at least least_width. The
     gradients of v and beta are multiplied by gradient_scale. rectified: A went through a ReLU; exact zeros are
     what it left of negative activations, and belong to no segment.
     """
-    return _ApproximateActivations.apply(A, v, beta, lambda_a, lambda_delta, least_width, gradient_scale, rectified)
+    return _ApproximateActivations.apply(
+        A, v, beta, lambda_a, lambda_delta, least_width, gradient_scale, rectified, negative
+    )
 
 
 class _ApproximateWeights(torch.autograd.Function):
@@ -130,35 +152,55 @@ class _ApproximateWeights(torch.autograd.Function):
 
 class _ApproximateActivations(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, A, v, beta, lambda_a, lambda_delta, least_width, gradient_scale, rectified):
-        levels = torch.cat([beta.new_zeros(1), beta])
+    def forward(ctx, A, v, beta, lambda_a, lambda_delta, least_width, gradient_scale, rectified, negative):
+        levels = activation_levels(beta, negative)
         piece = count_reached(A, v)
         if any(ctx.needs_input_grad):
-            t = segment_ends(v, lambda_delta)
-            if lambda_a is None:
-                lambda_a = 1 / (t[1:] - t[:-1]).clamp(min=least_width)
-            segment = count_reached(A, t)
-            if rectified:
-                segment *= (A != 0).view(torch.uint8)
-            ctx.save_for_backward(piece, segment, lambda_a * (levels[1:] - levels[:-1]))
+
+            def segments(x: Tensor, count: Callable, v: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+                """Of one side, mirrored if it is the negative one: the segment of each x, the slope of each segment."""
+                t = segment_ends(v, lambda_delta)
+                steepness = 1 / (t[1:] - t[:-1]).clamp(min=least_width) if lambda_a is None else lambda_a
+                segment = count(x, t)
+                if rectified:
+                    segment *= (A != 0).view(torch.uint8)
+                return segment, steepness * beta.diff(prepend=beta.new_zeros(1))
+
+            saved = [piece]
+            if negative < v.numel():
+                saved += segments(A, count_reached, v[negative:], beta[negative:])
+            if negative:
+                saved += segments(-A, count_above, -v[:negative].flip(0), -beta[:negative].flip(0))
+            ctx.save_for_backward(*saved)
             ctx.gradient_scale = gradient_scale
             ctx.input_dtype = A.dtype
+            ctx.negative, ctx.N = negative, v.numel()
         return look_up(levels, piece)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g):
-        piece, segment, slope = ctx.saved_tensors
-        N = slope.numel()
+        piece, *sides = ctx.saved_tensors
+        N, z = ctx.N, ctx.negative
         grad_A = grad_v = grad_beta = None
         if ctx.needs_input_grad[0]:
-            outside = slope.new_zeros(1)
-            grad_A = (g * look_up(torch.cat([outside, slope, outside]), segment)).to(ctx.input_dtype)
+            slopes = None
+            for segment, slope in zip(sides[::2], sides[1::2], strict=True):
+                outside = slope.new_zeros(1)
+                here = look_up(torch.cat([outside, slope, outside]), segment)
+                slopes = here if slopes is None else slopes + here
+            grad_A = (g * slopes).to(ctx.input_dtype)
         exact = g.reshape(-1).double()
         if ctx.needs_input_grad[1]:
-            by_segment = torch.bincount(segment.reshape(-1), weights=exact, minlength=N + 2)[1 : N + 1]
-            grad_v = -(slope * by_segment * ctx.gradient_scale).to(slope.dtype)
+            found = []
+            for segment, slope in zip(sides[::2], sides[1::2], strict=True):
+                n = slope.numel()
+                by_segment = torch.bincount(segment.reshape(-1), weights=exact, minlength=n + 2)[1 : n + 1]
+                found.append(-(slope * by_segment * ctx.gradient_scale).to(slope.dtype))
+            mirrored = [found.pop().flip(0)] if z else []
+            grad_v = torch.cat([*mirrored, *found])
         if ctx.needs_input_grad[2]:
-            by_piece = torch.bincount(piece.reshape(-1), weights=exact, minlength=N + 1)[1:]
-            grad_beta = (by_piece * ctx.gradient_scale).to(slope.dtype)
-        return grad_A, grad_v, grad_beta, None, None, None, None, None
+            by_piece = torch.bincount(piece.reshape(-1), weights=exact, minlength=N + 1)
+            by_level = torch.cat([by_piece[:z], by_piece[z + 1 :]])
+            grad_beta = (by_level * ctx.gradient_scale).to(sides[1].dtype)
+        return grad_A, grad_v, grad_beta, None, None, None, None, None, None

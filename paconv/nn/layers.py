@@ -22,8 +22,12 @@ class PAConv2d(nn.Conv2d):
         weight_quantizer: PAWeight, or another scheme's.
         activation: PAActivation, or another scheme's, shared by convolutions that read the same tensor if need be; None
             for full-precision activations.
+        zero_pads: Zeros left, right, above and below the approximated input, beside those that `padding` adds.
         **conv2d: nn.Conv2d's other arguments.
     """
+
+    zero_pads: tuple[int, int, int, int] | None = None
+    """Of one pickled before there were any."""
 
     def __init__(
         self,
@@ -33,11 +37,13 @@ class PAConv2d(nn.Conv2d):
         *,
         weight_quantizer: WeightQuantizer,
         activation: ActivationQuantizer | None,
+        zero_pads: tuple[int, int, int, int] | None = None,
         **conv2d,
     ):
         super().__init__(in_channels, out_channels, kernel_size, **conv2d)
         self.weight_quantizer = weight_quantizer
         self.activation = activation
+        self.zero_pads = zero_pads
 
     @classmethod
     def from_conv(
@@ -60,6 +66,9 @@ class PAConv2d(nn.Conv2d):
         made.weight, made.bias = conv.weight, conv.bias
         return made.train(conv.training)
 
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.zero_pads is None else f", zero_pads={self.zero_pads}")
+
     def freeze(self) -> None:
         """Turn endpoints and levels of the weight into constants."""
         self.weight_quantizer.freeze(self.weight)
@@ -68,6 +77,8 @@ class PAConv2d(nn.Conv2d):
         """x (B, C, H, W) -> (B, O, OH, OW)."""
         if self.activation is not None:
             x = self.activation(x)
+        if self.zero_pads is not None:
+            x = nn.functional.pad(x, self.zero_pads)
         return self._conv_forward(x, self.weight_quantizer(self.weight), self.bias)
 
 

@@ -40,7 +40,9 @@ class Memory:
 
 
 def snapped_levels(levels: Tensor, counts: Tensor, most: int, memory: Memory) -> Tensor:
-    """`levels` (L,) on the nearest grid of integers up to `most`; counts (L,): how often each occurs."""
+    """`levels` (L,) on the nearest grid of integers up to `most`, at most 127 where one is negative; counts (L,): how
+    often each occurs.
+    """
     found = memory(_grid_levels, most, levels, counts)
     return torch.from_numpy(found).to(levels)
 
@@ -80,7 +82,7 @@ def relative_error(levels: Tensor, snapped: Tensor, counts: Tensor) -> float:
 def _grid_levels(most: int, levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
     if not np.isfinite(levels).all():
         return levels.copy()
-    grid = nearest_grid(levels, most, counts)
+    grid = nearest_grid(levels, _bound(most, levels), counts)
     return grid.unit * grid.integers
 
 

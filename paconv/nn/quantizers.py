@@ -19,9 +19,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from paconv.errors import UsageError
-from paconv.gaussian import half_gaussian_quantizer, weight_endpoints
+from paconv.bits import one_hot_masks
+from paconv.errors import CheckpointError, UsageError
+from paconv.gaussian import gaussian_start, weight_endpoints
 from paconv.nn.functional import (
+    activation_levels,
     approximate_activations,
     approximate_weights,
     count_above,
@@ -142,9 +144,10 @@ class PAWeight(WeightQuantizer):
 class PAActivation(ActivationQuantizer):
     """Piecewise approximation of activations: N trainable endpoints `v` and coefficients `beta` (eqs. 10-14).
 
-    Initial values are the Lloyd-Max quantizer of a half Gaussian (paconv.gaussian). Gradients of v and beta are
-    scaled by 1/sqrt(numel(A) N), so that one learning rate serves them and the weights. Call `project_` after each
-    optimizer step.
+    Initial values are the Lloyd-Max quantizer of a half Gaussian (paconv.gaussian), on both sides of 0 if `signed`,
+    where the state dict has `negative` too: () int64, how many endpoints and levels are below 0. Gradients of v and
+    beta are scaled by 1/sqrt(numel(A) N), so that one learning rate serves them and the weights. Call `project_` after
+    each optimizer step.
 
     Args:
         N: Number of endpoints, 1..8.
@@ -152,17 +155,31 @@ class PAActivation(ActivationQuantizer):
         lambda_delta: The paper's lambda_Delta over `unit`.
         rectified: The input is the output of a ReLU; exact zeros are what it left of negative activations, and belong
             to no segment (paconv.nn.functional). Otherwise eqs. 11 and 14 hold for zeros as for any other activation.
+        signed: Endpoints and levels on both sides of 0, which calibration shares out: at first N // 2 are negative.
 
     Raises:
         UsageError: An argument has another value.
     """
 
     unit: Tensor
+    negative: Tensor
     frozen_levels: Tensor | None
+    frozen_beta: Tensor | None
+    frozen_masks: Tensor | None
 
     widens: ClassVar[bool] = False
+    signed = False
+    """Of a quantizer pickled before there were signed ones."""
 
-    def __init__(self, N: int, *, lambda_a: float | None = None, lambda_delta: float = 1.0, rectified: bool = False):
+    def __init__(
+        self,
+        N: int,
+        *,
+        lambda_a: float | None = None,
+        lambda_delta: float = 1.0,
+        rectified: bool = False,
+        signed: bool = False,
+    ):
         super().__init__()
         check_planes(2, N)
         if N is None:
@@ -172,17 +189,35 @@ class PAActivation(ActivationQuantizer):
         self.lambda_a = lambda_a
         self.lambda_delta = lambda_delta
         self.rectified = rectified
-        v, beta = half_gaussian_quantizer(N)
-        self.v = nn.Parameter(torch.tensor(v))
-        self.beta = nn.Parameter(torch.tensor(beta))
+        self.signed = signed
+        v, beta = (torch.tensor(values) for values in gaussian_start(N, N // 2 if signed else 0))
+        self.v = nn.Parameter(v)
+        self.beta = nn.Parameter(beta)
         self.register_buffer("unit", torch.tensor(1.0))
         self.register_buffer("frozen_levels", None, persistent=False)
+        if signed:
+            self.register_buffer("negative", torch.tensor(N // 2))
+            self.register_buffer("frozen_beta", None, persistent=False)
+            self.register_buffer("frozen_masks", None, persistent=False)
+
+    @property
+    def below(self) -> int:
+        """How many endpoints and levels are below 0."""
+        return int(self.negative) if self.signed else 0
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        found = state_dict.get(prefix + "negative") if self.signed else None
+        if found is not None and not (found.shape == () and 0 <= int(found) <= self.N):
+            raise CheckpointError(f"{prefix}negative: expected how many of {self.N} levels are below 0; found {found}")
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def levels(self) -> Tensor:
-        """[0, beta_1 .. beta_N] (N+1,): level values by index; on the grid in eval mode, if there is one."""
+        """[0, beta_1 .. beta_N] (N+1,), 0 behind the negative ones: level values by index; on the grid in eval mode, if
+        there is one.
+        """
         if self.frozen_levels is not None:
             return self.frozen_levels
-        levels = torch.cat([self.beta.new_zeros(1), self.beta])
+        levels = activation_levels(self.beta, self.below)
         return levels if self.on_grid is None else self._snapped(levels)
 
     def _snapped(self, levels: Tensor) -> Tensor:
@@ -200,7 +235,7 @@ class PAActivation(ActivationQuantizer):
     def grid_error(self) -> float:
         if self.most is None:
             return 0.0
-        levels = torch.cat([self.beta.new_zeros(1), self.beta])
+        levels = activation_levels(self.beta, self.below)
         return relative_error(levels[None], self._snapped(levels)[None], self.occurrences()[None])
 
     @torch.no_grad()
@@ -212,22 +247,39 @@ class PAActivation(ActivationQuantizer):
         self.v.copy_(self.v.sort().values)
         self.frozen_levels = None
         self.frozen_levels = self.levels()
+        if self.signed:
+            z = self.below
+            one_hot = one_hot_masks(self.N)
+            masks = [*one_hot[1 : z + 1], 0, *one_hot[z + 1 :]]
+            self.frozen_masks = torch.tensor(masks, dtype=torch.uint8, device=self.v.device)
+            levels = self.frozen_levels
+            self.frozen_beta = torch.cat([levels.new_zeros(1), levels[:z], levels[z + 1 :]])
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Make v admissible again: ascending, v_1 and all gaps at least LEAST_GAP * unit."""
+        """Make v admissible again: ascending, on each side of 0 its first endpoint and all gaps at least LEAST_GAP *
+        unit.
+        """
+        z = self.below
+        self.v[z:] = self._admissible(self.v[z:])
+        if z:
+            self.v[:z] = -self._admissible(-self.v[:z]).flip(0)
+
+    def _admissible(self, v: Tensor) -> Tensor:
+        """v (n,) of one side, ascending from 0."""
         gap = LEAST_GAP * self.unit
-        least = gap * torch.arange(1, self.N + 1, device=self.v.device)
+        least = gap * torch.arange(1, v.numel() + 1, device=v.device)
         # v_i <- max over j <= i of (v_j + (i - j) gap), with v_0 = 0: a running maximum of v_i - i gap.
-        v = self.v.sort().values
+        v = v.sort().values
         slack = v - least
-        needed = slack.clamp(min=0).cummax(0).values
-        self.v.copy_(torch.where(needed == slack, v, needed + least))  # an admissible v stays bit for bit
+        needed = slack.clamp(min=0).cummax(0).values if v.numel() else slack
+        return torch.where(needed == slack, v, needed + least)  # an admissible v stays bit for bit
 
     def forward(self, x: Tensor) -> Tensor:
-        """x_bar (...) of x (...): levels[#{j: v_j <= x}]. NaN has level 0."""
+        """x_bar (...) of x (...): levels[#{j: v_j <= x}]. NaN has the lowest level."""
         if torch.onnx.is_in_onnx_export():
-            return call_op("PAActivation", (x, self.v, self.frozen_levels), x)
+            planes = (self.frozen_beta, self.frozen_masks) if self.signed else ()
+            return call_op("PAActivation", (x, self.v, self.frozen_levels, *planes), x)
         if self.on_grid is None:
             return self._off_grid(x)
         x_bar = look_up(self.levels(), self.pieces(x))
@@ -243,10 +295,12 @@ class PAActivation(ActivationQuantizer):
             least_width=LEAST_GAP * self.unit,
             gradient_scale=(max(x.numel(), 1) * self.N) ** -0.5,
             rectified=self.rectified,
+            negative=self.below,
         )
 
     def extra_repr(self) -> str:
-        return f"N={self.N}, lambda_a={self.lambda_a}, lambda_delta={self.lambda_delta}, rectified={self.rectified}"
+        text = f"N={self.N}, lambda_a={self.lambda_a}, lambda_delta={self.lambda_delta}, rectified={self.rectified}"
+        return text + (", signed=True" if self.signed else "")
 
 
 def _weight_counts(W: Tensor, u: Tensor) -> Tensor:

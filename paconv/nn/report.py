@@ -8,7 +8,18 @@ from typing import Any, TypeVar
 from torch import nn
 
 from paconv.errors import UsageError
+from paconv.nn.reading import LAYERS, NON_NEGATIVE, RECTIFIED, SIGNED, UNKNOWN
 from paconv.nn.schemes.registry import scheme_class
+
+_READS = {
+    RECTIFIED: "reads what a ReLU left",
+    NON_NEGATIVE: "reads nothing negative",
+    SIGNED: "reads signed activations",
+    UNKNOWN: "what it reads is unknown",
+}
+
+_FUSING = ("reparameterize", "switch_to_deploy", "fuse", "fuse_convs", "fuse_branches")
+"""Methods by which blocks with branches for training become one layer."""
 
 __all__ = ["Conversion", "ConvertedConv", "KeptLayer", "conversion_of"]
 
@@ -21,11 +32,17 @@ _ORDERS = {
 
 @dataclass(frozen=True)
 class ConvertedConv:
-    """A converted convolution. activation: name of the conv whose activation quantizer it uses, None for none."""
+    """A converted convolution. activation: name of the conv whose activation quantizer it uses, None for none; reads:
+    what it reads ("rectified", "non-negative", "signed", "unknown": paconv.nn.reading); signed: whether its activation
+    quantizer has levels on both sides of 0; rewritten: what became of a class derived from nn.Conv2d, "" for none.
+    """
 
     name: str
     shape: str
     activation: str | None
+    reads: str = UNKNOWN
+    signed: bool = False
+    rewritten: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,8 @@ class Conversion:
     """The quantized convolutions."""
     kept: tuple[KeptLayer, ...]
     """The layers that stay real."""
+    branches: tuple[tuple[str, str], ...]
+    """Name of each module with several layers that it has a method to make one of, and that method's name."""
     model: nn.Module = field(repr=False, compare=False)
     """The converted model."""
 
@@ -64,9 +83,23 @@ class Conversion:
         lines = [f"{title} conversion ({planes}; {self.order}): {counts}"]
         for conv in self.converted:
             shared = "" if conv.activation in (None, conv.name) else f", activation endpoints of {conv.activation}"
-            lines.append(f"  converted  {conv.name:<{width}}  {conv.shape}{shared}")
+            signed = ", levels on both sides of 0" if conv.signed else ""
+            rewritten = f"; {conv.rewritten}" if conv.rewritten else ""
+            reads = f"{_READS[conv.reads]}{signed}{rewritten}"
+            lines.append(f"  converted  {conv.name:<{width}}  {conv.shape}{shared}; {reads}")
         lines += [f"  kept       {layer.name:<{width}}  {layer.code}: {layer.reason}" for layer in self.kept]
+        for name, method in self.branches:
+            lines.append(f"  branches   {name}: layers side by side, for training; convert after {name}.{method}()")
         return "\n".join(lines)
+
+    def as_data(self) -> dict:
+        """All of it but the model as plain data."""
+        return {
+            **{name: getattr(self, name) for name in ("scheme", "M", "N", "order")},
+            "converted": [vars(conv) for conv in self.converted],
+            "kept": [vars(layer) for layer in self.kept],
+            "branches": [list(branch) for branch in self.branches],
+        }
 
 
 Kind = TypeVar("Kind", bound=Conversion)
@@ -77,17 +110,59 @@ def conversion_of(model: nn.Module, kind: type[Kind]) -> Kind:
     config: dict[str, Any] | None = getattr(model, "paconv_conversion", None)
     if config is None:
         raise UsageError("this model was not made by paconv.convert, so there is no conversion to report")
+    reads, signed = config.get("reads", {}), config.get("signed_activations", ())
     return kind(
         scheme=config.get("scheme", "pa"),
         M=config["M"],
         N=config["N"],
         order=_ORDERS[config["order"]],
         converted=tuple(
-            ConvertedConv(name, _shape(model.get_submodule(name)), owner) for name, owner in config["plan"].items()
+            ConvertedConv(
+                name,
+                _shape(model.get_submodule(name)),
+                owner,
+                _known(reads, name),
+                owner in signed,
+                _rewritten(config.get("rewritten", {}).get(name)),
+            )
+            for name, owner in config["plan"].items()
         ),
         kept=tuple(KeptLayer(**layer) for layer in config["kept"]),
+        branches=_branches(model),
         model=model,
     )
+
+
+def _branches(model: nn.Module) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for name, module in model.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer in found)
+        method = next((method for method in _FUSING if callable(getattr(module, method, None))), None)
+        layers = sum(isinstance(layer, LAYERS) for layer in module.modules())
+        if name and not inside and method is not None and layers > 1:
+            found[name] = method
+    return tuple(found.items())
+
+
+def _rewritten(how: dict | None) -> str:
+    """In words, how convert rewrote a layer."""
+    if how is None:
+        return ""
+    text = f"was {how['class']}"
+    if how["new_weights"]:
+        text += ", its weights as they were"
+    if how["pads"] is not None:
+        text += ", {} zeros left, {} right, {} above, {} below".format(*how["pads"])
+    if how["sizes"] is not None:
+        text += f", for inputs of {' and '.join('x'.join(map(str, size)) for size in how['sizes'])}"
+    return text
+
+
+def _known(reads: dict[str, str], name: str) -> str:
+    """What the convolution reads. Raises KeyError for what nothing can read."""
+    found = reads.get(name, UNKNOWN)
+    _READS[found]
+    return found
 
 
 def _shape(conv) -> str:

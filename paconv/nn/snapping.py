@@ -2,8 +2,9 @@
 
     alpha_i = a k_i,  |k_i| <= A         beta_j = b l_j,  0 <= l_j <= B        sum_k w x = a b * sum k l
 
-a a tensor, or an output channel where a scheme has coefficients for each; b a quantizer. The unit is the least-squares
-one, over the levels as often as they occur: weights are counted, activations on samples. Endpoints stay.
+a a tensor, or an output channel where a scheme has coefficients for each; b a quantizer, of signed activations with
+|l_j| <= min(B, 127). The unit is the least-squares one, over the levels as often as they occur: weights are counted,
+activations on samples. Endpoints stay.
 
 PA's levels are real and become integers up to (A, B). Schemes whose coefficients are integers times a unit as published
 (one bit, three equal values, evenly spaced) stay as they are, up to 8 bits. The levels of ABC-Net, TTQ and LQ-Net are
@@ -28,6 +29,7 @@ from paconv.grid import DEFAULT_GRID, MOST_ACTIVATION, MOST_WEIGHT, GridChoice, 
 from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer
+from paconv.nn.quantizers import PAActivation
 
 __all__ = ["WIDE_ERROR", "LayerLevels", "LevelReport", "level_report", "snap_", "snap_if_real_"]
 
@@ -177,6 +179,8 @@ def _natural(quantizer: Any, W: tuple[Tensor, ...]) -> int | None:
 def _snap(quantizer: Any, W: tuple[Tensor, ...], grid: GridChoice) -> None:
     N = 0 if W else len(quantizer.occurrences()) - 1
     A, B = grid if isinstance(grid, tuple) else largest_integers(N)
+    if isinstance(quantizer, PAActivation) and quantizer.signed:
+        B = min(B, MOST_WEIGHT)
     device = next(iter((*W, *quantizer.parameters(), *quantizer.buffers()))).device
     quantizer.most = torch.tensor(A if W else B, device=device)
     if grid == DEFAULT_GRID and quantizer.widens and quantizer.grid_error(*W) > WIDE_ERROR:

@@ -77,8 +77,13 @@ def test_the_input_model_is_untouched_and_the_weights_are_kept():
 
 
 def test_a_relu_in_between_is_looked_through_but_nothing_else():
-    shared = sharing(convert(TwoRelus(), 4, 5))
+    shared = sharing(convert(TwoRelus(), 4, 5, signed=False))
     assert shared["a"] == shared["b"] == shared["c"] != shared["d"]
+
+
+def test_with_levels_below_0_what_reads_a_tensor_without_its_relu_has_a_quantizer_of_its_own():
+    shared = sharing(convert(TwoRelus(), 4, 5))
+    assert shared["a"] == shared["b"] and len(set(shared.values())) == 3
 
 
 def test_an_activation_is_rectified_where_a_relu_comes_before():
@@ -88,7 +93,7 @@ def test_an_activation_is_rectified_where_a_relu_comes_before():
 
 
 def test_a_shared_activation_is_rectified_only_if_all_who_share_it_read_a_relu():
-    assert rectified(convert(TwoRelus(), 4, 5)) == dict.fromkeys("abcd", False)
+    assert rectified(convert(TwoRelus(), 4, 5, signed=False)) == dict.fromkeys("abcd", False)
     assert rectified(convert(TwoRelus(), 4, 5, keep="c")) == {"a": True, "b": True, "d": False}
 
 
@@ -145,7 +150,8 @@ def test_without_activation_planes_there_is_no_activation_quantizer():
 
 def test_other_paddings_other_dimensions_subclasses_and_reparametrized_weights_stay_real():
     class MyConv(nn.Conv2d):
-        pass
+        def forward(self, x):
+            return 2 * super().forward(x)
 
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3),
@@ -162,7 +168,7 @@ def test_other_paddings_other_dimensions_subclasses_and_reparametrized_weights_s
         "1": "padding-mode",
         "2": "subclass",
         "3": "not-conv2d",
-        "4": "subclass",
+        "4": "reparametrized",
         "5": "reparametrized",
         "7": "last-layer",
     }

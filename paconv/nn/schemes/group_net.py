@@ -75,6 +75,7 @@ class GroupNet(Scheme):
     """Group-Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.GROUPNET
+    any_padding: ClassVar[bool] = False
     rectified_apart: ClassVar[bool] = True
 
     M: int = record.default[0]

@@ -3,6 +3,8 @@
     W_bar = c[#{i: u_i < W}]     c = [alpha_1 .. alpha_z, 0, alpha_{z+1} .. alpha_M], z = M/2        (6, 7)
     A_bar = b[#{j: v_j <= A}]    b = [0, beta_1 .. beta_N]                                           (10)
 
+Where activations may be negative, ours has b = [beta_1 .. beta_z, 0, beta_{z+1} .. beta_N].
+
 The equations of forward and backward are in paconv.nn.functional, the quantizers in paconv.nn.quantizers.
 
 B. Zhu, Z. Al-Ars, W. Pan: Towards Lossless Binary Convolutional Neural Networks Using Piecewise Approximation, 2020.
@@ -15,6 +17,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from paconv.errors import UsageError
 from paconv.nn.quantizers import PAActivation, PAWeight, check_planes
 from paconv.nn.schemes.scheme import Scheme
 from paconv.schemes import SchemeRecord, records
@@ -40,11 +43,19 @@ class PA(Scheme):
     """See PAActivation."""
     lambda_delta: float = 1.0
     """See PAActivation."""
+    signed: bool | str = "auto"
+    """Whether activation quantizers have levels on both sides of 0: all, none, or those that aren't known to read
+    nothing negative.
+    """
+
+    added_later: ClassVar[dict[str, object]] = {"signed": False}
 
     def __post_init__(self) -> None:
         check_planes(self.M, self.N)
         PAWeight(self.M, lambda_w=self.lambda_w, endpoints=self.endpoints)
         PAActivation(1, lambda_a=self.lambda_a, lambda_delta=self.lambda_delta)
+        if not (isinstance(self.signed, bool) or self.signed == "auto"):
+            raise UsageError(f"signed must be True, False or 'auto'; found {self.signed!r}")
 
     def weight_quantizer(self, conv: nn.Conv2d) -> PAWeight:
         return PAWeight(self.M, lambda_w=self.lambda_w, endpoints=self.endpoints)
@@ -52,3 +63,12 @@ class PA(Scheme):
     def activation(self, rectified: bool) -> PAActivation:
         assert self.N is not None
         return PAActivation(self.N, lambda_a=self.lambda_a, lambda_delta=self.lambda_delta, rectified=rectified)
+
+    def takes_signed(self, nonnegative: bool) -> bool:
+        return not nonnegative if self.signed == "auto" else bool(self.signed)
+
+    def signed_activation(self, rectified: bool) -> PAActivation:
+        assert self.N is not None
+        return PAActivation(
+            self.N, lambda_a=self.lambda_a, lambda_delta=self.lambda_delta, rectified=rectified, signed=True
+        )

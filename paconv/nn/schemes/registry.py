@@ -72,7 +72,8 @@ def make_scheme(
 def scheme_from_config(config: Mapping) -> Scheme:
     """The scheme that `paconv.convert` recorded in `config`; PA where none is named.
 
-    Raises UsageError as make_scheme does, KeyError for a parameter that is missing.
+    Raises UsageError as make_scheme does, KeyError for a parameter that is missing and not one `added_later`.
     """
     kind = scheme_class(config["scheme"] if "scheme" in config else "pa")
-    return kind(**{field.name: config[field.name] for field in fields(kind)})
+    given = {**kind.added_later, **config}
+    return kind(**{field.name: given[field.name] for field in fields(kind)})

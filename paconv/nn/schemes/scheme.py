@@ -43,6 +43,10 @@ class Scheme(ABC):
     """Whether a ReLU before the activation quantizer changes what it does, so that convolutions that read one tensor
     with and without a ReLU can't share it.
     """
+    any_padding: ClassVar[bool] = True
+    """Whether a convolution may be padded by different amounts on opposite sides."""
+    added_later: ClassVar[dict[str, object]] = {}
+    """Parameters that older configurations haven't, with what they were as long as there was no choice."""
     moves_mean: ClassVar[bool] = False
     """Whether the levels of positive activations have another mean than these, so that running statistics of the float
     network's batch norms are not those of the quantized one.
@@ -74,6 +78,14 @@ class Scheme(ABC):
 
         rectified: they went through a ReLU, and exact zeros are what it left of negative ones.
         """
+
+    def takes_signed(self, nonnegative: bool) -> bool:
+        """Whether activations that are, or aren't, known never to be negative get a `signed_activation`."""
+        return False
+
+    def signed_activation(self, rectified: bool) -> ActivationQuantizer:
+        """The same for activations of which some are negative, where `takes_signed` says so."""
+        return self.activation(rectified)
 
     def layer(self, conv: nn.Conv2d, activation: ActivationQuantizer | None) -> nn.Module:
         """What takes the place of `conv`, with its parameters."""

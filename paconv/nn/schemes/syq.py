@@ -192,6 +192,8 @@ class SYQ(Scheme):
 
     record: ClassVar[SchemeRecord] = records.SYQ
 
+    any_padding: ClassVar[bool] = False
+
     M: int = record.default[0]
     """Bits per weight: 1 (binary) or 2 (ternary)."""
     N: int | None = record.default[1]

@@ -65,6 +65,7 @@ class XNOR(Scheme):
     """XNOR-Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.XNOR
+    any_padding: ClassVar[bool] = False
     rectified_apart: ClassVar[bool] = True
 
     M: int = record.default[0]
