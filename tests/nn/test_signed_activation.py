@@ -19,7 +19,7 @@ from paconv.nn.half_line import half_line_quantizer, negative_share
 from paconv.nn.quantizers import LEAST_GAP
 from paconv.reference import pa_activation
 from tests.nn.networks import FunctionalResNet, PreActivation, TwoRelus, Untraceable
-from tests.nn.test_gaussian import normal_quantiles
+from tests.test_gaussian import normal_quantiles
 
 SPLITS = [(N, z) for N in (1, 2, 5, 8) for z in range(N + 1)]
 
