@@ -1,4 +1,4 @@
-"""Packages that only parts of paconv need, and the line that tells which to install when one isn't there."""
+"""Packages that only parts of paconv need, and the line that says which to install when one isn't there."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Canonical form first: no-ops go, so that patterns are adjacent. Then the machine form: PABitConv, and packed weights
 where activations are real. PABitConv's endpoints can differ by channel and direction, so what stands before it folds
-only then; what stands behind it folds last, because endpoints keep decisions exact and an output scale doesn't. Levels
+only then; what comes after it folds last, because endpoints keep decisions exact and an output scale doesn't. Levels
 that are multiples of a unit become integers just before. What is folded is carried in float64 and rounded once.
 
 That is the canonical form. Then PABitConvs that are linked are fused into one chain: channel-last, with level indexes

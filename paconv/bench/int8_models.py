@@ -78,7 +78,7 @@ def open_model(
 def with_int8(
     opened: Sequence[OpenedModel], feeds: Mapping[str, np.ndarray], threads: Sequence[int], quantized: bool
 ) -> tuple[list[OpenedModel], Advice | None]:
-    """The models, those of 8 bits told apart, and the advice of the 8-bit form, None if there are none of 8 bits.
+    """The models, those of 8 bits marked, and the advice of the 8-bit form, None if there are none of 8 bits.
 
     quantized: add the first float model as onnxruntime quantizes it in that form, its scales from `feeds`. Raises
     UsageError if there is no float model for that, ModelError if onnxruntime can't quantize it.

@@ -28,7 +28,7 @@ PEAK_SECONDS = 2.0
 """Spent on what this machine can reach, once a run."""
 
 Progress = Callable[[str, float], None]
-"""Told (what is done, 0 to 1 of it)."""
+"""Called with (what is done, 0 to 1 of it)."""
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,14 @@ def products(kernel: str, planes: tuple[int, int]) -> int:
 
 
 def layer_peak(peaks: HostPeaks, kernel: str, planes: tuple[int, int], coding: str, threads: int = 1) -> float | None:
-    """Multiply-accumulates per second that a layer can't go beyond on `threads` cores; None where that isn't known.
+    """Multiply-accumulates per second that a layer can't go beyond; None where that isn't known.
 
-    kernel: a name in paconv.kernels.registry.CHOICES; planes: the layer's (M, N); coding: of its level codes.
+    Args:
+        peaks: This machine's.
+        kernel: A name in paconv.kernels.registry.CHOICES.
+        planes: The layer's (M, N).
+        coding: How its level codes are multiplied.
+        threads: Cores that it runs on.
     """
     if kernel != "planes":
         return None if coding not in peaks.codes else threads * peaks.codes[coding]

@@ -97,7 +97,7 @@ def packed_layers(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[in
     """The PABitConv nodes of a checked model in its order. input_shapes: of every input, batch included.
 
     The one place that knows how a packed model holds its layers: linked ones are taken in their canonical form. Raises
-    ModelError on shapes that can't be told.
+    ModelError on shapes that can't be inferred.
     """
     model = canonical(model)
     view = GraphView(model.graph)

@@ -77,7 +77,7 @@ def export(
     output = checkpoint.with_suffix(".onnx") if output is None else output
     console = Console(file=sys.stderr)  # this very stream: while torch exports, sys.stderr is another
     with console.status(f"exporting {checkpoint} ...") if console.is_terminal else nullcontext():
-        # Loading torch takes seconds; what is wrong with the options is told before.
+        # Loading torch takes seconds; what is wrong with the options is reported first.
         from paconv.checkpoint.factory import current_folder_importable, find_factory
         from paconv.to_onnx.exporter import export as export_model
 

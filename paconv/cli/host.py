@@ -56,7 +56,7 @@ def host_options(command: Callable) -> Callable:
 
 
 def model_for(options: HostOptions, planes: Iterable[tuple[int, int]]) -> HostModel:
-    """The host model with rates for these (M, N); what has to be measured is told on stderr."""
+    """The host model with rates for these (M, N); what has to be measured is announced on stderr."""
     threads = 1 if options.threads is None else options.threads
     return host_model(threads, planes, options.refresh, lambda line: click.echo(f"paconv: {line}", err=True))
 

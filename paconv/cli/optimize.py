@@ -60,7 +60,7 @@ def optimize(
 
     Quantized convolutions become PABitConv with bit-packed weights; batch norms and ReLUs fold into endpoints, scales
     and biases; weights-only convolutions get packed weights. PABitConvs that are linked become a chain of PALevelConv,
-    with one byte an activation between them. An already optimized model comes back as it is.
+    with one byte per activation between them. An already optimized model comes back as it is.
 
     \b
     Example:

@@ -16,7 +16,7 @@ from paconv.files import replacing
 __all__ = ["plot_sweep"]
 
 _FORMATS = (".png", ".svg")
-_STORED = {"planes": " (M bits a binary weight, as in the paper)", "level-index": " (as in an optimized model)"}
+_STORED = {"planes": " (M bits per binary weight, as in the paper)", "level-index": " (as in an optimized model)"}
 
 
 def plot_sweep(

@@ -91,11 +91,11 @@ class Storage:
 
 STORAGES = {
     "planes": Storage(
-        "planes", "M bits a binary weight, as in the paper", "counted, by the paper's rule", lambda p: p.M
+        "planes", "M bits per binary weight, as in the paper", "counted, by the paper's rule", lambda p: p.M
     ),
     "level-index": Storage(
         "level-index",
-        "ceil(log2(levels)) bits a binary weight, because the index of a level tells all of PA's disjoint planes",
+        "ceil(log2(levels)) bits per binary weight, because the index of a level gives all of PA's disjoint planes",
         "counted, by a rule that isn't the paper's",
         lambda p: code_bits(p.weight_levels),
     ),
@@ -128,7 +128,7 @@ def rule(
 
 
 def _changed(found: Rule, what: str, value: Fraction | int) -> Rule:
-    """`found` with a meaning that tells of the given number. Raises UsageError if it is negative."""
+    """`found` with a meaning that names the given number. Raises UsageError if it is negative."""
     if value < 0:
         raise UsageError(f"{what}: expected a number of at least 0; found {value}")
     meaning = f"{found.meaning}; but {value} {what} (given)"

@@ -75,10 +75,16 @@ def batch_limit(model: Signature, options: TritonOptions) -> int:
 def config_text(name: str, model: Signature, options: TritonOptions, library: str | None, where: str = "model") -> str:
     """The configuration as text.
 
-    name: the model's name, and that of its folder. library: path of the custom-op library where the server sees it,
-    None for none; Triton hands it to onnxruntime as it is. where: what messages call the model.
+    Args:
+        name: The model's name, and that of its folder. model: Its inputs and outputs. options: Batching, instances and
+        threads. library: Path of the custom-op library where the server sees it, None for none; Triton hands it to
+        onnxruntime as
+            it is.
+        where: What messages call the model.
 
-    Raises UsageError for options that don't fit, ModelError for a data type that Triton has none for.
+    Raises:
+        UsageError: The options don't fit.
+        ModelError: Triton has no such data type.
     """
     batch = batch_limit(model, options)
     if options.instances < 1 or (options.threads is not None and options.threads < 1):

@@ -1,7 +1,7 @@
 """The vector and integer instructions that this process may use, under Linux's names for them.
 
-On x86 the process asks its own CPU, through glibc from 2.33 on: /proc/cpuinfo tells of the machine's, which is another
-one where the process runs under qemu. Elsewhere /proc/cpuinfo tells.
+On x86 the process asks its own CPU, through glibc from 2.33 on: /proc/cpuinfo describes the machine's, which is another
+one where the process runs under qemu. Elsewhere /proc/cpuinfo says.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Leaf(ctypes.Structure):
 
 
 def cpu_features() -> frozenset[str]:
-    """Those of VECTORS and DOT_PRODUCTS that are there; empty where nothing tells."""
+    """Those of VECTORS and DOT_PRODUCTS that are there; empty where nothing says."""
     asked = _asked()
     if asked is not None:
         return asked
@@ -65,7 +65,7 @@ def cpu_features() -> frozenset[str]:
 
 @cache
 def cpu_info() -> Mapping[str, str]:
-    """Fields of the machine's first processor, empty where the system doesn't tell."""
+    """Fields of the machine's first processor, empty where the system doesn't say."""
     if not _CPU_INFO.exists():
         return {}
     first = _CPU_INFO.read_text().split("\n\n")[0]

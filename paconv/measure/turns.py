@@ -106,7 +106,7 @@ def take_turns(
 ) -> list[list[float]]:
     """Seconds of every call of each session, from turns that take about `seconds` in all (each has three at least).
 
-    progress: told after each round how much of the time is over, 0 to 1.
+    progress: called after each round with how much of the time is over, 0 to 1.
     """
     calls: list[list[float]] = [[] for _ in sessions]
     start, rounds = time.perf_counter(), 0

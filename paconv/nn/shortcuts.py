@@ -1,6 +1,6 @@
 """Which 1x1 convolutions are on the shortcut of a residual block, in a graph of torch.fx.
 
-As paconv.network.shortcuts tells it of an ONNX graph: a 1x1 convolution whose output reaches an addition without
+As paconv.network.shortcuts finds it in an ONNX graph: a 1x1 convolution whose output reaches an addition without
 another convolution between, and the addition's other operand depends, through at least one convolution, on the tensor
 that the first one reads (batch norms, activations and pooling on the way looked through).
 """

@@ -94,7 +94,7 @@ _PACKED_TYPES = {
     for name in ("UINT4", "INT4", "FLOAT4E2M1", "UINT2", "INT2")
     if hasattr(onnx.TensorProto, name)
 }
-"""Element types with several values a byte; onnxruntime checks those."""
+"""Element types with several values per byte; onnxruntime checks those."""
 
 
 def _check_channels(inferred: onnx.ModelProto, where: str) -> None:

@@ -1,6 +1,6 @@
 """The name of the quantization scheme that made a model, kept in the file's metadata.
 
-A step function is a step function: the graph doesn't tell by which scheme its levels were found. So `paconv export`
+A step function is a step function: the graph doesn't say by which scheme its levels were found. So `paconv export`
 writes metadata_props["paconv.scheme"], `paconv optimize` keeps it, and `paconv cost` names the scheme by it. A file
 without it is PA's.
 """

@@ -72,7 +72,7 @@ class SchemeRecord:
         return 2**M if self.independent else M + 1
 
     def endpoints(self, N: int | None) -> int:
-        """Comparisons that tell the level of an activation with N planes."""
+        """Comparisons that find the level of an activation with N planes."""
         if N is None:
             return 0
         return 2**N - 1 if self.digits else N

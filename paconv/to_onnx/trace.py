@@ -1,4 +1,4 @@
-"""One call of torch's exporter, kept quiet, and its failures told in one line.
+"""One call of torch's exporter, kept quiet, and its failures reported in one line.
 
 torch.export narrows a free dimension in silence where the model's code branches on it (`if x.shape[0] > 4`): the graph
 is then right only for sizes on the example's side. Such a graph is refused here.

@@ -1,4 +1,4 @@
-"""Several processes that train one model: who they are, and what they tell each other.
+"""Several processes that train one model: who they are, and what they exchange.
 
 `torchrun` starts K processes and says in the environment which is which. With the joint loss L = (1/K) sum_k L_k, L_k
 the mean over the share of process k,

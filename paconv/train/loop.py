@@ -40,8 +40,10 @@ class Position:
 
 
 class Loop:
-    """model: trained in place. settings: resolved. save: called every `checkpoint_steps` steps and after an epoch;
-    finish: after the last step, before the last measures.
+    """A training's steps and epochs.
+
+    model is trained in place; settings are resolved. save is called every `checkpoint_steps` steps and after an epoch,
+    finish after the last step, before the last measures.
     """
 
     def __init__(

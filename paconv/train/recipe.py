@@ -139,7 +139,7 @@ def train(
         model = with_weights_of(recipe.parent, model, recipe.model, len(source.classes))
     if recipe.backbone is not None:
         model = with_backbone_of(recipe.backbone, model, recipe.model)
-    # What is wrong with the scheme is told before hours of training.
+    # What is wrong with the scheme is reported before hours of training.
     started(model if recipe.scheme == FLOAT else _converted(model, recipe))
     if recipe.scheme == FLOAT:
         return fitted(model, recipe.settings, FLOAT, output)

@@ -1,6 +1,6 @@
 """The learning rate as a function of the steps done, so that a resumed training needs no state for it.
 
-t: steps done, S: steps an epoch, E: epochs, w: epochs of warm-up, eta: the rate of the settings:
+t: steps done, S: steps per epoch, E: epochs, w: epochs of warm-up, eta: the rate of the settings:
 
     t < w S      eta (t + 1) / (w S)
     "cosine"     eta (1 + cos(pi (t - w S) / (E S - w S))) / 2

@@ -1,4 +1,4 @@
-"""Who is told how a training goes: progress bars, logs."""
+"""Who is notified of how a training goes: progress bars, logs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Progress:
 
 
 class Watcher:
-    """Told by the first process only. Does nothing; subclasses do."""
+    """Notified by the first process only. Does nothing; subclasses do."""
 
     def begin(self, step: int) -> None:
         """Training begins, or goes on, after `step` steps."""

@@ -18,8 +18,9 @@ __all__ = ["OpenModel", "run_model"]
 class OpenModel:
     """An ONNX model with look-ups.
 
-    producer: tensor name -> node; constants: name -> array, of initializers and Constant nodes; bit_convs: the
-    PABitConv nodes in topological order.
+    producer     tensor name -> node
+    constants    name -> array, of initializers and Constant nodes
+    bit_convs    the PABitConv nodes in topological order
     """
 
     def __init__(self, model: onnx.ModelProto, label: str):

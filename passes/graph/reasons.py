@@ -25,7 +25,7 @@ REASONS = {
     "malformed-activation-levels": "The PAActivation needs E >= 1 endpoints v, E+1 finite levels, and planes to match.",
     "level-zero-not-zero": "No planes are given, and the level below the first endpoint isn't 0.",
     "more-than-8-planes": "It has more than 8 activation planes (N > 8), or more than 255 endpoints.",
-    "bias-not-constant": "The convolution's bias isn't a float32 initializer of one value a channel.",
+    "bias-not-constant": "The convolution's bias isn't a float32 initializer of one value per channel.",
     "dynamic-shape-auto-pad": "The pads of auto_pad SAME_* with a stride depend on the image's size, which is free.",
     "window-too-large": "A window has more than 2**24 products, beyond exact float32 counts.",
     # batch norm, multiplication or addition left beside a converted convolution

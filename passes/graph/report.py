@@ -1,4 +1,4 @@
-"""The conversion report: one line a convolution, and totals.
+"""The conversion report: one line per convolution, and totals.
 
 It is made of what passes declare (paconv.passes.graph.graph_pass) and of what their runs did, and knows no pass.
 """

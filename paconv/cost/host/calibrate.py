@@ -38,7 +38,9 @@ _SHARED = (
 _PLANES = (conv(64, 64, 28), conv(256, 128, 14), conv(512, 128, 7), conv(64, 512, 14, 1))
 
 _CODES = ((4, 2), (4, 8))
-"""Two pairs tell comparing from the rest of the gather; at both, one-byte codes aren't exact for the probes' levels."""
+"""Two pairs, to separate comparing from the rest of the gather; at both, one-byte codes aren't exact for the probes'
+levels.
+"""
 
 _FLOAT = (
     conv(3, 64, 224, 7, 2), conv(3, 32, 112), conv(64, 64, 56), conv(64, 128, 56, 3, 2), conv(128, 128, 28),
@@ -64,8 +66,15 @@ def host_model(
 ) -> HostModel:
     """The model of this host with rates for these (M, N): from the cache, what is missing measured and stored.
 
-    threads: of onnxruntime's own pool, at least 1; refresh: measure all of it anew; progress: told in a line what is
-    being measured. Raises UsageError for less than 1 thread, ModelError for a cache file that can't be used.
+    Args:
+        threads: Of onnxruntime's own pool, at least 1.
+        planes: The (M, N).
+        refresh: Measure all of it anew.
+        progress: Called with a line on what is being measured.
+
+    Raises:
+        UsageError: `threads` is less than 1.
+        ModelError: A cache file can't be used.
     """
     if threads < 1:
         raise UsageError(f"--threads: expected at least 1; found {threads}")

@@ -31,7 +31,7 @@ class Probe(NamedTuple):
 
 
 def conv(channels: int, out: int, size: int, kernel: int = 3, stride: int = 1, group: int = 1) -> Layer:
-    """A square layer of batch 1 with padding that keeps the size, stride aside, and a name that tells it."""
+    """A square layer of batch 1 with padding that keeps the size, stride aside, and a name that says so."""
     pad = kernel // 2
     small = (size + 2 * pad - kernel) // stride + 1
     return Layer(

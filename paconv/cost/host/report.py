@@ -151,7 +151,7 @@ def host_notes(host: HostModel, network: Network) -> list[str]:
                           ("8-bit integer MACs", "int8_macs"), ("elements to or from memory", "elements_moved"))
         if rates[key]
     ]  # fmt: skip
-    lines.append("rates a second, measured: " + "; ".join(f"{name} {value}" for name, value in reached if value))
+    lines.append("rates per second, measured: " + "; ".join(f"{name} {value}" for name, value in reached if value))
     instructions = ", ".join(integer_instructions()) or "none known"
     lines.append(
         f"8-bit integers are onnxruntime's QLinearConv (dot-product instructions: {instructions}), not a kernel of "

@@ -2,7 +2,7 @@
 
     image 3x300x300 --Conv1..Conv5_x--> 38x38x512, 19x19x1024, 10x10x2048 --extras--> 5x5x256, 3x3x256, 1x1x256
 
-and on each of the six maps a 3x3 convolution for locations (4 numbers a box) and one for confidences (classes + 1).
+and on each of the six maps a 3x3 convolution for locations (4 numbers per box) and one for confidences (classes + 1).
 
 What is approximated: the backbone from its second convolution on. "All the convolutional layers of the head network
 remain in full precision" is read so: locations, confidences, and the extras too, for they are behind the backbone.

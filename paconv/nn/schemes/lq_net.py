@@ -1,4 +1,4 @@
-"""LQ-Net: levels that are the sums of a learned basis, M basis values a filter, N for activations.
+"""LQ-Net: levels that are the sums of a learned basis, M basis values per filter, N for activations.
 
     Q(x) = v^T b   for x between the midpoints around that level                                      (eqs. 3-5)
     weights: b in {-1, +1}^M, a basis v for each filter;   activations: b in {0, 1}^N, one basis
@@ -9,7 +9,7 @@ The basis moves with each forward in training mode, not by a gradient. {0, 1} fo
 = 1e-4 and the gradients are those of the authors' code; eps there is for weights only and keeps a basis value that no
 activation uses where it is. A basis starts from evenly spaced levels, that of a weight then takes ten steps to W.
 
-Where several processes train, x is the joint batch: of its parts x_k, one a process, B^T B = sum_k B_k^T B_k and
+Where several processes train, x is the joint batch: of its parts x_k, one per process, B^T B = sum_k B_k^T B_k and
 B^T x = sum_k B_k^T x_k. Weights are the same in each process and need no sum.
 
 D. Zhang, J. Yang, D. Ye, G. Hua: LQ-Nets: Learned Quantization for Highly Accurate and Compact Deep Neural Networks,

@@ -67,7 +67,7 @@ def report_text(comparison: Comparison, pictures: list[tuple[str, str]]) -> str:
         "-1 and +1 start from a float network that clips to [-1, 1] in place of the ReLU, as Bi-Real Net's authors do, "
         "for a ReLU takes the sign away; their 1x1 convolutions on shortcuts stay real.",
         "The network of seed 0 is exported, optimized, verified and served: memory and Flops are counted from its "
-        "pa.onnx by the paper's rules (`paconv cost`); the last column tells for how many held-out samples onnxruntime "
+        "pa.onnx by the paper's rules (`paconv cost`); the last column says for how many held-out samples onnxruntime "
         "and torch name the same class.",
     ]
     for data in study.data:

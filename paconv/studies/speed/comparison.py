@@ -39,7 +39,7 @@ SERVED_PLANES = (4, 5)
 """(M, N) of the packed model that is served in fresh processes."""
 
 Progress = Callable[[str, float], None]
-"""Told (what is done, 0 to 1 of the whole run)."""
+"""Called with (what is done, 0 to 1 of the whole run)."""
 
 
 @dataclass(frozen=True)

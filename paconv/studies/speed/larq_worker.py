@@ -32,7 +32,7 @@ def main() -> None:
 def answer(answers, what) -> None:
     try:
         found = what()
-    except Exception as error:  # told to the other side, which knows what it means
+    except Exception as error:  # reported to the other side, which knows what it means
         found = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
     print(json.dumps(found), file=answers)
 

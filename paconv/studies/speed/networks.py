@@ -45,11 +45,15 @@ def time_network(
     nodes: bool = False,
     progress: Callable[[float], None] = lambda done: None,
 ) -> list[Measured]:
-    """All forms in turns that take about `seconds`, with a batch of 1.
+    """All forms of a network in turns, with a batch of 1.
 
-    single_binary: (name, file) of a network to time beside; larq: the engine whose own networks to time too; stock:
-    time a packed model without the library too, on one thread; nodes: time the PABitConv nodes of each packed model
-    alone as well, for a quarter of the time, on the first thread count.
+    Args:
+        files: The network's. threads: Of onnxruntime's pool. seconds: That the turns take, about. single_binary: (name,
+        file) of a network to time beside. larq: The engine whose own networks to time too. stock: Time a packed model
+        without the library too, on one thread. nodes: Time the PABitConv nodes of each packed model alone as well, for
+        a quarter of the time, on the first thread
+            count.
+        progress: Called with how much of the time is over, 0 to 1.
     """
     image = timed_image(files.input_shape)
     packed = [_Packed(files.name, pair, "", path) for pair, path in files.packed.items()]

@@ -94,7 +94,7 @@ def _environment(run: Comparison) -> list[str]:
         lines.append(noise_line(m.timing for m in (*run.layers, *run.networks)))
     single = run.peaks.single.get("planes")
     if single is not None:
-        lines.append(f"AND+POPCNT+ADD in registers, one thread: {single / 1e9:,.0f}e9 bit pairs a second")
+        lines.append(f"AND+POPCNT+ADD in registers, one thread: {single / 1e9:,.0f}e9 bit pairs per second")
     return lines
 
 

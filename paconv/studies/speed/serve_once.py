@@ -49,7 +49,7 @@ def main(path: str, threads: str, kernel: str) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had: VmHWM, which is its own, where Linux tells; otherwise ru_maxrss."""
+    """The most memory that this process has had: VmHWM, which is its own, where Linux has it; otherwise ru_maxrss."""
     try:
         with open("/proc/self/status") as status:
             return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))

@@ -1,6 +1,6 @@
 """The handwritten digits (paconv.digits_images).
 
-Training images are moved by up to a pixel and noised, so that the small set isn't learnt by heart.
+Training images are moved by up to a pixel and noised, so that the small set isn't memorized.
 """
 
 from __future__ import annotations

@@ -37,7 +37,13 @@ def folder(path: str | os.PathLike, seed: int = 0, size: int = 224) -> DataSourc
 
 
 class FolderSamples(Samples):
-    """files: (path, label) each. size: side of the square. seed: of augmentation; None for the middle crop."""
+    """Images of a folder.
+
+    Args:
+        files: A (path, label) per sample.
+        size: Side of the square, in pixels.
+        seed: Of augmentation; None for the middle crop.
+    """
 
     def __init__(self, files: list[tuple[Path, int]], size: int, seed: int | None):
         self.files, self.size, self.seed = files, size, seed

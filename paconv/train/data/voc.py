@@ -160,7 +160,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
         return VOC_CLASSES
     names = tuple(line.strip() for line in lines if line.strip())
     if not names or len(set(names)) != len(names):
-        raise DataError(f"{folder / 'classes.txt'}: expected different names of classes, one a line")
+        raise DataError(f"{folder / 'classes.txt'}: expected different names of classes, one per line")
     return names
 
 
@@ -176,5 +176,5 @@ def _ids(folder: Path, name: str) -> list[str]:
         ) from error
     ids = [line.split()[0] for line in lines if line.strip()]
     if not ids:
-        raise DataError(f"{path}: expected names of images, one a line; it is empty")
+        raise DataError(f"{path}: expected names of images, one per line; it is empty")
     return ids
