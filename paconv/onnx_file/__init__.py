@@ -1,1 +1,1 @@
-"""An ONNX file: read and checked, its graph looked up, its shapes inferred, its notes kept in the metadata."""
+"""An ONNX file: read and checked, or made plain; its graph looked up, its shapes inferred, its notes kept."""
