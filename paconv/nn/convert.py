@@ -23,7 +23,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn.layers import PAConv2d
-from paconv.nn.plain_conv import NotPlain, plain_conv
+from paconv.nn.plain_conv import NotPlain, PlainConv, plain_conv
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.reading import LAYERS, Reading, is_constant, read, sizes_read
 from paconv.nn.report import Conversion, conversion_of
@@ -115,7 +115,10 @@ def convert(
 
     reading = read(model, input_shape)
     spared = _spared(layers, reading, keep, scheme, policies)
-    rewritten = _rewritten(model, layers, spared, input_shape, made)
+    copied = copy.deepcopy(model)
+    plain = _plain_convs(copied, [name for name in layers if name not in spared], input_shape, made)
+    spared |= {name: ("subclass", found) for name, found in plain.items() if isinstance(found, str)}
+    rewritten = {name: _how(layers[name], found) for name, found in plain.items() if isinstance(found, PlainConv)}
     plan: dict[str, str | None] = {}
     owners: dict = {}
     for name in layers:
@@ -135,7 +138,7 @@ def convert(
         reasons = "; ".join(f"{k['name'] or 'the model'}: {k['reason']}" for k in kept[:6]) or "it has no convolution"
         raise UsageError(f"the model has no convolution to convert ({reasons})")
     return _apply(
-        copy.deepcopy(model),
+        copied,
         {
             "scheme": scheme,
             **asdict(made),
@@ -150,6 +153,7 @@ def convert(
             "input_shape": None if input_shape is None else list(input_shape),
             "kept": kept,
         },
+        {name: found.conv for name, found in plain.items() if isinstance(found, PlainConv)},
     )
 
 
@@ -198,7 +202,9 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
         if found != wanted:
             raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}, not {wanted}")
     try:
-        made = _apply(copy.deepcopy(model), copy.deepcopy(config))
+        copied = copy.deepcopy(model)
+        plain = {name: _plain(name, copied.get_submodule(name), how) for name, how in rewritten.items()}
+        made = _apply(copied, copy.deepcopy(config), plain)
         conversion_of(made, Conversion)  # whatever it needs is there too
         return made
     except (KeyError, TypeError, UsageError) as error:
@@ -213,8 +219,8 @@ def _checked_names(keep: Iterable[str] | str) -> list[str]:
     return names
 
 
-def _apply(model: nn.Module, config: dict) -> nn.Module:
-    """Replace, in `model`, what config["plan"] names."""
+def _apply(model: nn.Module, config: dict, plain: dict[str, nn.Conv2d]) -> nn.Module:
+    """Replace, in `model`, what config["plan"] names; plain: what layers of derived classes are."""
     modules = dict(model.named_modules())
     scheme = scheme_from_config(config)
     activations: dict[str, ActivationQuantizer] = {}
@@ -229,11 +235,9 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
         if isinstance(conv, nn.Linear):
             replaced[id(conv)] = scheme.linear(conv, None if owner is None else activations[owner])
             continue
-        how = config.get("rewritten", {}).get(name)
-        plain = conv if how is None else _plain(name, conv, how)
-        made = scheme.layer(plain, None if owner is None else activations[owner])
-        if how is not None and how["pads"] is not None:
-            made.zero_pads = tuple(how["pads"])
+        made = scheme.layer(plain.get(name, conv), None if owner is None else activations[owner])
+        if name in plain and (pads := config["rewritten"][name]["pads"]) is not None:
+            made.zero_pads = tuple(pads)
         replaced[id(conv)] = made
     for parent in modules.values():
         for key, child in parent._modules.items():  # every name of a module that has several
@@ -268,34 +272,33 @@ def _checked_rewriting(name: str, how: dict, plan: dict) -> None:
         raise CheckpointError(f"conversion config: {name!r} is padded by {pads!r} for images of {sizes!r}")
 
 
-def _rewritten(
-    model: nn.Module,
-    layers: dict[str, nn.Module],
-    spared: dict[str, tuple[str, str]],
-    input_shape: tuple[int, ...] | None,
-    scheme: Scheme,
-) -> dict[str, dict]:
-    """How the layers of derived classes that aren't spared become plain convolutions; adds to `spared` the others."""
-    derived = [name for name in layers if name not in spared and type(layers[name]) not in (nn.Conv2d, nn.Linear)]
+def _plain_convs(
+    model: nn.Module, names: list[str], input_shape: tuple[int, ...] | None, scheme: Scheme
+) -> dict[str, PlainConv | str]:
+    """What the layers of derived classes among `names` are, or why they are no plain convolutions."""
+    layers = {name: model.get_submodule(name) for name in names}
+    derived = {name: layer for name, layer in layers.items() if type(layer) not in (nn.Conv2d, nn.Linear)}
     sizes = sizes_read(model, derived, tuple(input_shape)) if derived and input_shape is not None else {}
-    rewritten = {}
-    for name in derived:
-        layer = layers[name]
+    found: dict[str, PlainConv | str] = {}
+    for name, layer in derived.items():
         assert isinstance(layer, nn.Conv2d)
         try:
-            found = plain_conv(layer, sizes.get(name, ()))
-            if found.pads is not None and not scheme.any_padding:
-                raise NotPlain(f"{type(layer).__name__} pads opposite sides differently, which {scheme.title} can't")
+            found[name] = plain = plain_conv(layer, sizes.get(name, ()))
+            if plain.pads is not None and not scheme.any_padding:
+                found[name] = f"{type(layer).__name__} pads opposite sides differently, which {scheme.title} can't"
         except NotPlain as error:
-            spared[name] = "subclass", str(error)
-            continue
-        rewritten[name] = {
-            "class": type(layer).__name__,
-            "pads": found.pads and list(found.pads),
-            "new_weights": found.new_weights,
-            "sizes": sorted(map(list, sizes[name])) if found.sized else None,
-        }
-    return rewritten
+            found[name] = str(error)
+    return found
+
+
+def _how(layer: nn.Module, found: PlainConv) -> dict:
+    """What the configuration says of a layer that became a plain convolution."""
+    return {
+        "class": type(layer).__name__,
+        "pads": found.pads and list(found.pads),
+        "new_weights": found.new_weights,
+        "sizes": list(map(list, found.sizes)) if found.sizes else None,
+    }
 
 
 def _spared(
