@@ -93,6 +93,7 @@ def as_data(counted: NetworkCost, source: str) -> dict[str, Any]:
         "storage": {"name": counted.storage.name, "meaning": counted.storage.meaning},
         "layers": [{**_row(item), **figures(item.cost), **_extra(item.layer)} for item in counted.layers],
         "totals": {"weights": sum(item.layer.weights for item in counted.layers), **figures(counted.totals)},
+        "converted": _converted(counted.totals),
         "not_counted": {
             "ops": network.uncounted_ops,
             "parameters": [vars(held) for held in network.uncounted_parameters],
@@ -182,6 +183,16 @@ def _scheme(network: Network) -> dict[str, Any]:
     return {"scheme": planes[0].scheme, "M": planes[0].M, "N": planes[0].N}
 
 
+def _converted(totals: Cost) -> dict[str, float | int | None]:
+    """Which part of MACs and of parameters is binary (None without any), and bytes as level indexes and in float."""
+    return {
+        "macs": (totals.macs - totals.real_macs) / totals.macs if totals.macs else None,
+        "parameters": totals.binary_weights / totals.parameters if totals.parameters else None,
+        "bytes": totals.level_index_bits // 8,
+        "float_bytes": totals.float_bits // 8,
+    }
+
+
 def _summary(counted: NetworkCost) -> list[str]:
     network, totals = counted.network, counted.totals
     lines = []
@@ -190,6 +201,13 @@ def _summary(counted: NetworkCost) -> list[str]:
             f"memory {totals.bits / 1e6:.2f} Mbit of {totals.float_bits / 1e6:.2f} Mbit in full precision "
             f"({ratio(totals.memory_saving)}): {totals.real_parameters:,} real parameters, "
             f"{totals.binary_weights:,} binary weights"
+        )
+    if totals.binary_weights:
+        share = _converted(totals)
+        macs = "" if share["macs"] is None else f"{100 * share['macs']:.1f} % of MACs, "
+        lines.append(
+            f"converted: {macs}{100 * share['parameters']:.1f} % of parameters; with level indexes "
+            f"{share['bytes'] / 1e6:.3g} MB of {share['float_bytes'] / 1e6:.3g} MB"
         )
     if counted.storage.name == "planes" and any(p.scheme == "pa" for p in network.planes):
         lines.append(

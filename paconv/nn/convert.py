@@ -7,8 +7,8 @@ whose quantizer reads only the output of a ReLU, `signed_activations` with those
 sides of 0, `reads` with what each converted convolution reads (paconv.nn.reading), and `kept` with the layers that
 stay real. `rewritten` has, for convolutions of derived classes that became plain ones (paconv.nn.plain_conv), the
 `class`, the `pads` where opposite sides differ, whether there are `new_weights`, and the `sizes` of images that the
-padding holds for, None for all. Older configurations have no `signed_activations`, for no such quantizers, no `reads`
-and no `rewritten`.
+padding holds for, None for all; `input_shape` what was given. Older configurations have no `signed_activations`, for no
+such quantizers, and no `reads`, `rewritten`, `linear` and `input_shape`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from paconv.errors import CheckpointError, UsageError
 from paconv.nn.layers import PAConv2d
-from paconv.nn.plain_conv import NotPlain, plain_conv
+from paconv.nn.plain_conv import NotPlain, PlainConv, plain_conv
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.reading import LAYERS, Reading, is_constant, read, sizes_read
 from paconv.nn.report import Conversion, conversion_of
@@ -31,6 +31,8 @@ from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_fro
 from paconv.nn.schemes.scheme import Scheme
 
 __all__ = ["convert", "convert_from_config"]
+
+_REPARAMETRIZED = "its weight is computed from other parameters; make it a plain parameter first"
 
 
 def convert(
@@ -43,6 +45,7 @@ def convert(
     first: str = "real",
     last: str = "real",
     depthwise: str = "real",
+    linear: str = "real",
     shortcuts: str | None = None,
     input_shape: tuple[int, ...] | None = None,
     **parameters,
@@ -72,6 +75,8 @@ def convert(
             them.
         last: The same for the heads.
         depthwise: The same for depthwise convolutions.
+        linear: The same for linear layers that aren't heads, which become 1x1 convolutions; not of "xnor", "groupnet"
+            and "syq".
         shortcuts: The same for 1x1 convolutions on shortcuts; None is the scheme's own choice.
         input_shape: (C, H, W), without the batch. Needed only where torch.fx can't trace the model: a forward pass of
             zeros then shows the order of the layers and which tensors they read. Without it that is unknown, and no
@@ -93,10 +98,12 @@ def convert(
         raise UsageError(f"model: expected a torch.nn.Module, found {found}")
     made = make_scheme(scheme, M, N, **parameters)
     shortcuts = ("real" if made.real_shortcuts else scheme) if shortcuts is None else shortcuts
-    policies = {"first": first, "last": last, "depthwise": depthwise, "shortcuts": shortcuts}
+    policies = {"first": first, "last": last, "depthwise": depthwise, "shortcuts": shortcuts, "linear": linear}
     for option, value in policies.items():
         if value not in ("real", scheme):
             raise UsageError(f"{option} must be 'real' or {scheme!r}; found {value!r}")
+    if linear != "real" and not made.has_linear():
+        raise UsageError(f"linear must be 'real': {made.title} has no linear layers; found {linear!r}")
     keep = _checked_names(keep)
     for name, module in model.named_modules():
         if isinstance(module, PAConv2d):
@@ -108,7 +115,10 @@ def convert(
 
     reading = read(model, input_shape)
     spared = _spared(layers, reading, keep, scheme, policies)
-    rewritten = _rewritten(model, layers, spared, input_shape, made)
+    copied = copy.deepcopy(model)
+    plain = _plain_convs(copied, [name for name in layers if name not in spared], input_shape, made)
+    spared |= {name: ("subclass", found) for name, found in plain.items() if isinstance(found, str)}
+    rewritten = {name: _how(layers[name], found) for name, found in plain.items() if isinstance(found, PlainConv)}
     plan: dict[str, str | None] = {}
     owners: dict = {}
     for name in layers:
@@ -128,7 +138,7 @@ def convert(
         reasons = "; ".join(f"{k['name'] or 'the model'}: {k['reason']}" for k in kept[:6]) or "it has no convolution"
         raise UsageError(f"the model has no convolution to convert ({reasons})")
     return _apply(
-        copy.deepcopy(model),
+        copied,
         {
             "scheme": scheme,
             **asdict(made),
@@ -140,8 +150,10 @@ def convert(
             "signed_activations": signed_activations,
             "reads": reads,
             "rewritten": rewritten,
+            "input_shape": None if input_shape is None else list(input_shape),
             "kept": kept,
         },
+        {name: found.conv for name, found in plain.items() if isinstance(found, PlainConv)},
     )
 
 
@@ -182,13 +194,17 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
                 f"the checkpoint converts {name}, but the model has no such module; use the same model"
             )
         found = type(modules[name]).__name__
-        if (reason := _ineligible(modules[name])) is not None:
+        if (reason := _ineligible(modules[name], linear=config.get("linear", "real") != "real")) is not None:
             raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}: {reason[1]}")
+        if isinstance(modules[name], nn.Linear):
+            continue
         wanted = rewritten[name]["class"] if name in rewritten else "Conv2d"
         if found != wanted:
             raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}, not {wanted}")
     try:
-        made = _apply(copy.deepcopy(model), copy.deepcopy(config))
+        copied = copy.deepcopy(model)
+        plain = {name: _plain(name, copied.get_submodule(name), how) for name, how in rewritten.items()}
+        made = _apply(copied, copy.deepcopy(config), plain)
         conversion_of(made, Conversion)  # whatever it needs is there too
         return made
     except (KeyError, TypeError, UsageError) as error:
@@ -203,8 +219,8 @@ def _checked_names(keep: Iterable[str] | str) -> list[str]:
     return names
 
 
-def _apply(model: nn.Module, config: dict) -> nn.Module:
-    """Replace, in `model`, what config["plan"] names."""
+def _apply(model: nn.Module, config: dict, plain: dict[str, nn.Conv2d]) -> nn.Module:
+    """Replace, in `model`, what config["plan"] names; plain: what layers of derived classes are."""
     modules = dict(model.named_modules())
     scheme = scheme_from_config(config)
     activations: dict[str, ActivationQuantizer] = {}
@@ -216,11 +232,12 @@ def _apply(model: nn.Module, config: dict) -> nn.Module:
             make = scheme.signed_activation if signed else scheme.activation
             quantizer = make(rectified=owner in config["rectified"])
             activations[owner] = quantizer.to(conv.weight.device, conv.weight.dtype).train(conv.training)
-        how = config.get("rewritten", {}).get(name)
-        plain = conv if how is None else _plain(name, conv, how)
-        made = scheme.layer(plain, None if owner is None else activations[owner])
-        if how is not None and how["pads"] is not None:
-            made.zero_pads = tuple(how["pads"])
+        if isinstance(conv, nn.Linear):
+            replaced[id(conv)] = scheme.linear(conv, None if owner is None else activations[owner])
+            continue
+        made = scheme.layer(plain.get(name, conv), None if owner is None else activations[owner])
+        if name in plain and (pads := config["rewritten"][name]["pads"]) is not None:
+            made.zero_pads = tuple(pads)
         replaced[id(conv)] = made
     for parent in modules.values():
         for key, child in parent._modules.items():  # every name of a module that has several
@@ -255,34 +272,33 @@ def _checked_rewriting(name: str, how: dict, plan: dict) -> None:
         raise CheckpointError(f"conversion config: {name!r} is padded by {pads!r} for images of {sizes!r}")
 
 
-def _rewritten(
-    model: nn.Module,
-    layers: dict[str, nn.Module],
-    spared: dict[str, tuple[str, str]],
-    input_shape: tuple[int, ...] | None,
-    scheme: Scheme,
-) -> dict[str, dict]:
-    """How the layers of derived classes that aren't spared become plain convolutions; adds to `spared` the others."""
-    derived = [name for name in layers if name not in spared and type(layers[name]) is not nn.Conv2d]
+def _plain_convs(
+    model: nn.Module, names: list[str], input_shape: tuple[int, ...] | None, scheme: Scheme
+) -> dict[str, PlainConv | str]:
+    """What the layers of derived classes among `names` are, or why they are no plain convolutions."""
+    layers = {name: model.get_submodule(name) for name in names}
+    derived = {name: layer for name, layer in layers.items() if type(layer) not in (nn.Conv2d, nn.Linear)}
     sizes = sizes_read(model, derived, tuple(input_shape)) if derived and input_shape is not None else {}
-    rewritten = {}
-    for name in derived:
-        layer = layers[name]
+    found: dict[str, PlainConv | str] = {}
+    for name, layer in derived.items():
         assert isinstance(layer, nn.Conv2d)
         try:
-            found = plain_conv(layer, sizes.get(name, ()))
-            if found.pads is not None and not scheme.any_padding:
-                raise NotPlain(f"{type(layer).__name__} pads opposite sides differently, which {scheme.title} can't")
+            found[name] = plain = plain_conv(layer, sizes.get(name, ()))
+            if plain.pads is not None and not scheme.any_padding:
+                found[name] = f"{type(layer).__name__} pads opposite sides differently, which {scheme.title} can't"
         except NotPlain as error:
-            spared[name] = "subclass", str(error)
-            continue
-        rewritten[name] = {
-            "class": type(layer).__name__,
-            "pads": found.pads and list(found.pads),
-            "new_weights": found.new_weights,
-            "sizes": sorted(map(list, sizes[name])) if found.sized else None,
-        }
-    return rewritten
+            found[name] = str(error)
+    return found
+
+
+def _how(layer: nn.Module, found: PlainConv) -> dict:
+    """What the configuration says of a layer that became a plain convolution."""
+    return {
+        "class": type(layer).__name__,
+        "pads": found.pads and list(found.pads),
+        "new_weights": found.new_weights,
+        "sizes": list(map(list, found.sizes)) if found.sizes else None,
+    }
 
 
 def _spared(
@@ -298,12 +314,13 @@ def _spared(
     spared = {}
     for name in order:
         layer = layers[name]
-        if (reason := _ineligible(layer)) is not None:
+        if (reason := _ineligible(layer, linear="linear" not in real, scheme=scheme)) is not None:
             spared[name] = reason
         elif any(_names(pattern, name) for pattern in keep):
             spared[name] = "kept-by-name", "named in keep"
         elif name in outermost and "first" in real:
-            which = "the first convolution" if name == first_conv else "a convolution of an input"
+            kind = "linear layer" if isinstance(layer, nn.Linear) else "convolution"
+            which = "the first convolution" if name == first_conv else f"a {kind} of an input"
             spared[name] = "first-layer", f"{which} stays real (first={scheme!r} converts it)"
         elif name in heads and "last" in real:
             which = "the last layer" if name == last_layer else "a layer that makes an output of the model"
@@ -315,19 +332,21 @@ def _spared(
     return spared
 
 
-def _ineligible(layer: nn.Module) -> tuple[str, str] | None:
-    """Why `layer` can't be approximated: (code, reason); None if it can."""
+def _ineligible(layer: nn.Module, *, linear: bool, scheme: str = "pa") -> tuple[str, str] | None:
+    """Why `layer` can't be approximated: (code, reason); None if it can. linear: linear layers are to be."""
     if isinstance(layer, nn.Linear):
-        return "linear", "linear layers stay real"
+        if not linear:
+            return "linear", f"linear layers stay real (linear={scheme!r} converts them)"
+        if type(layer) is not nn.Linear:
+            return "subclass", f"{type(layer).__name__} may compute something else than nn.Linear"
+        reparametrized = "weight" not in layer._parameters or is_parametrized(layer)
+        return ("reparametrized", _REPARAMETRIZED) if reparametrized else None
     if not isinstance(layer, nn.Conv2d):
         return "not-conv2d", f"only nn.Conv2d is approximated, not {type(layer).__name__}"
     if is_constant(layer):
         return "constant", "its weights are constants, not trained ones"
     if "weight" not in layer._parameters or is_parametrized(layer):
-        return (
-            "reparametrized",
-            "its weight is computed from other parameters; make it a plain parameter first",
-        )
+        return "reparametrized", _REPARAMETRIZED
     if layer.padding_mode != "zeros" and type(layer) is nn.Conv2d:
         return "padding-mode", f"padding_mode={layer.padding_mode!r} pads with activations, not with zeros"
     return None

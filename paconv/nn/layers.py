@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer
 
-__all__ = ["PAConv2d", "freeze_", "parameter_groups", "project_"]
+__all__ = ["PAConv2d", "PALinear", "as_conv2d", "freeze_", "parameter_groups", "project_"]
 
 
 class PAConv2d(nn.Conv2d):
@@ -80,6 +80,32 @@ class PAConv2d(nn.Conv2d):
         if self.zero_pads is not None:
             x = nn.functional.pad(x, self.zero_pads)
         return self._conv_forward(x, self.weight_quantizer(self.weight), self.bias)
+
+
+class PALinear(PAConv2d):
+    """A linear layer as a convolution of 1x1 images: weight (O, F, 1, 1)."""
+
+    @classmethod
+    def from_linear(
+        cls, linear: nn.Linear, weight_quantizer: WeightQuantizer, activation: ActivationQuantizer | None
+    ) -> PALinear:
+        """The counterpart of `linear`, with its weights and its own bias."""
+        return cls.from_conv(as_conv2d(linear), weight_quantizer, activation)  # type: ignore[return-value]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., F) -> (..., O)."""
+        y = super().forward(x.reshape(-1, self.in_channels, 1, 1))
+        return y.flatten(1) if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_channels)
+
+
+def as_conv2d(linear: nn.Linear) -> nn.Conv2d:
+    """A linear layer as a 1x1 convolution, its bias its own."""
+    features, outputs = linear.in_features, linear.out_features
+    conv = nn.Conv2d(features, outputs, 1, bias=linear.bias is not None, device="meta")
+    weight = linear.weight
+    conv.weight = nn.Parameter(weight.detach()[:, :, None, None].clone(), requires_grad=weight.requires_grad)
+    conv.bias = linear.bias
+    return conv.train(linear.training)
 
 
 def freeze_(model: nn.Module) -> nn.Module:

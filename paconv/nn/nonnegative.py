@@ -28,7 +28,7 @@ _ARITHMETIC = {
     *(operator.add, operator.iadd, operator.mul, operator.imul, operator.truediv, operator.itruediv),
     *(torch.add, torch.mul, torch.multiply, torch.div, "add", "add_", "mul", "mul_", "div", "div_"),
 }
-_KEEPING_MODULES = (nn.ZeroPad2d, nn.PixelShuffle, nn.ChannelShuffle, nn.Flatten, nn.UpsamplingNearest2d)
+_KEEPING_MODULES = (nn.ZeroPad2d, nn.PixelShuffle, nn.ChannelShuffle, nn.UpsamplingNearest2d)
 _KEEPING = {
     *(torch.mean, torch.sum, F.pixel_shuffle, F.channel_shuffle, torch.squeeze, torch.unsqueeze),
     *("mean", "sum", "squeeze", "unsqueeze", "expand", "detach", "clone"),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +42,8 @@ class PlainConv:
     """Zeros left, right, above and below where the sides differ."""
     new_weights: bool
     """Whether the weights are others than the layer's parameter."""
-    sized: bool
-    """Whether the padding holds for the sizes that were given only."""
+    sizes: tuple[Size, ...]
+    """What sizes of images the padding holds for, ascending; () for all."""
 
 
 @dataclass
@@ -53,7 +54,8 @@ class _Call:
     weight: Tensor
     bias: Tensor | None
     stride: object
-    padding: object
+    padding: Any
+    """As given; then zeros left, right, above and below, those of a pad before it included."""
     dilation: object
     groups: int
     made: Tensor
@@ -90,22 +92,24 @@ def plain_conv(layer: nn.Conv2d, sizes: Iterable[Size] = ()) -> PlainConv:
     name = type(layer).__name__
     sizes = sorted(set(sizes))
     watched = copy.deepcopy(layer).eval()
-    reach = [(k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)]
-    tried = [(reach[0] + n, reach[1] + n) for n in range(2 * max(layer.stride) + 1)]
-    everywhere = {_padding(watched, size) for size in tried}
-    sized = len(everywhere) > 1
+    rows, columns = ((k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
+    tried = [(rows + n, columns + n) for n in range(max(layer.stride) + 1)] + [(rows + 7, columns + 12)]
+    call, other = _call(watched, tried[0]), _call(watched, tried[0], seed=1)
+    if not torch.equal(call.weight, other.weight) or not _equal(call.bias, other.bias):
+        raise NotPlain(f"{name} computes its weights from its input")
+    everywhere = {call.padding, *(_call(watched, size).padding for size in tried[1:])}
+    found = {_call(watched, size).padding for size in sizes}
+    sized = len(everywhere | found) > 1
     if sized and not sizes:
         raise NotPlain(
             f"{name} pads by an amount that depends on the size of its input; give convert an input_shape to fix it"
         )
-    found = {_padding(watched, size) for size in sizes} if sized else everywhere
     if len(found) > 1:
         text = " and ".join(f"{h}x{w}" for h, w in sizes[:2])
         raise NotPlain(
             f"{name} pads inputs of {text} by different amounts; replace it by an nn.Conv2d with its own padding"
         )
-    (left, right, top, bottom) = found.pop()
-    call = _call(watched, tried[0])
+    left, right, top, bottom = (found or everywhere).pop()
     conv = nn.Conv2d(
         layer.in_channels,
         layer.out_channels,
@@ -127,20 +131,12 @@ def plain_conv(layer: nn.Conv2d, sizes: Iterable[Size] = ()) -> PlainConv:
         same = bias is not None and torch.equal(bias, call.bias)
         conv.bias = bias if same else nn.Parameter(call.bias.detach().clone())
     pads = None if (top, left) == (bottom, right) else (left, right, top, bottom)
-    return PlainConv(conv.train(layer.training), pads, new_weights, sized)
-
-
-def _padding(layer: nn.Conv2d, size: Size) -> tuple[int, int, int, int]:
-    """Zeros left, right, above and below that the layer adds to images of `size`; checks that it is plain on them."""
-    one, other = _call(layer, size, 0), _call(layer, size, 1)
-    if not torch.equal(one.weight, other.weight) or not _equal(one.bias, other.bias):
-        raise NotPlain(f"{type(layer).__name__} computes its weights from its input")
-    return one.padding  # type: ignore[return-value]
+    return PlainConv(conv.train(layer.training), pads, new_weights, tuple(sizes) if sized else ())
 
 
 @torch.no_grad()
 def _call(layer: nn.Conv2d, size: Size, seed: int = 0) -> _Call:
-    """The convolution by which `layer` makes its result of random images, `padding` as zeros on the four sides."""
+    """The convolution by which `layer` makes its result of random images of `size`."""
     name = type(layer).__name__
     generator = torch.Generator().manual_seed(seed)
     weight = layer.weight

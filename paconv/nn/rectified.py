@@ -45,6 +45,7 @@ _KEEPING_MODULES = (
     nn.AvgPool2d,
     nn.AdaptiveMaxPool2d,
     nn.AdaptiveAvgPool2d,
+    nn.Flatten,
 )
 _KEEPING = {
     *(F.dropout, F.dropout2d, torch.dropout),

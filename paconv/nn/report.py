@@ -10,6 +10,7 @@ from torch import nn
 from paconv.errors import UsageError
 from paconv.nn.reading import LAYERS, NON_NEGATIVE, RECTIFIED, SIGNED, UNKNOWN
 from paconv.nn.schemes.registry import scheme_class
+from paconv.nn.share import Share, share_of
 
 _READS = {
     RECTIFIED: "reads what a ReLU left",
@@ -79,8 +80,9 @@ class Conversion:
         width = max(len(name) for name in (*(c.name for c in self.converted), *(k.name for k in self.kept)))
         planes = f"M={self.M}, N={'full precision' if self.N is None else self.N}"
         title = scheme_class(self.scheme).title
+        share = self.share()
         counts = f"{len(self.converted)} converted, {len(self.kept)} kept real"
-        lines = [f"{title} conversion ({planes}; {self.order}): {counts}"]
+        lines = [f"{title} conversion ({planes}; {self.order}): {counts}", f"  {share}"]
         for conv in self.converted:
             shared = "" if conv.activation in (None, conv.name) else f", activation endpoints of {conv.activation}"
             signed = ", levels on both sides of 0" if conv.signed else ""
@@ -92,9 +94,29 @@ class Conversion:
             lines.append(f"  branches   {name}: layers side by side, for training; convert after {name}.{method}()")
         return "\n".join(lines)
 
+    def share(self, input_shape: tuple[int, ...] | None = None) -> Share:
+        """Which part of parameters and MACs is converted, and what the file will weigh.
+
+        Args:
+            input_shape: (C, H, W) without the batch; None is what the model carries or `convert` was given, and without
+                either MACs are left out. The model runs once on zeros.
+
+        Returns:
+            The share.
+        """
+        if input_shape is None:
+            known = getattr(self.model, "paconv_input_shape", None)
+            if isinstance(known, tuple) and known and isinstance(known[0], int):
+                input_shape = known
+            else:
+                input_shape = self.model.paconv_conversion.get("input_shape")
+        levels = scheme_class(self.scheme).record.weight_levels(self.M)
+        return share_of(self.model, [conv.name for conv in self.converted], levels, input_shape)
+
     def as_data(self) -> dict:
         """All of it but the model as plain data."""
         return {
+            "share": self.share().as_data(),
             **{name: getattr(self, name) for name in ("scheme", "M", "N", "order")},
             "converted": [vars(conv) for conv in self.converted],
             "kept": [vars(layer) for layer in self.kept],

@@ -198,7 +198,7 @@ def test_a_trace_does_not_look_into_a_layer_of_another_package():
             return super().forward(x / 1 if x.sum() > 0 else x)
 
     reading = read(network(Decides(8, 8, 3)))
-    assert reading.how == "traced" and reading.executed == ("0", "2", "6") and reading.rectified == {"2"}
+    assert reading.how == "traced" and reading.executed == ("0", "2", "6") and "2" in reading.rectified
 
 
 def test_blocks_with_branches_for_training_are_named_with_what_makes_them_one():

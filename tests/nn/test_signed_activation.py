@@ -214,6 +214,7 @@ def test_the_report_says_what_each_convolution_reads():
         "activation": "c",
         "reads": "signed",
         "signed": True,
+        "rewritten": "",
     }
     unknown = conversion_report(convert(Untraceable(), 4, 5))
     assert {conv.reads for conv in unknown.converted} == {"unknown"}

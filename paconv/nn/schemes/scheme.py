@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import nn
 
 from paconv.errors import UsageError
-from paconv.nn.layers import PAConv2d
+from paconv.nn.layers import PAConv2d, PALinear, as_conv2d
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer
 from paconv.schemes import SchemeRecord
 
@@ -90,6 +90,15 @@ class Scheme(ABC):
     def layer(self, conv: nn.Conv2d, activation: ActivationQuantizer | None) -> nn.Module:
         """What takes the place of `conv`, with its parameters."""
         return PAConv2d.from_conv(conv, self.weight_quantizer_for(conv), activation)
+
+    @classmethod
+    def has_linear(cls) -> bool:
+        """Whether linear layers can be had: where a convolution is a PAConv2d and nothing else."""
+        return cls.layer is Scheme.layer
+
+    def linear(self, linear: nn.Linear, activation: ActivationQuantizer | None) -> nn.Module:
+        """What takes the place of `linear`, with its parameters, where there is such a thing."""
+        return PALinear.from_linear(linear, self.weight_quantizer_for(as_conv2d(linear)), activation)
 
     def weight_quantizer_for(self, conv: nn.Conv2d) -> WeightQuantizer:
         """A quantizer beside `conv`'s weight (its device and dtype), with parameters that start from it."""
