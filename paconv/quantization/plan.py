@@ -8,6 +8,8 @@ through it from the one to the other. Then
                    or a concatenation lets past a branch counts with the branch: in y = f(x) + x, what comes before x
                    comes before f
     depthwise      a convolution whose groups read a channel each
+    one-pixel      a convolution of what was averaged over all rows and columns, as in squeeze-and-excitation: a linear
+                   layer by another name
     constant-weights
                    a convolution that computes no feature: a mean, or the expectation over bins of a detector's
                    distribution focal loss. It is no layer between others.
@@ -39,6 +41,7 @@ REASONS = {
     "first-layer": "No other layer stands before it; such convolutions stay real (first='pa' converts them).",
     "head": "An output is reached from it without another layer between; heads stay real (last='pa' converts them).",
     "depthwise": "Depthwise convolutions stay real (depthwise='pa' converts them).",
+    "one-pixel": "It reads one value per channel, as in squeeze-and-excitation: little work, and a large error.",
     "kept-by-name": "It is named in keep.",
     "constant-weights": "Its weights are a mean or a ramp of whole numbers, which compute no feature.",
     "zero-weights": "All of its weights are 0.",
@@ -177,6 +180,7 @@ class _Planner:
         self.rectified = rectified_tensors(self.view)
         self.weighted = {id(node) for node in self.view.nodes if self._is_weighted(node)}
         self.heads = self._heads()
+        self.one_pixel = self._one_pixel()
 
     def plan(self) -> Plan:
         nodes = [node for node in self.view.nodes if self._is_layer(node)]
@@ -246,6 +250,8 @@ class _Planner:
             return "zero-weights"
         if self._has_constant_weights(node):
             return "constant-weights"
+        if node.input[0] in self.one_pixel:
+            return "one-pixel"
         holds = {
             "first-layer": not self._layers_before(node),
             "head": id(node) in self.heads,
@@ -295,6 +301,22 @@ class _Planner:
             else:
                 wanted.extend(self._not_passed_by(node))
         return heads
+
+    def _one_pixel(self) -> set[str]:
+        """Tensors that were averaged over rows and columns, and what is computed from nothing else."""
+        found: set[str] = set()
+        for node in self.view.nodes:
+            inputs = self.view.dynamic_inputs(node)
+            if self._averages_all(node) or (inputs and found.issuperset(inputs)):
+                found.update(node.output)
+        return found
+
+    def _averages_all(self, node: onnx.NodeProto) -> bool:
+        if op_name(node) != "ReduceMean":
+            return op_name(node) in ("GlobalAveragePool", "GlobalMaxPool")
+        stored = self.view.stored.get(node.input[1]) if len(node.input) > 1 else None
+        axes = attribute(node, "axes", []) if stored is None else numpy_helper.to_array(stored).tolist()
+        return {axis % 4 for axis in axes} == {2, 3}
 
     def _not_passed_by(self, node: onnx.NodeProto) -> list[str]:
         """The node's inputs, without those of an addition or concatenation that another one is computed from."""

@@ -204,3 +204,31 @@ def test_options_without_a_meaning_are_refused():
         plan(graph(CHAIN), first="float")
     with pytest.raises(UsageError, match=r"keep='conv\*' names no layer; layers are s, a, y"):
         plan(graph(CHAIN), keep="conv*")
+
+
+@pytest.mark.parametrize("pool", ["GlobalAveragePool (a)", "ReduceMean <axes = [2, 3], keepdims = 1> (a)"])
+def test_convolutions_of_what_was_averaged_over_all_pixels_stay_real(pool):
+    made = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 13]>
+        g (float[b, 3, 8, 8] x) => (float[b, 4, 8, 8] y)
+        <float[4, 3, 1, 1] w, float[4, 4, 1, 1] squeeze, float[4, 4, 1, 1] excite, float[4, 4, 1, 1] next,
+         float[4, 4, 1, 1] last> {{
+          a = Conv (x, w)
+          p = {pool}
+          s = Conv (p, squeeze)
+          r = Relu (s)
+          e = Conv (r, excite)
+          g = Sigmoid (e)
+          m = Mul (a, g)
+          n = Conv (m, next)
+          y = Conv (n, last)
+        }}
+    """)
+    r = np.random.default_rng(0)
+    for tensor in made.graph.initializer:
+        value = r.standard_normal(tuple(tensor.dims)).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    for node in made.graph.node:
+        node.name = node.output[0]
+    codes = {layer.name: layer.code for layer in plan(made).layers}
+    assert codes == {"a": "first-layer", "s": "one-pixel", "e": "one-pixel", "n": "", "y": "head"}
