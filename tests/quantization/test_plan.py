@@ -211,8 +211,7 @@ def test_convolutions_of_what_was_averaged_over_all_pixels_stay_real(pool):
     made = onnx.parser.parse_model(f"""
         <ir_version: 8, opset_import: ["" : 13]>
         g (float[b, 3, 8, 8] x) => (float[b, 4, 8, 8] y)
-        <float[4, 3, 1, 1] w, float[4, 4, 1, 1] squeeze, float[4, 4, 1, 1] excite, float[4, 4, 1, 1] next,
-         float[4, 4, 1, 1] last> {{
+        {{
           a = Conv (x, w)
           p = {pool}
           s = Conv (p, squeeze)
@@ -224,10 +223,8 @@ def test_convolutions_of_what_was_averaged_over_all_pixels_stay_real(pool):
           y = Conv (n, last)
         }}
     """)
-    r = np.random.default_rng(0)
-    for tensor in made.graph.initializer:
-        value = r.standard_normal(tuple(tensor.dims)).astype(np.float32)
-        tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    weights = {"w": w(4, 3, 1, 1)} | {name: w(4, 4, 1, 1) for name in ("squeeze", "excite", "next", "last")}
+    made.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
     for node in made.graph.node:
         node.name = node.output[0]
     codes = {layer.name: layer.code for layer in plan(made).layers}
