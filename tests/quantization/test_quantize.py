@@ -68,7 +68,7 @@ def test_the_weights_of_the_file_decode_to_the_codes_that_were_chosen():
 def test_more_levels_and_the_whole_recipe_bring_outputs_nearer():
     def error(**options):
         return np.mean(
-            [paconv.quantize(residual_network(s), images(256, s), **options).outputs[0].error for s in range(3)]
+            [paconv.quantize(residual_network(s), images(128, s), **options).outputs[0].error for s in range(2)]
         )
 
     whole, fast, fine = error(), error(fast=True), error(M=8, N=7)

@@ -1,0 +1,97 @@
+"""The command `paconv quantize`: a float network and samples of its input, no labels."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from tests.quantization.networks import images, residual_network
+
+
+@pytest.fixture
+def network(tmp_path):
+    onnx.save(residual_network(), tmp_path / "float.onnx")
+    np.savez(tmp_path / "images.npz", image=images(40))
+    return tmp_path / "float.onnx"
+
+
+def test_a_network_is_quantized_and_said_layer_by_layer(run, network, tmp_path):
+    output = tmp_path / "model.onnx"
+    code, out, err = run("quantize", network, "--data", tmp_path / "images.npz", "-o", output)
+    assert (code, err) == (0, "")
+    assert "PA(4,5)" in out and "first-layer: " in out and "output scores: " in out
+    assert "5 of 8 layers quantized from 40 samples" in out
+    calls = {node.op_type for node in onnx.load(output).graph.node}
+    assert {"PAWeight", "PAActivation", "Conv"} <= calls
+
+
+def test_json_has_all_of_it(run, network, tmp_path):
+    data = tmp_path / "images.npz"
+    code, out, _ = run("quantize", network, "--data", data, "-o", tmp_path / "m.onnx", "--fast", "--format", "json")
+    found = json.loads(out)
+    assert code == 0 and found["samples"] == 40 and len(found["layers"]) == 8
+    assert {"name", "form", "reason", "error", "added", "snr_db"} <= set(found["layers"][0])
+
+
+def test_pictures_are_read_from_a_folder(run, network, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index, image in enumerate(images(12)):
+        pixels = np.clip(128 + 60 * image.transpose(1, 2, 0), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    code, out, _ = run(
+        *("quantize", network, "--data", folder, "-o", tmp_path / "m.onnx", "-q", "-M", "8", "-N", "7"),
+        *("--mean", "0.5", "--std", "0.25,0.25,0.25", "--count", "10"),
+    )
+    assert code == 0 and out.count("\n") == 1 and "from 10 samples" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nothing.npz"], "nothing.npz: no such file"),
+        (["--data", "images.npz", "-N", "many"], "N: expected a whole number from 1 to 8, or full"),
+        (["--data", "images.npz", "-M", "5"], "M, the number of weight planes"),
+        (["--data", "images.npz", "--worst-levels", "8,7"], "--keep-worst"),
+        (["--data", "images.npz", "--keep-worst", "1", "--worst-levels", "eight"], "expected M,N such as 8,7"),
+        (["--data", "images.npz", "--size", "wide"], "--size: expected pixels"),
+        (["--data", "images.npz", "--model", "a:b"], "MODEL is an ONNX file"),
+        (["--data", "labels.npz"], "look like labels"),
+        (["--data", "nan.npz"], "expected finite values"),
+        (["--data", "narrow.npz"], "expected samples (S, 3, 12, 12)"),
+        (["--data", "empty"], "empty"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(
+    run, network, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    np.savez("labels.npz", image=np.arange(10))
+    np.savez("nan.npz", image=np.full((2, 3, 12, 12), np.nan, np.float32))
+    np.savez("narrow.npz", image=np.zeros((2, 3, 12, 11), np.float32))
+    (tmp_path / "empty").mkdir()
+    code, _, err = run("quantize", network, "-o", "model.onnx", *arguments)
+    assert code in (1, 2) and message in err and err.count("\n") == 1
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_network_without_convolutions_is_refused(run, tmp_path):
+    text = '<ir_version: 8, opset_import: ["" : 13]> g (float[b, 4] x) => (float[b, 4] y) { y = Relu (x) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "relu.onnx")
+    np.savez(tmp_path / "x.npz", x=np.zeros((2, 4), np.float32))
+    code, _, err = run("quantize", tmp_path / "relu.onnx", "--data", tmp_path / "x.npz", "-o", tmp_path / "m.onnx")
+    assert code == 1 and "expected a network with convolutions, found none" in err and err.count("\n") == 1
+
+
+def test_an_onnx_file_needs_no_torch(network, tmp_path):
+    code = (
+        "import sys; sys.modules['torch'] = None; from paconv.cli.main import main; "
+        f"sys.argv = ['paconv', 'quantize', {str(network)!r}, '--data', {str(tmp_path / 'images.npz')!r}, '-q', "
+        f"'-o', {str(tmp_path / 'm.onnx')!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
