@@ -2,7 +2,7 @@
 
     index(x) = #{e : v_e <= x}        x_bar = unit * level[index]
 
-A tensor that may be negative has levels on both sides (paconv.quantization.lloyd_max).
+A tensor that may be negative has levels on both sides (paconv.lloyd_max).
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paconv.gaussian import half_gaussian_quantizer
 from paconv.grid import MOST_WEIGHT, exact_unit, nearest_grid
-from paconv.quantization.lloyd_max import levels_on_both_sides, midpoints
+from paconv.lloyd_max import levels_on_both_sides, midpoints
 
 __all__ = ["ActivationLevels", "fit_levels"]
 
@@ -50,8 +49,7 @@ def fit_levels(batches: list[np.ndarray], N: int, largest: int | None, *, signed
     largest: of the grid's integers; None for real levels. signed: levels below 0 are allowed.
     """
     x = _sample(batches, np.random.default_rng(seed))
-    guess = [np.array(half_gaussian_quantizer(k)[1]) if k else np.zeros(0) for k in range(N + 1)]
-    levels, zero = levels_on_both_sides(x, N, guess, signed=signed)
+    levels, zero = levels_on_both_sides(x, N, signed=signed)
     if largest is None:
         levels = levels.astype(np.float32)
         return ActivationLevels(midpoints(levels.astype(np.float64)).astype(np.float32), levels, 1.0, zero, None)

@@ -16,7 +16,7 @@ import numpy as np
 
 from paconv.gaussian import half_gaussian_quantizer
 from paconv.grid import nearest_grid
-from paconv.quantization.lloyd_max import SortedValues, lloyd_max, midpoints
+from paconv.lloyd_max import SortedValues, lloyd_max, midpoints
 
 __all__ = ["Codebook", "fit_codebook", "gaussian_levels"]
 

@@ -14,10 +14,10 @@ from onnx import numpy_helper
 
 from paconv._version import __version__
 from paconv.bits import one_hot_masks
+from paconv.lloyd_max import midpoints
 from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import DOMAIN, add_functions
 from paconv.quantization.activation_levels import ActivationLevels
-from paconv.quantization.lloyd_max import midpoints
 from paconv.quantization.march import Layer
 
 __all__ = ["written"]

@@ -27,7 +27,7 @@ FLOORS = (
     ("models", "network", "runtime"),
     ("library_build", "nn", "passes"),
     ("kernels", "onnx_file", "reference"),
-    ("ops", "reporting", "schemes"),
+    ("lloyd_max", "ops", "reporting", "schemes"),
     ("bits", "extras", "files", "gaussian", "grid", "input_shape", "samples"),
     ("_version", "cores", "digits_images", "errors", "tested_torch", "variables"),
 )

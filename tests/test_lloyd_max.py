@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paconv.gaussian import half_gaussian_quantizer
-from paconv.quantization.lloyd_max import SortedValues, levels_on_both_sides, lloyd_max, midpoints
+from paconv.lloyd_max import SortedValues, levels_on_both_sides, lloyd_max, midpoints
 
 GUESS = [np.array(half_gaussian_quantizer(k)[1]) if k else np.zeros(0) for k in range(9)]
 
@@ -56,7 +56,7 @@ def test_few_values_get_the_levels_with_the_least_error(seed):
 def test_levels_are_shared_out_by_the_data():
     r = np.random.default_rng(0)
     x = np.concatenate([r.exponential(1.0, 4000), -r.exponential(0.2, 4000)])
-    levels, zero = levels_on_both_sides(x, 5, GUESS, signed=True)
+    levels, zero = levels_on_both_sides(x, 5, signed=True)
     assert levels[zero] == 0 and len(levels) == 6 and (np.diff(levels) > 0).all()
     assert 1 <= zero <= 2
     others = []
@@ -74,5 +74,5 @@ def test_levels_are_shared_out_by_the_data():
     ("x", "signed", "below"), [([1, 2, 3.0], True, 0), ([-1, -2.0], True, 3), ([-1, 2.0], False, 0)]
 )
 def test_one_side_gets_all_levels_where_there_is_but_one(x, signed, below):
-    levels, zero = levels_on_both_sides(np.array(x), 3, GUESS, signed=signed)
+    levels, zero = levels_on_both_sides(np.array(x), 3, signed=signed)
     assert zero == below and levels[zero] == 0 and len(levels) == 4
