@@ -9,7 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
-from paconv.kernels.blocking import PopcountPeak, SubBlock, blocking, most_pixels, peak_sums, sub_blocks
+from paconv.kernels.blocking import (
+    PixelBlock,
+    PopcountPeak,
+    SubBlock,
+    blocking,
+    most_pixels,
+    peak_sums,
+    pixel_block,
+    sub_blocks,
+)
 from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 
 __all__ = [
@@ -62,6 +71,7 @@ KERNELS = {
         Kernel("gather_codes", "paconv.kernels.codes.gather"),
         Kernel("gather_level_codes", "paconv.kernels.codes.gather_from_levels"),
         Kernel("conv_codes", "paconv.kernels.codes.conv"),
+        Kernel("depthwise_conv", "paconv.kernels.depthwise.conv"),
         Kernel("levels_of_values", "paconv.kernels.levels.of_values"),
         Kernel("pool_levels", "paconv.kernels.levels.max_pool"),
     )
@@ -79,7 +89,7 @@ class Microkernel:
     name: str
     variant: tuple[int, int]
     module: str
-    plan: SubBlock | Multiplier | PopcountPeak
+    plan: SubBlock | Multiplier | PixelBlock | PopcountPeak
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,11 @@ def _of_codes(cpu: Cpu) -> list[Microkernel]:
     return [Microkernel("accumulate_codes", (number, 0), each.module, each) for number, each in multipliers]
 
 
+def _of_depthwise(cpu: Cpu) -> list[Microkernel]:
+    module = "paconv.kernels.depthwise.sums"
+    return [Microkernel("depthwise_sums", (0, 0), module, pixel_block(cpu.budget))]
+
+
 def _of_peak(cpu: Cpu) -> list[Microkernel]:
     plan = PopcountPeak(peak_sums(cpu.budget), cpu.counts_bytes)
     return [Microkernel("popcount_peak", (0, 0), "paconv.kernels.probes.popcount_peak", plan)]
@@ -128,6 +143,12 @@ FAMILIES = {
             ("pixels", "blocks", "image", "pixel_offsets", "tap_offsets", "taps", "run", "span", "weights",
              "block_bytes", "start", "dots"),
             (len(KINDS) + 1, 1), _of_codes, lambda cpu, M, N: _of_codes(cpu),
+        ),
+        Family(
+            "depthwise_sums",
+            ("pixels", "x", "pixel_step", "rows", "row_step", "columns", "column_step", "weights", "weight_row", "bias",
+             "out"),
+            (1, 1), _of_depthwise, lambda cpu, M, N: [],
         ),
         Family("popcount_peak", ("memory", "rounds"), (1, 1), _of_peak, lambda cpu, M, N: []),
     )

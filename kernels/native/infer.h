@@ -9,8 +9,8 @@ typedef struct {
   const char *names[4]; /* of symbolic dimensions, else "" */
 } Shape;
 
-/* The shape of the first input, if it has rank 4 and all but a named first dimension are known; else 0. */
-int input_shape(OrtShapeInferContext *context, Shape *shape);
+/* The shape of an input, if it has rank 4 and all but a named first dimension are known; else 0. */
+int input_shape(OrtShapeInferContext *context, size_t index, Shape *shape);
 
 int attribute_ints(const OrtShapeInferContext *context, const char *name, int64_t *values, size_t count);
 
@@ -19,3 +19,6 @@ int slide(Shape *shape, int first, const int64_t *kernel, const int64_t *strides
           const int64_t *dilations);
 
 OrtStatus *set_output_shape(OrtShapeInferContext *context, size_t index, int type, const Shape *shape);
+
+/* The same for the outputs of a channel-last finish. */
+OrtStatus *set_finish_shapes(OrtShapeInferContext *context, const Shape *shape);

@@ -12,6 +12,7 @@
 
 #include "bit_conv.h"
 #include "choice.h"
+#include "depthwise_conv.h"
 #include "level_ops.h"
 #include "platform.h"
 
@@ -40,7 +41,7 @@ static int op_end_version(const OrtCustomOp *op) { return (void)op, 0x7fffffff; 
 
 static const OrtCustomOp OPS[OP_COUNT] = {
     [OP_PABitConv] = ORT_OP(bit_conv), [OP_PABitConvCounts] = ORT_OP(bit_conv), [OP_PALevelConv] = ORT_OP(bit_conv),
-    [OP_PALevels] = ORT_OP(levels),    [OP_PALevelMaxPool] = ORT_OP(max_pool),
+    [OP_PALevels] = ORT_OP(levels),    [OP_PALevelMaxPool] = ORT_OP(max_pool),    [OP_PADepthwiseConv] = ORT_OP(depthwise_conv),
 };
 
 /* One set of ops for each choice of a session, AUTOMATIC first. */
