@@ -60,12 +60,14 @@ class Unfused:
     """A model in canonical form, and what the tensors of the fused one are in it.
 
     channel_last: float tensors (B, H, W, C) -> the tensor (B, C, H, W) each stands for; levels: level tensors
-    (B, H, W, C). Both by name, in the order of the fused graph.
+    (B, H, W, C). Both by name, in the order of the fused graph. depthwise: results of the Convs that were
+    PADepthwiseConvs, which round otherwise.
     """
 
     model: onnx.ModelProto
     channel_last: dict[str, str]
     levels: dict[str, Levels]
+    depthwise: tuple[str, ...] = ()
 
 
 def canonical(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto:
@@ -87,7 +89,7 @@ def unfuse(model: onnx.ModelProto, where: str = "model") -> Unfused:
         if node.outputs:  # a Transpose that went with its producer has none any more
             way_back.visit(node)
     way_back.drop_transposes()
-    return Unfused(graph.export(), way_back.names(), way_back.levels())
+    return Unfused(graph.export(), way_back.names(), way_back.levels(), tuple(way_back.depthwise))
 
 
 class _WayBack:
@@ -95,7 +97,7 @@ class _WayBack:
 
     first: id of a channel-last tensor -> the channel-first one; compared: id of a level tensor -> (channel-first
     tensor, v, sign); pooled, moved: what a pooling or move of levels is in the canonical graph, by the name of its
-    (first) result there.
+    (first) result there; depthwise: results of Convs that were PADepthwiseConvs.
     """
 
     def __init__(self, graph: ModelGraph, where: str):
@@ -104,6 +106,7 @@ class _WayBack:
         self.compared: dict[int, tuple[gs.Tensor, tuple[gs.Tensor, gs.Tensor, gs.Tensor]]] = {}
         self.moved: dict[str, tuple[list[gs.Tensor], tuple, list[gs.Tensor]]] = {}
         self.pooled: dict[str, tuple[gs.Tensor, dict, gs.Tensor]] = {}
+        self.depthwise: list[str] = []
 
     def visit(self, node: gs.Node) -> None:
         if node.domain == DOMAIN and node.op in _FUSED_OPS:
@@ -225,6 +228,7 @@ class _WayBack:
         node.inputs = [X, W, *([] if static_value(bias).shape == (1,) and is_zero(bias) else [bias])]
         attributes = {name: node.attrs[name] for name in ("strides", "pads", "dilations")}
         node.attrs = attributes | {"group": shape[0], "kernel_shape": list(shape[2:])}
+        self.depthwise.append(node.outputs[0].name)
 
     def _finish(self, node: gs.Node) -> None:
         """Take the finish out of the node: its result is the convolution's then, and what follows are nodes."""
