@@ -146,8 +146,8 @@ FAMILIES = {
         ),
         Family(
             "depthwise_sums",
-            ("pixels", "x", "pixel_step", "rows", "row_step", "columns", "column_step", "weights", "weight_row", "bias",
-             "out"),
+            ("pixels", "blocks", "x", "pixel_step", "rows", "row_step", "columns", "column_step", "weights", "weight_row",
+             "weight_block", "bias", "out", "out_block"),
             (1, 1), _of_depthwise, lambda cpu, M, N: [],
         ),
         Family("popcount_peak", ("memory", "rounds"), (1, 1), _of_peak, lambda cpu, M, N: []),

@@ -184,7 +184,7 @@ def pa_depthwise_conv(X: np.ndarray, W: np.ndarray, bias: np.ndarray, strides, p
 
 
 def finish_level_conv(S: np.ndarray, R: np.ndarray, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """PALevelConv and PADepthwiseConv from the convolution's result on: S (B, OH, OW, O) float32, R float32 as in the op.
+    """PALevelConv and PADepthwiseConv from their sums on: S (B, OH, OW, O) float32, R float32 as in the op.
 
     Returns Y (B, OH, OW, O) float32, L1 and L2 (B, OH, OW, O) uint8, each step rounded to float32.
     """

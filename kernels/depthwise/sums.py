@@ -1,14 +1,13 @@
-"""The sums of a depthwise window, for a run of pixels of one row and one lane block.
+"""The sums of a depthwise window, of a few pixels side by side, for lane block after lane block.
 
-    out[p, lane] = bias[lane] + sum_(kh,kw)  weights[kh, kw, lane] * x[p, kh, kw, lane]
+    out[block, p, lane] = bias[block, lane] + sum_(kh,kw)  weights[block, kh, kw, lane] * x[p, kh, kw, block, lane]
 
-float32: each product is rounded, then each sum, rows first; so every CPU gives the same bits. Register blocks of as many
-pixels as fit, then of half as many, down to single ones: each weight vector is loaded once for a block.
+float32: each product is rounded, then each sum, rows first; so every CPU gives the same bits. The pixels' sums stay in
+registers, and share each weight vector.
 """
 
 from __future__ import annotations
 
-from llvmlite import ir
 from numba.core import cgutils
 
 from paconv.kernels.blocking import PixelBlock
@@ -23,37 +22,43 @@ call_depthwise_sums = caller(*FAMILIES["depthwise_sums"].arguments)
 
 
 def emit(
-    builder, plan: PixelBlock, pixels, x, pixel_step, rows, row_step, columns, column_step, weights, weight_row, bias, out
-) -> None:
+    builder, plan: PixelBlock, pixels, blocks, x, pixel_step, rows, row_step, columns, column_step, weights, weight_row,
+    weight_block, bias, out, out_block,
+) -> None:  # fmt: skip
     """The body of depthwise_sums.
 
-    x: the first pixel's first position inside the image, (LANES,) float32 without alignment; the next pixel's lies
-    pixel_step bytes further, and the window's next row and column row_step and column_step. rows, columns: positions of
-    the window, maybe none. weights: (rows, columns, LANES) float32, a row weight_row bytes after the one before, and
-    bias (LANES,), 64-byte aligned. out: (pixels, LANES) float32 without alignment, written in this order.
+    pixels: a power of two, at most MAX_PIXELS. x: the first pixel's first position inside the image, float32
+    without alignment; steps are in bytes: to the next pixel, and to the window's next row and column, of which there may
+    be none. weights (LANES,) of a position, those of the next row and lane block `weight_row` and `weight_block` bytes
+    further, and bias (blocks, LANES), 64-byte aligned. out: (pixels, LANES) float32 without alignment, a lane block
+    `out_block` bytes further than the one before.
     """
-    size = plan.pixels
+    size, end = plan.pixels, builder.function.append_basic_block("end")
     while size:
-        whole = builder.sdiv(pixels, const(size))
-        with turns(builder, whole) as turn:
-            p = builder.mul(turn.index, const(size))
-            windows = [builder.add(x, builder.mul(builder.add(p, const(k)), pixel_step)) for k in range(size)]
-            sums = [cgutils.alloca_once_value(builder, load(builder, bias, FLOATS)) for _ in windows]
-            _add_window(builder, windows, sums, rows, row_step, columns, column_step, weights, weight_row)
-            for k, total in enumerate(sums):
-                place = plus(builder, plus(builder, out, p, VECTOR), k, VECTOR)
-                store(builder, builder.load(total), place, align=4)
-        done = builder.mul(whole, const(size))
-        pixels = builder.sub(pixels, done)
-        x, out = builder.add(x, builder.mul(done, pixel_step)), plus(builder, out, done, VECTOR)
+        here, other = (builder.function.append_basic_block(f"{name}{size}") for name in ("pixels", "fewer_than"))
+        builder.cbranch(builder.icmp_signed(">=", pixels, const(size)), here, other)
+        builder.position_at_end(here)
+        with turns(builder, builder.sdiv(pixels, const(size))) as part:
+            p = builder.mul(part.index, const(size))
+            place = builder.add(x, builder.mul(p, pixel_step)), plus(builder, out, p, VECTOR)
+            steps = [builder.mul(pixel_step, const(k)) for k in range(size)]
+            with turns(builder, blocks) as block:
+                at = plus(builder, place[0], block.index, VECTOR)
+                w_at = builder.add(weights, builder.mul(weight_block, block.index))
+                start = load(builder, plus(builder, bias, block.index, VECTOR), FLOATS)
+                sums = [cgutils.alloca_once_value(builder, start) for _ in steps]
+                with turns(builder, rows) as row, turns(builder, columns) as column:
+                    offset = builder.add(builder.mul(row_step, row.index), builder.mul(column_step, column.index))
+                    w_row = builder.add(w_at, builder.mul(weight_row, row.index))
+                    w = load(builder, plus(builder, w_row, column.index, VECTOR), FLOATS)
+                    for step, total in zip(steps, sums, strict=True):
+                        value = load(builder, builder.add(builder.add(at, step), offset), FLOATS, align=4)
+                        builder.store(builder.fadd(builder.load(total), builder.fmul(w, value)), total)
+                first = builder.add(place[1], builder.mul(out_block, block.index))
+                for k, total in enumerate(sums):
+                    store(builder, builder.load(total), plus(builder, first, k, VECTOR), align=4)
+        builder.branch(end)
+        builder.position_at_end(other)
         size //= 2
-
-
-def _add_window(builder, windows: list, sums: list[ir.Value], rows, row_step, columns, column_step, weights, weight_row):
-    with turns(builder, rows) as row:
-        with turns(builder, columns) as column:
-            offset = builder.add(builder.mul(row.index, row_step), builder.mul(column.index, column_step))
-            w = load(builder, plus(builder, builder.add(weights, builder.mul(row.index, weight_row)), column.index, VECTOR), FLOATS)
-            for window, total in zip(windows, sums, strict=True):
-                product = builder.fmul(w, load(builder, builder.add(window, offset), FLOATS, align=4))
-                builder.store(builder.fadd(builder.load(total), product), total)
+    builder.branch(end)
+    builder.position_at_end(end)

@@ -56,9 +56,7 @@ FINISH_OUTPUTS = (
     Tensor("L2", TensorProto.UINT8, "(B, OH, OW, O)", "and for another"),
 )
 
-NAMES_ATTRIBUTE = Attribute(
-    "names", 3, "tensors before fusion: convolution, with residual, clipped", strings=True
-)
+NAMES_ATTRIBUTE = Attribute("names", 3, "tensors before fusion: convolution, with residual, clipped", strings=True)
 
 FINISH_BODY = f"""\
   with_residual = Add (S, R)

@@ -2,8 +2,8 @@
 
 A Conv of onnxruntime and a PADepthwiseConv differ by rounding, and behind a comparison that may be a whole level. So
 the fused form is compared with a canonical one that has the PADepthwiseConvs, one by one and with nothing in their
-finish; and these with the numpy reference, on what they read, with ==. That each is the Conv of the canonical form, with
-its weights, is what paconv.passes.fuse.unfuse says; and that Conv is compared with the reference model's.
+finish; and these with the numpy reference, on what they read, with ==. That each is the Conv of the canonical form,
+with its weights, is what paconv.passes.fuse.unfuse says; and that Conv is compared with the reference model's.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Nodes with a channel-last finish, PALevelConv and PADepthwiseConv, as the fusing passes see them: which input is which,
-what is taken in already, and their names.
+"""Nodes with a channel-last finish, PALevelConv and PADepthwiseConv, as the fusing passes see them: which input is
+which, what is taken in already, and their names.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from paconv.passes.fuse.finishes import CLIPPED, has_bounds, has_levels, input_index, with_finish
 from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
 from paconv.passes.fuse.layout import stands_for
-from paconv.passes.fuse.finishes import CLIPPED, has_bounds, has_levels, input_index, with_finish
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import clip_bounds, is_op, readers
 from paconv.passes.graph.model_graph import ModelGraph

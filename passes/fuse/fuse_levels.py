@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import onnx_graphsurgeon as gs
 
 from paconv.passes.fuse.comparisons import LEVEL_OUTPUTS, comparison_of, comparisons_made
+from paconv.passes.fuse.finishes import input_index, with_finish
 from paconv.passes.fuse.fuse_clip import FUSE_CLIP
 from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.fuse.finishes import input_index, with_finish
 from paconv.passes.fuse.share_levels import redirect
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
 from paconv.passes.graph.matching import is_paconv_op, readers

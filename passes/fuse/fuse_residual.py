@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
-from paconv.passes.fuse.layout import stands_for
 from paconv.passes.fuse.finishes import WITH_RESIDUAL, has_bounds, has_finish, has_levels, has_residual, input_index
+from paconv.passes.fuse.layout import stands_for
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import is_op, producer, readers
 from paconv.passes.graph.model_graph import ModelGraph

@@ -21,9 +21,9 @@ from paconv.ops import DOMAIN, OPSET_VERSION
 from paconv.passes.fold.fold_after import FOLD_AFTER
 from paconv.passes.fold.fold_before import FOLD_BEFORE
 from paconv.passes.fold.narrow import NARROW
-from paconv.passes.fuse.layout import channel_last, make_result_channel_last, new_levels
 from paconv.passes.fuse.depthwise import is_depthwise
 from paconv.passes.fuse.finishes import finish_constants
+from paconv.passes.fuse.layout import channel_last, make_result_channel_last, new_levels
 from paconv.passes.fuse.moves import move_from
 from paconv.passes.graph.bit_conv import bit_convs, parameter_tensor
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
@@ -57,7 +57,11 @@ def _links(node: gs.Node, graph: ModelGraph) -> tuple[list[gs.Tensor], list[gs.T
     move = move_from(node, graph)
     if move is not None:
         return move.inputs, move.outputs
-    read = [node.inputs[0]] if is_op(node, "MaxPool") or is_depthwise(node) else [node.inputs[k] for k in data_inputs(node)]
+    read = (
+        [node.inputs[0]]
+        if is_op(node, "MaxPool") or is_depthwise(node)
+        else [node.inputs[k] for k in data_inputs(node)]
+    )
     return read, list(node.outputs) if read else []
 
 

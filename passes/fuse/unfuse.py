@@ -28,6 +28,7 @@ import onnx_graphsurgeon as gs
 from paconv.errors import ModelError
 from paconv.ops import DOMAIN, PA_BIT_CONV, PA_DEPTHWISE_CONV, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL, PA_LEVELS
 from paconv.passes.fold.endpoints import in_fewest_rows
+from paconv.passes.fuse.finishes import has_bounds, has_residual, input_index
 from paconv.passes.fuse.layout import (
     is_to_channel_first,
     is_to_channel_last,
@@ -36,7 +37,6 @@ from paconv.passes.fuse.layout import (
     stands_for,
     to_channel_first,
 )
-from paconv.passes.fuse.finishes import has_bounds, has_residual, input_index
 from paconv.passes.fuse.moves import MOVES, data_of, sources, turn_to_first
 from paconv.passes.graph.matching import constant_value, is_op, is_zero, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph

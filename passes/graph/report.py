@@ -140,4 +140,5 @@ def _is_packed(node: gs.Node) -> bool:
 def _form(node: gs.Node) -> str:
     if _is_packed(node):
         return "bit-conv"
-    return "weights-only" if is_op(node, "Conv") and is_paconv_op(producer(node.inputs[1]), "PAUnpackWeight") else "real"
+    weights = producer(node.inputs[1]) if is_op(node, "Conv") else None
+    return "weights-only" if is_paconv_op(weights, "PAUnpackWeight") else "real"
