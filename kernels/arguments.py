@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import namedtuple
 
 __all__ = [
-    "CODING", "DEPTHWISE_BLOCKS", "DEPTHWISE_RUN", "FIELDS", "ROW_RUN", "GATHER_RUN", "LANES", "LEVEL_RUN", "PEAK_RING", "MAX_EXACT_FLOAT",
-    "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN", "CODING_SLOTS", "PIXEL_CHUNK", "SPANS", "F",
+    "CODING", "DEPTHWISE_BLOCKS", "DEPTHWISE_RUN", "FIELDS", "ROW_RUN", "GATHER_RUN", "LANES", "LEVEL_RUN", "PEAK_RING",
+    "MAX_EXACT_FLOAT", "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN", "CODING_SLOTS", "PIXEL_CHUNK", "SPANS", "F",
     "field_enum", "slot_enum",
 ]  # fmt: skip
 
@@ -101,8 +101,7 @@ FIELDS = {
     "offset_alpha": "(G*OB, LANES) float32: alpha_0",
     "offset_taps": "(G*OB, KH*KW, LANES) float32: beta_0 * sum over the tap's weights",
     "out_scale": "(G*OB, LANES) float32: scale times the units", "out_bias": "(G*OB, LANES) float32: bias",
-    "tap_weights": "(OB, KH*KW, LANES) float32 of a depthwise convolution; those of its last block, and its bias, lie as "
-    "far back as depthwise/conv.py reads",
+    "tap_weights": "(OB, KH*KW, LANES) float32, depthwise; the last block's, and its bias, as depthwise/conv.py reads",
     # sizes
     "B": "batch", "C": "input channels", "H": "rows", "W": "columns",
     "O": "output channels", "OH": "output rows", "OW": "output columns",

@@ -13,8 +13,8 @@ from itertools import product
 from paconv.bits import MAX_PLANES
 
 __all__ = [
-    "MAX_CODE_BLOCKS", "MAX_CODE_PIXELS", "MAX_COUNTS", "MAX_PIXELS", "TILE_ROWS", "Blocking", "PixelBlock",
-    "PopcountPeak", "SubBlock", "blocking", "most_pixels", "peak_sums", "pixel_block", "split", "sub_blocks",
+    "MAX_CODE_BLOCKS", "MAX_CODE_PIXELS", "MAX_COUNTS", "MAX_PIXELS", "TILE_ROWS", "Blocking", "PopcountPeak",
+    "SubBlock", "blocking", "most_pixels", "peak_sums", "split", "sub_blocks",
 ]  # fmt: skip
 
 MAX_PIXELS = 8
@@ -54,13 +54,6 @@ class SubBlock:
     n: int
     pixels: int
     in_bytes: bool
-
-
-@dataclass(frozen=True)
-class PixelBlock:
-    """As many pixels at a time, each with one sum, beside one weight vector: a power of two."""
-
-    pixels: int
 
 
 @dataclass(frozen=True)
@@ -110,11 +103,6 @@ def _registers(m: int, n: int, pixels: int) -> int:
 def split(count: int, parts: int) -> list[int]:
     """`count` in `parts` nearly equal sizes, the larger first."""
     return [count // parts + (k < count % parts) for k in range(parts)]
-
-
-def pixel_block(budget: int) -> PixelBlock:
-    """The largest that fits the budget."""
-    return PixelBlock(max(P for P in (1, 2, 4, MAX_PIXELS) if P == 1 or _registers(1, 1, P) <= budget))
 
 
 def peak_sums(budget: int) -> int:

@@ -9,16 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paconv.bits import MAX_PLANES
-from paconv.kernels.blocking import (
-    PixelBlock,
-    PopcountPeak,
-    SubBlock,
-    blocking,
-    most_pixels,
-    peak_sums,
-    pixel_block,
-    sub_blocks,
-)
+from paconv.kernels.blocking import PopcountPeak, SubBlock, blocking, most_pixels, peak_sums, sub_blocks
 from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 
 __all__ = [
@@ -89,7 +80,7 @@ class Microkernel:
     name: str
     variant: tuple[int, int]
     module: str
-    plan: SubBlock | Multiplier | PixelBlock | PopcountPeak
+    plan: SubBlock | Multiplier | PopcountPeak
 
 
 @dataclass(frozen=True)
@@ -120,8 +111,9 @@ def _of_codes(cpu: Cpu) -> list[Microkernel]:
 
 
 def _of_depthwise(cpu: Cpu) -> list[Microkernel]:
-    module = "paconv.kernels.depthwise.sums"
-    return [Microkernel("depthwise_sums", (0, 0), module, pixel_block(cpu.budget))]
+    """One sum a pixel, and one weight."""
+    plan = SubBlock(1, 1, most_pixels(1, 1, cpu.budget), cpu.counts_bytes)
+    return [Microkernel("depthwise_sums", (0, 0), "paconv.kernels.depthwise.sums", plan)]
 
 
 def _of_peak(cpu: Cpu) -> list[Microkernel]:
@@ -146,9 +138,9 @@ FAMILIES = {
         ),
         Family(
             "depthwise_sums",
-            ("pixels", "blocks", "x", "pixel_step", "rows", "row_step", "columns", "column_step", "weights", "weight_row",
-             "weight_block", "bias", "out", "out_block"),
-            (1, 1), _of_depthwise, lambda cpu, M, N: [],
+            ("pixels", "blocks", "x", "pixel_step", "rows", "row_step", "columns", "column_step", "weights",
+             "weight_row", "weight_block", "bias", "out", "out_block"),
+            (1, 1), _of_depthwise, lambda cpu, M, N: _of_depthwise(cpu),
         ),
         Family("popcount_peak", ("memory", "rounds"), (1, 1), _of_peak, lambda cpu, M, N: []),
     )

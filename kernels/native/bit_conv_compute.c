@@ -1,7 +1,7 @@
 #include <string.h>
 
-#include "bit_conv.h"
 #include "finish.h"
+#include "ops.h"
 #include "scratch.h"
 #include "tasks.h"
 #include "window.h"

@@ -1,10 +1,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bit_conv.h"
 #include "bit_conv_read.h"
 #include "choice.h"
 #include "finish.h"
+#include "ops.h"
 #include "parallel.h"
 #include "window.h"
 

@@ -27,8 +27,10 @@ int attribute_ints(const OrtShapeInferContext *context, const char *name, int64_
   return ok;
 }
 
-int slide(Shape *shape, int first, const int64_t *kernel, const int64_t *strides, const int64_t *pads,
-          const int64_t *dilations) {
+int slide(const OrtShapeInferContext *context, Shape *shape, int first, const int64_t *kernel) {
+  int64_t strides[2], pads[4], dilations[2];
+  if (!attribute_ints(context, "strides", strides, 2) || !attribute_ints(context, "pads", pads, 4)) return 0;
+  if (!attribute_ints(context, "dilations", dilations, 2)) dilations[0] = dilations[1] = 1; /* MaxPool has none */
   for (int axis = 0; axis < 2; axis++) {
     int64_t *size = &shape->dims[first + axis];
     const int64_t free_span = *size + pads[axis] + pads[axis + 2] - dilations[axis] * (kernel[axis] - 1) - 1;

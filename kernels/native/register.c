@@ -10,10 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bit_conv.h"
 #include "choice.h"
-#include "depthwise_conv.h"
-#include "level_ops.h"
+#include "ops.h"
 #include "platform.h"
 
 const OrtFunction *paconv_ort_api;

@@ -44,8 +44,9 @@ Written from the schemas in `paconv/ops` by `make docs`; the tests compare the t
 
 `paconv export` writes `PAWeight` and `PAActivation`; `paconv optimize` turns them into `PABitConv` and
 `PAUnpackWeight`, and linked `PABitConv` nodes to `PALevels`, `PALevelConv` and `PALevelMaxPool`, with `PADepthwiseConv`
-where a real depthwise convolution links them. Each of these is a model-local function in the file that uses it, of
-standard ops of opset 13 or later, so that any onnxruntime runs it. The custom-op library has kernels for all but the quantizers and `PAUnpackWeight`, and for `PABitConvCounts`.
+for real depthwise convolutions between them. Each of these is a model-local function in the file that uses it, of
+standard ops of opset 13 or later, so that any onnxruntime runs it. The custom-op library has kernels for all but the
+quantizers and `PAUnpackWeight`, and for `PABitConvCounts`.
 """
 
 

@@ -40,7 +40,7 @@ def _can_be_transposed(tensor: gs.Tensor) -> bool:
 
 
 def wanted_channel_last(graph: ModelGraph) -> set[int]:
-    """ids of the nodes that something reads channel-last, at once or over such nodes, max pooling and depthwise Convs."""
+    """ids of the nodes that something reads channel-last, at once or over such nodes, MaxPool and depthwise Conv."""
     found: set[int] = set()
     for node in reversed(graph.nodes):
         move = move_from(node, graph)
