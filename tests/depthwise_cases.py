@@ -18,8 +18,8 @@ GEOMETRY = ("strides", "pads", "dilations")
 
 @dataclass(frozen=True)
 class DepthwiseCase:
-    """X (B, H, W, C) and the residual R; constants: W, bias and those of the finish; geometry: strides, pads, dilations;
-    wanted: the outputs that are there.
+    """X (B, H, W, C) and the residual R; constants: W, bias and those of the finish; geometry: strides, pads and
+    dilations; wanted: the outputs that are there.
     """
 
     X: np.ndarray

@@ -38,8 +38,8 @@ def emit(builder, plan: SubBlock, pixels, *rest) -> None:
 
 
 def _sum(
-    builder, size, first, blocks, x, pixel_step, rows, row_step, columns, column_step, weights, weight_row, weight_block,
-    bias, out, out_block,
+    builder, size, first, blocks, x, pixel_step, rows, row_step, columns, column_step, weights, weight_row,
+    weight_block, bias, out, out_block,
 ) -> None:  # fmt: skip
     """`size` pixels, from `first` on."""
 

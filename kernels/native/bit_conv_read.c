@@ -1,6 +1,6 @@
 #include "bit_conv_read.h"
 
-#include "endpoints.h"
+#include "finish.h"
 
 static OrtStatus *read_attributes(const Node *node, const OrtKernelInfo *info, Parameters *p) {
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_shape, &p->shape));

@@ -1,8 +1,48 @@
 #include "finish.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "endpoints.h"
+OrtStatus *check_endpoint_shapes(const Node *node, const char *v_name, const Constant *v, const char *sign_name,
+                                 const Constant *sign, int64_t channels) {
+  char text[256];
+  if (v->rank != 2 || (v->dims[0] != 1 && v->dims[0] != channels) || v->dims[1] < 1 || v->dims[1] > MAX_ENDPOINTS)
+    return failure(node, "expected %s of shape (1 or %lld, E), E in 1..%d; found %s", v_name, (long long)channels,
+                   MAX_ENDPOINTS, list(text, sizeof text, v->dims, v->rank));
+  if (sign->rank != 1 || (sign->dims[0] != 1 && sign->dims[0] != channels))
+    return failure(node, "expected %s of shape (1,) or (%lld,); found %s", sign_name, (long long)channels,
+                   list(text, sizeof text, sign->dims, sign->rank));
+  for (int64_t k = 0; k < sign->dims[0]; k++)
+    if (abs(((const int8_t *)sign->data)[k]) != 1)
+      return failure(node, "expected %s +1 or -1; found %d at %lld", sign_name, ((const int8_t *)sign->data)[k],
+                     (long long)k);
+  return check_endpoints(node, v_name, v->data, v->dims[0], v->dims[1]);
+}
+
+OrtStatus *read_endpoints(Node *node, const OrtKernelInfo *info, const char *v_name, const char *sign_name, int64_t G,
+                          int64_t OG, int E_field, int thresholds_field, int flips_field) {
+  Constant v, sign;
+  RETURN_IF_ERROR(read_constant(node, info, v_name, &v));
+  RETURN_IF_ERROR(read_constant(node, info, sign_name, &sign));
+  RETURN_IF_ERROR(check_endpoint_shapes(node, v_name, &v, sign_name, &sign, G * OG));
+  const int64_t E = v.dims[1], OB = (OG + LANES - 1) / LANES;
+  float *thresholds = node_memory(node, G * OB, E, LANES, 1, 4);
+  uint32_t *flips = node_memory(node, G * OB, LANES, 1, 1, 4);
+  if (!thresholds || !flips) return failure(node, "not enough memory for %lld endpoints", (long long)(G * OG * E));
+  for (int64_t block = 0; block < G * OB; block++)
+    for (int64_t lane = 0; lane < LANES; lane++) {
+      const int64_t channel = block / OB * OG + block % OB * LANES + lane;
+      const int exists = block % OB * LANES + lane < OG;
+      const float *row = (const float *)v.data + (v.dims[0] == 1 ? 0 : channel * E);
+      for (int64_t e = 0; e < E; e++) thresholds[(block * E + e) * LANES + lane] = exists ? row[e] : NAN;
+      if (exists && ((const int8_t *)sign.data)[sign.dims[0] == 1 ? 0 : channel] < 0)
+        flips[block * LANES + lane] = UINT32_C(1) << 31;
+    }
+  node->fields[E_field] = E;
+  node->fields[thresholds_field] = (int64_t)(intptr_t)thresholds;
+  node->fields[flips_field] = (int64_t)(intptr_t)flips;
+  return NULL;
+}
 
 OrtStatus *read_finish(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;

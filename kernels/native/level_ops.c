@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "endpoints.h"
+#include "finish.h"
 #include "infer.h"
 #include "ops.h"
 #include "tasks.h"

@@ -116,7 +116,8 @@ CONSTANTS = {
     "two": np.int64([2]), "six": np.int64([6]), "one_axis": np.int64([1]), "row": np.int64([2]),
     "last": np.int64([-1]), "least": np.int64([-(2**63)]), "end": np.int64([2**62]),
     "depthwise": np.float32([[1, 0, -0.5], [0, 1, 0], [0.5, 0, 0]] * 4).reshape(4, 1, 3, 3),
-    "offset": np.float32([0, 0.5, -1, 0.25]), "twice": np.float32([1, 1, 2, 1]), "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]),
+    "offset": np.float32([0, 0.5, -1, 0.25]), "twice": np.float32([1, 1, 2, 1]),
+    "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]),
 }  # fmt: skip
 """What OPERATIONS read."""
 

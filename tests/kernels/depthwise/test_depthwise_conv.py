@@ -67,24 +67,27 @@ def test_the_bits_do_not_depend_on_the_thread_count():
     assert len(set(results)) == 1
 
 
+W3 = np.ones((3, 1, 3, 3), np.float32)
+
+
 @pytest.mark.parametrize(
     ("match", "changes"),
     [
-        (r"expected W of shape \(C, 1, KH, KW\), all at least 1; found \[40, 2, 3, 3\]", {"W": np.ones((40, 2, 3, 3), "f")}),
+        (r"expected W of shape \(C, 1, KH, KW\), all at least 1; found \[40, 2,", {"W": np.ones((40, 2, 3, 3), "f")}),
         (r"expected bias of shape \(1 or 40,\); found \[3\]", {"bias": np.ones(3, "f")}),
         (r"expected clip of shape \(2,\); found rank 1, length 3", {"clip": np.zeros(3, "f")}),
         (r"expected v2 of shape \(1 or 40, E\)", {"v2": np.zeros((3, 2), "f")}),
         ("expected strides of at least 1; found .0, 1.", {"strides": [0, 1]}),
         ("expected pads within 0..2147483647", {"pads": [0, 0, -1, 0]}),
         ("expected a node of version 1..1; found 7", {"version": 7}),
-        (r"expected X of shape \(B, H, W, 3\); found \[2, 6, 7, 40\]", {"W": np.ones((3, 1, 3, 3), "f"), "bias": np.zeros(1, "f")}),
+        (r"expected X of shape \(B, H, W, 3\); found \[2, 6, 7, 40\]", {"W": W3, "bias": np.zeros(1, "f")}),
         ("expected a padded image of at least 9 x 3", {"dilations": [4, 1]}),
         (r"expected R of shape \[2, 6, 3, 40\], or a single 0", {"strides": [1, 3]}),
     ],
 )  # fmt: skip
 def test_a_malformed_node_or_call_is_refused_with_what_was_expected(match, changes):
     case = make_depthwise_case(np.random.default_rng(0))
-    if len(changes.get("W", "")) == 3:
+    if changes.get("W") is W3:
         changes |= {name: np.ones(1, np.int8) for name in ("sign1", "sign2")}
         changes |= {name: np.zeros((1, 2), np.float32) for name in ("v1", "v2")}
     with pytest.raises(Exception, match=match):

@@ -1,4 +1,4 @@
-"""Real depthwise convolutions between quantized ones: into the chain, channel-last, with what follows in their finish."""
+"""Real depthwise convolutions between quantized ones: in the chain, channel-last, what follows in their finish."""
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from tests.passes.graphs import V_FROM_ZERO, canonical_form, fused_names, image,
 RNG = np.random.default_rng(3)
 CONSTANTS = {
     "D": weights(RNG, 4, 1, 3, 3), "b": weights(RNG, 4), "low": np.float32(0), "high": np.float32(6), "v": V_FROM_ZERO,
-    "infinite": np.full((4, 1, 3, 3), np.inf, np.float32), "twice": weights(RNG, 8, 1, 3, 3), "half": weights(RNG, 4, 2, 3, 3),
+    "infinite": np.full((4, 1, 3, 3), np.inf, np.float32), "half": weights(RNG, 4, 2, 3, 3),
 }  # fmt: skip
 DEPTHWISE = "[dw] e = Conv <group = 4, pads = [1, 1, 1, 1], strides = [2, 1]> (d, D, b) "
 
