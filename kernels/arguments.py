@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import namedtuple
 
 __all__ = [
-    "CODING", "FIELDS", "ROW_RUN", "GATHER_RUN", "LANES", "LEVEL_RUN", "PEAK_RING", "MAX_EXACT_FLOAT",
-    "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN", "CODING_SLOTS", "PIXEL_CHUNK", "SPANS", "F",
-    "field_enum", "slot_enum",
+    "CODING", "DEPTHWISE_BLOCKS", "DEPTHWISE_RUN", "FIELDS", "ROW_RUN", "GATHER_RUN", "LANES", "LEVEL_RUN", "PEAK_RING",
+    "MAX_EXACT_FLOAT", "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN", "CODING_SLOTS", "PIXEL_CHUNK", "SPANS",
+    "F", "field_enum", "slot_enum",
 ]  # fmt: skip
 
 LANES = 16
@@ -24,6 +24,9 @@ GATHER_RUN = 64
 
 LEVEL_RUN = 64
 """Positions that one task of levels/of_values.py or a gather_from_levels.py covers."""
+
+DEPTHWISE_RUN, DEPTHWISE_BLOCKS = 32, 8
+"""Pixels of a row, and lane blocks, that depthwise/conv.py takes at once."""
 
 MAX_ROW_WORDS = 16
 """Most words that a window row takes without gaps."""
@@ -98,6 +101,7 @@ FIELDS = {
     "offset_alpha": "(G*OB, LANES) float32: alpha_0",
     "offset_taps": "(G*OB, KH*KW, LANES) float32: beta_0 * sum over the tap's weights",
     "out_scale": "(G*OB, LANES) float32: scale times the units", "out_bias": "(G*OB, LANES) float32: bias",
+    "tap_weights": "(OB, KH*KW, LANES) float32, depthwise; the last block's, and its bias, as depthwise/conv.py reads",
     # sizes
     "B": "batch", "C": "input channels", "H": "rows", "W": "columns",
     "O": "output channels", "OH": "output rows", "OW": "output columns",
@@ -120,7 +124,8 @@ FIELDS = {
     "R": "bits of a weight code", "code_bytes": "bytes of a row of codes", "weight_codes": "number of weight masks",
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
     # division of the work
-    "accumulate": "address of the accumulate function of codes, or of the table of those of planes (9, 9) by m and n",
+    "accumulate": "address of the accumulate function of codes, or of the table of those of planes (9, 9) by m and n; "
+    "or depthwise_sums",
     "pixels_at_once": "most pixels that it takes", "blocks_at_once": "most lane blocks that it takes (codes)",
     "words_at_once": "words of a run that it multiplies at a time (codes); above 1, its pixels lie at one distance",
     "row_pixels": "pixels that a row is taken as: OW, or more where that brings pixels to one distance",

@@ -62,6 +62,7 @@ KERNELS = {
         Kernel("gather_codes", "paconv.kernels.codes.gather"),
         Kernel("gather_level_codes", "paconv.kernels.codes.gather_from_levels"),
         Kernel("conv_codes", "paconv.kernels.codes.conv"),
+        Kernel("depthwise_conv", "paconv.kernels.depthwise.conv"),
         Kernel("levels_of_values", "paconv.kernels.levels.of_values"),
         Kernel("pool_levels", "paconv.kernels.levels.max_pool"),
     )
@@ -109,6 +110,12 @@ def _of_codes(cpu: Cpu) -> list[Microkernel]:
     return [Microkernel("accumulate_codes", (number, 0), each.module, each) for number, each in multipliers]
 
 
+def _of_depthwise(cpu: Cpu) -> list[Microkernel]:
+    """One sum a pixel, and one weight."""
+    plan = SubBlock(1, 1, most_pixels(1, 1, cpu.budget), cpu.counts_bytes)
+    return [Microkernel("depthwise_sums", (0, 0), "paconv.kernels.depthwise.sums", plan)]
+
+
 def _of_peak(cpu: Cpu) -> list[Microkernel]:
     plan = PopcountPeak(peak_sums(cpu.budget), cpu.counts_bytes)
     return [Microkernel("popcount_peak", (0, 0), "paconv.kernels.probes.popcount_peak", plan)]
@@ -128,6 +135,12 @@ FAMILIES = {
             ("pixels", "blocks", "image", "pixel_offsets", "tap_offsets", "taps", "run", "span", "weights",
              "block_bytes", "start", "dots"),
             (len(KINDS) + 1, 1), _of_codes, lambda cpu, M, N: _of_codes(cpu),
+        ),
+        Family(
+            "depthwise_sums",
+            ("pixels", "blocks", "x", "pixel_step", "rows", "row_step", "columns", "column_step", "weights",
+             "weight_row", "weight_block", "bias", "out", "out_block"),
+            (1, 1), _of_depthwise, lambda cpu, M, N: _of_depthwise(cpu),
         ),
         Family("popcount_peak", ("memory", "rounds"), (1, 1), _of_peak, lambda cpu, M, N: []),
     )

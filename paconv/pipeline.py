@@ -6,7 +6,8 @@ only then; what comes after it folds last, because endpoints keep decisions exac
 that are multiples of a unit become integers just before. What is folded is carried in float64 and rounded once.
 
 That is the canonical form. Then PABitConvs that are linked are fused into one chain: channel-last, with level indexes
-of a byte between them, and with the residual, the clip and the next comparison in their finish.
+of a byte between them, and with the residual, the clip and the next comparison in their finish. Real depthwise
+convolutions between them become part of it.
 paconv.passes.fuse.unfuse is the way back.
 """
 
@@ -33,6 +34,7 @@ from paconv.passes.fuse.fuse_clip import FUSE_CLIP
 from paconv.passes.fuse.fuse_levels import FUSE_LEVELS
 from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
 from paconv.passes.fuse.link_convs import LINK_CONVS
+from paconv.passes.fuse.link_depthwise import LINK_DEPTHWISE
 from paconv.passes.fuse.move_levels import MOVE_LEVELS
 from paconv.passes.fuse.pool_levels import POOL_LEVELS
 from paconv.passes.fuse.share_levels import SHARE_LEVELS
@@ -66,7 +68,7 @@ chains fold whole.
 
 FUSION: tuple[tuple[Pass, ...], ...] = (
     (LINK_CONVS,),
-    (SINK_TRANSPOSES, REMOVE_DEAD),
+    (LINK_DEPTHWISE, SINK_TRANSPOSES, REMOVE_DEAD),
     (FUSE_RESIDUAL,),
     (FUSE_CLIP,),
     (SHARE_LEVELS, POOL_LEVELS, MOVE_LEVELS, REMOVE_DEAD, FUSE_LEVELS),

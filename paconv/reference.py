@@ -28,6 +28,7 @@ __all__ = [
     "integer_sums",
     "pa_activation",
     "pa_bit_conv",
+    "pa_depthwise_conv",
     "pa_level_max_pool",
     "pa_levels",
     "pa_weight",
@@ -170,8 +171,20 @@ def pa_levels(X: np.ndarray, v: np.ndarray, sign: np.ndarray) -> np.ndarray:
     return activation_levels(X.transpose(0, 3, 1, 2), v, sign).transpose(0, 2, 3, 1)
 
 
+def pa_depthwise_conv(X: np.ndarray, W: np.ndarray, bias: np.ndarray, strides, pads, dilations) -> np.ndarray:
+    """PADepthwiseConv up to its finish: X (B, H, W, C), W (C, 1, KH, KW), bias (C,) or (1,), all float32 -> S
+    (B, OH, OW, C) float32, every product and every sum rounded, in the op's order.
+    """
+    kernel = W.shape[2:]
+    seen = windows(X.transpose(0, 3, 1, 2), kernel, strides, pads, dilations)
+    S = np.broadcast_to(bias, seen.shape[:4]).copy()
+    for kh, kw in np.ndindex(*kernel):
+        S += W[:, 0, kh, kw] * seen[..., kh, kw]
+    return S
+
+
 def finish_level_conv(S: np.ndarray, R: np.ndarray, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """PALevelConv from the convolution's result on: S (B, OH, OW, O) float32, R float32 as in the op.
+    """PALevelConv and PADepthwiseConv from their sums on: S (B, OH, OW, O) float32, R float32 as in the op.
 
     Returns Y (B, OH, OW, O) float32, L1 and L2 (B, OH, OW, O) uint8, each step rounded to float32.
     """

@@ -22,6 +22,7 @@ _WORK = {
     "tiles": ("tdpbusd",),
     "narrow": ("pmaddubsw", "vpmaddubsw", "smlal", "smlal2", "mla"),
     "wide": ("pmaddwd", "vpmaddwd"),
+    "floats": ("mulps", "vmulps", "fmul"),
 }
 
 
@@ -66,5 +67,5 @@ def vector_spills(loop: list[Instruction]) -> list[Instruction]:
 
 
 def working_loops(function: list[Instruction], kind: str) -> list[list[Instruction]]:
-    """The inner loops that count bits ("planes"), or multiply level codes with a kind of products."""
+    """The inner loops that count bits ("planes"), or multiply: level codes with a kind of products, or "floats"."""
     return [loop for loop in inner_loops(function) if any(i.name in _WORK[kind] for i in loop)]

@@ -157,6 +157,36 @@ def compare_arguments_of(X, v, sign) -> tuple[dict, dict]:
     return arrays, dict(B=B, H=H, W=W, C=C, OB=-(-C // LANES), E_1=v.shape[1], v_rows=rows)
 
 
+def depthwise_arguments_of(case) -> tuple[dict, dict]:
+    """(arrays, numbers) of a PADepthwiseConv, without the address of depthwise_sums; X with a vector of slack where it
+    has fewer channels than one.
+    """
+    (B, H, W, C), (_, _, KH, KW) = case.X.shape, case.constants["W"].shape
+    shape, OB = case.sums.shape, -(-C // LANES)
+    order = np.minimum(np.arange(OB) * LANES, max(C - LANES, 0))[:, None] + np.arange(LANES)  # channels of the lanes
+    exists, order = order < C, np.minimum(order, C - 1)
+    weights, bias = case.constants["W"].reshape(C, KH * KW), np.broadcast_to(case.constants["bias"], C)
+    arrays = {
+        "x": np.pad(case.X.reshape(-1), (0, LANES)) if C < LANES else case.X,
+        "tap_weights": np.ascontiguousarray((weights[order] * exists[..., None]).transpose(0, 2, 1)),
+        "out_bias": bias[order] * exists,
+        "clip": case.constants["clip"],
+    }
+    if case.R.shape == shape:
+        arrays["residual"] = case.R
+    for output in case.wanted:
+        name, kind = CHANNEL_LAST[output]
+        arrays[name] = np.zeros(shape, kind)
+    (SH, SW), (DH, DW) = (case.geometry[name] for name in ("strides", "dilations"))
+    numbers = dict(B=B, H=H, W=W, C=C, O=C, OG=C, G=1, OB=OB, OH=shape[1], OW=shape[2], KH=KH, KW=KW)
+    numbers |= dict(SH=SH, SW=SW, DH=DH, DW=DW, PT=case.geometry["pads"][0], PL=case.geometry["pads"][1])
+    for k in (1, 2):
+        v, sign = case.constants[f"v{k}"], case.constants[f"sign{k}"]
+        numbers[f"E_{k}"] = v.shape[1]
+        arrays[f"thresholds_{k}"], arrays[f"flips_{k}"] = endpoint_blocks(v, sign, 1, C)
+    return arrays, numbers
+
+
 def pool_arguments_of(L, kernel, strides, pads) -> tuple[dict, dict]:
     """(arrays, numbers) of a PALevelMaxPool: L (B, H, W, C)."""
     B, H, W, C = L.shape

@@ -37,7 +37,17 @@ def with_stem(*blocks: nn.Module) -> nn.Module:
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+def mobile(scheme: str) -> nn.Module:
+    def block(channels: int, out: int, stride: int) -> list[nn.Module]:
+        depthwise = nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)
+        point = nn.Conv2d(channels, out, 1, bias=False)
+        return [depthwise, nn.BatchNorm2d(channels), nn.ReLU(), point, nn.BatchNorm2d(out), nn.ReLU6()]
+
+    return with_stem(*block(32, 40, 1), *block(40, 64, 2), *block(64, 64, 1))
+
+
 CASES = {
+    "PA(4,5) between depthwise convolutions": (mobile, "pa", {"M": 4, "N": 5}),
     "PA(4,5)": (residual, "pa", {"M": 4, "N": 5}),
     "PA(8,7)": (residual, "pa", {"M": 8, "N": 7}),
     "Bi-Real": (bireal, "bireal", {}),

@@ -1,8 +1,10 @@
 #include <string.h>
 
-#include "bit_conv.h"
+#include "finish.h"
+#include "ops.h"
 #include "scratch.h"
 #include "tasks.h"
+#include "window.h"
 
 /* Divide lane blocks, and the words to gather, so that even a small image gives several tasks; never depends on the
  * number of threads. Gathers from levels take whole positions. */
@@ -86,36 +88,10 @@ static OrtStatus *take_image(const Node *node, int64_t *f, const int64_t *dims) 
     return failure(node, levels ? "expected %s of shape (B, H, W, %lld); found %s" : "expected %s of shape (B, %lld, H, W); found %s",
                    name, (long long)f[F_C], list(text, sizeof text, dims, 4));
   f[F_B] = dims[0], f[F_H] = dims[levels ? 1 : 2], f[F_W] = dims[levels ? 2 : 3];
-  const int64_t span[2] = {f[F_DH] * (f[F_KH] - 1) + 1, f[F_DW] * (f[F_KW] - 1) + 1};
-  f[F_Hp] += f[F_H], f[F_Wp] += f[F_W];
-  if (f[F_Hp] < span[0] || f[F_Wp] < span[1])
-    return failure(node, "expected a padded image of at least %lld x %lld (the dilated window); found %s %s",
-                   (long long)span[0], (long long)span[1], name, list(text, sizeof text, dims, 4));
-  f[F_OH] = (f[F_Hp] - span[0]) / f[F_SH] + 1, f[F_OW] = (f[F_Wp] - span[1]) / f[F_SW] + 1;
+  RETURN_IF_ERROR(slide_window(node, f, dims));
   if (f[F_OH] == 1) f[F_SH] = 1; /* there is no next */
   if (f[F_OW] == 1) f[F_SW] = 1;
   take_what_is_read(f);
-  return NULL;
-}
-
-/* The outputs of PALevelConv, and its residual. */
-static OrtStatus *take_channel_last(const Node *node, OrtKernelContext *context, int64_t *f) {
-  const int64_t y_dims[4] = {f[F_B], f[F_OH], f[F_OW], f[F_O]};
-  int64_t dims[4];
-  char found[160], expected[160];
-  void *data = NULL;
-  RETURN_IF_ERROR(read_input(node, context, 1, dims, 4, &data));
-  const int whole = !memcmp(dims, y_dims, sizeof dims);
-  const int single = dims[0] == 1 && dims[1] == 1 && dims[2] == 1 && dims[3] == 1;
-  if (!whole && !(single && *(const float *)data == 0))
-    return failure(node, "expected R of shape %s, or a single 0; found %s", list(expected, sizeof expected, y_dims, 4),
-                   list(found, sizeof found, dims, 4));
-  f[F_residual] = whole ? (int64_t)(intptr_t)data : 0;
-  const int fields[3] = {F_y, F_levels_1, F_levels_2};
-  for (size_t k = 0; k < 3; k++) {
-    RETURN_IF_ERROR(make_output(context, k, y_dims, 4, &data));
-    f[fields[k]] = (int64_t)(intptr_t)data;
-  }
   return NULL;
 }
 
@@ -165,7 +141,7 @@ OrtStatus *compute_bit_conv(void *handle, OrtKernelContext *context) {
   RETURN_IF_ERROR(take_image(node, f, dims));
   f[kind == OP_PALevelConv ? F_levels : F_x] = (int64_t)(intptr_t)data;
   if (kind == OP_PALevelConv) {
-    RETURN_IF_ERROR(take_channel_last(node, context, f));
+    RETURN_IF_ERROR(take_finish(node, context, f));
   } else {
     const int64_t y_dims[4] = {f[F_B], f[F_O], f[F_OH], f[F_OW]};
     const int64_t count_dims[6] = {f[F_B], f[F_M], f[F_N], f[F_O], f[F_OH], f[F_OW]};

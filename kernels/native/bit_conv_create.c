@@ -1,11 +1,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bit_conv.h"
 #include "bit_conv_read.h"
 #include "choice.h"
-#include "endpoints.h"
+#include "finish.h"
+#include "ops.h"
 #include "parallel.h"
+#include "window.h"
 
 /* The longest span of words whose sums fit int16 in every lane block. */
 static int64_t longest_span(const int64_t *span_sums, int64_t blocks) {
@@ -47,13 +48,10 @@ static OrtStatus *no_memory(const Node *node, const Parameters *p) {
 
 /* What the parameters say of sizes; a call adds those of its image. */
 static void take_sizes(const Parameters *p, int64_t *f) {
-  const int64_t *shape = p->shape.values, *pads = p->pads.values;
+  const int64_t *shape = p->shape.values;
   f[F_O] = shape[0], f[F_CG] = shape[1], f[F_KH] = shape[2], f[F_KW] = shape[3];
   f[F_G] = p->group, f[F_C] = p->channels, f[F_OG] = f[F_O] / f[F_G];
   f[F_OB] = (f[F_OG] + LANES - 1) / LANES;
-  f[F_SH] = p->strides.values[0], f[F_SW] = p->strides.values[1];
-  f[F_DH] = p->dilations.values[0], f[F_DW] = p->dilations.values[1];
-  f[F_PT] = pads[0], f[F_PL] = pads[1], f[F_Hp] = pads[0] + pads[2], f[F_Wp] = pads[1] + pads[3];
   f[F_M] = p->alpha.dims[1] - 1, f[F_N] = p->beta.dims[0] - 1, f[F_E] = (int64_t)p->level_masks.count - 1;
   f[F_R] = p->W.dims[0], f[F_code_bytes] = p->W.dims[1], f[F_weight_codes] = (int64_t)p->weight_masks.count;
   f[F_v_rows] = p->v.dims[0], f[F_sign_rows] = p->sign.dims[0], f[F_alpha_rows] = p->alpha.dims[0];
@@ -145,6 +143,7 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   Parameters p = {0};
   RETURN_IF_ERROR(read_parameters(node, info, &p));
   take_sizes(&p, f);
+  RETURN_IF_ERROR(read_window(node, info));
   take_shortcuts(&p, f);
   lay_out_planes(f);
   RETURN_IF_ERROR(keep_constants(node, &p));
@@ -160,27 +159,11 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   return prepare(node, &p, once);
 }
 
-/* What a channel-last finish needs. */
-static OrtStatus *fill_finish(Node *node, const OrtKernelInfo *info) {
-  int64_t *f = node->fields;
-  Constant clip;
-  RETURN_IF_ERROR(read_constant(node, info, "clip", &clip));
-  if (clip.rank != 1 || clip.dims[0] != 2)
-    return failure(node, "expected clip of shape (2,); found rank %zu, length %lld", clip.rank,
-                   (long long)(clip.rank ? clip.dims[0] : 1));
-  f[F_clip] = keep(node, &clip, 4);
-  if (!f[F_clip]) return failure(node, "not enough memory for a node");
-  RETURN_IF_ERROR(
-      read_endpoints(node, info, "v1", "sign1", f[F_G], f[F_OG], F_E_1, F_thresholds_1, F_flips_1));
-  RETURN_IF_ERROR(
-      read_endpoints(node, info, "v2", "sign2", f[F_G], f[F_OG], F_E_2, F_thresholds_2, F_flips_2));
-  f[F_channel_last] = 1;
-  return NULL;
-}
-
 static OrtStatus *fill(Node *node, const OrtKernelInfo *info) {
   RETURN_IF_ERROR(fill_node(node, info));
-  return node->op->kind == OP_PALevelConv ? fill_finish(node, info) : NULL;
+  if (node->op->kind != OP_PALevelConv) return NULL;
+  node->fields[F_channel_last] = 1;
+  return read_finish(node, info);
 }
 
 OrtStatus *create_bit_conv(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {

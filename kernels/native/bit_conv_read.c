@@ -1,39 +1,27 @@
 #include "bit_conv_read.h"
 
-#include "endpoints.h"
+#include "finish.h"
 
 static OrtStatus *read_attributes(const Node *node, const OrtKernelInfo *info, Parameters *p) {
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_shape, &p->shape));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_weight_masks, &p->weight_masks));
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_level_masks, &p->level_masks));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_strides, &p->strides));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_pads, &p->pads));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_dilations, &p->dilations));
   return read_int(node, info, ATTRIBUTE_group, &p->group);
 }
 
-/* Checks the sizes in the attributes, and multiplies them. */
+/* Checks the sizes in the attributes but the window's way, and multiplies them. */
 static OrtStatus *check_sizes(const Node *node, Parameters *p) {
-  const int64_t *shape = p->shape.values, *strides = p->strides.values, *dilations = p->dilations.values;
+  const int64_t *shape = p->shape.values;
   char text[256];
   if (smallest(shape, 4) < 1)
     return failure(node, "expected weight_shape [O, C/g, KH, KW], all at least 1; found %s", list(text, sizeof text, shape, 4));
-  if (smallest(strides, 2) < 1)
-    return failure(node, "expected strides of at least 1; found %s", list(text, sizeof text, strides, 2));
-  if (smallest(dilations, 2) < 1)
-    return failure(node, "expected dilations of at least 1; found %s", list(text, sizeof text, dilations, 2));
-  for (int k = 0; k < 4; k++)
-    if (p->pads.values[k] < 0 || p->pads.values[k] > MAX_PAD)
-      return failure(node, "expected pads within 0..%d; found %s", MAX_PAD, list(text, sizeof text, p->pads.values, 4));
   const int64_t O = shape[0], CG = shape[1], KH = shape[2], KW = shape[3];
-  int64_t span;
   if (__builtin_mul_overflow(CG, KH, &p->window) || __builtin_mul_overflow(p->window, KW, &p->window) ||
       p->window > MAX_WINDOW || __builtin_mul_overflow(p->window, O, &p->weights))
     return failure(node, "expected C/g*KH*KW at most %d; found weight_shape %s", MAX_WINDOW, list(text, sizeof text, shape, 4));
   if (p->group < 1 || O % p->group)
     return failure(node, "expected a group that divides O=%lld; found %lld", (long long)O, (long long)p->group);
-  if (__builtin_mul_overflow(CG, p->group, &p->channels) || __builtin_mul_overflow(dilations[0], KH, &span) ||
-      __builtin_mul_overflow(dilations[1], KW, &span))
+  if (__builtin_mul_overflow(CG, p->group, &p->channels))
     return failure(node, "expected sizes that fit 64 bits; found weight_shape %s", list(text, sizeof text, shape, 4));
   return NULL;
 }

@@ -1,10 +1,10 @@
 #include "infer.h"
 
-int input_shape(OrtShapeInferContext *context, Shape *shape) {
+int input_shape(OrtShapeInferContext *context, size_t index, Shape *shape) {
   OrtTensorInfo *info = NULL; /* belongs to the context */
   const char *names[4] = {0};
   size_t rank = 0;
-  OrtStatus *status = ORT_CALL(ShapeInferContext_GetInputTypeShape)(context, 0, &info);
+  OrtStatus *status = ORT_CALL(ShapeInferContext_GetInputTypeShape)(context, index, &info);
   if (!status) status = ORT_CALL(GetDimensionsCount)(info, &rank);
   if (!status && rank == 4) status = ORT_CALL(GetDimensions)(info, shape->dims, 4);
   if (!status && rank == 4) status = ORT_CALL(GetSymbolicDimensions)(info, names, 4);
@@ -27,8 +27,10 @@ int attribute_ints(const OrtShapeInferContext *context, const char *name, int64_
   return ok;
 }
 
-int slide(Shape *shape, int first, const int64_t *kernel, const int64_t *strides, const int64_t *pads,
-          const int64_t *dilations) {
+int slide(const OrtShapeInferContext *context, Shape *shape, int first, const int64_t *kernel) {
+  int64_t strides[2], pads[4], dilations[2];
+  if (!attribute_ints(context, "strides", strides, 2) || !attribute_ints(context, "pads", pads, 4)) return 0;
+  if (!attribute_ints(context, "dilations", dilations, 2)) dilations[0] = dilations[1] = 1; /* MaxPool has none */
   for (int axis = 0; axis < 2; axis++) {
     int64_t *size = &shape->dims[first + axis];
     const int64_t free_span = *size + pads[axis] + pads[axis + 2] - dilations[axis] * (kernel[axis] - 1) - 1;
@@ -47,4 +49,10 @@ OrtStatus *set_output_shape(OrtShapeInferContext *context, size_t index, int typ
   if (!status) status = ORT_CALL(ShapeInferContext_SetOutputTypeShape)(context, index, info);
   ORT_CALL(ReleaseTensorTypeAndShapeInfo)(info);
   return status;
+}
+
+OrtStatus *set_finish_shapes(OrtShapeInferContext *context, const Shape *shape) {
+  RETURN_IF_ERROR(set_output_shape(context, 0, ORT_FLOAT, shape));
+  RETURN_IF_ERROR(set_output_shape(context, 1, ORT_UINT8, shape));
+  return set_output_shape(context, 2, ORT_UINT8, shape);
 }

@@ -9,13 +9,15 @@ typedef struct {
   const char *names[4]; /* of symbolic dimensions, else "" */
 } Shape;
 
-/* The shape of the first input, if it has rank 4 and all but a named first dimension are known; else 0. */
-int input_shape(OrtShapeInferContext *context, Shape *shape);
+/* The shape of an input, if it has rank 4 and all but a named first dimension are known; else 0. */
+int input_shape(OrtShapeInferContext *context, size_t index, Shape *shape);
 
 int attribute_ints(const OrtShapeInferContext *context, const char *name, int64_t *values, size_t count);
 
 /* Replaces dimensions `first` and `first`+1 by those of a sliding window's results; 0 if it doesn't fit. */
-int slide(Shape *shape, int first, const int64_t *kernel, const int64_t *strides, const int64_t *pads,
-          const int64_t *dilations);
+int slide(const OrtShapeInferContext *context, Shape *shape, int first, const int64_t *kernel);
 
 OrtStatus *set_output_shape(OrtShapeInferContext *context, size_t index, int type, const Shape *shape);
+
+/* The same for the outputs of a channel-last finish. */
+OrtStatus *set_finish_shapes(OrtShapeInferContext *context, const Shape *shape);

@@ -1,9 +1,8 @@
-#include "level_ops.h"
-
 #include <string.h>
 
-#include "endpoints.h"
+#include "finish.h"
 #include "infer.h"
+#include "ops.h"
 #include "tasks.h"
 
 /* ---- PALevels ---------------------------------------------------------------------------------------------------- */
@@ -50,7 +49,7 @@ OrtStatus *compute_levels(void *handle, OrtKernelContext *context) {
 OrtStatus *infer_levels(const OrtCustomOp *op, OrtShapeInferContext *context) {
   Shape shape;
   (void)op;
-  return input_shape(context, &shape) ? set_output_shape(context, 0, ORT_UINT8, &shape) : NULL;
+  return input_shape(context, 0, &shape) ? set_output_shape(context, 0, ORT_UINT8, &shape) : NULL;
 }
 
 /* ---- PALevelMaxPool ---------------------------------------------------------------------------------------------- */
@@ -102,11 +101,8 @@ OrtStatus *compute_max_pool(void *handle, OrtKernelContext *context) {
 OrtStatus *infer_max_pool(const OrtCustomOp *op, OrtShapeInferContext *context) {
   (void)op;
   Shape shape;
-  int64_t kernel[2], strides[2], pads[4];
-  static const int64_t ones[2] = {1, 1};
-  if (!input_shape(context, &shape) || !attribute_ints(context, "kernel_shape", kernel, 2) ||
-      !attribute_ints(context, "strides", strides, 2) || !attribute_ints(context, "pads", pads, 4) ||
-      !slide(&shape, 1, kernel, strides, pads, ones))
+  int64_t kernel[2];
+  if (!input_shape(context, 0, &shape) || !attribute_ints(context, "kernel_shape", kernel, 2) || !slide(context, &shape, 1, kernel))
     return NULL;
   return set_output_shape(context, 0, ORT_UINT8, &shape);
 }

@@ -10,9 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bit_conv.h"
 #include "choice.h"
-#include "level_ops.h"
+#include "ops.h"
 #include "platform.h"
 
 const OrtFunction *paconv_ort_api;
@@ -40,7 +39,7 @@ static int op_end_version(const OrtCustomOp *op) { return (void)op, 0x7fffffff; 
 
 static const OrtCustomOp OPS[OP_COUNT] = {
     [OP_PABitConv] = ORT_OP(bit_conv), [OP_PABitConvCounts] = ORT_OP(bit_conv), [OP_PALevelConv] = ORT_OP(bit_conv),
-    [OP_PALevels] = ORT_OP(levels),    [OP_PALevelMaxPool] = ORT_OP(max_pool),
+    [OP_PALevels] = ORT_OP(levels),    [OP_PALevelMaxPool] = ORT_OP(max_pool),    [OP_PADepthwiseConv] = ORT_OP(depthwise_conv),
 };
 
 /* One set of ops for each choice of a session, AUTOMATIC first. */

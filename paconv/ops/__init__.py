@@ -6,6 +6,7 @@ import onnx
 
 from paconv.ops.pa_activation import PA_ACTIVATION
 from paconv.ops.pa_bit_conv import PA_BIT_CONV, PA_BIT_CONV_COUNTS
+from paconv.ops.pa_depthwise_conv import PA_DEPTHWISE_CONV
 from paconv.ops.pa_level_conv import PA_LEVEL_CONV
 from paconv.ops.pa_level_max_pool import PA_LEVEL_MAX_POOL
 from paconv.ops.pa_levels import PA_LEVELS
@@ -21,6 +22,7 @@ __all__ = [
     "PA_ACTIVATION",
     "PA_BIT_CONV",
     "PA_BIT_CONV_COUNTS",
+    "PA_DEPTHWISE_CONV",
     "PA_LEVELS",
     "PA_LEVEL_CONV",
     "PA_LEVEL_MAX_POOL",
@@ -41,11 +43,12 @@ SCHEMAS = {
         PA_LEVELS,
         PA_LEVEL_CONV,
         PA_LEVEL_MAX_POOL,
+        PA_DEPTHWISE_CONV,
     )
 }
 """Ops that appear in models; each has a function body."""
 
-LIBRARY_OPS = (PA_BIT_CONV, PA_BIT_CONV_COUNTS, PA_LEVELS, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL)
+LIBRARY_OPS = (PA_BIT_CONV, PA_BIT_CONV_COUNTS, PA_LEVELS, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL, PA_DEPTHWISE_CONV)
 """Ops that the custom-op library registers."""
 
 

@@ -15,6 +15,7 @@ from paconv.ops import (
     OPSET_VERSION,
     pa_activation,
     pa_bit_conv,
+    pa_depthwise_conv,
     pa_level_conv,
     pa_level_max_pool,
     pa_levels,
@@ -32,6 +33,7 @@ _CHAPTERS = (
     (pa_levels.PA_LEVELS, pa_levels),
     (pa_level_conv.PA_LEVEL_CONV, pa_level_conv),
     (pa_level_max_pool.PA_LEVEL_MAX_POOL, pa_level_max_pool),
+    (pa_depthwise_conv.PA_DEPTHWISE_CONV, pa_depthwise_conv),
     (pa_unpack_weight.PA_UNPACK_WEIGHT, pa_unpack_weight),
     (pa_bit_conv.PA_BIT_CONV_COUNTS, None),
 )
@@ -41,9 +43,10 @@ _HEAD = f"""# The ops of domain `{DOMAIN}`, version {OPSET_VERSION}
 Written from the schemas in `paconv/ops` by `make docs`; the tests compare the two.
 
 `paconv export` writes `PAWeight` and `PAActivation`; `paconv optimize` turns them into `PABitConv` and
-`PAUnpackWeight`, and linked `PABitConv` nodes to `PALevels`, `PALevelConv` and `PALevelMaxPool`. Each of these is a
-model-local function in the file that uses it, of standard ops of opset 13 or later, so that any onnxruntime runs it.
-The custom-op library has kernels for all but the quantizers and `PAUnpackWeight`, and for `PABitConvCounts`.
+`PAUnpackWeight`, and linked `PABitConv` nodes to `PALevels`, `PALevelConv` and `PALevelMaxPool`, with `PADepthwiseConv`
+for real depthwise convolutions between them. Each of these is a model-local function in the file that uses it, of
+standard ops of opset 13 or later, so that any onnxruntime runs it. The custom-op library has kernels for all but the
+quantizers and `PAUnpackWeight`, and for `PABitConvCounts`.
 """
 
 

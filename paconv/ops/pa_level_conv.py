@@ -30,7 +30,7 @@ from paconv.ops.pa_levels import LEVELS_BODY
 from paconv.ops.pa_unpack_weight import WEIGHT_INPUTS
 from paconv.ops.schema import Attribute, OpSchema, Tensor
 
-__all__ = ["PA_LEVEL_CONV"]
+__all__ = ["FINISH_BODY", "FINISH_INPUTS", "FINISH_OUTPUTS", "NAMES_ATTRIBUTE", "PA_LEVEL_CONV", "RESIDUAL_INPUT"]
 
 
 def _endpoints(k: int) -> tuple[Tensor, Tensor]:
@@ -40,28 +40,46 @@ def _endpoints(k: int) -> tuple[Tensor, Tensor]:
     )
 
 
+RESIDUAL_INPUT = Tensor(
+    "R", TensorProto.FLOAT, "(B, OH, OW, O) or (1, 1, 1, 1)", "residual, channel-last; or a single 0"
+)
+
+FINISH_INPUTS = (
+    Tensor("clip", TensorProto.FLOAT, "(2,)", "least and largest Y; infinite where there is no bound"),
+    *_endpoints(1),
+    *_endpoints(2),
+)
+
+FINISH_OUTPUTS = (
+    Tensor("Y", TensorProto.FLOAT, "(B, OH, OW, O)", "the result, channel-last"),
+    Tensor("L1", TensorProto.UINT8, "(B, OH, OW, O)", "its level indexes for one reader"),
+    Tensor("L2", TensorProto.UINT8, "(B, OH, OW, O)", "and for another"),
+)
+
+NAMES_ATTRIBUTE = Attribute("names", 3, "tensors before fusion: convolution, with residual, clipped", strings=True)
+
+FINISH_BODY = f"""\
+  with_residual = Add (S, R)
+  low = Slice (clip, zero, one)
+  high = Slice (clip, one, far)
+  above = Max (with_residual, low)
+  Y = Min (above, high)
+{LEVELS_BODY.format(k=1, x="Y")}{LEVELS_BODY.format(k=2, x="Y")}"""
+"""S (B, OH, OW, O) to Y, L1 and L2."""
+
 PA_LEVEL_CONV = OpSchema(
     name="PALevelConv",
     summary="PABitConv from level indexes to level indexes: residual, clip and the next comparison in its finish.",
     source="paper eqs. 10, 15-20",
     inputs=(
         Tensor("L", TensorProto.UINT8, "(B, H, W, C)", "level indexes, 0..E"),
-        Tensor("R", TensorProto.FLOAT, "(B, OH, OW, O) or (1, 1, 1, 1)", "residual, channel-last; or a single 0"),
+        RESIDUAL_INPUT,
         *WEIGHT_INPUTS,
         *FACTOR_INPUTS,
-        Tensor("clip", TensorProto.FLOAT, "(2,)", "least and largest Y; infinite where there is no bound"),
-        *_endpoints(1),
-        *_endpoints(2),
+        *FINISH_INPUTS,
     ),
-    outputs=(
-        Tensor("Y", TensorProto.FLOAT, "(B, OH, OW, O)", "the result, channel-last"),
-        Tensor("L1", TensorProto.UINT8, "(B, OH, OW, O)", "its level indexes for one reader"),
-        Tensor("L2", TensorProto.UINT8, "(B, OH, OW, O)", "and for another"),
-    ),
-    attributes=(
-        *CONVOLUTION_ATTRIBUTES,
-        Attribute("names", 3, "tensors before fusion: convolution, with residual, clipped", strings=True),
-    ),
+    outputs=FINISH_OUTPUTS,
+    attributes=(*CONVOLUTION_ATTRIBUTES, NAMES_ATTRIBUTE),
     calls=("PAUnpackWeight",),
     body=f"""
 {WEIGHT_BODY}
@@ -71,10 +89,5 @@ PA_LEVEL_CONV = OpSchema(
 
 {CONVOLUTION_BODY}  convolved = Add (bias_nchw, scaled)
   S = Transpose <perm = [0, 2, 3, 1]> (convolved)
-  with_residual = Add (S, R)
-  low = Slice (clip, zero, one)
-  high = Slice (clip, one, far)
-  above = Max (with_residual, low)
-  Y = Min (above, high)
-{LEVELS_BODY.format(k=1, x="Y")}{LEVELS_BODY.format(k=2, x="Y")}""",
+{FINISH_BODY}""",
 )

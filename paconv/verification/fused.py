@@ -4,7 +4,8 @@
     channel-last float tensor of t     equal to the canonical graph's t, transposed
 
 PALevelConv does the operations of PABitConv, Add and Relu or Clip in the same order, each rounded to float32: nothing
-may differ by a bit. The canonical form itself is compared with the reference by the other checks.
+may differ by a bit. Depthwise convolutions are the same op in both (paconv.verification.depthwise), compared with the
+numpy reference by themselves. The canonical form is compared with the reference by the other checks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import onnx
 from paconv.passes.fuse.layout import to_channel_last
 from paconv.passes.fuse.unfuse import Unfused
 from paconv.reference import pa_levels
+from paconv.verification.depthwise import as_served, depthwise_reads, reference_sums
 from paconv.verification.model import run_model
 
 __all__ = ["FusedResult", "Run", "check_fused"]
@@ -60,17 +62,19 @@ def check_fused(
     order = [name for node in fused.graph.node for name in node.output]
     names = [name for name in order if name in unfused.channel_last or name in unfused.levels]
     sources = [unfused.levels[n].of if n in unfused.levels else unfused.channel_last[n] for n in names]
+    read = depthwise_reads(unfused)
     found = run(fused, feeds, names, label) if names else {}
-    expected = run(unfused.model, feeds, list(dict.fromkeys(sources)), label) if names else {}
-    difference = None
+    expected = run(as_served(unfused), feeds, list(dict.fromkeys([*sources, *read, *read.values()])), label)
+    sums = reference_sums(unfused, expected)
+    difference = next(filter(None, (_difference(name, expected[name], sums[name]) for name in sums)), None)
     for name, source in zip(names, sources, strict=True):
+        if difference:
+            break
         want = expected[source].transpose(to_channel_last(expected[source].ndim))
         if name in unfused.levels:
             channels = want.reshape(*want.shape[:3], -1)  # those of a channel shuffle in one axis
             want = pa_levels(channels, unfused.levels[name].v, unfused.levels[name].sign).reshape(want.shape)
         difference = _difference(name, found[name], want)
-        if difference:
-            break
     levels = sum(name in unfused.levels for name in names)
     return FusedResult(levels, len(names) - levels, difference)
 

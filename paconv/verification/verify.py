@@ -16,6 +16,7 @@ from paconv.errors import VerifyError
 from paconv.onnx_file.loading import load_model
 from paconv.passes.fuse.unfuse import canonical, unfuse
 from paconv.verification.check_layer import check_layer
+from paconv.verification.depthwise import as_served
 from paconv.verification.end_to_end import EndToEnd, compare_end_to_end
 from paconv.verification.fused import FusedResult, check_fused
 from paconv.verification.glue import check_glue
@@ -115,7 +116,7 @@ def verify(
     try:
         glue = check_glue(second, layers, feeds, values)
         fused = check_fused(served, unfused, feeds, label) if unfused.model is not served else None
-        end_to_end = compare_end_to_end(first, second, served, layers, feeds)
+        end_to_end = compare_end_to_end(first, OpenModel(as_served(unfused), label), served, layers, feeds)
         return VerifyResult(results, glue, fused, end_to_end)
     except VerifyError:
         if all(result.ok for result in results):

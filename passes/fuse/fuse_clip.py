@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from paconv.passes.fuse.finishes import CLIPPED, has_bounds, has_levels, input_index, with_finish
 from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
 from paconv.passes.fuse.layout import stands_for
-from paconv.passes.fuse.level_conv import CLIPPED, has_bounds, has_levels, input_index, level_convs
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import clip_bounds, is_op, readers
 from paconv.passes.graph.model_graph import ModelGraph
@@ -36,7 +36,7 @@ def _clip_behind(conv: gs.Node) -> tuple[gs.Node, tuple[float, float]] | None:
 def _fuse(conv: gs.Node, clip: gs.Node, bounds: tuple[float, float], graph: ModelGraph) -> None:
     result = clip.outputs[0]
     graph.remove(clip)
-    graph.replace_input(conv, input_index("clip"), np.array(bounds, np.float32), f"{graph.label(conv)}.clip")
+    graph.replace_input(conv, input_index(conv, "clip"), np.array(bounds, np.float32), f"{graph.label(conv)}.clip")
     conv.outputs[0] = result
     names = list(conv.attrs["names"])
     names[CLIPPED] = stands_for(result.name)
@@ -45,7 +45,7 @@ def _fuse(conv: gs.Node, clip: gs.Node, bounds: tuple[float, float], graph: Mode
 
 def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
-    for conv in level_convs(graph):
+    for conv in with_finish(graph):
         label = graph.label(conv)
         try:
             while (found := _clip_behind(conv)) is not None:
@@ -57,7 +57,7 @@ def _run(graph: ModelGraph) -> PassResult:
 
 
 def _not_clipped(graph: ModelGraph) -> Iterator[tuple[str, str]]:
-    for conv in level_convs(graph):
+    for conv in with_finish(graph):
         try:
             found = _clip_behind(conv)
         except Unsuitable:

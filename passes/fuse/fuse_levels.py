@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import onnx_graphsurgeon as gs
 
 from paconv.passes.fuse.comparisons import LEVEL_OUTPUTS, comparison_of, comparisons_made
+from paconv.passes.fuse.finishes import input_index, with_finish
 from paconv.passes.fuse.fuse_clip import FUSE_CLIP
 from paconv.passes.fuse.fuse_residual import FUSE_RESIDUAL
-from paconv.passes.fuse.level_conv import input_index, level_convs
 from paconv.passes.fuse.share_levels import redirect
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
 from paconv.passes.graph.matching import is_paconv_op, readers
@@ -40,7 +40,7 @@ def _fuse(conv: gs.Node, graph: ModelGraph, result: PassResult) -> None:
         elif free is not None:
             graph.remove(node)
             taken[key], conv.outputs[free] = free, L
-            conv.inputs[input_index(f"v{free}")], conv.inputs[input_index(f"sign{free}")] = v, sign
+            conv.inputs[input_index(conv, f"v{free}")], conv.inputs[input_index(conv, f"sign{free}")] = v, sign
         else:
             result.skipped.append(Skip("more-than-2-comparisons", label))
             continue
@@ -52,13 +52,13 @@ def _fuse(conv: gs.Node, graph: ModelGraph, result: PassResult) -> None:
 
 def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
-    for conv in level_convs(graph):
+    for conv in with_finish(graph):
         _fuse(conv, graph, result)
     return result
 
 
 def _not_fused(graph: ModelGraph) -> Iterator[tuple[str, str]]:
-    for conv in level_convs(graph):
+    for conv in with_finish(graph):
         made, free = comparisons_made(conv), any(conv.outputs[k].is_empty() for k in LEVEL_OUTPUTS)
         for node in [] if conv.outputs[0].is_empty() else [n for n, _ in readers(conv.outputs[0])]:
             key = comparison_of(*node.inputs[1:]) if is_paconv_op(node, "PALevels") else None
@@ -67,7 +67,7 @@ def _not_fused(graph: ModelGraph) -> Iterator[tuple[str, str]]:
 
 
 def _not_read(graph: ModelGraph) -> Iterator[tuple[str, str]]:
-    for conv in level_convs(graph):
+    for conv in with_finish(graph):
         if not conv.outputs[0].is_empty() and not readers(conv.outputs[0]):
             yield graph.label(conv), f"nothing reads its result '{conv.outputs[0].name}'"
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
+from paconv.passes.fuse.finishes import WITH_RESIDUAL, has_bounds, has_finish, has_levels, has_residual, input_index
 from paconv.passes.fuse.layout import stands_for
-from paconv.passes.fuse.level_conv import WITH_RESIDUAL, has_bounds, has_levels, has_residual, input_index
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
-from paconv.passes.graph.matching import is_op, is_paconv_op, producer, readers
+from paconv.passes.graph.matching import is_op, producer, readers
 from paconv.passes.graph.model_graph import ModelGraph
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 
@@ -37,7 +37,7 @@ def _fuse(conv: gs.Node, add: gs.Node, R: gs.Tensor, graph: ModelGraph) -> None:
     result = add.outputs[0]
     graph.move_before(conv, add)
     graph.remove(add)
-    conv.inputs[input_index("R")] = R
+    conv.inputs[input_index(conv, "R")] = R
     conv.outputs[0] = result
     names = list(conv.attrs["names"])
     names[WITH_RESIDUAL] = stands_for(result.name)
@@ -74,7 +74,7 @@ def _pairs(add: gs.Node) -> list[tuple[gs.Node, gs.Tensor]]:
 
 def _is_result(tensor: gs.Tensor) -> bool:
     maker = producer(tensor)
-    return is_paconv_op(maker, "PALevelConv") and maker.outputs[0] is tensor
+    return has_finish(maker) and maker.outputs[0] is tensor
 
 
 def _not_added(graph: ModelGraph) -> Iterator[tuple[str, str]]:

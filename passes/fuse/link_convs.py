@@ -6,7 +6,8 @@ with ^T for the Transposes between channel-first and channel-last (paconv.passes
 this one move away. Nothing is computed otherwise than before.
 
 A PABitConv is linked with those whose results flow into what it reads, or meet its own: directly or over Add, Relu,
-Clip, MaxPool and moves of data (paconv.passes.fuse.moves). A PABitConv between real ops stays as it is: it would only
+Clip, MaxPool, real depthwise convolutions (paconv.passes.fuse.depthwise) and moves of data
+(paconv.passes.fuse.moves). A PABitConv between real ops stays as it is: it would only
 get two Transposes.
 """
 
@@ -14,15 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.ops import DOMAIN, OPSET_VERSION
 from paconv.passes.fold.fold_after import FOLD_AFTER
 from paconv.passes.fold.fold_before import FOLD_BEFORE
 from paconv.passes.fold.narrow import NARROW
+from paconv.passes.fuse.depthwise import is_depthwise
+from paconv.passes.fuse.finishes import finish_constants
 from paconv.passes.fuse.layout import channel_last, make_result_channel_last, new_levels
-from paconv.passes.fuse.level_conv import NO_BOUNDS
 from paconv.passes.fuse.moves import move_from
 from paconv.passes.graph.bit_conv import bit_convs, parameter_tensor
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
@@ -56,7 +57,11 @@ def _links(node: gs.Node, graph: ModelGraph) -> tuple[list[gs.Tensor], list[gs.T
     move = move_from(node, graph)
     if move is not None:
         return move.inputs, move.outputs
-    read = [node.inputs[0]] if is_op(node, "MaxPool") else [node.inputs[k] for k in data_inputs(node)]
+    read = (
+        [node.inputs[0]]
+        if is_op(node, "MaxPool") or is_depthwise(node)
+        else [node.inputs[k] for k in data_inputs(node)]
+    )
     return read, list(node.outputs) if read else []
 
 
@@ -69,18 +74,13 @@ def _to_level_conv(conv: gs.Node, graph: ModelGraph) -> None:
     levels = gs.Node("PALevels", attrs=attributes, inputs=[x, *endpoints], outputs=[L], domain=DOMAIN)
     graph.insert_before(conv, levels)
 
-    def constant(name: str, values: np.ndarray) -> gs.Constant:
-        return graph.constant(values, f"{label}.{name}")
-
-    none = [constant("no_v", np.full((1, 1), np.nan, np.float32)), constant("no_sign", np.ones(1, np.int8))]
+    R, *finish = finish_constants(label, graph)
     conv.op = "PALevelConv"
     conv.inputs = [
         L,
-        constant("no_residual", np.zeros((1, 1, 1, 1), np.float32)),
+        R,
         *(parameter_tensor(conv, name) for name in ("W", "alpha", "beta", "scale", "bias")),
-        constant("clip", NO_BOUNDS),
-        *none,
-        *none,
+        *finish,
     ]
     conv.attrs["names"] = [Y.name, "", ""]
     make_result_channel_last(conv, graph)

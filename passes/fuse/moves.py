@@ -14,8 +14,8 @@ and with any function of one value, such as a level. Where that differs by chann
 which input each channel of an output comes from: `sources`.
 
 A channel shuffle isn't one where real convolutions read it, or what the next quantized convolutions make of it. These
-are channel-first, as the depthwise ones of ShuffleNetV2 are, and each PABitConv between them compares and transposes on
-its own in less time than nodes for both would take (a seventh of that network's).
+are channel-first, and each PABitConv between them compares and transposes on its own in less time than nodes for both
+would take. Depthwise ones with a quantized convolution behind them aren't channel-first (paconv.passes.fuse.depthwise).
 
 A shuffle's tensor of five axes is (B, H, W, g, c) channel-last; its channels count through g and c.
 """
@@ -28,6 +28,7 @@ from itertools import pairwise
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from paconv.passes.fuse.depthwise import is_before_quantized, is_depthwise
 from paconv.passes.fuse.layout import is_to_channel_first, is_to_channel_last, to_channel_first, to_channel_last
 from paconv.passes.graph.matching import (
     constant_value,
@@ -237,14 +238,16 @@ def _shuffle(split: gs.Node, graph: ModelGraph) -> Move | None:
 
 
 def _for_real_convolutions(tensors: list[gs.Tensor], behind_convolution: bool = False) -> bool:
-    """Whether a real convolution reads one of these tensors, or what the next quantized ones make of them."""
+    """Whether a channel-first convolution reads one of these tensors, or what the next quantized ones make of them."""
     for node in (reader for tensor in tensors for reader, _ in readers(tensor)):
-        if is_op(node, "Conv"):
+        if is_op(node, "Conv") and not (is_depthwise(node) and is_before_quantized(node)):
             return True
         convolution = any(is_paconv_op(node, op) for op in ("PABitConv", "PALevelConv"))
         if convolution and behind_convolution:
             continue
-        passes_on = is_to_channel_first(node) or is_to_channel_last(node) or is_op(node, "Relu", "Clip", "Split")
+        passes_on = (
+            is_to_channel_first(node) or is_to_channel_last(node) or is_op(node, "Relu", "Clip", "Split", "Conv")
+        )
         if (passes_on or convolution or is_paconv_op(node, "PALevels")) and _for_real_convolutions(
             node.outputs, behind_convolution or convolution
         ):

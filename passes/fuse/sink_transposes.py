@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
+from paconv.passes.fuse.depthwise import is_depthwise
 from paconv.passes.fuse.layout import (
     channel_last,
     is_to_channel_first,
@@ -31,19 +32,19 @@ from paconv.passes.graph.matching import data_inputs, is_op, producer, readers
 from paconv.passes.graph.model_graph import ModelGraph
 from paconv.passes.graph.promises import IN_ORDER
 
-__all__ = ["SINK_TRANSPOSES"]
+__all__ = ["SINK_TRANSPOSES", "wanted_channel_last"]
 
 
 def _can_be_transposed(tensor: gs.Tensor) -> bool:
     return producer(tensor) is not None and tensor.shape is not None and len(tensor.shape) == 4
 
 
-def _wanted(graph: ModelGraph) -> set[int]:
-    """ids of the nodes that something reads channel-last, directly or over such nodes and max pooling."""
+def wanted_channel_last(graph: ModelGraph) -> set[int]:
+    """ids of the nodes that something reads channel-last, at once or over such nodes, MaxPool and depthwise Conv."""
     found: set[int] = set()
     for node in reversed(graph.nodes):
         move = move_from(node, graph)
-        if move is None and not data_inputs(node) and not is_op(node, "MaxPool"):
+        if move is None and not data_inputs(node) and not is_op(node, "MaxPool") and not is_depthwise(node):
             continue
         outputs = node.outputs if move is None else move.outputs
         behind = [reader for tensor in outputs for reader, _ in readers(tensor)]
@@ -71,7 +72,7 @@ def _flowing_in(node: gs.Node, move: Move | None) -> list[gs.Tensor]:
 
 def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
-    wanted = _wanted(graph)
+    wanted = wanted_channel_last(graph)
     for node in list(graph.nodes):
         move = move_from(node, graph)
         inputs = _flowing_in(node, move)

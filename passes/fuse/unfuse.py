@@ -1,9 +1,11 @@
-"""The way back from the fused form: PALevelConv, PALevels and PALevelMaxPool to PABitConv and standard ops.
+"""The way back from the fused form: PALevelConv, PALevels, PALevelMaxPool and PADepthwiseConv to PABitConv and standard
+ops.
 
     Y^T, L1, L2 = PALevelConv(L, R^T, ...)     S = PABitConv(X, ...)    L = level(X; v, sign)
                                                T = Add(S, R)            unless R is the single 0
                                                Y = Clip(T, low, high)   Relu for [0, inf]; unless there are no bounds
     L^T = PALevels(X^T, v, sign)               -                        whoever reads L^T reads X, v and sign
+    Y^T, L1, L2 = PADepthwiseConv(X^T, ...)    S = Conv(X, ...)         then as behind a PABitConv
     P^T = PALevelMaxPool(L^T)                  P = MaxPool(X)           whoever reads P^T reads P, v and sign
     b^T = f(a^T, ...)                          b = f(a, ...)            Relu, Clip, Add, moves of data
     M = f(L, ...)                              b = f(X, ...)            moves of levels; whoever reads M reads b
@@ -24,8 +26,9 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from paconv.errors import ModelError
-from paconv.ops import DOMAIN, PA_BIT_CONV, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL, PA_LEVELS
+from paconv.ops import DOMAIN, PA_BIT_CONV, PA_DEPTHWISE_CONV, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL, PA_LEVELS
 from paconv.passes.fold.endpoints import in_fewest_rows
+from paconv.passes.fuse.finishes import has_bounds, has_residual, input_index
 from paconv.passes.fuse.layout import (
     is_to_channel_first,
     is_to_channel_last,
@@ -34,14 +37,13 @@ from paconv.passes.fuse.layout import (
     stands_for,
     to_channel_first,
 )
-from paconv.passes.fuse.level_conv import has_bounds, has_residual, input_index
 from paconv.passes.fuse.moves import MOVES, data_of, sources, turn_to_first
-from paconv.passes.graph.matching import constant_value, is_op, readers, static_value
+from paconv.passes.graph.matching import constant_value, is_op, is_zero, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["Levels", "Unfused", "canonical", "unfuse"]
 
-_FUSED_OPS = {schema.name: schema for schema in (PA_LEVELS, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL)}
+_FUSED_OPS = {schema.name: schema for schema in (PA_LEVELS, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL, PA_DEPTHWISE_CONV)}
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,14 @@ class Unfused:
     """A model in canonical form, and what the tensors of the fused one are in it.
 
     channel_last: float tensors (B, H, W, C) -> the tensor (B, C, H, W) each stands for; levels: level tensors
-    (B, H, W, C). Both by name, in the order of the fused graph.
+    (B, H, W, C). Both by name, in the order of the fused graph. depthwise: results of the Convs that were
+    PADepthwiseConvs, which round otherwise.
     """
 
     model: onnx.ModelProto
     channel_last: dict[str, str]
     levels: dict[str, Levels]
+    depthwise: tuple[str, ...] = ()
 
 
 def canonical(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto:
@@ -85,7 +89,7 @@ def unfuse(model: onnx.ModelProto, where: str = "model") -> Unfused:
         if node.outputs:  # a Transpose that went with its producer has none any more
             way_back.visit(node)
     way_back.drop_transposes()
-    return Unfused(graph.export(), way_back.names(), way_back.levels())
+    return Unfused(graph.export(), way_back.names(), way_back.levels(), tuple(way_back.depthwise))
 
 
 class _WayBack:
@@ -93,7 +97,7 @@ class _WayBack:
 
     first: id of a channel-last tensor -> the channel-first one; compared: id of a level tensor -> (channel-first
     tensor, v, sign); pooled, moved: what a pooling or move of levels is in the canonical graph, by the name of its
-    (first) result there.
+    (first) result there; depthwise: results of Convs that were PADepthwiseConvs.
     """
 
     def __init__(self, graph: ModelGraph, where: str):
@@ -102,6 +106,7 @@ class _WayBack:
         self.compared: dict[int, tuple[gs.Tensor, tuple[gs.Tensor, gs.Tensor, gs.Tensor]]] = {}
         self.moved: dict[str, tuple[list[gs.Tensor], tuple, list[gs.Tensor]]] = {}
         self.pooled: dict[str, tuple[gs.Tensor, dict, gs.Tensor]] = {}
+        self.depthwise: list[str] = []
 
     def visit(self, node: gs.Node) -> None:
         if node.domain == DOMAIN and node.op in _FUSED_OPS:
@@ -110,6 +115,7 @@ class _WayBack:
             self._check_outputs(node)
             steps: dict[str, Callable[[gs.Node], None]] = {
                 "PALevels": self._levels, "PALevelConv": self._conv, "PALevelMaxPool": self._pool,
+                "PADepthwiseConv": self._depthwise,
             }  # fmt: skip
             steps[node.op](node)
         elif is_to_channel_last(node):
@@ -207,19 +213,37 @@ class _WayBack:
 
     def _conv(self, node: gs.Node) -> None:
         X, *endpoints = self._known_levels(node)
+        inputs = {t.name: node.inputs[k] for k, t in enumerate(PA_LEVEL_CONV.inputs)}
+        v, sign = self._endpoints_for(node, *endpoints)
+        own = inputs | {"X": X, "v": v, "sign": sign}
+        self._finish(node)
+        node.op = "PABitConv"
+        node.inputs = [own[t.name] for t in PA_BIT_CONV.inputs]
+
+    def _depthwise(self, node: gs.Node) -> None:
+        X, W, bias = self._known(node, node.inputs[0]), *node.inputs[2:4]
+        shape = constant_value(W).shape
+        self._finish(node)
+        node.op, node.domain = "Conv", ""
+        node.inputs = [X, W, *([] if static_value(bias).shape == (1,) and is_zero(bias) else [bias])]
+        attributes = {name: node.attrs[name] for name in ("strides", "pads", "dilations")}
+        node.attrs = attributes | {"group": shape[0], "kernel_shape": list(shape[2:])}
+        self.depthwise.append(node.outputs[0].name)
+
+    def _finish(self, node: gs.Node) -> None:
+        """Take the finish out of the node: its result is the convolution's then, and what follows are nodes."""
         outputs, names = list(node.outputs), list(node.attrs["names"])
         like = next((t for t in outputs if not t.is_empty()), None)
         if like is None or len(names) != 3 or not names[0]:
             raise self._fail(node, "an output and 3 names, the first not empty", f"names {names}")
-        inputs = {t.name: node.inputs[k] for k, t in enumerate(PA_LEVEL_CONV.inputs)}
         added, clipped = has_residual(node), has_bounds(node)
         if bool(names[1]) != added or bool(names[2]) != clipped:
             raise self._fail(node, "a name for the sum if R isn't 0, and for the result if it is clipped", f"{names}")
 
-        v, sign = self._endpoints_for(node, *endpoints)
-        own = {"X": X, "v": v, "sign": sign}
-        R = self._known(node, inputs["R"]) if added else None
-        clip = constant_value(node.inputs[input_index("clip")])
+        def given(name: str) -> gs.Tensor:
+            return node.inputs[input_index(node, name)]
+
+        R = self._known(node, given("R")) if added else None
         final = [name for name in names if name][-1]
 
         def tensor(name: str) -> gs.Tensor:
@@ -228,10 +252,9 @@ class _WayBack:
         S = tensor(names[0])
         T = tensor(names[1]) if added else S
         Y = tensor(names[2]) if clipped else T
-        node.op, node.outputs = "PABitConv", [S]
+        node.outputs = [S]
         del node.attrs["names"]
-        node.inputs = [own[t.name] if t.name in own else inputs[t.name] for t in PA_BIT_CONV.inputs]
-        behind = [self._clip(clip, T, Y)] if clipped else []
+        behind = [self._clip(constant_value(given("clip")), T, Y)] if clipped else []
         behind += [gs.Node("Add", inputs=[S, R], outputs=[T], domain="")] if added else []
         for new in behind:
             self.graph.insert_after(node, new)
@@ -239,7 +262,7 @@ class _WayBack:
             self._stand(outputs[0], Y)
         for k in (1, 2):
             if not outputs[k].is_empty():
-                self._compare(outputs[k], Y, inputs[f"v{k}"], inputs[f"sign{k}"])
+                self._compare(outputs[k], Y, given(f"v{k}"), given(f"sign{k}"))
 
     def _endpoints_for(self, node: gs.Node, v: gs.Tensor, sign: gs.Tensor) -> tuple[gs.Tensor, gs.Tensor]:
         """v and sign with as many endpoints as `node` has levels for: rows that moved beside longer ones end in NaN."""

@@ -34,7 +34,8 @@ REASONS = {
     "training-mode": "The batch norm is in training mode.",
     "non-finite-parameters": "The folded scale or offset isn't finite (NaN, infinity, or variance + epsilon <= 0).",
     # a packed convolution, or something behind it, that isn't fused with its neighbours
-    "not-linked": "No other PABitConv is linked with it, directly or over Add, Relu, Clip, MaxPool or moves of data.",
+    "not-linked": "No other PABitConv is linked with it, directly or over what a chain takes in or works through.",
+    "depthwise-not-plain": "The depthwise Conv has several outputs a channel, or constants that aren't finite float32.",
     "beside-channel-first": "It reads more tensors that exist channel-first only, so it stays channel-first.",
     "moved-for-channel-first": "It moves data, and nothing behind it works channel-last.",
     "moved-read-by-others": "The moved tensor is read by something besides comparisons too.",

@@ -100,7 +100,7 @@ class Account:
     def __init__(self, graph: ModelGraph):
         """Takes down the convolutions that `graph` has before the first run, and their forms."""
         self._graph = graph
-        self._before = [(node, _form(node)) for node in graph.nodes if is_op(node, "Conv") or _is_packed(node)]
+        self._before = [(node, _form(node)) for node in graph.nodes if _is_conv(node)]
         self._rewrites: list[tuple[Pass, Rewrite]] = []
         self._skips: dict[Pass, list[Skip]] = {}
 
@@ -135,6 +135,10 @@ class Account:
         return [skip.reason for done in by for skip in self._skips[done] if skip.node == label]
 
 
+def _is_conv(node: gs.Node) -> bool:
+    return is_op(node, "Conv") or _is_packed(node) or is_paconv_op(node, "PADepthwiseConv")
+
+
 def _is_packed(node: gs.Node) -> bool:
     return is_paconv_op(node, "PABitConv") or is_paconv_op(node, "PALevelConv")
 
@@ -142,4 +146,5 @@ def _is_packed(node: gs.Node) -> bool:
 def _form(node: gs.Node) -> str:
     if _is_packed(node):
         return "bit-conv"
-    return "weights-only" if is_paconv_op(producer(node.inputs[1]), "PAUnpackWeight") else "real"
+    weights = producer(node.inputs[1]) if is_op(node, "Conv") else None
+    return "weights-only" if is_paconv_op(weights, "PAUnpackWeight") else "real"

@@ -77,9 +77,11 @@ def _lower(conv: gs.Node, graph: ModelGraph) -> None:
 def _run(graph: ModelGraph) -> PassResult:
     result = PassResult()
     for node in graph.nodes:
+        label = graph.label(node)
+        if is_paconv_op(node, "PADepthwiseConv"):
+            result.skipped.append(Skip("real-weights", label))
         if not is_op(node, "Conv"):
             continue
-        label = graph.label(node)
         try:
             _lower(node, graph)
         except Unsuitable as refusal:

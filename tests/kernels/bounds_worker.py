@@ -22,19 +22,21 @@ from paconv.kernels.blocking import peak_sums
 from paconv.kernels.cpus import find_cpu
 from paconv.reference import finish_level_conv, pa_bit_conv, pa_level_max_pool, pa_levels
 from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of
+from tests.depthwise_cases import make_depthwise_case
 from tests.kernel_arguments import (
     CHANNEL_LAST,
     arguments_of,
     compare_arguments_of,
+    depthwise_arguments_of,
     level_arguments_of,
     pool_arguments_of,
 )
 from tests.kernels.linked import kernel
-from tests.kernels.whole_conv import GARBAGE, Block, convolve
+from tests.kernels.whole_conv import GARBAGE, Block, address, convolve
 from tests.level_conv_cases import make_level_case
 
 PAGE = mmap.PAGESIZE
-ALIGNED = ("weight_words", "phi", "offset_alpha", "offset_taps", "out_scale", "out_bias", "start")
+ALIGNED = ("weight_words", "phi", "offset_alpha", "offset_taps", "out_scale", "out_bias", "start", "tap_weights")
 ALIGNED += tuple(f"{name}_{k}" for name in ("thresholds", "flips") for k in (1, 2))
 OUTPUTS = {name for name, _ in CHANNEL_LAST.values()}
 PROT_NONE = 0
@@ -167,6 +169,18 @@ def check_pool(C: int, kernel_shape, size, rng, level: str, after: bool) -> None
     assert (block.array("levels_1") == pa_level_max_pool(L, kernel_shape, strides, pads)).all()
 
 
+def check_depthwise(C: int, kernel_shape, size, rng, level: str, after: bool) -> None:
+    """PADepthwiseConv with windows that lie in the padding."""
+    strides, dilations = ([int(s) for s in rng.integers(1, 4, 2)] for _ in range(2))
+    pads = [dilations[k % 2] * (kernel_shape[k % 2] - 1) for k in range(4)]
+    case = make_depthwise_case(rng, C, size, kernel_shape, strides, pads, dilations)
+    block = FencedBlock(level, after, *depthwise_arguments_of(case))
+    block["accumulate"] = address(level, "depthwise_sums", (0, 0))
+    block.run("depthwise_conv", block.numbers["B"] * block.numbers["OH"])
+    for name, expected in case.expected.items():
+        assert (block.array(CHANNEL_LAST[name][0]) == expected).all(), name
+
+
 def check_peak(level: str, after: bool) -> None:
     """The peak's turns on words and weights of ones."""
     sums, rounds = peak_sums(find_cpu(level).budget), 3
@@ -189,7 +203,8 @@ def main(level: str, side: str) -> None:
     for C, size in product(CHANNELS, SIZES):
         check_compare(C, int(rng.choice([1, 3, 255])), size, rng, level, after)
         check_pool(C, [int(k) for k in rng.integers(1, 6, 2)], size, rng, level, after)
-        done += 2
+        check_depthwise(C, [int(k) for k in rng.integers(1, 6, 2)], size, rng, level, after)
+        done += 3
     print(done)
 
 

@@ -23,7 +23,7 @@ def run(*command: str):
 def test_every_kernel_stays_within_its_buffers(level, side):
     done = run("-m", "tests.kernels.bounds_worker", level, side)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == len(awkward_cases()) + 2 * len(CHANNELS) * len(SIZES)
+    assert int(done.stdout) == len(awkward_cases()) + 3 * len(CHANNELS) * len(SIZES)
 
 
 @pytest.mark.parametrize("after, offset", [(True, 5), (False, -1)])

@@ -43,6 +43,14 @@ def test_no_inner_loop_spills_for_any_kind_of_products(functions, level):
         assert [vector_spills(loop) for loop in loops] == [[]] * len(loops), kind
 
 
+@pytest.mark.parametrize("level", built_levels())
+def test_no_inner_loop_spills_for_any_number_of_depthwise_pixels(functions, level):
+    (each,) = kernels(level, "depthwise_sums")
+    loops = working_loops(functions[microkernel_symbol(find_cpu(level), each)], "floats")
+    assert len(loops) >= each.plan.pixels.bit_length()  # one for each power of two
+    assert [vector_spills(loop) for loop in loops] == [[]] * len(loops)
+
+
 def test_a_spill_is_seen():
     lines = [
         "vpandd 0x40(%rsp),%zmm1,%zmm2",

@@ -36,12 +36,14 @@ def graph() -> ModelGraph:
         f" s2 = Slice (r2, last, least, one_axis, last) {pa_conv('c3', 'p2', 'c3')} {pa_conv('c4', 's2', 'c4')}"
         f" {pa_conv('c5', 'r2', 'c5')} {pa_conv('c6', 'r2', 'c6')}"
         " [real] c7 = Conv <pads = [1, 1, 1, 1]> (x, w) a3 = Add (c3, c4) a4 = Add (c5, c6) a5 = Add (a3, a4)"
-        " z = Abs (r2) a6 = Add (z, c7) y = Add (a5, a6)"
+        " [real2] d1 = Conv <group = 4> (a5, W_depthwise)"
+        f" {pa_conv('c8', 'd1', 'c8')} z = Abs (r2) a6 = Add (z, c7) a7 = Add (c8, a6) y = Add (a5, a7)"
     )
     constants = {
         "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1]), "last": np.int64([-1]), "least": np.int64([-(2**63)]),
         "one_axis": np.int64([1]),
     }  # fmt: skip
+    constants["W_depthwise"] = np.float32([1, -1, 2, 0.5]).reshape(4, 1, 1, 1)
     constants |= batch_norm("n", [1, -2, 0.5, 4], [0.5, 0.25, 0.75, -1], [0, 1, 3, -0.5], [1, 4, 0.25, 16])
     constants |= pa_constants(np.random.default_rng(0), 4, 4, 3, 3)
     return ModelGraph(model(f"g (float[b,4,6,6] x) => (float[b,4,6,6] y) {{ {text} }}", **constants))

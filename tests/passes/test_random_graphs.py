@@ -98,6 +98,7 @@ OPERATIONS = {
     "conv": "q{i} = paconv.PAActivation ({a}, v{e}, levels) W{i} = paconv.PAWeight (W, u, alpha)"
     " [conv{i}] t{i} = Conv <pads = [1, 1, 1, 1]> (q{i}, W{i}) ",
     "real": "t{i} = Abs ({a}) ",
+    "depthwise": "[real{i}] t{i} = Conv <group = 4, pads = [1, 1, 1, 1]> ({a}, depthwise, offset) ",
     "relu": "t{i} = Relu ({a}) ",
     "clip": "t{i} = Clip ({a}, low, high) ",
     "add": "t{i} = Add ({a}, {b}) ",
@@ -114,7 +115,9 @@ CONSTANTS = {
     "low": np.float32(-0.5), "high": np.float32(0.75),
     "two": np.int64([2]), "six": np.int64([6]), "one_axis": np.int64([1]), "row": np.int64([2]),
     "last": np.int64([-1]), "least": np.int64([-(2**63)]), "end": np.int64([2**62]),
-    "twice": np.float32([1, 1, 2, 1]), "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]),
+    "depthwise": np.float32([[1, 0, -0.5], [0, 1, 0], [0.5, 0, 0]] * 4).reshape(4, 1, 3, 3),
+    "offset": np.float32([0, 0.5, -1, 0.25]), "twice": np.float32([1, 1, 2, 1]),
+    "pads": np.int64([0, 0, 1, 0, 0, 0, 0, 0]),
 }  # fmt: skip
 """What OPERATIONS read."""
 

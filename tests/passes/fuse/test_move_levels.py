@@ -116,7 +116,7 @@ def test_a_shuffle_net_has_bytes_alone_between_its_convolutions():
     assert [n.output[0] for n in model.graph.node if n.op_type == "PALevelConv"][:-1] == [""] * 4
 
 
-def test_a_shuffle_between_depthwise_convolutions_stays_one_of_floats():
+def test_a_shuffle_before_a_depthwise_convolution_for_real_ops_stays_one_of_floats():
     body = pa_conv("c1", "x", "a") + MOVES["channel shuffle"][0] + " " + norm("z", "n") + pa_conv("c2", "n", "e")
     model = fused(body + "y = Conv <group = 4> (e, depthwise)")
     assert ops(model) == ["PABitConv", "Reshape", "Transpose", "Reshape", "PABitConv", "Conv"]

@@ -1,0 +1,1 @@
+"""Real depthwise convolutions, channel-last, between quantized ones."""

@@ -1,0 +1,42 @@
+"""Real depthwise convolutions that PADepthwiseConv computes: one window a channel, of finite constants."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from paconv.passes.fuse.layout import is_to_channel_last
+from paconv.passes.graph.conv_geometry import Geometry, conv_geometry
+from paconv.passes.graph.graph_pass import Unsuitable
+from paconv.passes.graph.matching import is_op, is_paconv_op, optional_input, readers, static_value
+
+__all__ = ["depthwise_geometry", "is_before_quantized", "is_depthwise"]
+
+
+def depthwise_geometry(conv: gs.Node) -> Geometry:
+    """Of a Conv that PADepthwiseConv computes. Raises Unsuitable for another one."""
+    W, bias = static_value(conv.inputs[1]), optional_input(conv, 2)
+    constants = [W] if bias is None else [W, static_value(bias)]
+    if any(a is None or a.dtype != np.float32 or not np.isfinite(a).all() for a in constants):
+        raise Unsuitable("depthwise-not-plain")
+    if W.ndim != 4 or W.shape[1] != 1 or conv.attrs.get("group", 1) != W.shape[0]:
+        raise Unsuitable("depthwise-not-plain")
+    return conv_geometry(conv, W.shape[2:])
+
+
+def is_depthwise(node: gs.Node) -> bool:
+    """Whether PADepthwiseConv computes what the node does."""
+    try:
+        return is_op(node, "Conv") and depthwise_geometry(node) is not None
+    except Unsuitable:
+        return False
+
+
+def is_before_quantized(conv: gs.Node) -> bool:
+    """Whether a quantized convolution reads the node's result, at once or over Relu and Clip."""
+    return any(
+        is_paconv_op(node, "PABitConv")
+        or is_to_channel_last(node)
+        or (is_op(node, "Relu", "Clip") and is_before_quantized(node))
+        for node, _ in readers(conv.outputs[0])
+    )
