@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from pydoc_data.topics import topics
 
 WORDS = sorted({word.lower() for text in topics.values() for word in re.findall(r"\b[A-Za-z]{4,9}\b", text)})
 """About 2,000 words of 4 to 9 letters, from Python's own documentation."""

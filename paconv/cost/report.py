@@ -183,7 +183,7 @@ def _scheme(network: Network) -> dict[str, Any]:
     return {"scheme": planes[0].scheme, "M": planes[0].M, "N": planes[0].N}
 
 
-def _converted(totals: Cost) -> dict[str, float | int | None]:
+def _converted(totals: Cost) -> dict[str, Any]:
     """Which part of MACs and of parameters is binary (None without any), and bytes as level indexes and in float."""
     return {
         "macs": (totals.macs - totals.real_macs) / totals.macs if totals.macs else None,

@@ -17,6 +17,7 @@ import copy
 from collections.abc import Iterable
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -226,7 +227,7 @@ def _apply(model: nn.Module, config: dict, plain: dict[str, nn.Conv2d]) -> nn.Mo
     activations: dict[str, ActivationQuantizer] = {}
     replaced: dict[int, nn.Module] = {}
     for name, owner in config["plan"].items():
-        conv = modules[name]
+        conv: Any = modules[name]
         if owner is not None and owner not in activations:
             signed = owner in config.get("signed_activations", ())
             make = scheme.signed_activation if signed else scheme.activation
@@ -237,7 +238,7 @@ def _apply(model: nn.Module, config: dict, plain: dict[str, nn.Conv2d]) -> nn.Mo
             continue
         made = scheme.layer(plain.get(name, conv), None if owner is None else activations[owner])
         if name in plain and (pads := config["rewritten"][name]["pads"]) is not None:
-            made.zero_pads = tuple(pads)
+            made.zero_pads = tuple(pads)  # type: ignore[assignment]
         replaced[id(conv)] = made
     for parent in modules.values():
         for key, child in parent._modules.items():  # every name of a module that has several
@@ -248,7 +249,7 @@ def _apply(model: nn.Module, config: dict, plain: dict[str, nn.Conv2d]) -> nn.Mo
     return model
 
 
-def _plain(name: str, layer: nn.Conv2d, how: dict) -> nn.Conv2d:
+def _plain(name: str, layer: Any, how: dict) -> nn.Conv2d:
     """The plain convolution that `layer` is, as `how` recorded it. Raises UsageError if it isn't that any more."""
     try:
         found = plain_conv(layer, [(height, width) for height, width in how["sizes"] or ()])

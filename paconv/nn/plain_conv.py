@@ -125,7 +125,7 @@ def plain_conv(layer: nn.Conv2d, sizes: Iterable[Size] = ()) -> PlainConv:
         raise NotPlain(f"{name} convolves with weights of another shape than its own")
     own = layer._parameters.get("weight")
     new_weights = own is None or not torch.equal(call.weight, own)
-    conv.weight = nn.Parameter(call.weight.detach().clone()) if new_weights else own
+    conv.weight = nn.Parameter(call.weight.detach().clone()) if new_weights else own  # type: ignore[assignment]
     if call.bias is not None:
         bias = layer._parameters.get("bias")
         same = bias is not None and torch.equal(bias, call.bias)

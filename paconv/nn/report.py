@@ -109,7 +109,7 @@ class Conversion:
             if isinstance(known, tuple) and known and isinstance(known[0], int):
                 input_shape = known
             else:
-                input_shape = self.model.paconv_conversion.get("input_shape")
+                input_shape = getattr(self.model, "paconv_conversion", {}).get("input_shape")
         levels = scheme_class(self.scheme).record.weight_levels(self.M)
         return share_of(self.model, [conv.name for conv in self.converted], levels, input_shape)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,7 @@ def share_of(
         levels: How many levels a weight of theirs has.
         input_shape: (C, H, W) without the batch; None leaves MACs out. The model runs once on zeros.
     """
-    layers = {name: model.get_submodule(name) for name in converted}
+    layers: dict[str, Any] = {name: model.get_submodule(name) for name in converted}
     inside = {id(m) for layer in layers.values() for m in layer.modules()}
     weights = sum(_weights(layer) for layer in layers.values())
     biases = sum(next((m.bias.numel() for m in layer.modules() if _has_bias(m)), 0) for layer in layers.values())
@@ -105,16 +106,16 @@ def _macs(model: nn.Module, converted: dict[str, nn.Module], input_shape: tuple[
     inside = {id(m) for layer in converted.values() for m in layer.modules()} - {id(m) for m in converted.values()}
     counted: dict[str, int] = {}
 
-    def watch(name: str, layer: nn.Module) -> None:
+    def watch(name: str, layer: Any) -> None:
         def hook(_, args: tuple, made: Tensor) -> None:
             if name in converted:
-                window = _weights(layer) // layer.out_channels  # type: ignore[operator]
+                window = _weights(layer) // layer.out_channels
                 n = made.numel() * window
             elif isinstance(layer, nn.Linear):
                 n = made.numel() * layer.in_features
             else:
                 transposed = getattr(layer, "transposed", False)
-                n = (args[0] if transposed else made).numel() * prod(layer.weight.shape[1:])  # type: ignore[union-attr]
+                n = (args[0] if transposed else made).numel() * prod(layer.weight.shape[1:])
             counted[name] = counted.get(name, 0) + n
 
         stack.enter_context(removing(layer.register_forward_hook(hook)))

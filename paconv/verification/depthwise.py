@@ -8,6 +8,8 @@ with its weights, is what paconv.passes.fuse.unfuse says; and that Conv is compa
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 
@@ -18,9 +20,9 @@ from paconv.reference import pa_depthwise_conv
 
 __all__ = ["as_served", "depthwise_reads", "reference_sums"]
 
-_NOTHING = {
+_NOTHING: dict[str, np.ndarray] = {
     "R": np.zeros((1, 1, 1, 1), np.float32),
-    "clip": np.float32([-np.inf, np.inf]),
+    "clip": np.array([-np.inf, np.inf], np.float32),
     "v": np.full((1, 1), np.nan, np.float32),
     "sign": np.ones(1, np.int8),
 }
@@ -77,7 +79,7 @@ def _parts(node: onnx.NodeProto, unfused: Unfused) -> list[onnx.NodeProto]:
     Y, X, S = node.output[0], _name(node.output[0], "X"), _name(node.output[0], "S")
     W, bias = node.input[1], node.input[2] if len(node.input) > 2 else _name("", "bias")
     inputs = [X, _name("", "R"), W, bias, _name("", "clip"), *[_name("", "v"), _name("", "sign")] * 2]
-    attributes = _geometry(node) | {"version": ops.OPSET_VERSION, "names": [Y, "", ""]}
+    attributes: dict[str, Any] = _geometry(node) | {"version": ops.OPSET_VERSION, "names": [Y, "", ""]}
     helper = onnx.helper
     return [
         helper.make_node("Transpose", [node.input[0]], [X], perm=to_channel_last()),

@@ -17,7 +17,7 @@ def depthwise_geometry(conv: gs.Node) -> Geometry:
     """Of a Conv that PADepthwiseConv computes. Raises Unsuitable for another one."""
     W, bias = static_value(conv.inputs[1]), optional_input(conv, 2)
     constants = [W] if bias is None else [W, static_value(bias)]
-    if any(a is None or a.dtype != np.float32 or not np.isfinite(a).all() for a in constants):
+    if W is None or any(a is None or a.dtype != np.float32 or not np.isfinite(a).all() for a in constants):
         raise Unsuitable("depthwise-not-plain")
     if W.ndim != 4 or W.shape[1] != 1 or conv.attrs.get("group", 1) != W.shape[0]:
         raise Unsuitable("depthwise-not-plain")

@@ -221,11 +221,11 @@ class _WayBack:
         node.inputs = [own[t.name] for t in PA_BIT_CONV.inputs]
 
     def _depthwise(self, node: gs.Node) -> None:
-        X, W, bias = self._known(node, node.inputs[0]), *node.inputs[2:4]
-        shape = constant_value(W).shape
+        X, W, bias = self._known(node, node.inputs[0]), node.inputs[2], node.inputs[3]
+        shape, shift = constant_value(W).shape, constant_value(bias)
         self._finish(node)
         node.op, node.domain = "Conv", ""
-        node.inputs = [X, W, *([] if static_value(bias).shape == (1,) and is_zero(bias) else [bias])]
+        node.inputs = [X, W, *([] if shift.shape == (1,) and is_zero(bias) else [bias])]
         attributes = {name: node.attrs[name] for name in ("strides", "pads", "dilations")}
         node.attrs = attributes | {"group": shape[0], "kernel_shape": list(shape[2:])}
         self.depthwise.append(node.outputs[0].name)
