@@ -92,12 +92,13 @@ def march(
         x = quantized[name]
         A, B = settings.largest
         levels = None
-        if settings.N is not None:
-            key = (name, settings.N, B, target.signed)
-            if key not in shared:
-                shared[key] = fit_levels(x, settings.N, B, signed=target.signed, seed=settings.seed)
-            levels = shared[key]
         geometry = target.geometry(*x[0].shape[2:])
+        if settings.N is not None:
+            shifted = target.signed and not any(geometry.pads)
+            key = (name, settings.N, B, target.signed, shifted)
+            if key not in shared:
+                shared[key] = fit_levels(x, settings.N, B, signed=target.signed, shifted=shifted, seed=settings.seed)
+            levels = shared[key]
         rows = sampled_rows(x, exact[name], levels, target.weight, target.bias, geometry, settings.seed)
         most = A if levels is not None or settings.N is None else None
         weights = quantized_weights(rows, levels, target.weight, settings.M, most, geometry.group, fast=settings.fast)

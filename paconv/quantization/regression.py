@@ -2,8 +2,8 @@
 
     w' = w + ((H + lambda h I)^-1 G)^T,     h = mean diag H
 
-G the moments of the windows with what is missing, the float output less w's output on the quantized input. lambda is 1
-where there are RICH times as many windows as weights of a channel; with fewer it is the one of LAMBDAS, or no
+G the moments of the windows with what is missing, the float output less w's output on the quantized input. Windows of
+one image resemble each other, so that a regression on few images fits these alone: lambda is the one of LAMBDAS, or no
 regression at all, that leaves the smallest error on a part of the images that the weights weren't fitted to.
 """
 
@@ -13,12 +13,9 @@ import numpy as np
 
 from paconv.quantization.second_moments import Moments
 
-__all__ = ["LAMBDAS", "RICH", "regression"]
+__all__ = ["LAMBDAS", "regression"]
 
-LAMBDAS = (0.25, 1.0, 4.0, 16.0, 64.0)
-
-RICH = 2
-"""Windows per weight of a channel from which on lambda is 1."""
+LAMBDAS = (1.0, 4.0, 16.0, 64.0)
 
 
 def regression(fitted: Moments, held_out: Moments) -> tuple[np.ndarray, float | None]:
@@ -28,7 +25,7 @@ def regression(fitted: Moments, held_out: Moments) -> tuple[np.ndarray, float | 
     """
     both = fitted + held_out
     K = len(both.x)
-    if both.count >= RICH * K or not held_out.count or not fitted.count:
+    if not held_out.count or not fitted.count:
         return _solved(both, 1.0), 1.0
     candidates = {factor: _error(_solved(fitted, factor), held_out) for factor in LAMBDAS}
     best = min(candidates, key=lambda factor: candidates[factor])

@@ -79,6 +79,7 @@ class Runner:
         self.reads, self.gives = reads, gives
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = (
             ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
             if gives

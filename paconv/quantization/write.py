@@ -40,7 +40,14 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
             if layer.activation is not None:
                 key = (node.input[0], id(layer.activation))
                 if key not in activations:
-                    call = _call("PAActivation", _unique(f"{name}.activation", taken), node.input[0], taken)
+                    read = node.input[0]
+                    if layer.activation.shift is not None:
+                        sub = onnx.helper.make_node("Sub", [read], [], _unique(f"{name}.shift", taken))
+                        sub.output.append(_unique(f"{sub.name}:0", taken))
+                        _constants(graph, sub, {"mean": layer.activation.shift}, taken)
+                        nodes.append(sub)
+                        read = sub.output[0]
+                    call = _call("PAActivation", _unique(f"{name}.activation", taken), read, taken)
                     _constants(graph, call, _activation(layer.activation), taken)
                     nodes.append(call)
                     activations[key] = call.output[0]
