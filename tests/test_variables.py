@@ -22,6 +22,10 @@ def test_docs_environment_md_is_what_the_variables_say():
 def test_every_cpu_is_named_where_one_can_be_chosen():
     (variable,) = (each for each in VARIABLES if each.name == "PACONV_CPU")
     assert re.findall(r"(?:x86|arm)[-\w.]+", variable.values) == [each.name for each in CPUS]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"`PACONV_CPU=(\S+)` selects the kernels for one CPU \(also ([^)]+)\)", readme)
+    in_full = [f"x86-64{name}" if name.startswith("-") else name for name in (listed[0], *re.split(r",\s+", listed[1]))]
+    assert sorted(in_full) == sorted(each.name for each in CPUS)
 
 
 def test_no_other_python_file_reads_one():

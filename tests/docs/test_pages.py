@@ -32,6 +32,16 @@ def test_files_that_are_named_exist(page):
     assert named and [path for path in named if not (ROOT / path).exists()] == []
 
 
+def test_the_page_of_the_kernels_has_every_file_of_theirs():
+    files = [path for path in (ROOT / "kernels").rglob("*.[chp]*") if path.suffix in (".py", ".c", ".h")]
+    page = text("kernels/README.md")
+    named = {path.stem for path in files if re.search(rf"\b{path.stem}\b", page)} | {"__init__"}
+    assert sorted(path.name for path in files if path.stem not in named) == []
+    spoken = [f"{stem}.{kind}" for stem, kinds in re.findall(r"`(?:\w+/)*(\w+)\.(py|c|h|\[ch\])`", page) for kind in
+              (("c", "h") if kinds == "[ch]" else (kinds,))]  # fmt: skip
+    assert len(spoken) > 20 and set(spoken) <= {path.name for path in files}
+
+
 def test_the_index_has_every_page():
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     pages |= {f"{path.parent.name}/README.md" for path in (ROOT / "docs").glob("*/README.md")}

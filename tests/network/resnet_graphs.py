@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from paconv.bits import code_bits, one_hot_masks, packed_bytes
-from paconv.ops import DOMAIN, add_functions
+from paconv.ops import DOMAIN, OPSET_VERSION, PA_BIT_CONV, add_functions
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
@@ -125,10 +125,12 @@ class _Builder:
             self.constant(f"{name}.scale", np.linspace(1, 2 if folded_after else 1, out)),
             self.constant(f"{name}.bias", np.full(out, 3 if folded_after else 0)),
         ]
-        return self.node(
-            "PABitConv", inputs, name, domain=DOMAIN, weight_shape=list(shape), weight_masks=one_hot_masks(self.M),
-            level_masks=one_hot_masks(self.N), strides=[stride] * 2, pads=[pad] * 4, dilations=[1, 1], group=1,
+        attributes = dict(
+            weight_shape=list(shape), weight_masks=one_hot_masks(self.M), level_masks=one_hot_masks(self.N),
+            strides=[stride] * 2, pads=[pad] * 4, dilations=[1, 1], group=1, version=OPSET_VERSION,
         )  # fmt: skip
+        assert attributes.keys() == {each.name for each in PA_BIT_CONV.attributes}
+        return self.node("PABitConv", inputs, name, domain=DOMAIN, **attributes)
 
     def unpacked(self, name, shape) -> str:
         W = self.empty(f"{name}.W", (code_bits(self.M + 1), packed_bytes(int(np.prod(shape)))), TensorProto.UINT8)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import fields
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+import paconv.schemes
 from paconv.cost.schemes import under_scheme
 from paconv.errors import UsageError
 from paconv.network.layers import CONV, Layer, Network
+from paconv.nn.convert import convert
 from paconv.nn.schemes import SCHEMES as MADE
 from paconv.nn.schemes import make_scheme
 from paconv.schemes import SCHEMES, SchemeRecord
@@ -48,6 +52,18 @@ def test_what_can_be_counted_can_be_made_and_the_reverse_and_the_record_says_whi
     for M, N in PLANES:
         expected = (M, N) if M in record.M and N in record.N else None
         assert made(name, M, N) == counted(name, M, N) == expected, (M, N)
+
+
+def test_the_lists_for_readers_have_every_scheme():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## Other schemes")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(MADE)
+    options = (convert.__doc__ or "").partition(" scheme: ")[2].partition(" keep: ")[0]
+    assert set(re.findall(r'"(\w+)"', options)) == set(MADE)
+    rows = re.findall(
+        r"^    (\w+(?:, \w+)*)  ", (paconv.schemes.__doc__ or "").partition("operations\n")[2], re.MULTILINE
+    )
+    assert {name for row in rows for name in row.split(", ")} == set(SCHEMES)
 
 
 @pytest.mark.parametrize("name", MADE)
