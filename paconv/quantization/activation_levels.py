@@ -35,6 +35,15 @@ class ActivationLevels:
     """Index of the level 0: how many are negative."""
     largest: float | None
     """The largest magnitude of an integer level; None off the grid."""
+    counts: np.ndarray
+    """(N+1,) int64: how often each level occurs in the sample."""
+    scale: float
+    """Root mean square of the sample's values other than 0; 1 where all are 0."""
+
+    @property
+    def table(self) -> np.ndarray:
+        """(N+1,) float32: the levels themselves."""
+        return (self.levels * np.float64(self.unit)).astype(np.float32)
 
     def index(self, x: np.ndarray) -> np.ndarray:
         """uint8 (...): index of the level of each x (...); NaN has 0."""
@@ -52,16 +61,19 @@ def fit_levels(batches: list[np.ndarray], N: int, largest: int | None, *, signed
     x = _sample(batches, np.random.default_rng(seed))
     guess = [np.array(half_gaussian_quantizer(k)[1]) if k else np.zeros(0) for k in range(N + 1)]
     levels, zero = levels_on_both_sides(x, N, guess, signed=signed)
+    counts = np.bincount(np.searchsorted(midpoints(levels), x, side="right"), minlength=N + 1)
+    present = np.count_nonzero(x)
+    scale = float(np.sqrt((x**2).sum() / present)) if present else 1.0
     if largest is None:
         levels = levels.astype(np.float32)
-        return ActivationLevels(midpoints(levels.astype(np.float64)).astype(np.float32), levels, 1.0, zero, None)
-    counts = np.bincount(np.searchsorted(midpoints(levels), x, side="right"), minlength=N + 1)
+        v = midpoints(levels.astype(np.float64)).astype(np.float32)
+        return ActivationLevels(v, levels, 1.0, zero, None, counts, scale)
     most = min(largest, MOST_WEIGHT) if zero else largest
     grid = nearest_grid(levels, most, counts)
     k = np.sort(grid.integers)
     unit = exact_unit(grid.unit, most)
     v = midpoints(k * unit).astype(np.float32)
-    return ActivationLevels(v, k.astype(np.float32), unit, zero, float(np.abs(k).max()))
+    return ActivationLevels(v, k.astype(np.float32), unit, zero, float(np.abs(k).max()), counts, scale)
 
 
 def _sample(batches: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
