@@ -110,7 +110,7 @@ def quantize(
     if checkpoint is not None and _is_onnx(source):
         raise UsageError("a checkpoint (--checkpoint) can be made of a torch source alone; found an ONNX file")
     module, shapes = _read(source, input_shape, model, trust_pickle)
-    plain = plain_model(source, input_shape) if module is None else _exported(module, shapes)
+    plain = _exported(module, shapes) if module is not None else plain_model(source, input_shape)  # type: ignore[arg-type]
     inputs = [(i.name, i.shape, i.dtype) for i in plain.inputs]
     samples = load_samples(data, inputs, mean=mean, std=std, size=size, count=count, seed=seed)
     found = quantize_plain(

@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("digits")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    train(Recipe("digits_resnet", Settings(4, seed=1), "float"), open_source("digits", seed=1), made / "float")
+    train(Recipe("digits_resnet", Settings(8, seed=1), "float"), open_source("digits", seed=1), made / "float")
     paconv.quantize(made / "float/model.pt", training_digits()[0][:256], 2, 2, checkpoint=made / "quantized.pt")
     torch.set_num_threads(threads)
     return made
@@ -39,9 +39,9 @@ def values(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: conv.weight_quantizer(conv.weight).detach() for name, conv in convs.items()}
 
 
-def test_an_epoch_makes_it_better_and_moves_some_codes_of_the_same_levels(folder, tmp_path):
+def test_training_makes_it_better_and_moves_some_codes_among_the_same_levels(folder, tmp_path):
     before = paconv.load(folder / "quantized.pt")
-    settings = Settings(1, lr=0.001, seed=1)
+    settings = Settings(4, lr=0.001, seed=1)
     history = train(
         Recipe("digits_resnet", settings, start=folder / "quantized.pt"),
         open_source("digits", seed=1),
