@@ -17,6 +17,7 @@ from paconv.errors import CheckpointError, UsageError
 from paconv.grid import MOST_ACTIVATION
 from paconv.models import build
 from paconv.nn.convert import convert_from_config
+from paconv.nn.layers import codebook_tensors
 from paconv.nn.quantizer import grid_tensors
 
 __all__ = ["from_user_model", "from_zoo", "skeleton"]
@@ -87,8 +88,10 @@ def _converted(model: nn.Module, conversion: dict | None) -> nn.Module:
 
 def _check_fit(model: nn.Module, contents: Contents) -> None:
     """Compare names, shapes and kinds of the tensors. Raises CheckpointError about the first that doesn't fit."""
-    want, have, optional = model.state_dict(), contents.state_dict, grid_tensors(model)
-    for name in optional:
+    want, have, optional, given = (
+        model.state_dict(), contents.state_dict, grid_tensors(model), codebook_tensors(model)
+    )  # fmt: skip
+    for name in (*optional, *given):
         want.pop(name, None)
     for name, tensor in want.items():
         if name not in have:
@@ -102,6 +105,9 @@ def _check_fit(model: nn.Module, contents: Contents) -> None:
             whole = tensor.dtype == torch.int64 and tensor.shape == optional[name]
             if not whole or (tensor < 0).any() or (not tensor.shape and not 1 <= tensor <= MOST_ACTIVATION):
                 raise _misfit(f"{name} is no part of an integer grid", contents)
+        elif name in given:
+            if not tensor.is_floating_point() or tensor.shape != given[name]:
+                raise _misfit(f"{name} is {tuple(tensor.shape)} in it, {given[name]} in the model", contents)
         elif name not in want:
             raise _misfit(f"the model has no {name}, which the checkpoint has", contents)
 

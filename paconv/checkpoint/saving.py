@@ -13,6 +13,7 @@ from paconv.checkpoint.rebuilding import skeleton
 from paconv.errors import CheckpointError
 from paconv.files import replacing
 from paconv.input_shape import Shape, checked_shapes
+from paconv.nn.layers import codebook_tensors
 from paconv.nn.quantizer import grid_tensors
 
 __all__ = ["save"]
@@ -68,7 +69,7 @@ def _is_as_built(contents: Contents) -> bool:
         model = skeleton(contents)
     except CheckpointError:
         return False
-    optional = grid_tensors(model)
+    optional = {**grid_tensors(model), **codebook_tensors(model)}
     built, saved = (
         {name: tensor.shape for name, tensor in state.items() if name not in optional}
         for state in (model.state_dict(), contents.state_dict)

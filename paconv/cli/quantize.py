@@ -61,6 +61,12 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
     help="A folder of pictures, an .npz file by name of the inputs, or mnist:FOLDER. No labels are needed.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("model.onnx"), show_default=True)
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.PT",
+    help="Of a torch checkpoint: write the quantized network as one too, for paconv train --from.",
+)
 @click.option("-M", "M", type=int, default=4, show_default=True, help="Weight planes: 2, 4, 6 or 8.")
 @click.option("-N", "N", default="5", show_default=True, help="Activation planes: 1 to 8, or full.")
 @click.option("--count", type=click.IntRange(1), default=512, show_default=True, help="Most images to take.")
@@ -122,6 +128,7 @@ def quantize(
     model: Path,
     data: str,
     output: Path,
+    checkpoint: Path | None,
     M: int,
     N: str,
     count: int,
@@ -154,8 +161,10 @@ def quantize(
       paconv quantize float.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
       paconv quantize float.pt --model nets:make --input-shape 3x224x224 --data images.npz -M 8 -N 7
       paconv quantize float.onnx --data images.npz --keep-worst 2 -o model.onnx
+      paconv quantize float.pt --data pictures/ --checkpoint quantized.pt
     """
     options: dict[str, Any] = {
+        "checkpoint": checkpoint,
         "grid": parse_grid(grid),
         "fast": fast,
         "signed": {"auto": "auto", "always": True, "never": False}[signed],

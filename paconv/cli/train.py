@@ -75,6 +75,14 @@ _OPTIONS = "options.json"
     help="Trained float network to start from [default: it is trained first, in FOLDER/float].",
 )
 @click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.PT",
+    help="Quantized network to train as it is, by paconv quantize --checkpoint or another training. It has its own "
+    "scheme, M and N, and names its architecture.",
+)
+@click.option(
     "--backbone",
     type=click.Path(path_type=Path),
     metavar="MODEL.PT",
@@ -135,14 +143,17 @@ def train(context: click.Context, **options) -> None:
       paconv train --model digits_resnet --data digits -o run
       paconv train --model resnet18 --data folder:imagenet --float resnet18.pt -M 8 -N 7 --workers 8 -o run
       paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval --backbone resnet50.pt -o run
+      paconv train --from quantized.pt --data folder:imagenet --epochs 2 --lr 0.0005 -o run
       paconv train -o run --resume
       torchrun --nproc-per-node=2 -m paconv train --model resnet18 --data folder:imagenet -o run
     """
     output, resume = options["output"], options["resume"]
     if resume:
         options = _taken_up(context, options)
+    if options["start"] is not None:
+        _check_alone(context, options["start"])
     for name in ("model", "data"):
-        if not options[name]:
+        if not options[name] and not (name == "model" and options["start"] is not None):
             raise UsageError(f"--{name} is missing" + (f"; {output} holds no training to resume" if resume else ""))
 
     # Loading torch takes seconds.
@@ -201,6 +212,7 @@ def train(context: click.Context, **options) -> None:
 
 def _recipe(options: dict) -> Recipe:
     from paconv.nn.schemes import parse_planes
+    from paconv.train.pretrained import architecture_of
     from paconv.train.recipe import FLOAT, Recipe
     from paconv.train.settings import Settings
 
@@ -214,10 +226,25 @@ def _recipe(options: dict) -> Recipe:
     if options["N"] is not None:
         planes["N"] = parse_planes(options["N"], "-N")
     float_settings = replace(settings, **changes) if changes else None
+    model, start = options["model"], options["start"]
+    if not model:
+        model = architecture_of(start)
+        if model is None:
+            raise UsageError(f"--model is missing: {start} doesn't name its architecture")
     return Recipe(
-        options["model"], settings, options["scheme"], planes, float_settings, options["parent"], options["backbone"],
+        model, settings, options["scheme"], planes, float_settings, options["parent"], options["backbone"],
         architecture=dict(map(_argument, options["architecture"])), grid=parse_grid(options["grid"]),
+        start=start,
     )  # fmt: skip
+
+
+def _check_alone(context: click.Context, start: Path) -> None:
+    """Raise UsageError if an option was given that says how a float network is made, or quantized."""
+    flags = {"scheme": "--scheme", "M": "-M", "N": "-N", "parent": "--float", "backbone": "--backbone",
+             "float_epochs": "--float-epochs", "float_lr": "--float-lr"}  # fmt: skip
+    given = [flag for name, flag in flags.items() if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if given:
+        raise UsageError(f"--from: {start} is quantized already and trained as it is; leave out {', '.join(given)}")
 
 
 def _argument(text: str) -> tuple[str, int | str]:

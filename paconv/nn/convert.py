@@ -8,7 +8,8 @@ sides of 0, `reads` with what each converted convolution reads (paconv.nn.readin
 stay real. `rewritten` has, for convolutions of derived classes that became plain ones (paconv.nn.plain_conv), the
 `class`, the `pads` where opposite sides differ, whether there are `new_weights`, and the `sizes` of images that the
 padding holds for, None for all; `input_shape` what was given. Older configurations have no `signed_activations`, for no
-such quantizers, and no `reads`, `rewritten`, `linear` and `input_shape`.
+such quantizers, and no `reads`, `rewritten`, `linear` and `input_shape`. Others than `convert` record `planes`, (M, N)
+of convolutions that have others than the rest, and `biases`, names of those that got a bias.
 """
 
 from __future__ import annotations
@@ -174,9 +175,14 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
     try:
         scheme_from_config(config)
         plan = dict(config["plan"])
+        schemes = {name: _scheme_of(name, config) for name in plan}
         for name, owner in plan.items():
-            if (owner is None) != (config["N"] is None) or (owner is not None and plan.get(owner) != owner):
+            if (owner is None) != (schemes[name].N is None) or (owner is not None and plan.get(owner) != owner):
                 raise CheckpointError(f"conversion config: {name} uses the activation of {owner!r}, which has none")
+            if owner is not None and schemes[name].N != schemes[owner].N:
+                raise CheckpointError(f"conversion config: {name} uses the activation of {owner!r}, of another N")
+        if strange := {*config.get("planes", {}), *config.get("biases", ())} - plan.keys():
+            raise CheckpointError(f"conversion config: {min(strange)} has planes or a bias, but isn't converted")
         for kind, names in (("rectified", config["rectified"]), ("signed", config.get("signed_activations", []))):
             if not isinstance(names, list):
                 raise TypeError(f"{kind} activations are a list of names, not {names!r}")
@@ -223,11 +229,11 @@ def _checked_names(keep: Iterable[str] | str) -> list[str]:
 def _apply(model: nn.Module, config: dict, plain: dict[str, nn.Conv2d]) -> nn.Module:
     """Replace, in `model`, what config["plan"] names; plain: what layers of derived classes are."""
     modules = dict(model.named_modules())
-    scheme = scheme_from_config(config)
     activations: dict[str, ActivationQuantizer] = {}
     replaced: dict[int, nn.Module] = {}
     for name, owner in config["plan"].items():
         conv: Any = modules[name]
+        scheme = _scheme_of(name, config)
         if owner is not None and owner not in activations:
             signed = owner in config.get("signed_activations", ())
             make = scheme.signed_activation if signed else scheme.activation
@@ -239,6 +245,8 @@ def _apply(model: nn.Module, config: dict, plain: dict[str, nn.Conv2d]) -> nn.Mo
         made = scheme.layer(plain.get(name, conv), None if owner is None else activations[owner])
         if name in plain and (pads := config["rewritten"][name]["pads"]) is not None:
             made.zero_pads = tuple(pads)  # type: ignore[assignment]
+        if name in config.get("biases", ()) and made.bias is None:
+            made.bias = nn.Parameter(made.weight.new_zeros(len(made.weight)))
         replaced[id(conv)] = made
     for parent in modules.values():
         for key, child in parent._modules.items():  # every name of a module that has several
@@ -247,6 +255,12 @@ def _apply(model: nn.Module, config: dict, plain: dict[str, nn.Conv2d]) -> nn.Mo
     model = replaced.get(id(model), model)
     model.paconv_conversion = config  # type: ignore[assignment]
     return model
+
+
+def _scheme_of(name: str, config: dict) -> Scheme:
+    """The scheme of the converted layer `name`, with its planes."""
+    M, N = config.get("planes", {}).get(name, (config["M"], config["N"]))
+    return scheme_from_config({**config, "M": M, "N": N})
 
 
 def _plain(name: str, layer: Any, how: dict) -> nn.Conv2d:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer
 
-__all__ = ["PAConv2d", "PALinear", "as_conv2d", "freeze_", "parameter_groups", "project_"]
+__all__ = ["PAConv2d", "PALinear", "as_conv2d", "codebook_tensors", "freeze_", "parameter_groups", "project_"]
 
 
 class PAConv2d(nn.Conv2d):
@@ -120,6 +120,16 @@ def freeze_(model: nn.Module) -> nn.Module:
         if isinstance(module, (PAConv2d, ActivationQuantizer)):
             module.freeze()
     return model
+
+
+def codebook_tensors(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the floating-point tensors that `model`'s state dict has if its weights' levels are given."""
+    found: dict[str, tuple[int, ...]] = {}
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, PAConv2d):
+            shapes = module.weight_quantizer.codebook_shapes(module.out_channels)
+            found |= {f"{prefix}.weight_quantizer.{name}".lstrip("."): shape for name, shape in shapes.items()}
+    return found
 
 
 def project_(model: nn.Module) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paconv.grid import MOST_WEIGHT, integers_of, nearest_grid, nearest_sums
+from paconv.grid import MOST_WEIGHT, exact_unit, integers_of, nearest_grid, nearest_sums
 from paconv.nn.steps import Steps
 
-__all__ = ["Memory", "largest_integer", "relative_error", "snapped_levels", "snapped_steps"]
+__all__ = ["Memory", "largest_integer", "relative_error", "snapped_codebook", "snapped_levels", "snapped_steps"]
 
 Found = TypeVar("Found")
 
@@ -56,6 +56,17 @@ def snapped_steps(steps: Steps, counts: Tensor, most: int, memory: Memory) -> St
     return Steps(steps.endpoints, torch.from_numpy(found).to(steps.coefficients), steps.masks)
 
 
+def snapped_codebook(
+    codebook: Tensor, scales: Tensor, counts: Tensor, most: int, memory: Memory
+) -> tuple[Tensor, Tensor]:
+    """`codebook` (L,) as integers up to `most`, and the `scales` (O,) that they are times then, both float64.
+
+    counts (L,): how often each level occurs.
+    """
+    integers, units = memory(_grid_codebook, most, codebook, scales, counts)
+    return torch.from_numpy(integers).to(codebook), torch.from_numpy(units).to(scales)
+
+
 def largest_integer(steps: Steps, most: int) -> int | None:
     """The largest |k| of the coefficients where each row of them, and its levels, are integers times a unit.
 
@@ -84,6 +95,13 @@ def _grid_levels(most: int, levels: np.ndarray, counts: np.ndarray) -> np.ndarra
         return levels.copy()
     grid = nearest_grid(levels, _bound(most, levels), counts)
     return grid.unit * grid.integers
+
+
+def _grid_codebook(
+    most: int, codebook: np.ndarray, scales: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    grid = nearest_grid(codebook, _bound(most, codebook), counts)
+    return grid.integers.astype(np.float64), np.array([exact_unit(scale * grid.unit, most) for scale in scales])
 
 
 def _grid_coefficients(most: int, coefficients: np.ndarray, masks: np.ndarray, counts: np.ndarray) -> np.ndarray:

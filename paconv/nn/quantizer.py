@@ -70,8 +70,11 @@ class Quantizer(nn.Module):
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)
-        if "most" not in self._buffers:  # pickled before there were grids
-            self._start_off_grid()
+        for name in self.grid_state:
+            if name not in self._buffers:  # pickled before there was such a thing
+                self.register_buffer(name, None)
+        if "_memory" not in self.__dict__:
+            self._memory = Memory()
 
 
 class WeightQuantizer(Quantizer):
@@ -93,6 +96,12 @@ class WeightQuantizer(Quantizer):
     @abstractmethod
     def grid_error(self, W: Tensor) -> float:
         """How far the levels move to the grid, relative (paconv.nn.on_grid); 0 where they are on none."""
+
+    def codebook_shapes(self, outputs: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that the state dict has, beside those of the grid, where levels are given
+        instead of computed, for so many output channels; none where there is no such thing.
+        """
+        return {}
 
 
 class ActivationQuantizer(Quantizer):

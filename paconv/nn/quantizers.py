@@ -5,6 +5,8 @@ doesn't depend on the scale of W. Activations have the scale `unit`: 1 where bat
 paper has it, otherwise what calibration finds. lambda_Delta, lambda_A and the least gap between endpoints are
 in terms of it.
 
+A codebook (`PAWeight.adopt_`) fixes endpoints and levels, which are otherwise computed from W (paconv.nn.codebook).
+
 On a grid (paconv.nn.snap_) the endpoints stay where they are; the gradient is that of the levels off the grid.
 
 Exported to ONNX, each quantizer is one call of its paconv op, whose endpoints and levels are frozen
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from paconv.bits import one_hot_masks
 from paconv.errors import CheckpointError, UsageError
 from paconv.gaussian import gaussian_start, weight_endpoints
+from paconv.nn.codebook import Codebook, flaw_of
 from paconv.nn.functional import (
     activation_levels,
     approximate_activations,
@@ -33,7 +36,7 @@ from paconv.nn.functional import (
 )
 from paconv.nn.on_grid import relative_error, snapped_levels
 from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer, call_op
-from paconv.nn.steps import straight_through
+from paconv.nn.steps import Steps, straight_through
 from paconv.schemes.records import PA
 
 __all__ = ["LEAST_GAP", "PAActivation", "PAWeight", "check_planes"]
@@ -62,9 +65,10 @@ def _check_positive(**options: float | None) -> None:
 
 class PAWeight(WeightQuantizer):
     """Piecewise approximation of a weight tensor: M endpoints, M+1 levels, recomputed from W at each forward (eqs.
-    6-9).
+    6-9), or held by a codebook.
 
-    There is nothing to train, and nothing in the state dict but the grid.
+    There is nothing to train, and nothing in the state dict but the grid and, where there is one, the codebook:
+    `codebook` (M+1,) float64, c ascending with 0 in the middle, and `scales` (O,) float64, a_o >= 0.
 
     Args:
         M: Number of endpoints, even, 2..8.
@@ -75,9 +79,14 @@ class PAWeight(WeightQuantizer):
         UsageError: An argument has another value.
     """
 
+    codebook: Tensor | None
+    scales: Tensor | None
     u: Tensor | None
     levels: Tensor | None
+    alpha: Tensor | None
+    masks: Tensor | None
 
+    grid_state: ClassVar[tuple[str, ...]] = ("most", "codebook", "scales")
     widens: ClassVar[bool] = False
 
     def __init__(self, M: int, *, lambda_w: float = 2.0, endpoints: str = "paper"):
@@ -88,16 +97,52 @@ class PAWeight(WeightQuantizer):
         self.M = M
         self.lambda_w = lambda_w
         self.endpoints = endpoints
-        self.register_buffer("u", None, persistent=False)
-        self.register_buffer("levels", None, persistent=False)
+        for name in ("u", "levels", "alpha", "masks"):
+            self.register_buffer(name, None, persistent=False)
+
+    @torch.no_grad()
+    def adopt_(self, codebook: Tensor, scales: Tensor) -> None:
+        """Take levels as they are given, c (M+1,) and a scale for each output channel (O,), from now on.
+
+        Raises UsageError unless c ascends and is 0 in the middle, and all is finite, no scale below 0.
+        """
+        if (flaw := flaw_of(codebook, scales, self.M)) is not None:
+            raise UsageError(flaw)
+        self.codebook, self.scales = (tensor.detach().double().clone() for tensor in (codebook, scales))
+        self.u = self.levels = self.alpha = self.masks = None
+
+    @property
+    def book(self) -> Codebook | None:
+        """The codebook, if there is one."""
+        return None if self.codebook is None or self.scales is None else Codebook(self.codebook, self.scales)
+
+    def codebook_shapes(self, outputs: int) -> dict[str, tuple[int, ...]]:
+        return {"codebook": (self.M + 1,), "scales": (outputs,)}
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        found = [state_dict.get(prefix + name) for name in ("codebook", "scales")]
+        there = any(tensor is not None for tensor in found)
+        if there and (flaw := flaw_of(*found, self.M)) is not None:
+            raise CheckpointError(f"{prefix.rstrip('.')}: {flaw}")
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        for name in ("alpha", "masks"):
+            if name not in self._buffers:  # pickled before there were codebooks
+                self.register_buffer(name, None, persistent=False)
 
     @torch.no_grad()
     def endpoints_and_levels(self, W: Tensor) -> tuple[Tensor, Tensor]:
         """u (M,) ascending and levels (M+1,) of W (...), in W's dtype, the levels on the grid in eval mode if there is
-        one; the frozen ones after `freeze`.
+        one; the frozen ones after `freeze`. With a codebook they are (O, 1, 1, 1, M) and (O, 1, 1, 1, M+1).
         """
         if self.u is not None and self.levels is not None:
             return self.u, self.levels
+        if self.book is not None:
+            book = self._present_book(W)
+            u, levels = book.steps(W.dtype).endpoints, book.table(W.dtype)
+            return u[:, None, None, None], levels[:, None, None, None]
         u, levels = self._off_grid(W)
         return u, levels if self.on_grid is None else self._snapped(W, u, levels)
 
@@ -110,26 +155,63 @@ class PAWeight(WeightQuantizer):
         assert self.most is not None
         return snapped_levels(levels, _weight_counts(W, u), int(self.most), self._memory)
 
+    def _present_book(self, W: Tensor) -> Codebook:
+        """The codebook, on the grid in eval mode."""
+        assert self.book is not None
+        return self.book if self.on_grid is None else self.book.snapped(W, self.on_grid, self._memory)
+
+    def _steps(self, W: Tensor) -> Steps:
+        """Those of the codebook, frozen or present."""
+        if self.u is None or self.alpha is None or self.masks is None:
+            return self._present_book(W).steps(W.dtype)
+        return Steps(self.u[:, 0, 0, 0], self.alpha, self.masks)
+
+    @torch.no_grad()
+    def natural_integer(self, W: Tensor, most: int) -> int | None:
+        return None if self.book is None else self.book.largest_integer(most)
+
     @torch.no_grad()
     def grid_error(self, W: Tensor) -> float:
-        u, levels = self._off_grid(W)
         if self.most is None:
             return 0.0
+        if self.book is not None:
+            return self.book.grid_error(W, int(self.most), self._memory)
+        u, levels = self._off_grid(W)
         return relative_error(levels[None], self._snapped(W, u, levels)[None], _weight_counts(W, u)[None])
 
     @torch.no_grad()
     def freeze(self, W: Tensor) -> None:
         """Fix u and levels at those of W. The decisions of `forward` are the same before and after."""
-        self.u = self.levels = None
-        self.u, self.levels = self.endpoints_and_levels(W)
+        self.u = self.levels = self.alpha = self.masks = None
+        u, levels = self.endpoints_and_levels(W)
+        if self.book is not None:
+            steps = self._steps(W)
+            self.alpha, self.masks = steps.coefficients, steps.masks
+        self.u, self.levels = u, levels
 
     def forward(self, W: Tensor) -> Tensor:
-        """W_bar (...) of W (...)."""
+        """W_bar (...) of W (...); with a codebook W is (O, C/g, KH, KW)."""
         if torch.onnx.is_in_onnx_export():
-            return call_op("PAWeight", (W, self.u, self.levels), W)
+            planes = () if self.book is None else (self.alpha, self.masks)
+            return call_op("PAWeight", (W, self.u, self.levels, *planes), W)
+        if self.book is not None:
+            return self._by_codebook(W)
         u, levels = self.endpoints_and_levels(W)
         off_grid = levels if self.on_grid is None or not torch.is_grad_enabled() else self._off_grid(W.detach())[1]
         return approximate_weights(W, u, levels, self._slope(W.detach(), off_grid))
+
+    def _by_codebook(self, W: Tensor) -> Tensor:
+        book = self.book
+        assert book is not None
+        with torch.no_grad():
+            W_bar = self._steps(W).of_weights(W)
+        if not torch.is_grad_enabled():
+            return W_bar
+        levels, normalized = book.levels.to(W.dtype), book.normalized(W)
+        alive = normalized.detach()[book.scales > 0]
+        slope = self._slope(alive if len(alive) else normalized.detach(), levels)
+        through = approximate_weights(normalized, book.endpoints.to(W.dtype), levels, slope)
+        return straight_through(W_bar, book.times_scales(through))
 
     def _slope(self, W: Tensor, levels: Tensor) -> Tensor:
         """Slopes (M,) of eq. 8; 1 for a tensor without spread, which has no lambda_W = lambda'/std(W)."""
@@ -138,7 +220,8 @@ class PAWeight(WeightQuantizer):
         return torch.where(std > _NO_SPREAD * W.abs().amax(), slope, 1.0).to(W.dtype)
 
     def extra_repr(self) -> str:
-        return f"M={self.M}, lambda_w={self.lambda_w}, endpoints={self.endpoints!r}"
+        text = f"M={self.M}, lambda_w={self.lambda_w}, endpoints={self.endpoints!r}"
+        return text + (", codebook" if self.book is not None else "")
 
 
 class PAActivation(ActivationQuantizer):

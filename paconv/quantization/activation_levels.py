@@ -38,6 +38,15 @@ class ActivationLevels:
     """The largest magnitude of an integer level; None off the grid."""
     shift: np.ndarray | None
     """(1, C, 1, 1) float32: what is taken off before; None for nothing."""
+    counts: np.ndarray
+    """(N+1,) int64: how often each level occurs in the sample."""
+    scale: float
+    """Root mean square of the sample's values other than 0; 1 where all are 0."""
+
+    @property
+    def table(self) -> np.ndarray:
+        """(N+1,) float32: the levels themselves."""
+        return (self.levels * np.float64(self.unit)).astype(np.float32)
 
     def index(self, x: np.ndarray) -> np.ndarray:
         """uint8 (...): index of the level of each x (...), (B, C, H, W) with a shift; NaN has 0."""
@@ -59,17 +68,19 @@ def fit_levels(
     shift = _means(batches) if shifted else None
     x = _sample(batches if shift is None else [batch - shift for batch in batches], np.random.default_rng(seed))
     levels, zero = levels_on_both_sides(x, N, signed=signed)
+    counts = np.bincount(np.searchsorted(midpoints(levels), x, side="right"), minlength=N + 1)
+    present = np.count_nonzero(x)
+    scale = float(np.sqrt((x**2).sum() / present)) if present else 1.0
     if largest is None:
         levels = levels.astype(np.float32)
         v = midpoints(levels.astype(np.float64)).astype(np.float32)
-        return ActivationLevels(v, levels, 1.0, zero, None, shift)
-    counts = np.bincount(np.searchsorted(midpoints(levels), x, side="right"), minlength=N + 1)
+        return ActivationLevels(v, levels, 1.0, zero, None, shift, counts, scale)
     most = min(largest, MOST_WEIGHT) if zero else largest
     grid = nearest_grid(levels, most, counts)
     k = np.sort(grid.integers)
     unit = exact_unit(grid.unit, most)
     v = midpoints(k * unit).astype(np.float32)
-    return ActivationLevels(v, k.astype(np.float32), unit, zero, float(np.abs(k).max()), shift)
+    return ActivationLevels(v, k.astype(np.float32), unit, zero, float(np.abs(k).max()), shift, counts, scale)
 
 
 def _means(batches: list[np.ndarray]) -> np.ndarray:

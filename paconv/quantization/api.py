@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import onnx
 
 from paconv.errors import UsageError
 from paconv.grid import DEFAULT_GRID, GridChoice
-from paconv.input_shape import checked_shapes
+from paconv.input_shape import Shape, checked_shapes
 from paconv.onnx_file.plain import PlainModel, plain_model
 from paconv.quantization.quantize import Quantized, quantize_plain
 from paconv.quantization.settings import Settings
@@ -35,6 +35,7 @@ def quantize(
     N: int | None = 5,
     *,
     output: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike | None = None,
     grid: GridChoice = DEFAULT_GRID,
     fast: bool = False,
     signed: bool | str = "auto",
@@ -69,6 +70,9 @@ def quantize(
         M: Weight planes: 2, 4, 6 or 8.
         N: Activation planes, 1 to 8; None for real activations.
         output: The model.onnx to write; None writes nothing.
+        checkpoint: For a torch source: the checkpoint of the converted model to write, from which fine-tuning starts
+            (`paconv train --from`); exported, it is the same network. All channels have the same endpoints there, so that
+            signed activations are not read from the means of their channels.
         grid: The integers that levels are times a unit, as for `paconv.nn.snap_`; None for real levels.
         fast: Leave out the regression and the error feedback.
         signed: "auto" gives activations levels below 0 where no ReLU, or what keeps its result, is before; True and
@@ -99,12 +103,15 @@ def quantize(
         DataError: The samples can't be read, or don't fit the network.
         CheckpointError: The checkpoint can't be read.
         ExportError: torch can't export the model.
-        PaconvError: `output` can't be written.
+        PaconvError: `output` or `checkpoint` can't be written.
     """
     if signed not in ("auto", True, False):
         raise UsageError(f"signed: expected 'auto', True or False; found {signed!r}")
-    settings = Settings(M, N, grid, fast, None if signed == "auto" else bool(signed), seed)
-    plain = _plain(source, input_shape, model, trust_pickle)
+    settings = Settings(M, N, grid, fast, None if signed == "auto" else bool(signed), checkpoint is None, seed)
+    if checkpoint is not None and _is_onnx(source):
+        raise UsageError("a checkpoint (--checkpoint) can be made of a torch source alone; found an ONNX file")
+    module, shapes = _read(source, input_shape, model, trust_pickle)
+    plain = _exported(module, shapes) if module is not None else plain_model(source, input_shape)  # type: ignore[arg-type]
     inputs = [(i.name, i.shape, i.dtype) for i in plain.inputs]
     samples = load_samples(data, inputs, mean=mean, std=std, size=size, count=count, seed=seed)
     found = quantize_plain(
@@ -122,31 +129,43 @@ def quantize(
     )
     if output is not None:
         found.save(output)
+    if checkpoint is not None:
+        from paconv.checkpoint.saving import save
+        from paconv.quantization.to_torch import quantized_module
+
+        save(quantized_module(module, found, shapes[0] if len(shapes) == 1 else None), checkpoint, shapes)
     return found
 
 
-def _plain(source: Any, input_shape: Any, model: Any, trust_pickle: bool) -> PlainModel:
-    if isinstance(source, onnx.ModelProto) or (
-        isinstance(source, (str, os.PathLike)) and not is_checkpoint(Path(source))
-    ):
+def _is_onnx(source: Any) -> bool:
+    if isinstance(source, (str, os.PathLike)):
+        return not is_checkpoint(Path(source))
+    return isinstance(source, onnx.ModelProto)
+
+
+def _read(source: Any, input_shape: Any, model: Any, trust_pickle: bool) -> tuple[Any, tuple[Shape, ...]]:
+    """The torch module and the shapes of its inputs; None and () of an ONNX file."""
+    if _is_onnx(source):
         if model is not None or trust_pickle:
             raise UsageError("model and trust_pickle tell how to read a checkpoint; found an ONNX file")
-        shapes: Mapping[str, Sequence[int]] | None = input_shape
-        return plain_model(source, shapes)
-    from paconv.to_onnx.exporter import exported
-
+        return None, ()
+    module: Any = source
     if isinstance(source, (str, os.PathLike)):
         from paconv.checkpoint.loading import load
 
-        module: Any = load(source, model, trust_pickle=trust_pickle)
-    else:
-        module = source
+        module = load(source, model, trust_pickle=trust_pickle)
     shape = getattr(module, "paconv_input_shape", None) if input_shape is None else input_shape
     if shape is None:
         raise UsageError("the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)")
     if getattr(module, "paconv_conversion", None) is not None:
         raise UsageError("the model is converted already; quantize its float parent, or export it as it is")
-    return plain_model(exported(module, checked_shapes(shape))[0])
+    return module, checked_shapes(shape)
+
+
+def _exported(module: nn.Module, shapes: tuple[Shape, ...]) -> PlainModel:
+    from paconv.to_onnx.exporter import exported
+
+    return plain_model(exported(module, shapes)[0])
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -96,6 +96,12 @@ class QuantizedWeights:
         """(O, M+1) float32: the levels of each channel's weights."""
         return (self.units[:, None] * self.levels).astype(np.float32)
 
+    @property
+    def values(self) -> np.ndarray:
+        """(O, C/g, KH, KW) float32: the weights as levels."""
+        rows = self.codes.reshape(len(self.codes), -1).astype(np.intp)
+        return np.take_along_axis(self.table, rows, 1).reshape(self.codes.shape)
+
 
 def sampled_rows(
     quantized: list[np.ndarray],

@@ -94,7 +94,7 @@ def march(
         levels = None
         geometry = target.geometry(*x[0].shape[2:])
         if settings.N is not None:
-            shifted = target.signed and not any(geometry.pads)
+            shifted = settings.shifted and target.signed and not any(geometry.pads)
             key = (name, settings.N, B, target.signed, shifted)
             if key not in shared:
                 shared[key] = fit_levels(x, settings.N, B, signed=target.signed, shifted=shifted, seed=settings.seed)

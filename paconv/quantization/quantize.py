@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil, log2, prod
 
 import numpy as np
@@ -97,6 +97,8 @@ class Quantized:
     """Size of the float file."""
     packed_bytes: int
     """What the file will weigh after `paconv optimize`, about."""
+    marched: tuple[Layer, ...] = field(repr=False, compare=False)
+    """The quantized convolutions themselves, in the order they run."""
 
     @property
     def pa(self) -> tuple[LayerOutcome, ...]:
@@ -208,6 +210,7 @@ def quantize_plain(
         len(next(iter(samples.values()))),
         float_bytes,
         float_bytes - sum(_saved(outcome) for outcome in outcomes),
+        tuple(layer for layer in marched.layers if not layer.real),
     )
 
 

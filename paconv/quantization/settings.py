@@ -24,6 +24,8 @@ class Settings:
     """Leave out the regression and the error feedback: levels, and a least-squares scale and bias per channel."""
     signed: bool | None = None
     """Levels below 0 too: None where a tensor may be negative, True and False everywhere and nowhere."""
+    shifted: bool = True
+    """Take the means of a signed activation's channels off before its levels, where no convolution that reads it pads."""
     seed: int = 0
     """Of the windows that are sampled."""
 

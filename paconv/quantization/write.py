@@ -72,8 +72,7 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
 
 def _activation(levels: ActivationLevels) -> dict[str, np.ndarray]:
     """v, levels, beta, level_masks of PAActivation: one plane for each level but 0."""
-    table = (levels.levels * np.float64(levels.unit)).astype(np.float32)
-    N = len(levels.v)
+    table, N = levels.table, len(levels.v)
     beta = np.concatenate([np.zeros(1, np.float32), np.delete(table, levels.zero)])
     masks = np.insert(np.array(one_hot_masks(N)[1:], np.uint8), levels.zero, 0)
     return {"v": levels.v, "levels": table, "beta": beta, "level_masks": masks}
@@ -83,12 +82,11 @@ def _weight(layer: Layer) -> dict[str, np.ndarray]:
     """W, u, levels, alpha, weight_masks of PAWeight: one plane for each level but 0, a row per output channel."""
     weights, table = layer.weights, layer.weights.table
     O, M = len(table), table.shape[1] - 1
-    W = np.take_along_axis(table, weights.codes.reshape(O, -1).astype(np.intp), 1).reshape(weights.codes.shape)
     alpha = np.concatenate([np.zeros((O, 1), np.float32), np.delete(table, weights.zero, 1)], 1)
     masks = np.insert(np.array(one_hot_masks(M)[1:], np.uint8), weights.zero, 0)
     u = midpoints(table.astype(np.float64)).astype(np.float32)
     return {
-        "W": W,
+        "W": weights.values,
         "u": u.reshape(O, 1, 1, 1, M),
         "levels": table.reshape(O, 1, 1, 1, M + 1),
         "alpha": alpha,

@@ -1,4 +1,5 @@
-"""Float networks that start from the weights in a checkpoint: all of them, or those of a detector's backbone.
+"""Networks that start from a checkpoint: float ones from all of its weights, or those of a detector's backbone, and
+quantized ones as they are.
 
 A detector has a `backbone`: a module that names the architecture of the `classifier` that it is, and that one's `head`,
 which it hasn't, whatever the number of classes.
@@ -12,10 +13,37 @@ from dataclasses import replace
 from torch import nn
 
 from paconv.checkpoint.container import Contents, read_contents
-from paconv.checkpoint.rebuilding import from_user_model
+from paconv.checkpoint.rebuilding import from_user_model, from_zoo
 from paconv.errors import CheckpointError, UsageError
+from paconv.models import build
 
-__all__ = ["activation_of", "with_backbone_of", "with_weights_of"]
+__all__ = ["activation_of", "architecture_of", "quantized_from", "with_backbone_of", "with_weights_of"]
+
+
+def architecture_of(path: str | os.PathLike) -> str | None:
+    """Name of the architecture that a checkpoint says it is of, None where it doesn't."""
+    return read_contents(path).architecture
+
+
+def quantized_from(path: str | os.PathLike, name: str, arguments: dict, classes: int) -> nn.Module:
+    """The quantized network in a checkpoint, as it is; `name` and `arguments`: the architecture, where the checkpoint
+    holds weights alone.
+
+    Raises CheckpointError for a float network, another architecture or other classes, and UsageError for arguments
+    where the checkpoint has its own.
+    """
+    contents = read_contents(path)
+    if contents.conversion is None:
+        raise CheckpointError(f"{path}: expected a quantized network to go on from, found a float one; see --float")
+    _check_kind(path, contents, name, classes)
+    try:
+        if contents.architecture is None:
+            return from_user_model(contents, build(name, num_classes=classes, **arguments))
+        if arguments:
+            raise UsageError(f"{path} has its architecture's arguments already; found {', '.join(arguments)}")
+        return from_zoo(contents)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def activation_of(path: str | os.PathLike) -> str | None:
@@ -29,8 +57,7 @@ def with_weights_of(path: str | os.PathLike, model: nn.Module, name: str, classe
     Raises CheckpointError for one of a quantized network, of another architecture or of other classes.
     """
     contents = _float_contents(path, name)
-    if (found := contents.config.get("num_classes", classes)) != classes:
-        raise CheckpointError(f"{path}: it tells {found} classes apart; the data have {classes}")
+    _check_kind(path, contents, name, classes)
     return _loaded(path, contents, model)
 
 
@@ -54,9 +81,15 @@ def _float_contents(path: str | os.PathLike, name: str) -> Contents:
     contents = read_contents(path)
     if contents.conversion is not None:
         raise CheckpointError(f"{path}: expected a float network to start from, found a quantized one")
+    _check_kind(path, contents, name)
+    return contents
+
+
+def _check_kind(path: str | os.PathLike, contents: Contents, name: str, classes: int | None = None) -> None:
     if contents.architecture not in (None, name):
         raise CheckpointError(f"{path}: expected a checkpoint of {name}, found one of {contents.architecture}")
-    return contents
+    if classes is not None and (found := contents.config.get("num_classes", classes)) != classes:
+        raise CheckpointError(f"{path}: it tells {found} classes apart; the data have {classes}")
 
 
 def _loaded(path: str | os.PathLike, contents: Contents, model: nn.Module) -> nn.Module:

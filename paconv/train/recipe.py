@@ -1,7 +1,8 @@
 """`train`: the whole way of Algorithm 1, from data to a quantized network.
 
 The float network is trained first, in FOLDER/float, or loaded; it is converted, its activation quantizers are
-calibrated, and the result is trained in FOLDER, its levels then put on a grid. With the scheme "float" it is the float
+calibrated, and the result is trained in FOLDER, its levels then put on a grid. One that is quantized already, as by
+`paconv quantize`, is trained in FOLDER as it is. With the scheme "float" it is the float
 network that is trained there. A detector's float network can start from a trained classifier as its backbone, as the
 paper's section 4.4 does.
 """
@@ -29,7 +30,7 @@ from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import current_ranks
 from paconv.train.fit import STATE, fit
-from paconv.train.pretrained import activation_of, with_backbone_of, with_weights_of
+from paconv.train.pretrained import activation_of, quantized_from, with_backbone_of, with_weights_of
 from paconv.train.randomness import seed_everything
 from paconv.train.settings import Settings
 from paconv.train.watching import Watcher
@@ -72,6 +73,10 @@ class Recipe:
     """Arguments of `model`."""
     grid: GridChoice = DEFAULT_GRID
     """What the levels are put on in the end (`fit`)."""
+    start: str | os.PathLike | None = None
+    """Checkpoint of a quantized network of that architecture, which is trained as it is; its scheme and planes are
+    those.
+    """
 
     def __post_init__(self) -> None:
         checked_grid(self.grid)
@@ -79,6 +84,10 @@ class Recipe:
             raise UsageError(f"no scheme is called {self.scheme!r}; known are {', '.join(KNOWN_SCHEMES)}")
         if self.scheme == FLOAT and self.options:
             raise UsageError(f"scheme float has no {' and no '.join(self.options)}")
+        if self.start is not None and (self.scheme == FLOAT or self.options):
+            raise UsageError(f"{self.start} is quantized already; it has its own scheme, M and N")
+        if self.start is not None and not (self.parent is self.float_settings is self.backbone is None):
+            raise UsageError(f"{self.start} is quantized already; no float network comes before it")
         if self.parent is not None and self.float_settings is not None:
             raise UsageError(f"{self.parent} is the float network already; it isn't trained again")
         if self.parent is not None and self.backbone is not None:
@@ -116,7 +125,7 @@ def train(
 
     Raises:
         UsageError: The recipe isn't possible with these data, or `output` holds a training and `resume` is false.
-        CheckpointError: The parent, the backbone or a state isn't what it should be.
+        CheckpointError: The parent, the backbone, the start or a state isn't what it should be.
         DataError: A sample can't be read.
         TrainingError: A loss or gradient is no longer finite.
     """
@@ -132,6 +141,12 @@ def train(
 
     if not resume:
         _check_free(output)
+    if recipe.start is not None:
+        quantized = quantized_from(recipe.start, recipe.model, recipe.architecture, len(source.classes))
+        started(quantized)
+        conversion: Any = quantized.paconv_conversion
+        what = "{} M={} N={}".format(*(conversion.get(name, "pa") for name in ("scheme", "M", "N")))
+        return fitted(quantized, recipe.settings, what, output)
     first = recipe.settings if recipe.float_settings is None else recipe.float_settings
     seed_everything(first.seed)  # the same first weights in every process
     model = build(recipe.model, num_classes=len(source.classes), **_architecture(recipe))

@@ -79,6 +79,24 @@ def test_it_trains_the_float_network_and_then_its_counterpart(folder, train, pre
     assert json.loads((folder / "run/history.json").read_text())[0]["epoch"] == 1
 
 
+def test_a_quantized_network_is_trained_as_it_is(folder, train, predicted):
+    paconv.save(paconv.convert(digits_resnet(), 2, 3), folder / "quantized.pt")
+    options = "--data digits --epochs 1 --batch-size 512 --no-tensorboard".split()
+    code, out, err = train("--from quantized.pt -o run", *options)
+    assert (code, err) == (0, "") and predicted == [("pa", (1, 8, 8))]
+    assert "pa M=2 N=3: epoch 1/1," in out and not (folder / "run/float").exists()
+    before = (folder / "run/model.pt").read_bytes()
+    assert train("-o run --resume")[0] == 0 and (folder / "run/model.pt").read_bytes() == before
+    for given in ("--scheme pa", "-M 2", "-N 3", "--float float.pt", "--float-epochs 2"):
+        code, out, err = train(f"--from quantized.pt -o other {given}", *options)
+        assert (code, out) == (1, "") and err.count("\n") == 1
+        assert f"is quantized already and trained as it is; leave out {given.split()[0]}" in err
+    paconv.save(torch.nn.Linear(1, 1), folder / "nameless.pt")
+    code, _, err = train("--from nameless.pt -o other", *options)
+    assert code == 1 and "--model is missing: nameless.pt doesn't name its architecture" in err
+    assert not (folder / "other").exists()
+
+
 @pytest.mark.parametrize(("grid", "most"), [("", {15, 31}), ("--grid 7,15", {7, 15}), ("--grid none", {None})])
 def test_levels_are_on_the_grid_afterwards_that_is_asked_for(folder, train, grid, most):
     assert train(f"{grid} -o run", *DIGITS)[0] == 0
