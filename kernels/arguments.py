@@ -25,7 +25,7 @@ GATHER_RUN = 64
 LEVEL_RUN = 64
 """Positions that one task of levels/of_values.py or a gather_from_levels.py covers."""
 
-DEPTHWISE_RUN, DEPTHWISE_BLOCKS = 32, 8
+DEPTHWISE_RUN, DEPTHWISE_BLOCKS = 64, 4
 """Pixels of a row, and lane blocks, that depthwise/conv.py takes at once."""
 
 MAX_ROW_WORDS = 16

@@ -13,7 +13,6 @@ import numpy as np
 from numba import carray, njit
 
 from paconv.kernels.arguments import DEPTHWISE_BLOCKS, DEPTHWISE_RUN, LANES, F
-from paconv.kernels.blocking import MAX_PIXELS
 from paconv.kernels.depthwise.sums import call_depthwise_sums
 from paconv.kernels.emit.memory import stack_buffer
 from paconv.kernels.emit.vectors import VECTOR
@@ -71,10 +70,8 @@ def _sum(a, first, end, blocks, row, rows, weights, weight_block, bias, out):
     p = first
     while p < end:
         left = p * SW - a[F.PL]
-        columns, pixels = (np.int64(0), KW), MAX_PIXELS
-        while pixels > min(beyond, end) - p and pixels > 1:
-            pixels //= 2
-        if p < within or p >= beyond:
+        columns, pixels = (np.int64(0), KW), min(beyond, end) - p
+        if p < within or pixels < 1:
             columns, pixels = _inside(left, KW, DW, W), np.int64(1)
         call_depthwise_sums(
             a[F.accumulate], pixels, blocks, row + (left + columns[0] * DW) * C * 4, SW * C * 4,

@@ -24,16 +24,16 @@ call_depthwise_sums = caller(*FAMILIES["depthwise_sums"].arguments)
 def emit(builder, plan: SubBlock, pixels, *rest) -> None:
     """The body of depthwise_sums, which takes addresses, and steps in bytes.
 
-    pixels: a power of two, at most MAX_PIXELS. x: the first pixel's first position inside the image, float32 without
-    alignment; the window may have no rows or columns there. weights: (columns, LANES) of the first row and lane block,
-    and bias (blocks, LANES), 64-byte aligned. out: (pixels, LANES) of the first block, without alignment.
+    pixels: any number. x: the first pixel's first position inside the image, float32 without alignment; the window may
+    have no rows or columns there. weights: (columns, LANES) of the first row and lane block, and bias (blocks, LANES),
+    64-byte aligned. out: (pixels, LANES) of the first block, without alignment.
     """
-    size = 1 << plan.pixels.bit_length() - 1  # pixels at a time
+    size, done = 1 << plan.pixels.bit_length() - 1, const(0)  # pixels at a time, and done
     while size:
-        with builder.if_then(builder.icmp_signed(">=", pixels, const(size))):
-            with turns(builder, builder.sdiv(pixels, const(size))) as part:
-                _sum(builder, size, builder.mul(part.index, const(size)), *rest)
-        pixels = builder.srem(pixels, const(size))
+        parts = builder.sdiv(builder.sub(pixels, done), const(size))
+        with turns(builder, parts) as part:
+            _sum(builder, size, plus(builder, done, part.index, size), *rest)
+        done = plus(builder, done, parts, size)
         size //= 2
 
 

@@ -71,8 +71,8 @@ def quantize(
         N: Activation planes, 1 to 8; None for real activations.
         output: The model.onnx to write; None writes nothing.
         checkpoint: For a torch source: the checkpoint of the converted model to write, from which fine-tuning starts
-            (`paconv train --from`); exported, it is the same network. All channels have the same endpoints there, so that
-            signed activations are not read from the means of their channels.
+            (`paconv train --from`); exported, it is the same network. All channels have the same endpoints there, so
+            that signed activations are not read from the means of their channels.
         grid: The integers that levels are times a unit, as for `paconv.nn.snap_`; None for real levels.
         fast: Leave out the regression and the error feedback.
         signed: "auto" gives activations levels below 0 where no ReLU, or what keeps its result, is before; True and

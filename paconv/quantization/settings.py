@@ -25,7 +25,7 @@ class Settings:
     signed: bool | None = None
     """Levels below 0 too: None where a tensor may be negative, True and False everywhere and nowhere."""
     shifted: bool = True
-    """Take the means of a signed activation's channels off before its levels, where no convolution that reads it pads."""
+    """Take the means of a signed activation's channels off before its levels, where no reader of it pads."""
     seed: int = 0
     """Of the windows that are sampled."""
 

@@ -43,5 +43,5 @@ def test_it_goes_through_export_optimize_and_verify(tmp_path):
     paconv.export(model, tmp_path / "model.onnx", (3, 32, 32))
     result = paconv.optimize(tmp_path / "model.onnx", tmp_path / "pa.onnx")
     lines = [line for line in result.report.convs if line.form != "real"]
-    assert [(line.form, line.folded) for line in lines] == [("bit-conv", ("relu", "bn-before", "bn-after"))] * 3
+    assert [(line.form, line.folded) for line in lines] == [("bit-conv", ("relu", "bn-before", "bn-after", "clip"))] * 3
     assert paconv.verify(tmp_path / "model.onnx", tmp_path / "pa.onnx").ok

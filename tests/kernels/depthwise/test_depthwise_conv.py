@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 import paconv
 from paconv.reference import convolve
-from paconv.runtime.library import cpu_levels
+from paconv.runtime.library import runnable_cpus
 from paconv.verification.bounds import gamma
 from tests.depthwise_cases import depthwise_cases, depthwise_model, make_depthwise_case
 from tests.effort import examples
@@ -17,7 +17,7 @@ from tests.kernels.whole_conv import Block, address
 from tests.ops.test_function_bodies import OPTIMIZATIONS, run_all
 
 
-@pytest.mark.parametrize("level", cpu_levels())
+@pytest.mark.parametrize("level", runnable_cpus())
 @settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(case=depthwise_cases())
 def test_the_kernels_of_every_cpu_give_the_bits_of_the_reference(level, case):
