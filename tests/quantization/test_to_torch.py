@@ -11,9 +11,9 @@ from onnx import numpy_helper
 from torch import nn
 
 import paconv
-from paconv.errors import UsageError
+from paconv.errors import CheckpointError, UsageError
 from paconv.models import digits_resnet
-from paconv.nn import PAConv2d, conversion_report
+from paconv.nn import PAConv2d, conversion_report, convert_from_config
 from paconv.quantization.to_torch import quantized_module
 from tests.quantization.networks import images
 
@@ -186,3 +186,25 @@ def test_an_onnx_file_gives_no_checkpoint(tmp_path):
     with pytest.raises(UsageError, match="of a torch source alone"):
         paconv.quantize(tmp_path / "float.onnx", images(8), checkpoint=tmp_path / "quantized.pt")
     assert not (tmp_path / "quantized.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"biases": ["fc"]},
+        {"biases": 3},
+        {"planes": {"fc": [4, 5]}},
+        {"planes": {"cut": [4, 3]}},
+        {"planes": {"one": [3, 5]}},
+        {"planes": {"one": [4, None]}},
+        {"planes": {"one": 4}},
+    ],
+)
+def test_planes_and_biases_that_no_conversion_has_are_refused(change):
+    net = signed_net()
+    config = {**paconv.convert(net).paconv_conversion, "planes": {}, "biases": []}
+    config["plan"]["cut"] = "two"
+    config["signed_activations"].remove("cut")
+    convert_from_config(net, config)
+    with pytest.raises(CheckpointError, match="conversion config"):
+        convert_from_config(net, {**config, **change})
