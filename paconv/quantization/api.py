@@ -39,6 +39,7 @@ def quantize(
     grid: GridChoice = DEFAULT_GRID,
     fast: bool = False,
     signed: bool | str = "auto",
+    shifted: bool | None = None,
     keep: Sequence[str] | str = (),
     first: str = "real",
     last: str = "real",
@@ -77,6 +78,8 @@ def quantize(
         fast: Leave out the regression and the error feedback.
         signed: "auto" gives activations levels below 0 where no ReLU, or what keeps its result, is before; True and
             False give them everywhere or nowhere.
+        shifted: Take the means of a signed activation's channels off before its levels, where no convolution that reads
+            it pads; None does so unless a checkpoint is written.
         keep: Names of layers that stay real, or patterns with * and ?.
         first: "real", or "pa" to quantize first layers too.
         last: The same for the layers that outputs are reached from.
@@ -107,7 +110,17 @@ def quantize(
     """
     if signed not in ("auto", True, False):
         raise UsageError(f"signed: expected 'auto', True or False; found {signed!r}")
-    settings = Settings(M, N, grid, fast, None if signed == "auto" else bool(signed), checkpoint is None, seed)
+    settings = Settings(
+        M,
+        N,
+        grid,
+        fast,
+        None if signed == "auto" else bool(signed),
+        checkpoint is None if shifted is None else shifted,
+        seed,
+    )
+    if checkpoint is not None and shifted:
+        raise UsageError("shifted: a checkpoint has the same endpoints for all channels; leave one of the two out")
     if checkpoint is not None and _is_onnx(source):
         raise UsageError("a checkpoint (--checkpoint) can be made of a torch source alone; found an ONNX file")
     module, shapes = _read(source, input_shape, model, trust_pickle)

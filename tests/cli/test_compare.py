@@ -37,7 +37,7 @@ def test_it_prints_what_it_writes_and_goes_on_where_it_was(run, tmp_path):
         ("--system pa:3,5", "odd M is not trainable"),
         ("--system pa:4,0", "N, the number of activation planes, must be 1..8 or None; found 0"),
         ("--system pa --system pa:4,5", "systems: one is named twice"),
-        ("--data nowhere", "data: expected folder:PATH, voc:PATH, digits or synthetic; found 'nowhere'"),
+        ("--data nowhere", "data: expected folder:PATH, voc:PATH, mnist:PATH, digits or synthetic; found 'nowhere'"),
         ("--data folder:nowhere", "nowhere/train: no such folder"),
         ("--rates fast", "expected numbers with commas between, such as 0.0005,0.002; found 'fast'"),
         ("--validation 2", "validation: expected a share between 0 and 1; found 2"),

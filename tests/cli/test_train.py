@@ -163,7 +163,7 @@ BAD_OPTIONS = [
     ("--workers -1", "workers must be a whole number from 0; found -1"),
     ("--checkpoint-steps 0", "checkpoint_steps must be a whole number from 1; found 0"),
     ("--seed -1", "seed must be a whole number from 0; found -1"),
-    ("--data mnist", "data: expected folder:PATH, voc:PATH, digits or synthetic; found 'mnist'"),
+    ("--data mnist", "data: expected mnist:PATH, found 'mnist'"),
     ("--data digits --data synthetic", "digits and synthetic can't be mixed: classes is"),
     ("--data folder:", "data: expected folder:PATH, found 'folder:'"),
     ("--data digits --size 9", "data: digits takes no size; found 9"),
