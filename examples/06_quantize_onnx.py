@@ -34,7 +34,7 @@ FLOAT, INT8, MODEL, OPTIMIZED = (OUT / name for name in ("float.onnx", "int8.onn
 PICTURES, INPUTS, NEWER = OUT / "pictures", OUT / "inputs.npz", OUT / "float13.onnx"
 HEIGHT, WIDTH = 48, 192
 KEEP = [f"p2o.Conv.{number}" for number in (2, 4, 6, 8, 10, 22, 23, 26, 27)]
-"""Layers that stay real: the first five, which 3 bits are too few for, and squeeze-and-excitation's, which take no time."""
+"""Stay real: the first five pointwise ones, for which 3 bits are too few, and squeeze-and-excitation's, which are small."""
 
 
 def main() -> None:
@@ -61,7 +61,9 @@ def main() -> None:
     print(f"\n{len(words)} words{'':22}    file   one picture   read right")
     for path in (FLOAT, INT8, OPTIMIZED):
         session = opened(path)
-        found = [word for batch in np.split(images, 8) for word in decoded(session.run(None, {"x": batch})[0], characters)]
+        found = [
+            word for batch in np.split(images, 8) for word in decoded(session.run(None, {"x": batch})[0], characters)
+        ]
         milliseconds = 1000 * min(timed(session, images[:1]) for _ in range(30))
         size, part = path.stat().st_size / 1e6, 100 * right(found, words)
         print(f"  {path!s:28} {size:6.2f} MB {milliseconds:10.1f} ms {part:10.1f} %")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from pydoc_data.topics import topics
 
 WORDS = sorted({word.lower() for text in topics.values() for word in re.findall(r"\b[A-Za-z]{4,9}\b", text)})
 """About 2,000 words of 4 to 9 letters, from Python's own documentation."""
@@ -42,7 +42,7 @@ def _rendered(draw: random.Random, height: int, width: int) -> tuple[np.ndarray,
 
 
 def decoded(scores: np.ndarray, characters: list[str]) -> list[str]:
-    """Words of the scores (n, places, 1 + characters): the best index at each place, repeats once, blanks (0) left out."""
+    """Words of the scores (n, places, 1 + characters): the best at each place, repeats once, blanks (0) left out."""
     words = []
     for row in scores.argmax(2):
         kept = row[np.flatnonzero(np.diff(row, prepend=0))]

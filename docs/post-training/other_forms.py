@@ -1,9 +1,9 @@
 """onnxruntime's own quantized forms of a float ONNX file, to compare with: static QDQ, a scale for each output channel.
 
-    int8        8-bit weights and activations of every layer, as `paconv bench --int8` makes them; ranges are the
-                smallest and largest value, or the 99.999th percentile
-    w4a8, w4a4  4-bit weights (15 levels), 8-bit or 4-bit (16 levels) activations; the layers that paconv leaves real
-                stay float. onnxruntime computes these in float32: only the accuracy is theirs.
+int8        8-bit weights and activations of every layer, as `paconv bench --int8` makes them; ranges are the
+            smallest and largest value, or the 99.999th percentile
+w4a8, w4a4  4-bit weights (15 levels), 8-bit or 4-bit (16 levels) activations; the layers that paconv leaves real
+            stay float. onnxruntime computes these in float32: only the accuracy is theirs.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def _ppocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
 
 
 def scenes(count: int, seed: int, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Pictures (count, size, size, 3) uint8 with words here and there, and the boxes (left, top, right, bottom) of these."""
+    """Pictures (count, size, size, 3) uint8 with words on them, and the boxes (left, top, right, bottom) of these."""
     draw = random.Random(seed)
     pictures, truth = [], []
     for _ in range(count):
