@@ -42,7 +42,7 @@ def _rendered(draw: random.Random, height: int, width: int) -> tuple[np.ndarray,
 
 
 def decoded(scores: np.ndarray, characters: list[str]) -> list[str]:
-    """Words of the scores (n, places, 1 + characters): the best index at each place, repeats once, blanks (0) left out."""
+    """Words of the scores (n, places, 1 + characters): the best at each place, repeats once, blanks (0) left out."""
     words = []
     for row in scores.argmax(2):
         kept = row[np.flatnonzero(np.diff(row, prepend=0))]

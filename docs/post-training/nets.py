@@ -22,7 +22,7 @@ MNIST_IMAGES = 12000
 
 
 class MnistNet(nn.Module):
-    """Three residual blocks of 16, 32 and 64 channels for 28x28 pixels: 78,000 weights, 8 convolutions behind the stem."""
+    """Three residual blocks of 16, 32 and 64 channels for 28x28 pixels: 8 convolutions behind the stem."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,9 @@ def mnist_images(folder: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return tuple(found)
 
 
-def trained(make: Callable[[], nn.Module], path: Path, data: tuple[Tensor, ...] | None, steps: int, seed: int) -> nn.Module:
+def trained(
+    make: Callable[[], nn.Module], path: Path, data: tuple[Tensor, ...] | None, steps: int, seed: int
+) -> nn.Module:
     """The float network, from `path` if it was trained before: the digits net (no `data`) as `paconv train` does it,
     others by AdamW in one cycle, images shifted by up to a pixel.
     """

@@ -1,9 +1,9 @@
 """onnxruntime's own quantized forms of a float ONNX file, to compare with: static QDQ, a scale for each output channel.
 
-    int8        8-bit weights and activations of every layer, as `paconv bench --int8` makes them; ranges are the
-                smallest and largest value, or the 99.999th percentile
-    w4a8, w4a4  4-bit weights (15 levels), 8-bit or 4-bit (16 levels) activations; the layers that paconv leaves real
-                stay float. onnxruntime computes these in float32: only the accuracy is theirs.
+int8        8-bit weights and activations of every layer, as `paconv bench --int8` makes them; ranges are the
+            smallest and largest value, or the 99.999th percentile
+w4a8, w4a4  4-bit weights (15 levels), 8-bit or 4-bit (16 levels) activations; the layers that paconv leaves real
+            stay float. onnxruntime computes these in float32: only the accuracy is theirs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from paconv.bench.int8 import _fold, _quiet
@@ -43,7 +44,12 @@ def write_form(
     weights, activations, method = FORMS[form]
     with TemporaryDirectory() as folder, _quiet():
         folded = Path(folder) / "folded.onnx"
-        _fold(source, folded)
+        newer = Path(folder) / "newer.onnx"
+        model = onnx.load(source)
+        if next(o.version for o in model.opset_import if not o.domain) < 13:  # scales for each channel need it
+            model = onnx.version_converter.convert_version(model, 13)
+        onnx.save(model, newer)
+        _fold(newer, folded)
         named: list[str] = []
         if weights == QuantType.QInt4:
             named = _convolutions(folded, set(quantized))

@@ -115,7 +115,7 @@ def _easyocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
     trial.note("float", source)
     trial.pa("(8,7)", source, 8, 7)
     quantized = trial.pa("(4,5)", source, 4, 5)
-    for form in ("int8, min and max", "w4a4"):
+    for form in ("int8, min and max", "w4a8"):
         trial.other(form, source, quantized)
     return trial.found
 
@@ -148,7 +148,7 @@ def _ppocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
 
 
 def scenes(count: int, seed: int, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Pictures (count, size, size, 3) uint8 with words here and there, and the boxes (left, top, right, bottom) of these."""
+    """Pictures (count, size, size, 3) uint8 with words on them, and the boxes (left, top, right, bottom) of these."""
     draw = random.Random(seed)
     pictures, truth = [], []
     for _ in range(count):
@@ -248,6 +248,6 @@ def _craft(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
     trial.note("float", source)
     trial.pa("(8,7)", source, 8, 7)
     quantized = trial.pa("(4,5)", source, 4, 5)
-    for form in ("int8, min and max", "w4a4"):
+    for form in ("int8, min and max", "w4a8"):
         trial.other(form, source, quantized)
     return trial.found
