@@ -115,6 +115,9 @@ def _easyocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
     trial.note("float", source)
     trial.pa("(8,7)", source, 8, 7)
     quantized = trial.pa("(4,5)", source, 4, 5)
+    last = [node.name for node in onnx.load(source).graph.node if node.op_type == "Conv"][-1]
+    for M, N in ((8, 7), (4, 5)):
+        trial.pa(f"({M},{N}), last convolution real", source, M, N, keep=[last])
     for form in ("int8, min and max", "w4a8"):
         trial.other(form, source, quantized)
     return trial.found
@@ -126,7 +129,6 @@ def ppocr_characters(path: Path) -> list[str]:
     return [*text.splitlines(), " "]
 
 
-SQUEEZE = [f"p2o.Conv.{number}" for number in (22, 23, 26, 27)]
 EARLY = [f"p2o.Conv.{number}" for number in (2, 4, 6, 8, 10)]
 
 
@@ -141,7 +143,7 @@ def _ppocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
     trial = trial_type(folder, pictures(128, 1)[0], _reading(source, images, words, ppocr_characters(source)))
     trial.note("float", source)
     quantized = trial.pa("(8,7)", source, 8, 7)
-    trial.pa("(8,7), squeeze and first five real", source, 8, 7, keep=[*SQUEEZE, *EARLY])
+    trial.pa("(8,7), first five real", source, 8, 7, keep=EARLY)
     for form in ("int8, min and max", "w4a8"):
         trial.other(form, source, quantized)
     return trial.found

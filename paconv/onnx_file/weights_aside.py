@@ -12,6 +12,8 @@ from math import prod
 import onnx
 from onnx import helper
 
+from paconv.onnx_file.copying import copy_field
+
 __all__ = ["WeightsAside", "set_weights_aside"]
 
 _LARGE = 1024
@@ -66,10 +68,5 @@ def _copy_without(model: onnx.ModelProto, fields: set[str]) -> onnx.ModelProto:
         for field, value in source.ListFields():
             if field.name in fields or field.name == "graph":
                 continue
-            if field.is_repeated:
-                getattr(target, field.name).extend(value)
-            elif field.message_type is not None:
-                getattr(target, field.name).CopyFrom(value)
-            else:
-                setattr(target, field.name, value)
+            copy_field(target, field, value)
     return copy

@@ -62,7 +62,7 @@ class Cut:
         gives = [name for name in segment.gives if name in inside]
         inputs = [
             onnx.helper.make_tensor_value_info(
-                name, onnx.helper.np_dtype_to_tensor_dtype(like[name].dtype), [None] * like[name].ndim
+                name, onnx.helper.np_dtype_to_tensor_dtype(like[name].dtype), _sizes(like[name])
             )
             for name in reads
         ]
@@ -92,6 +92,13 @@ class Runner:
             return {}
         found = self._session.run(self.gives, {name: tensors[name] for name in self.reads})
         return dict(zip(self.gives, found, strict=True))
+
+
+def _sizes(value: np.ndarray) -> list[int | None]:
+    """Sizes of a tensor between segments: free ones, but for lists of whole numbers, which are sizes themselves, and
+    whose length onnxruntime wants to know beforehand.
+    """
+    return list(value.shape) if value.ndim == 1 and value.dtype.kind == "i" else [None] * value.ndim
 
 
 def cut(model: onnx.ModelProto, convs: Sequence[str]) -> Cut:

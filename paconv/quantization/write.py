@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from paconv._version import __version__
 from paconv.bits import one_hot_masks
 from paconv.lloyd_max import midpoints
+from paconv.onnx_file.names import unique
 from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import DOMAIN, add_functions
 from paconv.quantization.activation_levels import ActivationLevels
@@ -42,21 +43,21 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
                 if key not in activations:
                     read = node.input[0]
                     if layer.activation.shift is not None:
-                        sub = onnx.helper.make_node("Sub", [read], [], _unique(f"{name}.shift", taken))
-                        sub.output.append(_unique(f"{sub.name}:0", taken))
+                        sub = onnx.helper.make_node("Sub", [read], [], unique(f"{name}.shift", taken))
+                        sub.output.append(unique(f"{sub.name}:0", taken))
                         _constants(graph, sub, {"mean": layer.activation.shift}, taken)
                         nodes.append(sub)
                         read = sub.output[0]
-                    call = _call("PAActivation", _unique(f"{name}.activation", taken), read, taken)
+                    call = _call("PAActivation", unique(f"{name}.activation", taken), read, taken)
                     _constants(graph, call, _activation(layer.activation), taken)
                     nodes.append(call)
                     activations[key] = call.output[0]
                 node.input[0] = activations[key]
-            call = _call("PAWeight", _unique(f"{name}.weight_quantizer", taken), "", taken)
+            call = _call("PAWeight", unique(f"{name}.weight_quantizer", taken), "", taken)
             del call.input[:]
             _constants(graph, call, _weight(layer), taken)
             nodes.append(call)
-            bias = _unique(f"{name}.bias", taken)
+            bias = unique(f"{name}.bias", taken)
             graph.initializer.append(numpy_helper.from_array(layer.weights.bias, bias))
             del node.input[1:]
             node.input.extend([call.output[0], bias])
@@ -95,12 +96,12 @@ def _weight(layer: Layer) -> dict[str, np.ndarray]:
 
 
 def _call(op: str, name: str, read: str, taken: set[str]) -> onnx.NodeProto:
-    return onnx.helper.make_node(op, [read], [_unique(f"{name}:0", taken)], name, domain=DOMAIN)
+    return onnx.helper.make_node(op, [read], [unique(f"{name}:0", taken)], name, domain=DOMAIN)
 
 
 def _constants(graph: onnx.GraphProto, node: onnx.NodeProto, values: dict[str, np.ndarray], taken: set[str]) -> None:
     for suffix, value in values.items():
-        name = _unique(f"{node.name}.{suffix}", taken)
+        name = unique(f"{node.name}.{suffix}", taken)
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         node.input.append(name)
 
@@ -127,12 +128,3 @@ def _names(graph: onnx.GraphProto) -> set[str]:
             for inner in (attribute.g, *attribute.graphs):
                 found |= _names(inner)
     return found
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, count = name, 0
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}_{count}"
-    taken.add(candidate)
-    return candidate

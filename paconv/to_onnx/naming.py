@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import onnx_ir as ir
 from torch import nn
 
+from paconv.onnx_file.names import unique
 from paconv.ops import DOMAIN
 
 __all__ = ["rename"]
@@ -36,26 +37,26 @@ def rename(model: ir.Model, source: nn.Module) -> None:
     crowd = Counter(paths.values())
     taken = set(tensors)
     if len(graph.inputs) == 1:
-        graph.inputs[0].name = _unique("input", taken)
+        graph.inputs[0].name = unique("input", taken)
     taken.update(str(value.name) for value in graph.inputs)
     for index, value in enumerate(graph.outputs):
-        value.name = _unique("output" if len(graph.outputs) == 1 else f"output_{index}", taken)
+        value.name = unique("output" if len(graph.outputs) == 1 else f"output_{index}", taken)
 
     outputs = set(graph.outputs)
     nodes: set[str] = set()
     for node in graph:
         path = paths[node]
         alone = path and (crowd[path] == 1 or node.op_type in _LAYERS or node.domain == DOMAIN)
-        node.name = _unique(path if alone else f"{path}/{node.op_type}".lstrip("/"), nodes)
+        node.name = unique(path if alone else f"{path}/{node.op_type}".lstrip("/"), nodes)
         for index, value in enumerate(node.outputs):
             if value not in outputs:
-                value.name = _unique(f"{node.name}:{index}", taken)
+                value.name = unique(f"{node.name}:{index}", taken)
     for value in list(graph.initializers.values()):
         if value.name in tensors:
             value.name = tensors[value.name]
         else:
             node, index = next(iter(value.uses()))
-            value.name = _unique(f"{node.name}/constant_{index}", taken)
+            value.name = unique(f"{node.name}/constant_{index}", taken)
 
 
 def _first_names(named: Iterable[tuple[str, object]]) -> dict[str, str]:
@@ -68,13 +69,3 @@ def _path(node: ir.Node) -> str:
     """Path of the module whose code made the node; "" for the model itself."""
     scopes = literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
     return scopes[-2] if len(scopes) > 1 else ""
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    """`name`, or `name`_1, _2, ... where that is taken; the result is taken then."""
-    candidate, count = name, 0
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}_{count}"
-    taken.add(candidate)
-    return candidate

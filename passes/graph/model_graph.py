@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.logger import G_LOGGER
 
+from paconv.onnx_file.copying import copy_field
 from paconv.onnx_file.loading import check_model
 from paconv.ops import DOMAIN, LIBRARY_OPS, add_functions
 
@@ -120,10 +121,10 @@ class ModelGraph:
         model = onnx.ModelProto()
         for field, value in original.ListFields():
             if field.name != "graph":
-                _copy_field(model, field, value)
+                copy_field(model, field, value)
         for field, value in original.graph.ListFields():
             if field.name not in ("node", "initializer", "sparse_initializer", "value_info"):
-                _copy_field(model.graph, field, value)
+                copy_field(model.graph, field, value)
 
         model.graph.node.extend(self._export_node(node) for node in self.nodes)
         used = _names_used(model.graph)
@@ -167,15 +168,6 @@ class ModelGraph:
 
 def _key(node: onnx.NodeProto) -> tuple[str, ...]:
     return tuple(node.output)
-
-
-def _copy_field(target, field, value) -> None:
-    if field.is_repeated:
-        getattr(target, field.name).extend(value)
-    elif field.message_type is not None:
-        getattr(target, field.name).CopyFrom(value)
-    else:
-        setattr(target, field.name, value)
 
 
 def _free_sizes(graph: onnx.GraphProto) -> set[str]:

@@ -51,3 +51,22 @@ def test_tensors_that_a_subgraph_reads_from_outside_are_kept():
     for choice, wanted in ((True, x), (False, 2 * x)):
         found = run_in_segments(model, ["c"], {"x": x, "choice": np.array(choice)})
         assert np.array_equal(found["y"], wanted)
+
+
+def test_sizes_that_an_earlier_segment_computes_are_read_by_a_later_one():
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 18]>
+        g (float[b, 1, h, w] x) => (float[b, 1, p, q] y)
+        <float[1, 1, 1, 1] weight = {3}, int64[1] zero = {0}, int64[1] two = {2}, int64[1] four = {4}> {
+          s = Shape (x)
+          front = Slice (s, zero, two)
+          rest = Slice (s, two, four)
+          double = Add (rest, rest)
+          c = Conv (x, weight)
+          sizes = Concat <axis = 0> (front, double)
+          y = Resize <mode = "nearest"> (c, , , sizes)
+        }
+    """)
+    x = np.arange(8, dtype=np.float32).reshape(2, 1, 2, 2)
+    found = run_in_segments(model, ["c"], {"x": x})
+    assert np.array_equal(found["y"], 3 * x.repeat(2, 2).repeat(2, 3))
