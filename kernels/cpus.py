@@ -33,7 +33,7 @@ class Multiplier:
 
 @dataclass(frozen=True)
 class Cpu:
-    """A kind of CPU: what messages call a CPU level.
+    """A kind of CPU.
 
     llvm_cpu, features: for LLVM. needs: what the CPU must have, in the words of GCC's __builtin_cpu_supports (x86-64,
     where amx-int8 also means the operating system's permission) or of Linux's HWCAP_* (aarch64). budget: vectors of
@@ -116,4 +116,4 @@ def find_cpu(name: str) -> Cpu:
     for cpu in CPUS:
         if cpu.name == name:
             return cpu
-    raise UsageError(f"unknown CPU level {name!r}: expected one of {', '.join(cpu.name for cpu in CPUS)}")
+    raise UsageError(f"unknown CPU {name!r}: expected one of {', '.join(cpu.name for cpu in CPUS)}")

@@ -24,9 +24,9 @@ def layout_of(CG: int, KH: int, KW: int, DW: int) -> tuple[int, int, int, int]:
     return (0, own, KH, KW * own) if DW == 1 else (0, own, KH * KW, own)
 
 
-def arguments_of(case, level: Cpu, kind: str = "planes", levels: bool = False) -> tuple[dict, dict]:
+def arguments_of(case, cpu: Cpu, kind: str = "planes", levels: bool = False) -> tuple[dict, dict]:
     """(arrays, numbers) of the argument block of a whole PABitConv of the case, by planes or by codes with a kind of
-    products, as the shim fills it for the CPU level; without the address of the accumulate function. levels: whether a
+    products, as the shim fills it for the CPU; without the address of the accumulate function. levels: whether a
     gather reads levels, not X.
     """
     a, inputs, coded = case.attributes, case.inputs, kind != "planes"
@@ -51,7 +51,7 @@ def arguments_of(case, level: Cpu, kind: str = "planes", levels: bool = False) -
         for kh in range(KH)
         for kw in range(taps // KH)
     ]
-    at_a_time, tile = (level.multipliers[kind].words, level.multipliers[kind].pixels) if coded else (1, 0)
+    at_a_time, tile = (cpu.multipliers[kind].words, cpu.multipliers[kind].pixels) if coded else (1, 0)
     row_pixels, slack, run_room = OW, 0, -(-run // at_a_time) * at_a_time
     if at_a_time > 1:
         row_pixels = row_pixels_of(OW, SH, SW, Wp)
@@ -88,7 +88,7 @@ def arguments_of(case, level: Cpu, kind: str = "planes", levels: bool = False) -
     numbers = dict(
         B=B, C=C, H=H, W=W, XH=XH, XW=XW, XSH=XSH, XSW=XSW, O=O, OH=OH, OW=OW, G=G, CG=CG, OG=OG, CW=CW, OB=OB, KH=KH,
         KW=KW, SH=SH, SW=SW, PT=a["pads"][0], PL=a["pads"][1], Hp=Hp, Wp=Wp, DH=a["dilations"][0], DW=a["dilations"][1],
-        by_rows=by_rows, taps=taps, run=run, M=M, N=N, E=E, coded=int(coded), signed_codes=int(level.signed_codes),
+        by_rows=by_rows, taps=taps, run=run, M=M, N=N, E=E, coded=int(coded), signed_codes=int(cpu.signed_codes),
         v_rows=len(inputs["v"]), sign_rows=len(inputs["sign"]), alpha_rows=len(inputs["alpha"]), R=len(inputs["W"]),
         code_bytes=inputs["W"].shape[1], weight_codes=len(a["weight_masks"]),
         has_alpha_0=int(inputs["alpha"][:, 0].any()), has_beta_0=int(inputs["beta"][0] != 0),
@@ -96,12 +96,12 @@ def arguments_of(case, level: Cpu, kind: str = "planes", levels: bool = False) -
         pixel_chunks=-(-((OH - 1) * row_pixels + OW) // PIXEL_CHUNK),
     )  # fmt: skip
     if coded:
-        multiplier = level.multipliers[kind]
+        multiplier = cpu.multipliers[kind]
         numbers |= dict(
             pixels_at_once=multiplier.pixels, blocks_at_once=multiplier.blocks, words_at_once=multiplier.words
         )
     else:
-        plan = blocking(M, N, level.budget)
+        plan = blocking(M, N, cpu.budget)
         numbers |= dict(pixels_at_once=plan.pixels, parts_M=plan.parts_M, parts_N=plan.parts_N)
     return arrays, numbers
 
@@ -126,10 +126,10 @@ def endpoint_blocks(v, sign, G: int, OG: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(thresholds), flips.reshape(G * OB, LANES)
 
 
-def level_arguments_of(level_case, level: Cpu, kind: str = "planes") -> tuple[dict, dict]:
+def level_arguments_of(level_case, cpu: Cpu, kind: str = "planes") -> tuple[dict, dict]:
     """arguments_of for a PALevelConv: it reads levels, and its finish is channel-last."""
     case, finish = level_case.case, level_case.finish
-    arrays, numbers = arguments_of(case, level, kind, levels=True)
+    arrays, numbers = arguments_of(case, cpu, kind, levels=True)
     shape = tuple(numbers[name] for name in ("B", "OH", "OW", "O"))
     one_hot = case.attributes["level_masks"] == bits.one_hot_masks(numbers["N"])
     numbers |= dict(channel_last=1, one_hot=int(one_hot), gather_runs=-(-numbers["H"] * numbers["W"] // LEVEL_RUN))

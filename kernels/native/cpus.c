@@ -68,7 +68,7 @@ EXPORT void (*paconv_kernel(const char *cpu, const char *name, int64_t first, in
 const Cpu *choose_cpu(char *message, size_t size) {
   const char *forced = getenv("PACONV_CPU");
   if (resolver) return &installed;
-  size_t at = (size_t)snprintf(message, size, "paconv: PACONV_CPU=%s: expected a level that this CPU runs:",
+  size_t at = (size_t)snprintf(message, size, "paconv: PACONV_CPU=%s: expected a CPU whose kernels this machine runs:",
                                forced ? forced : "");
   for (int k = LINKED_CPUS - 1; k >= 0; k--) {
     if (!cpus[k].supported()) continue;
@@ -76,7 +76,7 @@ const Cpu *choose_cpu(char *message, size_t size) {
     if (at < size) at += (size_t)snprintf(message + at, size - at, " %s", cpus[k].name);
   }
   if (!forced || !*forced)
-    snprintf(message, size, "paconv: expected a CPU of at least level %s", LINKED_CPUS ? cpus[0].name : "(none built)");
+    snprintf(message, size, "paconv: expected at least a CPU %s", LINKED_CPUS ? cpus[0].name : "(none built)");
   return NULL;
 }
 

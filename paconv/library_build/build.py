@@ -75,7 +75,7 @@ def chosen_cpus(target: Target, names: Sequence[str]) -> list[Cpu]:
     unknown = sorted(wanted - {cpu.name for cpu in known})
     if unknown:
         raise UsageError(
-            f"unknown CPU level {unknown[0]!r} of {target.name}: expected host, {', '.join(k.name for k in known)}"
+            f"unknown CPU {unknown[0]!r} of {target.name}: expected host, {', '.join(k.name for k in known)}"
         )
     wanted |= {cpu.base for cpu in known if cpu.name in wanted}
     return [cpu for cpu in known if cpu.name in wanted]

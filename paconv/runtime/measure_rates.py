@@ -54,7 +54,7 @@ def measure_rates(
     """
     runs = runnable_cpus()  # which also asks for the permission to use AMX
     if cpu not in runs:
-        raise UsageError(f"CPU level {cpu!r}: expected one that this machine runs: {', '.join(runs)}")
+        raise UsageError(f"CPU {cpu!r}: expected one that this machine runs: {', '.join(runs)}")
     about = find_cpu(cpu)
     pairs, planes, codes = plane_pairs(), {}, {}
     for number, pair in enumerate(pairs):

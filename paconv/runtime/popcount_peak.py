@@ -36,7 +36,7 @@ def and_popcount_peak(cpu: str, seconds: float = 0.02) -> float:
     """
     runs = runnable_cpus()
     if cpu not in runs:
-        raise UsageError(f"unknown CPU level {cpu!r}: expected one that this machine runs: {', '.join(runs)}")
+        raise UsageError(f"unknown CPU {cpu!r}: expected one that this machine runs: {', '.join(runs)}")
     K = peak_sums(find_cpu(cpu).budget)
     peak = _PEAK(load_library().paconv_kernel(cpu.encode(), b"popcount_peak", 0, 0))
     words = np.zeros(PEAK_RING + 2 * K * LANES + LANES, np.uint32)

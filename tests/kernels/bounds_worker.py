@@ -1,4 +1,4 @@
-"""Runs the kernels of a case with every buffer against a page that may not be touched: bounds_worker LEVEL SIDE.
+"""Runs the kernels of a case with every buffer against a page that may not be touched: bounds_worker AMX_CPU SIDE.
 
 SIDE "after": each buffer ends where such a page begins, but for its alignment; "before": it begins where one ends. The
 process is killed by the first access outside. That the kernels did their work is checked too, bit for bit: PABitConv
@@ -63,9 +63,9 @@ class Fenced:
 class FencedBlock(Block):
     """An argument block whose buffers are fenced."""
 
-    def __init__(self, level: str, after: bool, arrays: dict, numbers: dict) -> None:
+    def __init__(self, cpu: str, after: bool, arrays: dict, numbers: dict) -> None:
         self.after, self.fences = after, []
-        super().__init__(level, arrays, numbers)
+        super().__init__(cpu, arrays, numbers)
 
     def place(self, name: str, array: np.ndarray) -> np.ndarray:
         fenced = Fenced(array, self.after, 64 if name in ALIGNED else array.itemsize)
@@ -107,25 +107,25 @@ def awkward_cases():
     ]
 
 
-def check_conv(case, kind: str, expected, level: str, after: bool) -> None:
+def check_conv(case, kind: str, expected, cpu: str, after: bool) -> None:
     """Y of the case."""
-    block = FencedBlock(level, after, *arguments_of(case, find_cpu(level), kind))
+    block = FencedBlock(cpu, after, *arguments_of(case, find_cpu(cpu), kind))
     convolve(block, kind, "gather" if kind == "planes" else "gather_codes")
     assert block.array("y").tobytes() == expected.tobytes(), kind
 
 
-def check_counts(case, level: str, after: bool) -> None:
+def check_counts(case, cpu: str, after: bool) -> None:
     """PABitConvCounts."""
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs).counts.astype(np.int32)
-    arrays, numbers = arguments_of(case, find_cpu(level))
-    block = FencedBlock(level, after, arrays | {"y": np.zeros_like(expected)}, numbers)
+    arrays, numbers = arguments_of(case, find_cpu(cpu))
+    block = FencedBlock(cpu, after, arrays | {"y": np.zeros_like(expected)}, numbers)
     convolve(block, "planes", "gather", "conv_counts")
     assert (block.array("y") == expected).all()
 
 
-def check_level_conv(level_case, Y, kind: str, level: str, after: bool) -> None:
+def check_level_conv(level_case, Y, kind: str, cpu: str, after: bool) -> None:
     """What a PALevelConv gives is the finish of Y (B, O, OH, OW)."""
-    block = FencedBlock(level, after, *level_arguments_of(level_case, find_cpu(level), kind))
+    block = FencedBlock(cpu, after, *level_arguments_of(level_case, find_cpu(cpu), kind))
     convolve(block, kind, "gather_levels" if kind == "planes" else "gather_level_codes")
     channel_last = np.ascontiguousarray(Y.transpose(0, 2, 3, 1))
     expected = finish_level_conv(channel_last, level_case.residual, level_case.finish)
@@ -133,60 +133,60 @@ def check_level_conv(level_case, Y, kind: str, level: str, after: bool) -> None:
         assert (block.array(CHANNEL_LAST[name][0]) == expected[name]).all(), (kind, name)
 
 
-def check_convolutions(case, on_grid: bool, rng, level: str, after: bool) -> None:
-    """PABitConvCounts; PABitConv and PALevelConv, by planes and, on a grid, by each kind of products of the level."""
-    check_counts(case, level, after)
+def check_convolutions(case, on_grid: bool, rng, cpu: str, after: bool) -> None:
+    """PABitConvCounts; PABitConv and PALevelConv, by planes and, on a grid, by each kind of products of the CPU."""
+    check_counts(case, cpu, after)
     if on_grid:
         expected = exact_output(case)
     else:
         session = paconv.InferenceSession(model_of(case).SerializeToString(), kernel="planes")
         (expected,) = session.run(None, {"X": case.X})
     finishes = [(("Y", "L1", "L2"), True), (("L2",), False), (("Y", "L1"), False), (("L1", "L2"), True)]
-    for kind in ("planes", *(find_cpu(level).multipliers if on_grid else ())):
-        check_conv(case, kind, expected, level, after)
+    for kind in ("planes", *(find_cpu(cpu).multipliers if on_grid else ())):
+        check_conv(case, kind, expected, cpu, after)
         wanted, residual = finishes[rng.integers(len(finishes))]
-        check_level_conv(make_level_case(case, rng, expected.shape, wanted, residual), expected, kind, level, after)
+        check_level_conv(make_level_case(case, rng, expected.shape, wanted, residual), expected, kind, cpu, after)
 
 
-def check_compare(C: int, E: int, size, rng, level: str, after: bool) -> None:
+def check_compare(C: int, E: int, size, rng, cpu: str, after: bool) -> None:
     """PALevels, with an endpoint row for each channel and with one for all."""
     X = rng.standard_normal((2, *size, C)).astype(np.float32)
     for rows in {1, C}:
         v = np.sort(rng.standard_normal((rows, E)).astype(np.float32), axis=1)
         sign = rng.choice(np.array([-1, 1], np.int8), rows)
-        block = FencedBlock(level, after, *compare_arguments_of(X, v, sign))
+        block = FencedBlock(cpu, after, *compare_arguments_of(X, v, sign))
         block.run("levels_of_values", -(-X.size // C // LEVEL_RUN))
         assert (block.array("levels_1") == pa_levels(X, v, sign)).all()
 
 
-def check_pool(C: int, kernel_shape, size, rng, level: str, after: bool) -> None:
+def check_pool(C: int, kernel_shape, size, rng, cpu: str, after: bool) -> None:
     """PALevelMaxPool with as much padding as it takes."""
     strides = [int(s) for s in rng.integers(1, 4, 2)]
     pads = [kernel_shape[k % 2] - 1 for k in range(4)]
     L = rng.integers(0, 9, (2, *size, C), dtype=np.uint8)
-    block = FencedBlock(level, after, *pool_arguments_of(L, kernel_shape, strides, pads))
+    block = FencedBlock(cpu, after, *pool_arguments_of(L, kernel_shape, strides, pads))
     block.run("pool_levels", block.numbers["B"] * block.numbers["OH"])
     assert (block.array("levels_1") == pa_level_max_pool(L, kernel_shape, strides, pads)).all()
 
 
-def check_depthwise(C: int, kernel_shape, size, rng, level: str, after: bool) -> None:
+def check_depthwise(C: int, kernel_shape, size, rng, cpu: str, after: bool) -> None:
     """PADepthwiseConv with windows that lie in the padding."""
     strides, dilations = ([int(s) for s in rng.integers(1, 4, 2)] for _ in range(2))
     pads = [dilations[k % 2] * (kernel_shape[k % 2] - 1) for k in range(4)]
     case = make_depthwise_case(rng, C, size, kernel_shape, strides, pads, dilations)
-    block = FencedBlock(level, after, *depthwise_arguments_of(case))
-    block["accumulate"] = address(level, "depthwise_sums", (0, 0))
+    block = FencedBlock(cpu, after, *depthwise_arguments_of(case))
+    block["accumulate"] = address(cpu, "depthwise_sums", (0, 0))
     block.run("depthwise_conv", block.numbers["B"] * block.numbers["OH"])
     for name, expected in case.expected.items():
         assert (block.array(CHANNEL_LAST[name][0]) == expected).all(), name
 
 
-def check_peak(level: str, after: bool) -> None:
+def check_peak(cpu: str, after: bool) -> None:
     """The peak's turns on words and weights of ones."""
-    sums, rounds = peak_sums(find_cpu(level).budget), 3
+    sums, rounds = peak_sums(find_cpu(cpu).budget), 3
     memory = np.full(PEAK_RING + 2 * sums * LANES, 2**32 - 1, np.uint32)
     fenced = Fenced(memory, after, 64)
-    kernel(level, "popcount_peak")(fenced.address, rounds)
+    kernel(cpu, "popcount_peak")(fenced.address, rounds)
     counts = fenced.array[-4 * sums * LANES :]  # in words or bytes: at most 96 either way
     assert counts.sum() == sums * LANES * WORD_BITS * rounds
 
@@ -194,16 +194,16 @@ def check_peak(level: str, after: bool) -> None:
 CHANNELS, SIZES = (1, 5, 15, 16, 17, 33, 131), ((1, 1), (3, 7), (8, LEVEL_RUN // 8), (9, 15))
 
 
-def main(level: str, side: str) -> None:
+def main(cpu: str, side: str) -> None:
     after, rng, done = side == "after", np.random.default_rng(1), 0
-    check_peak(level, after)
+    check_peak(cpu, after)
     for case in awkward_cases():
-        check_convolutions(case, grid_of(case) is not None, rng, level, after)
+        check_convolutions(case, grid_of(case) is not None, rng, cpu, after)
         done += 1
     for C, size in product(CHANNELS, SIZES):
-        check_compare(C, int(rng.choice([1, 3, 255])), size, rng, level, after)
-        check_pool(C, [int(k) for k in rng.integers(1, 6, 2)], size, rng, level, after)
-        check_depthwise(C, [int(k) for k in rng.integers(1, 6, 2)], size, rng, level, after)
+        check_compare(C, int(rng.choice([1, 3, 255])), size, rng, cpu, after)
+        check_pool(C, [int(k) for k in rng.integers(1, 6, 2)], size, rng, cpu, after)
+        check_depthwise(C, [int(k) for k in rng.integers(1, 6, 2)], size, rng, cpu, after)
         done += 3
     print(done)
 

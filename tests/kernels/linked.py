@@ -1,4 +1,4 @@
-"""The kernels of the built library, by CPU level and name, and memory for them."""
+"""The kernels of the built library, by CPU and name, and memory for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paconv.kernels.cpus import find_cpu
 from paconv.kernels.registry import FAMILIES
 from paconv.runtime.library import load_library, runnable_cpus
 
-__all__ = ["MICROKERNELS", "aligned", "built_levels", "kernel", "level_kinds"]
+__all__ = ["MICROKERNELS", "aligned", "built_cpus", "kernel", "cpu_kinds"]
 
 _TASK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 MICROKERNELS = {
@@ -21,24 +21,24 @@ MICROKERNELS = {
 
 
 @cache
-def kernel(level: str, name: str, first: int = 0, second: int = 0):
+def kernel(cpu: str, name: str, first: int = 0, second: int = 0):
     """A linked kernel, to be called; `first` and `second` are a microkernel's variant."""
     runnable_cpus()  # asks for the permission to use AMX
-    address = load_library().paconv_kernel(level.encode(), name.encode(), first, second)
-    assert address, (level, name, first, second)
+    address = load_library().paconv_kernel(cpu.encode(), name.encode(), first, second)
+    assert address, (cpu, name, first, second)
     return MICROKERNELS.get(name, _TASK)(address)
 
 
-def built_levels() -> list[str]:
+def built_cpus() -> list[str]:
     """The levels of the library, highest first, whether this machine runs them or not."""
     text = ctypes.create_string_buffer(1024)
     load_library().paconv_cpus(1, text, len(text))
     return text.value.decode().split()
 
 
-def level_kinds() -> list[tuple[str, str]]:
-    """Every (CPU level, kind of products) that this machine runs."""
-    return [(level, kind) for level in runnable_cpus() for kind in find_cpu(level).multipliers]
+def cpu_kinds() -> list[tuple[str, str]]:
+    """Every (CPU, kind of products) that this machine runs."""
+    return [(cpu, kind) for cpu in runnable_cpus() for kind in find_cpu(cpu).multipliers]
 
 
 def aligned(shape, dtype) -> np.ndarray:

@@ -19,9 +19,9 @@ def run(*command: str):
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize("level", runnable_cpus())
-def test_every_kernel_stays_within_its_buffers(level, side):
-    done = run("-m", "tests.kernels.bounds_worker", level, side)
+@pytest.mark.parametrize("cpu", runnable_cpus())
+def test_every_kernel_stays_within_its_buffers(cpu, side):
+    done = run("-m", "tests.kernels.bounds_worker", cpu, side)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == len(awkward_cases()) + 3 * len(CHANNELS) * len(SIZES)
 

@@ -9,30 +9,30 @@ import pytest
 from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.registry import KERNELS, microkernel_home, microkernels, task_home
 from paconv.runtime.library import library_path
-from tests.kernels.linked import built_levels, kernel
+from tests.kernels.linked import built_cpus, kernel
 
 FOLDER = Path(__file__).parents[2] / "kernels"
 
 
 def test_the_library_holds_every_kernel_at_every_level_of_its_architecture():
-    built = built_levels()
+    built = built_cpus()
     architecture = find_cpu(built[0]).architecture
-    assert built == [level.name for level in CPUS if level.architecture == architecture][::-1]
-    for level in built:
+    assert built == [cpu.name for cpu in CPUS if cpu.architecture == architecture][::-1]
+    for cpu in built:
         for name in KERNELS:
-            kernel(level, name)
-        for each in microkernels(find_cpu(level)):
-            kernel(level, each.name, *each.variant)
+            kernel(cpu, name)
+        for each in microkernels(find_cpu(cpu)):
+            kernel(cpu, each.name, *each.variant)
 
 
-@pytest.mark.parametrize("level", CPUS, ids=lambda level: level.name)
-def test_what_serves_several_levels_is_there_once(level):
-    base = find_cpu(level.base) if level.base else level
+@pytest.mark.parametrize("cpu", CPUS, ids=lambda cpu: cpu.name)
+def test_what_serves_several_cpus_is_there_once(cpu):
+    base = find_cpu(cpu.base) if cpu.base else cpu
     for name, each in KERNELS.items():
-        assert task_home(level, name) == (None if each.once else base)
-    for each in microkernels(level):
-        assert microkernel_home(level, each) == (base if each in microkernels(base) else level)
-        assert each in microkernels(microkernel_home(level, each))
+        assert task_home(cpu, name) == (None if each.once else base)
+    for each in microkernels(cpu):
+        assert microkernel_home(cpu, each) == (base if each in microkernels(base) else cpu)
+        assert each in microkernels(microkernel_home(cpu, each))
 
 
 def test_the_library_needs_nothing_but_an_old_c_library():

@@ -21,10 +21,10 @@ GARBAGE = 0xA5
 
 
 class Block:
-    """An argument block with arrays of its own, and the tasks of a CPU level on it."""
+    """An argument block with arrays of its own, and the tasks of a CPU on it."""
 
-    def __init__(self, level: str, arrays: dict, numbers: dict) -> None:
-        self.level, self.numbers = level, numbers
+    def __init__(self, cpu: str, arrays: dict, numbers: dict) -> None:
+        self.cpu, self.numbers = cpu, numbers
         self.fields = np.zeros(len(F), np.int64)
         self._placed = {name: self.place(name, array) for name, array in arrays.items()}
         for name, value in {**numbers, **{name: a.ctypes.data for name, a in self._placed.items()}}.items():
@@ -43,7 +43,7 @@ class Block:
         return self._placed[name]
 
     def run(self, name: str, tasks: int) -> None:
-        task = kernel(self.level, name)
+        task = kernel(self.cpu, name)
         for number in range(tasks):
             task(self.fields.ctypes.data, number)
 
@@ -60,9 +60,9 @@ def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: i
     padding = int(block.array("coding")[CODING.zero]) & 255 if coded else 0
     block.array("words").view(np.uint8)[...] = padding
     inside(block).view(np.uint8)[...] = GARBAGE
-    functions = plane_functions(block.level)
+    functions = plane_functions(block.cpu)
     if coded:
-        block["accumulate"] = accumulate or address(block.level, "accumulate_codes", (kind_number(kind), 0))
+        block["accumulate"] = accumulate or address(block.cpu, "accumulate_codes", (kind_number(kind), 0))
     else:
         block["accumulate"] = functions.ctypes.data
     block.run("prepare_codes" if coded else "prepare_weights", blocks)
@@ -74,12 +74,12 @@ def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: i
     block.run(last or ("conv_codes" if coded else "conv"), tasks)
 
 
-def output_of(case, level: str, kind: str, accumulate: int = 0, tile: Multiplier | None = None) -> np.ndarray:
+def output_of(case, cpu: str, kind: str, accumulate: int = 0, tile: Multiplier | None = None) -> np.ndarray:
     """Y of a PABitConv. accumulate: as for `convolve`, with a tile of its own."""
-    about = find_cpu(level)
+    about = find_cpu(cpu)
     if tile is not None:
         about = replace(about, multipliers=about.multipliers | {kind: tile})
-    block = Block(level, *arguments_of(case, about, kind))
+    block = Block(cpu, *arguments_of(case, about, kind))
     convolve(block, kind, "gather_codes" if kind != "planes" else "gather", accumulate=accumulate)
     return block.array("y")
 
@@ -98,14 +98,14 @@ def longest_span(span_sums: np.ndarray) -> int:
     return MIN_SPAN << max(0, int(fits.sum()) - 1)
 
 
-def plane_functions(level: str) -> np.ndarray:
+def plane_functions(cpu: str) -> np.ndarray:
     """The addresses of the accumulate functions of planes, by m and n."""
     functions = np.zeros((MAX_PLANES + 1, MAX_PLANES + 1), np.int64)
-    for each in microkernels(find_cpu(level)):
+    for each in microkernels(find_cpu(cpu)):
         if each.name == "accumulate":
-            functions[each.variant] = address(level, "accumulate", each.variant)
+            functions[each.variant] = address(cpu, "accumulate", each.variant)
     return functions
 
 
-def address(level: str, name: str, variant: tuple[int, int]) -> int:
-    return ctypes.cast(kernel(level, name, *variant), ctypes.c_void_p).value
+def address(cpu: str, name: str, variant: tuple[int, int]) -> int:
+    return ctypes.cast(kernel(cpu, name, *variant), ctypes.c_void_p).value

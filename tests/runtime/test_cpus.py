@@ -46,7 +46,9 @@ def test_every_cpus_kernels_give_the_bits_of_the_integers_for(monkeypatch, which
 @pytest.mark.parametrize("cpu", ["pentium", next(cpu.name for cpu in CPUS if cpu.name not in runnable_cpus())])
 def test_a_cpu_that_this_one_does_not_run_is_refused_with_those_it_runs(monkeypatch, cpu):
     monkeypatch.setenv("PACONV_CPU", cpu)
-    with pytest.raises(Exception, match=f"PACONV_CPU={cpu}: expected a level that this CPU runs: {runnable_cpus()[0]}"):
+    with pytest.raises(
+        Exception, match=f"PACONV_CPU={cpu}: expected a CPU whose kernels this machine runs: {runnable_cpus()[0]}"
+    ):
         paconv.InferenceSession(model_of(CASE).SerializeToString())
 
 

@@ -258,7 +258,7 @@ def test_rates_of_amx_can_be_the_first_thing_that_a_process_asks_for():
 
 def test_rates_of_a_cpu_that_this_machine_does_not_run_are_refused_with_those_it_runs():
     other = next(cpu.name for cpu in CPUS if cpu.name not in runnable_cpus())
-    expected = f"CPU level '{other}': expected one that this machine runs: {runnable_cpus()[0]}"
+    expected = f"CPU '{other}': expected one that this machine runs: {runnable_cpus()[0]}"
     with pytest.raises(UsageError, match=expected):
         measure_rates(other)
 

@@ -39,5 +39,5 @@ def test_the_peak_is_a_rate_of_at_least_a_bit_a_nanosecond(cpu):
 
 
 def test_a_cpu_that_this_machine_does_not_run_is_refused_with_those_it_runs():
-    with pytest.raises(UsageError, match=f"unknown CPU level 'pentium': expected .*{runnable_cpus()[0]}"):
+    with pytest.raises(UsageError, match=f"unknown CPU 'pentium': expected .*{runnable_cpus()[0]}"):
         and_popcount_peak("pentium")

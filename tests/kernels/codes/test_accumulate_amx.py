@@ -17,11 +17,11 @@ from paconv.library_build.targets import BUILT
 from paconv.runtime.library import runnable_cpus
 from tests.assembly import disassemble
 from tests.bit_conv_cases import GRIDS, exact_output, make_case
-from tests.kernels.linked import MICROKERNELS, aligned, built_levels
+from tests.kernels.linked import MICROKERNELS, aligned, built_cpus
 from tests.kernels.whole_conv import address, output_of
 
-LEVEL = "x86-64-v4-amx"
-TILE = find_cpu(LEVEL).multipliers["tiles"]
+AMX_CPU = "x86-64-v4-amx"
+TILE = find_cpu(AMX_CPU).multipliers["tiles"]
 KINDS_OF_TILES = ["in memory", "the CPU's"]
 
 
@@ -31,8 +31,8 @@ def functions():
     found, engine = {}, None
     if find_spec("numba") is not None:
         engine, found["in memory"] = soft_tiles()
-    if LEVEL in runnable_cpus():
-        found["the CPU's"] = address(LEVEL, "accumulate_codes", (kind_number("tiles"), 0))
+    if AMX_CPU in runnable_cpus():
+        found["the CPU's"] = address(AMX_CPU, "accumulate_codes", (kind_number("tiles"), 0))
     yield found
     del engine
 
@@ -100,14 +100,14 @@ def test_a_convolution_by_tiles_gives_the_bits_of_the_integers(functions, tiles,
     rng = np.random.default_rng(channels)
     case = make_case(rng, M=8, N=7, channels=channels, out=out, size=size, offsets=True, grid=grid)
     expected = exact_output(case)
-    level = LEVEL if LEVEL in runnable_cpus() else runnable_cpus()[0]
-    assert output_of(case, level, "tiles", accumulate, TILE).tobytes() == expected.tobytes()
+    cpu = AMX_CPU if AMX_CPU in runnable_cpus() else runnable_cpus()[0]
+    assert output_of(case, cpu, "tiles", accumulate, TILE).tobytes() == expected.tobytes()
 
 
-@pytest.mark.skipif(LEVEL not in built_levels() or not shutil.which("objdump"), reason="no AMX in this library")
+@pytest.mark.skipif(AMX_CPU not in built_cpus() or not shutil.which("objdump"), reason="no AMX in this library")
 def test_the_inner_loop_for_amx_is_tile_loads_and_tile_products():
-    found = next(m for m in microkernels(find_cpu(LEVEL)) if m.variant == (kind_number("tiles"), 0))
-    code = disassemble(BUILT, "paconv_")[microkernel_symbol(find_cpu(LEVEL), found)]
+    found = next(m for m in microkernels(find_cpu(AMX_CPU)) if m.variant == (kind_number("tiles"), 0))
+    code = disassemble(BUILT, "paconv_")[microkernel_symbol(find_cpu(AMX_CPU), found)]
     names = [instruction.name for instruction in code]
     for name in ("ldtilecfg", "tileloadd", "tdpbusd", "tilestored", "tilerelease"):
         assert name in names

@@ -1,4 +1,4 @@
-"""Level codes: the smallest integers times units, found from alpha and beta alone, exactly and alike at every level."""
+"""Level codes: the smallest integers times units, found from alpha and beta alone, exactly and alike on every CPU."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,7 +35,7 @@ class Coding:
         return self.slots["on_grid"] == 1
 
 
-def coding_of(alpha, beta, weight_masks=None, level_masks=None, signed=False, level=None) -> Coding:
+def coding_of(alpha, beta, weight_masks=None, level_masks=None, signed=False, cpu=None) -> Coding:
     alpha, beta = np.atleast_2d(np.asarray(alpha, np.float32)), np.asarray(beta, np.float32)
     M, N = alpha.shape[1] - 1, len(beta) - 1
     weight_masks = np.array(one_hot_masks(M) if weight_masks is None else weight_masks, np.uint8)
@@ -49,7 +49,7 @@ def coding_of(alpha, beta, weight_masks=None, level_masks=None, signed=False, le
     )  # fmt: skip
     for name, value in fields.items():
         arguments[getattr(F, name)] = value.ctypes.data if isinstance(value, np.ndarray) else value
-    kernel(level or runnable_cpus()[0], "prepare_coding")(arguments.ctypes.data, 0)
+    kernel(cpu or runnable_cpus()[0], "prepare_coding")(arguments.ctypes.data, 0)
     slots = {name: coding[slot] for name, slot in CODING._asdict().items() if name != "rows"}
     return Coding(slots, coding[CODING.rows :], alpha_k, beta_l, level_codes)
 
@@ -190,6 +190,6 @@ def test_every_level_makes_the_same_coding():
     rng = np.random.default_rng(0)
     for alpha in (rng.standard_normal((5, 9)), rng.integers(-127, 128, (5, 9)) * 0.375):
         beta = rng.integers(0, 256, 8)
-        made = [coding_of(alpha, beta, level=level) for level in runnable_cpus()]
+        made = [coding_of(alpha, beta, cpu=cpu) for cpu in runnable_cpus()]
         parts = {(str(m.slots), *(a.tobytes() for a in (m.rows, m.alpha_k, m.beta_l, m.level_codes))) for m in made}
         assert len(parts) == 1

@@ -15,7 +15,7 @@ from paconv.reference import activation_levels
 from paconv.runtime.library import runnable_cpus
 from tests.bit_conv_cases import GRIDS, exact_output, grid_of, make_case, model_of
 from tests.kernel_arguments import arguments_of
-from tests.kernels.linked import aligned, kernel, level_kinds
+from tests.kernels.linked import aligned, cpu_kinds, kernel
 from tests.kernels.whole_conv import Block, longest_span, output_of
 
 LIMIT = np.iinfo(np.int16).max
@@ -25,10 +25,10 @@ def run(case, choice):
     return paconv.InferenceSession(model_of(case).SerializeToString(), kernel=choice).run(None, {"X": case.X})[0]
 
 
-def prepared(level: str, case, kind: str = "") -> Block:
-    """The block of a case of codes, its weights prepared for a kind of products, or the level's first."""
-    about = find_cpu(level)
-    block = Block(level, *arguments_of(case, about, kind or next(iter(about.multipliers))))
+def prepared(cpu: str, case, kind: str = "") -> Block:
+    """The block of a case of codes, its weights prepared for a kind of products, or the CPU's first."""
+    about = find_cpu(cpu)
+    block = Block(cpu, *arguments_of(case, about, kind or next(iter(about.multipliers))))
     block.run("prepare_coding", 1)
     block.run("prepare_codes", block.numbers["G"] * block.numbers["OB"])
     return block
@@ -52,8 +52,8 @@ def test_weights_are_the_integers_and_start_takes_the_zero_out(channels, dilatio
     codes = unpack_codes(case.inputs["W"], O * channels * taps).reshape(O, -1).astype(int)
     expected = np.zeros((2 * LANES, -(-channels // 4) * 4, taps))
     expected[:O, :channels] = np.take_along_axis(table, codes, 1).reshape(O, channels, taps)
-    for level, kind in level_kinds():
-        block = prepared(level, case, kind)
+    for cpu, kind in cpu_kinds():
+        block = prepared(cpu, case, kind)
         words = weight_bytes(block).reshape(2, taps, -1, LANES, 4)  # by window position
         assert (words.transpose(0, 3, 2, 4, 1).reshape(expected.shape) == expected).all()
         zero = 128 if about.least < 0 else 0
@@ -70,8 +70,8 @@ def test_sums_of_spans_are_the_largest_that_the_weights_can_give(channels, kerne
     about = grid_of(case)
     shift = 128 if about.least < 0 else 0
     bytes_ = (min(about.least + shift, 0), about.largest + shift)
-    for level in runnable_cpus():
-        block = prepared(level, case)
+    for cpu in runnable_cpus():
+        block = prepared(cpu, case)
         weights = weight_bytes(block).astype(np.int64)
         low, high = (reduce(*(weights * byte for byte in bytes_)) for reduce in (np.minimum, np.maximum))
         found = block.array("span_sums")
@@ -95,10 +95,10 @@ def test_a_span_is_as_long_as_sums_of_16_bits_allow():
     assert longest_span(sums) == MIN_SPAN << 2
 
 
-@pytest.mark.parametrize("level", CPUS, ids=lambda level: level.name)
-def test_tiles_of_codes_are_no_larger_than_the_tasks_have_room_for(level):
-    assert set(level.multipliers) <= set(KINDS)
-    for each in level.multipliers.values():
+@pytest.mark.parametrize("cpu", CPUS, ids=lambda cpu: cpu.name)
+def test_tiles_of_codes_are_no_larger_than_the_tasks_have_room_for(cpu):
+    assert set(cpu.multipliers) <= set(KINDS)
+    for each in cpu.multipliers.values():
         assert 1 <= each.blocks <= MAX_CODE_BLOCKS and 1 <= each.pixels <= MAX_CODE_PIXELS
 
 
@@ -121,10 +121,10 @@ def bounded_weights(rng, shape, span: int, total: int) -> np.ndarray:
     return weights
 
 
-def check_dots(level, kind, weights, image, span, rng) -> None:
+def check_dots(cpu, kind, weights, image, span, rng) -> None:
     """All sizes of a tile, against the integers modulo 2**32. weights (blocks, taps, run, LANES, 4), image (n, 4)."""
     _, taps, words, _, _ = weights.shape
-    multiplier, function = find_cpu(level).multipliers[kind], kernel(level, "accumulate_codes", kind_number(kind), 0)
+    multiplier, function = find_cpu(cpu).multipliers[kind], kernel(cpu, "accumulate_codes", kind_number(kind), 0)
     most_blocks, P, step = multiplier.blocks, multiplier.pixels, 7
     most = len(image) - words - (taps - 1) * step
     at = rng.integers(0, most + 1, P)
@@ -155,24 +155,22 @@ SIZES = [(1, 1), (2, 5), (3, 16), (1, 37), (2, 130)]
 """(taps, words of a run)."""
 
 
-@pytest.mark.parametrize(("level", "kind"), [each for each in level_kinds() if each[1] != "narrow"])
+@pytest.mark.parametrize(("cpu", "kind"), [each for each in cpu_kinds() if each[1] != "narrow"])
 @pytest.mark.parametrize(("taps", "words"), SIZES)
-def test_dot_products_are_exact_for_every_size_of_a_tile(level, kind, taps, words):
+def test_dot_products_are_exact_for_every_size_of_a_tile(cpu, kind, taps, words):
     rng = np.random.default_rng(words)
     weights = rng.integers(-127, 128, (MAX_CODE_BLOCKS, taps, words, LANES, 4))
     weights[..., :5, :], weights[..., 5:9, :] = -127, 127  # with the largest bytes, the largest sums
     image = rng.integers(0, 256, (words + 7 * taps + 40, 4))
     image[: words + 7 * taps] = 255
-    check_dots(level, kind, weights, image, 1, rng)
+    check_dots(cpu, kind, weights, image, 1, rng)
 
 
-@pytest.mark.parametrize("level", [level for level, kind in level_kinds() if kind == "narrow"])
+@pytest.mark.parametrize("cpu", [cpu for cpu, kind in cpu_kinds() if kind == "narrow"])
 @pytest.mark.parametrize(("byte", "total"), [(151, 217), (255, 128), (129, 254)])
 @pytest.mark.parametrize("span", [1, 2, 8, 64])
 @pytest.mark.parametrize(("taps", "words"), SIZES)
-def test_dot_products_are_exact_where_sums_of_16_bits_are_as_large_as_they_can_be(
-    level, byte, total, span, taps, words
-):
+def test_dot_products_are_exact_where_sums_of_16_bits_are_as_large_as_they_can_be(cpu, byte, total, span, taps, words):
     rng = np.random.default_rng(span)
     shape = (MAX_CODE_BLOCKS, taps, words, LANES, 4)
     weights = bounded_weights(rng, shape, span, total)
@@ -180,15 +178,15 @@ def test_dot_products_are_exact_where_sums_of_16_bits_are_as_large_as_they_can_b
     image[: words + 7 * taps] = byte
     pairs = np.abs(weights[:, :, :span, :, :2]).sum((2, 4)) * byte
     assert LIMIT - byte < pairs.max() <= LIMIT
-    check_dots(level, "narrow", weights, image, span, rng)
+    check_dots(cpu, "narrow", weights, image, span, rng)
 
 
-@pytest.mark.parametrize("level", [level for level, kind in level_kinds() if kind == "narrow"])
-def test_a_sum_that_leaves_16_bits_would_be_seen(level):
+@pytest.mark.parametrize("cpu", [cpu for cpu, kind in cpu_kinds() if kind == "narrow"])
+def test_a_sum_that_leaves_16_bits_would_be_seen(cpu):
     rng = np.random.default_rng(0)
     weights = bounded_weights(rng, (MAX_CODE_BLOCKS, 2, 5, LANES, 4), 8, 218)  # 218 * 151 is 151 too many
     with pytest.raises(AssertionError):
-        check_dots(level, "narrow", weights, np.full((80, 4), 151), 8, rng)
+        check_dots(cpu, "narrow", weights, np.full((80, 4), 151), 8, rng)
 
 
 @pytest.mark.parametrize("channels", [3, 6, 33, 72])
@@ -208,7 +206,7 @@ def test_gathers_store_the_byte_of_each_level(channels):
     expected[:, 1:, 1:-1, :channels] = by_group.transpose(0, 2, 3, 1)
     channel_last = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
     gathers = {"gather_codes": GATHER_RUN, "gather_level_codes": LEVEL_RUN}
-    for level, name in product(runnable_cpus(), gathers):
+    for cpu, name in product(runnable_cpus(), gathers):
         words, arguments = np.zeros((group, Hp, Wp, CW), np.uint32), np.zeros(len(F), np.int64)
         runs = -(-height * width // gathers[name])
         fields = dict(
@@ -219,8 +217,8 @@ def test_gathers_store_the_byte_of_each_level(channels):
         for field, value in fields.items():
             arguments[getattr(F, field)] = value.ctypes.data if isinstance(value, np.ndarray) else value
         for task in range(group * runs):
-            kernel(level, name)(arguments.ctypes.data, task)
-        assert (words.view(np.uint8) == expected).all(), (level, name)
+            kernel(cpu, name)(arguments.ctypes.data, task)
+        assert (words.view(np.uint8) == expected).all(), (cpu, name)
 
 
 @pytest.mark.parametrize("grid", [(1, 0, 1), (15, 0, 63)])
@@ -230,8 +228,8 @@ def test_a_window_longer_than_the_longest_span_is_exact(grid):
         np.random.default_rng(0), M=2, N=3, channels=channels, out=3, kernel=(1, 1), pads=(0, 0, 0, 0), size=(2, 3),
         grid=grid,
     )  # fmt: skip
-    for level, kind in level_kinds():
-        assert output_of(case, level, kind).tobytes() == exact_output(case).tobytes(), (level, kind)
+    for cpu, kind in cpu_kinds():
+        assert output_of(case, cpu, kind).tobytes() == exact_output(case).tobytes(), (cpu, kind)
 
 
 def test_sums_beyond_floats_integers_are_exact_with_codes():
@@ -250,9 +248,9 @@ def test_sums_beyond_floats_integers_are_exact_with_codes():
     integers = np.float32([127 * 255 * channels, 127 * (255 * (channels - 2) + 1)])
     scale = (case.inputs["scale"].astype(np.float64) / 8).astype(np.float32)
     expected = (scale[:, None] * integers + case.inputs["bias"][:, None]).reshape(1, 3, 1, 2)
-    for level, kind in level_kinds():
+    for cpu, kind in cpu_kinds():
         if kind != "narrow":
-            assert output_of(case, level, kind).tobytes() == expected.tobytes(), (level, kind)
+            assert output_of(case, cpu, kind).tobytes() == expected.tobytes(), (cpu, kind)
     assert run(case, None).tobytes() == expected.tobytes()
 
 

@@ -17,12 +17,12 @@ from tests.kernels.whole_conv import Block, address
 from tests.ops.test_function_bodies import OPTIMIZATIONS, run_all
 
 
-@pytest.mark.parametrize("level", runnable_cpus())
+@pytest.mark.parametrize("cpu", runnable_cpus())
 @settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(case=depthwise_cases())
-def test_the_kernels_of_every_cpu_give_the_bits_of_the_reference(level, case):
-    block = Block(level, *depthwise_arguments_of(case))
-    block["accumulate"] = address(level, "depthwise_sums", (0, 0))
+def test_the_kernels_of_every_cpu_give_the_bits_of_the_reference(cpu, case):
+    block = Block(cpu, *depthwise_arguments_of(case))
+    block["accumulate"] = address(cpu, "depthwise_sums", (0, 0))
     block.run("depthwise_conv", block.numbers["B"] * block.numbers["OH"])
     for name, expected in case.expected.items():
         assert np.array_equal(block.array(CHANNEL_LAST[name][0]), expected), name

@@ -1,4 +1,4 @@
-"""The kernels' steps on their own, as linked into the library, at every CPU level that this machine runs."""
+"""The kernels' steps on their own, as linked into the library, on every CPU that this machine runs."""
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
 """Bits of a byte."""
 
 
-@pytest.mark.parametrize("level", runnable_cpus())
+@pytest.mark.parametrize("cpu", runnable_cpus())
 @pytest.mark.parametrize("taps, run", [(2, 3), (1, 31), (3, 37), (1, 70), (5, 13)])
-def test_accumulate_counts_exactly_for_every_sub_block_and_number_of_pixels(level, taps, run):
+def test_accumulate_counts_exactly_for_every_sub_block_and_number_of_pixels(cpu, taps, run):
     rng = np.random.default_rng(run)
-    for each in microkernels(find_cpu(level)):
+    for each in microkernels(find_cpu(cpu)):
         if each.name != "accumulate":
             continue
         m, n = each.variant
@@ -39,7 +39,7 @@ def test_accumulate_counts_exactly_for_every_sub_block_and_number_of_pixels(leve
         weights[:] = rng.integers(0, 2**32, weights.shape, dtype=np.uint32)
         weights[..., :3] = 0xFFFFFFFF
         counts[:] = -1
-        kernel(level, "accumulate", m, n)(
+        kernel(cpu, "accumulate", m, n)(
             P, words.ctypes.data + 4 * j, pixel_offsets.ctypes.data, tap_offsets.ctypes.data, taps, run,
             weights[0, 0, i:].ctypes.data, counts[0, i:, j:].ctypes.data, M, N,
         )  # fmt: skip
@@ -85,17 +85,17 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
         for j in range(4):
             bit = ((planes[:, c] >> j) & 1).astype(np.uint64)
             expected[:, 1:, :width, c // 32, j] |= bit << np.uint64(c % 32)
-    for level in runnable_cpus():
+    for cpu in runnable_cpus():
         words[:] = 0  # window padding is the caller's
         words[:, 1:, :width] = 0xDEADBEEF
         for task in range(group * parts * runs):
-            kernel(level, "gather")(arguments.ctypes.data, task)
+            kernel(cpu, "gather")(arguments.ctypes.data, task)
         assert (words == expected).all()
 
 
-@pytest.mark.parametrize("level", runnable_cpus())
+@pytest.mark.parametrize("cpu", runnable_cpus())
 @pytest.mark.parametrize("channels, KW, DW, SW", [(1, 7, 1, 1), (8, 3, 2, 1), (20, 3, 1, 2), (33, 4, 3, 1)])
-def test_window_rows_puts_a_rows_channels_side_by_side(level, channels, KW, DW, SW):
+def test_window_rows_puts_a_rows_channels_side_by_side(cpu, channels, KW, DW, SW):
     rng = np.random.default_rng(channels)
     own, CW, Hp, Wp, N = -(-channels // 32), -(-KW * channels // 32), 2, 150, 3
     OW = (Wp - DW * (KW - 1) - 1) // SW + 1
@@ -110,7 +110,7 @@ def test_window_rows_puts_a_rows_channels_side_by_side(level, channels, KW, DW, 
     ).items():
         arguments[getattr(F, name)] = value
     for row in range(Hp):
-        kernel(level, "window_rows")(arguments.ctypes.data, row)
+        kernel(cpu, "window_rows")(arguments.ctypes.data, row)
     for column in range(0, OW * SW, SW):
         window = planes[:, column : column + KW * DW : DW].transpose(0, 2, 1, 3).reshape(Hp, N, KW * channels)
         folded = np.ascontiguousarray(words[:, column].transpose(0, 2, 1))
