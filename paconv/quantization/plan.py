@@ -20,7 +20,7 @@ own, is looked through, as `paconv optimize` makes it the convolution's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import prod
@@ -274,22 +274,15 @@ class _Planner:
 
     def _layers_before(self, node: onnx.NodeProto) -> bool:
         """Whether data that the node reads has been through a layer."""
-        wanted, seen = [node.input[0]], set()
-        while wanted:
-            name = wanted.pop()
-            found = self.view.producer.get(name)
-            if name in seen or found is None:
-                continue
-            seen.add(name)
-            if id(found) in self.weighted:
-                return True
-            wanted.extend(self.view.dynamic_inputs(found))
-        return False
+        return bool(self._nearest_layers([node.input[0]], self.view.dynamic_inputs))
 
     def _heads(self) -> set[int]:
         """Nodes from which an output of the graph is reached without another layer between."""
-        heads: set[int] = set()
-        wanted, seen = [output.name for output in self.model.graph.output], set()
+        return self._nearest_layers([output.name for output in self.model.graph.output], self._not_passed_by)
+
+    def _nearest_layers(self, names: list[str], inputs: Callable[[onnx.NodeProto], Iterable[str]]) -> set[int]:
+        """The first layers on every way back from the tensors `names`; inputs: where the way goes on from a node."""
+        wanted, seen, found = list(names), set(), set()
         while wanted:
             name = wanted.pop()
             node = self.view.producer.get(name)
@@ -297,10 +290,10 @@ class _Planner:
                 continue
             seen.add(name)
             if id(node) in self.weighted:
-                heads.add(id(node))
+                found.add(id(node))
             else:
-                wanted.extend(self._not_passed_by(node))
-        return heads
+                wanted.extend(inputs(node))
+        return found
 
     def _one_pixel(self) -> set[str]:
         """Tensors that were averaged over rows and columns, and what is computed from nothing else."""
