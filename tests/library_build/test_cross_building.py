@@ -120,12 +120,16 @@ def test_kernels_for_aarch64_give_the_same_bits_under_qemu(library, program, tmp
 def test_sums_for_aarch64_stay_in_registers(library, cpu):
     functions = disassemble(library, "paconv_armv8", OBJDUMP)
     for each in microkernels(cpu):
-        kind = list(KINDS)[each.variant[0] - 1] if each.name == "accumulate_codes" else "planes"
+        kind = {"accumulate_codes": list(KINDS)[each.variant[0] - 1], "depthwise_sums": "floats"}.get(
+            each.name, "planes"
+        )
         loops = working_loops(functions[microkernel_symbol(cpu, each)], kind)
         assert loops, each
         for loop in loops:
             assert not vector_spills(loop), each
             if kind == "planes":  # sums of bytes wait
                 assert not [i for i in loop if i.name.startswith(("uaddl", "uadal", "addv"))], each
-            instruction = {"planes": "cnt", "dot": "sdot", "narrow": "smlal"}[kind]
+            if kind == "floats":  # product and sum are rounded each
+                assert not [i for i in loop if i.name.startswith("fmla")], each
+            instruction = {"planes": "cnt", "dot": "sdot", "narrow": "smlal", "floats": "fmul"}[kind]
             assert instruction in {i.name for i in loop}, each
