@@ -156,10 +156,12 @@ def _raised(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         return model
     try:
         return version_converter.convert_version(model, MIN_STANDARD_OPSET)
-    except (RuntimeError, ValueError, shape_inference.InferenceError) as error:
+    except (RuntimeError, ValueError, IndexError, shape_inference.InferenceError) as error:
         text = " ".join(str(error).split())
-        ops = sorted({node.op_type for node in _all_nodes(model.graph)}, key=len, reverse=True)
-        refused = next((op for op in ops if re.search(rf"(?<![A-Za-z]){op}(?![A-Za-z])", text, re.IGNORECASE)), "it")
+        ops = sorted({node.op_type for node in _all_nodes(model.graph) if not node.domain}, key=len, reverse=True)
+        named = [op for op in ops if re.search(rf"(?<![A-Za-z]){op}(?![A-Za-z])", text, re.IGNORECASE)]
+        unknown = [op for op in ops if not onnx.defs.has(op)]  # older converters don't name it
+        refused = next(iter((*named, *unknown)), "it")
         raise ModelError(
             f"{where}: opset {opset} can't be raised to {MIN_STANDARD_OPSET}: onnx's version converter refuses "
             f"{refused} ({text[:200]}); export the model again with opset {MIN_STANDARD_OPSET} or later"
