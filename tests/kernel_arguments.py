@@ -51,11 +51,11 @@ def arguments_of(case, cpu: Cpu, kind: str = "planes", levels: bool = False) -> 
         for kh in range(KH)
         for kw in range(taps // KH)
     ]
-    at_a_time, tile = (cpu.multipliers[kind].words, cpu.multipliers[kind].pixels) if coded else (1, 0)
+    at_a_time, block = (cpu.multipliers[kind].words, cpu.multipliers[kind].pixels) if coded else (1, 0)
     row_pixels, slack, run_room = OW, 0, -(-run // at_a_time) * at_a_time
     if at_a_time > 1:
         row_pixels = row_pixels_of(OW, SH, SW, Wp)
-        last = -(-((OH - 1) * row_pixels + OW) // tile) * tile - 1
+        last = -(-((OH - 1) * row_pixels + OW) // block) * block - 1
         read = last // row_pixels * SH * Wp + (last % row_pixels + TILE_ROWS) * SW
         read += (KH - 1) * a["dilations"][0] * Wp + KW * DW
         slack = max(read - Hp * Wp, 0) * CW + at_a_time

@@ -28,7 +28,7 @@ def test_no_inner_loop_spills_for_any_sub_block_of_planes(functions, cpu):
     found = find_cpu(cpu)
     for each in [*kernels(cpu, "accumulate"), *kernels(cpu, "popcount_peak")]:
         loops = working_loops(functions[microkernel_symbol(found, each)], "planes")
-        assert len(loops) >= getattr(each.plan, "pixels", 1)  # one for each size of a tile
+        assert len(loops) >= getattr(each.plan, "pixels", 1)  # one for each size of a block
         assert [vector_spills(loop) for loop in loops] == [[]] * len(loops), each.variant
 
 
@@ -39,7 +39,7 @@ def test_no_inner_loop_spills_for_any_kind_of_products(functions, cpu):
         kind = list(KINDS)[each.variant[0] - 1]
         loops = working_loops(functions[microkernel_symbol(found, each)], kind)
         sizes = 4 if kind == "tiles" else each.plan.blocks * max(1, each.plan.pixels // 2)
-        assert len(loops) >= sizes, kind  # one for each size of a tile
+        assert len(loops) >= sizes, kind  # one for each size of a block
         assert [vector_spills(loop) for loop in loops] == [[]] * len(loops), kind
 
 

@@ -96,7 +96,7 @@ def test_a_span_is_as_long_as_sums_of_16_bits_allow():
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=lambda cpu: cpu.name)
-def test_tiles_of_codes_are_no_larger_than_the_tasks_have_room_for(cpu):
+def test_blocks_of_codes_are_no_larger_than_the_tasks_have_room_for(cpu):
     assert set(cpu.multipliers) <= set(KINDS)
     for each in cpu.multipliers.values():
         assert 1 <= each.blocks <= MAX_CODE_BLOCKS and 1 <= each.pixels <= MAX_CODE_PIXELS
@@ -122,7 +122,7 @@ def bounded_weights(rng, shape, span: int, total: int) -> np.ndarray:
 
 
 def check_dots(cpu, kind, weights, image, span, rng) -> None:
-    """All sizes of a tile, against the integers modulo 2**32. weights (blocks, taps, run, LANES, 4), image (n, 4)."""
+    """All sizes of a block, against the integers modulo 2**32. weights (blocks, taps, run, LANES, 4), image (n, 4)."""
     _, taps, words, _, _ = weights.shape
     multiplier, function = find_cpu(cpu).multipliers[kind], kernel(cpu, "accumulate_codes", kind_number(kind), 0)
     most_blocks, P, step = multiplier.blocks, multiplier.pixels, 7
@@ -157,7 +157,7 @@ SIZES = [(1, 1), (2, 5), (3, 16), (1, 37), (2, 130)]
 
 @pytest.mark.parametrize(("cpu", "kind"), [each for each in cpu_kinds() if each[1] != "narrow"])
 @pytest.mark.parametrize(("taps", "words"), SIZES)
-def test_dot_products_are_exact_for_every_size_of_a_tile(cpu, kind, taps, words):
+def test_dot_products_are_exact_for_every_size_of_a_block(cpu, kind, taps, words):
     rng = np.random.default_rng(words)
     weights = rng.integers(-127, 128, (MAX_CODE_BLOCKS, taps, words, LANES, 4))
     weights[..., :5, :], weights[..., 5:9, :] = -127, 127  # with the largest bytes, the largest sums
