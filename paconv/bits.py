@@ -70,9 +70,10 @@ def unpack_codes(packed: np.ndarray, count: int) -> np.ndarray:
     return codes
 
 
-def one_hot_masks(planes: int) -> list[int]:
-    """Plane masks of PA: code 0 sets no plane, code i sets plane i alone. planes + 1 entries."""
-    return [0] + [1 << i for i in range(planes)]
+def one_hot_masks(planes: int, zero: int = 0) -> list[int]:
+    """Plane masks of PA: code `zero` sets no plane, each other one a plane of its own, in order. planes + 1 entries."""
+    masks = [1 << i for i in range(planes)]
+    return [*masks[:zero], 0, *masks[zero:]]
 
 
 def binary_masks(planes: int) -> list[int]:

@@ -39,8 +39,7 @@ class Codebook:
         """The step functions of the output channels: one plane for each level but 0."""
         table = self.table(dtype)
         M = table.shape[1] - 1
-        one_hot = one_hot_masks(M)[1:]
-        masks = torch.tensor([[*one_hot[: M // 2], 0, *one_hot[M // 2 :]]], dtype=torch.uint8, device=table.device)
+        masks = torch.tensor([one_hot_masks(M, M // 2)], dtype=torch.uint8, device=table.device)
         alpha = torch.cat([table.new_zeros(len(table), 1), table[:, : M // 2], table[:, M // 2 + 1 :]], 1)
         return Steps(_midpoints(table.double()).to(dtype), alpha, masks)
 

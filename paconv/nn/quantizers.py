@@ -332,9 +332,7 @@ class PAActivation(ActivationQuantizer):
         self.frozen_levels = self.levels()
         if self.signed:
             z = self.below
-            one_hot = one_hot_masks(self.N)
-            masks = [*one_hot[1 : z + 1], 0, *one_hot[z + 1 :]]
-            self.frozen_masks = torch.tensor(masks, dtype=torch.uint8, device=self.v.device)
+            self.frozen_masks = torch.tensor(one_hot_masks(self.N, z), dtype=torch.uint8, device=self.v.device)
             levels = self.frozen_levels
             self.frozen_beta = torch.cat([levels.new_zeros(1), levels[:z], levels[z + 1 :]])
 

@@ -18,7 +18,7 @@ import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
 
-from paconv.onnx_file.graph_view import GraphView, op_name
+from paconv.onnx_file.graph_view import GraphView, names_read, op_name
 from paconv.onnx_file.trial import session
 
 __all__ = ["WEIGHTED_OPS", "fold_constants", "keep_only"]
@@ -50,7 +50,7 @@ def fold_constants(model: onnx.ModelProto, where: str) -> None:
     constant = {id(node) for node in computed}
     readers = [node for node in live if id(node) not in constant]
     weights = {n.input[1] for n in readers if op_name(n) in WEIGHTED_OPS and len(n.input) > 1}
-    read = {name for node in readers for name in node.input} | _read_in_subgraphs(readers)
+    read = {name for node in readers for name in names_read(node)}
     wanted = sorted(made & (read | {output.name for output in graph.output}))
     if wanted:
         stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -70,17 +70,6 @@ def _is_foldable(node: onnx.NodeProto) -> bool:
     nested = any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute)
     tensors = not node.op_type.startswith(("Sequence", "Optional", "SplitToSequence"))
     return node.domain in ("", "ai.onnx") and node.op_type not in _RANDOM_OPS and tensors and not nested
-
-
-def _read_in_subgraphs(nodes: list[onnx.NodeProto]) -> set[str]:
-    read: set[str] = set()
-    for node in nodes:
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                read.update(name for inner in graph.node for name in inner.input)
-                read.update(output.name for output in graph.output)
-                read |= _read_in_subgraphs(list(graph.node))
-    return read
 
 
 def _bytes_behind(nodes: list[onnx.NodeProto], stored: dict[str, onnx.TensorProto]) -> dict[str, int]:
@@ -123,7 +112,7 @@ def _drop(graph: onnx.GraphProto, folded: set[str]) -> None:
 def _drop_dead(graph: onnx.GraphProto) -> None:
     live = GraphView(graph).nodes
     kept = {id(node) for node in live}
-    used = {name for node in live for name in node.input} | _read_in_subgraphs(live)
+    used = {name for node in live for name in names_read(node)}
     used.update(output.name for output in graph.output)
     keep_only(graph.node, lambda node: id(node) in kept)
     keep_only(graph.initializer, lambda tensor: tensor.name in used)

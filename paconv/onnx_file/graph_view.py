@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from onnx import numpy_helper
 
 from paconv.ops import DOMAIN
 
-__all__ = ["GraphView", "Parameter", "attribute", "op_name"]
+__all__ = ["GraphView", "Parameter", "attribute", "inner_nodes", "names_read", "op_name", "subgraphs"]
 
 
 _CONSTANT_TYPES = {
@@ -78,7 +79,7 @@ class GraphView:
                 seen.add(name)
                 node = self.producer.get(name)
                 if node is not None:
-                    wanted.extend([*node.input, *_outer_names(node)])
+                    wanted.extend(names_read(node))
         return [n for n in graph.node if any(o in seen for o in n.output)]
 
     def _store(self, node: onnx.NodeProto) -> None:
@@ -132,12 +133,31 @@ class GraphView:
         return [leaf for source in node.input if source for leaf in self.leaves(source)] if node is not None else []
 
 
-def _outer_names(node: onnx.NodeProto) -> list[str]:
-    """Names that a node's subgraphs may take from outside."""
-    graphs = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
-    graphs += [g for a in node.attribute for g in a.graphs]
-    inner = [n for g in graphs for n in g.node]
-    return [i for n in inner for i in [*n.input, *_outer_names(n)]] + [o.name for g in graphs for o in g.output]
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs in a node's attributes."""
+    for found in node.attribute:
+        if found.type == onnx.AttributeProto.GRAPH:
+            yield found.g
+        yield from found.graphs
+
+
+def inner_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes of the subgraphs of `nodes`, and of theirs."""
+    for node in nodes:
+        for graph in subgraphs(node):
+            for inner in graph.node:
+                yield inner
+                yield from inner_nodes([inner])
+
+
+def names_read(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that a node reads, and its subgraphs from outside; "" for an input that is left out."""
+    yield from node.input
+    for graph in subgraphs(node):
+        own = {name for inner in graph.node for name in inner.output} | {tensor.name for tensor in graph.initializer}
+        own |= {value.name for value in graph.input}
+        read = [name for inner in graph.node for name in names_read(inner)]
+        yield from (name for name in (*read, *(value.name for value in graph.output)) if name not in own)
 
 
 def _first_output(node: onnx.NodeProto) -> str:

@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from onnx import TensorProto, helper, inliner, shape_inference, version_converte
 from paconv.errors import ModelError
 from paconv.onnx_file.constant_folding import fold_constants
 from paconv.onnx_file.free_batch import with_free_batch
-from paconv.onnx_file.graph_view import GraphView
+from paconv.onnx_file.graph_view import GraphView, inner_nodes
 from paconv.onnx_file.loading import check_initializer_sizes, read_model
 from paconv.onnx_file.weights_aside import WeightsAside, set_weights_aside
 from paconv.ops import DOMAIN, standard_opset
@@ -98,16 +99,12 @@ def plain_model(
     return PlainModel(tried.model, tuple(map(_model_input, tried.model.graph.input)), tried.batch, tried.shapes)
 
 
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for each in node.attribute:
-            for inner in (each.g, *each.graphs):
-                yield from _all_nodes(inner)
+def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    return chain(model.graph.node, inner_nodes(model.graph.node))
 
 
 def _check_no_paconv(model: onnx.ModelProto, where: str) -> None:
-    found = sorted({node.op_type for node in _all_nodes(model.graph) if node.domain == DOMAIN})
+    found = sorted({node.op_type for node in _all_nodes(model) if node.domain == DOMAIN})
     if found:
         raise ModelError(
             f"{where}: expected a float network, found one that paconv has approximated already ({', '.join(found)}); "
@@ -116,7 +113,7 @@ def _check_no_paconv(model: onnx.ModelProto, where: str) -> None:
 
 
 def _check_float(model: onnx.ModelProto, where: str) -> None:
-    nodes = list(_all_nodes(model.graph))
+    nodes = list(_all_nodes(model))
     quantized = Counter(n.op_type for n in nodes if n.op_type in _QUANTIZED_OPS or n.op_type.startswith("QLinear"))
     if quantized:
         found = ", ".join(f"{count} {op}" for op, count in quantized.most_common(4))
@@ -158,7 +155,7 @@ def _raised(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         return version_converter.convert_version(model, MIN_STANDARD_OPSET)
     except (RuntimeError, ValueError, IndexError, shape_inference.InferenceError) as error:
         text = " ".join(str(error).split())
-        ops = sorted({node.op_type for node in _all_nodes(model.graph) if not node.domain}, key=len, reverse=True)
+        ops = sorted({node.op_type for node in _all_nodes(model) if not node.domain}, key=len, reverse=True)
         named = [op for op in ops if re.search(rf"(?<![A-Za-z]){op}(?![A-Za-z])", text, re.IGNORECASE)]
         unknown = [op for op in ops if not onnx.defs.has(op)]  # older converters don't name it
         refused = next(iter((*named, *unknown)), "it")

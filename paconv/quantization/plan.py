@@ -30,12 +30,14 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from paconv.errors import UsageError
-from paconv.onnx_file.graph_view import GraphView, attribute, op_name
+from paconv.onnx_file.graph_view import GraphView, attribute, inner_nodes, op_name
 from paconv.quantization.rectified import rectified_tensors
 
 __all__ = ["PA", "REAL", "REASONS", "Plan", "PlannedLayer", "plan"]
 
 PA, REAL = "pa", "real"
+
+_NO_PADDING = (0, 0, 0, 0)
 
 REASONS = {
     "first-layer": "No other layer stands before it; such convolutions stay real (first='pa' converts them).",
@@ -83,6 +85,8 @@ class PlannedLayer:
     """Whether that is known not to be negative."""
     pad: str = ""
     """Name of the Pad node between, which becomes the convolution's pads; "" for none."""
+    padding: tuple[int, ...] = _NO_PADDING
+    """(top, left, bottom, right) of that node."""
     macs: int = 0
     """Multiply-accumulates of one sample; 0 where they aren't known."""
     parameters: int = 0
@@ -187,7 +191,7 @@ class _Planner:
         labels = [self.view.label(node) for node in nodes]
         inner = [
             PlannedLayer(n.name or n.output[0], n.op_type, "", (), REAL, "inside-subgraph")
-            for n in _inner_nodes(self.view.nodes)
+            for n in inner_nodes(self.view.nodes)
             if op_name(n) in ("Conv", "ConvTranspose")
         ]
         for pattern in self.keep:
@@ -199,7 +203,7 @@ class _Planner:
         for node, name in zip(nodes, labels, strict=True):
             code = self._code(node, name)
             weight = self.view.stored.get(node.input[1])
-            reads, pad = ("", "") if code else self._reads(node)
+            reads, pad, padding = ("", "", _NO_PADDING) if code else self._reads(node)
             layers.append(
                 PlannedLayer(
                     name,
@@ -211,6 +215,7 @@ class _Planner:
                     reads,
                     reads in self.rectified,
                     pad,
+                    padding,
                     self._macs(node),
                     self._parameters(node),
                 )
@@ -329,31 +334,32 @@ class _Planner:
             wanted.extend(fresh)
         return seen
 
-    def _reads(self, conv: onnx.NodeProto) -> tuple[str, str]:
-        """The tensor to be quantized, and the name of a Pad of zeros between it and the convolution, "" for none."""
+    def _reads(self, conv: onnx.NodeProto) -> tuple[str, str, tuple[int, ...]]:
+        """The tensor to be quantized; name and amounts of a Pad of zeros between it and the convolution, if any."""
         pad = self.view.producer.get(conv.input[0])
-        if pad is None or not self._is_window_padding(pad, conv):
-            return conv.input[0], ""
-        return pad.input[0], self.view.label(pad)
+        padding = None if pad is None else self._window_padding(pad, conv)
+        if pad is None or padding is None:
+            return conv.input[0], "", _NO_PADDING
+        return pad.input[0], self.view.label(pad), padding
 
-    def _is_window_padding(self, pad: onnx.NodeProto, conv: onnx.NodeProto) -> bool:
-        """Whether a Pad only pads rows and columns with zeros, which the convolution can do as well."""
+    def _window_padding(self, pad: onnx.NodeProto, conv: onnx.NodeProto) -> tuple[int, ...] | None:
+        """What a Pad adds, if it only pads rows and columns with zeros, which the convolution can do as well."""
         if op_name(pad) != "Pad" or attribute(pad, "mode", b"constant") != b"constant":
-            return False
+            return None
         if attribute(conv, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-            return False
+            return None
         given = [self.view.stored.get(name) if name else None for name in (*pad.input[1:], "", "", "")[:3]]
         if any(name and tensor is None for name, tensor in zip(pad.input[1:], given, strict=False)):
-            return False
+            return None
         amounts, value, axes = (None if each is None else numpy_helper.to_array(each) for each in given)
         if amounts is None or (value is not None and value.any()):
-            return False
+            return None
         where = np.arange(4) if axes is None else axes
         if len(amounts) != 2 * len(where) or (amounts < 0).any():
-            return False
+            return None
         full = np.zeros((2, 4), np.int64)
         full[:, where] = amounts.reshape(2, -1)
-        return not full[:, :2].any()
+        return None if full[:, :2].any() else tuple(full[:, 2:].ravel().tolist())
 
     def _macs(self, node: onnx.NodeProto) -> int:
         """Multiply-accumulates of the batch that was seen, per sample; 0 where the shapes aren't known."""
@@ -375,8 +381,3 @@ class _Planner:
             return 0
         self.owned.add(name)
         return prod(self.view.stored[name].dims)
-
-
-def _inner_nodes(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
-    graphs = [g for node in nodes for a in node.attribute for g in (a.g, *a.graphs)]
-    return [n for g in graphs for n in (*g.node, *_inner_nodes(g.node))]

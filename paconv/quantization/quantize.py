@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, log2, prod
+from glob import escape
+from math import ceil, prod
 
 import numpy as np
 import onnx
 
+from paconv.bits import code_bits
 from paconv.errors import UsageError
 from paconv.files import replacing
 from paconv.onnx_file.plain import PlainModel
@@ -187,7 +189,7 @@ def quantize_plain(
         if worst_levels is None:
             planned = plan(
                 source.model,
-                keep=(*keep, *map(_literal, names)),
+                keep=(*keep, *map(escape, names)),
                 first=first,
                 last=last,
                 depthwise=depthwise,
@@ -265,16 +267,11 @@ def _saved(outcome: LayerOutcome) -> int:
     """Bytes of float32 weights that packed codes save, in about."""
     if outcome.form != "pa" or outcome.M is None:
         return 0
-    return prod(outcome.shape) * 4 - ceil(prod(outcome.shape) / 8) * ceil(log2(outcome.M + 1))
+    return prod(outcome.shape) * 4 - ceil(prod(outcome.shape) / 8) * code_bits(outcome.M + 1)
 
 
 def _share(part: list[int], whole: list[int]) -> float | None:
     return sum(part) / sum(whole) if sum(whole) else None
-
-
-def _literal(name: str) -> str:
-    """A pattern that matches `name` alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def _finite(data: dict) -> dict:

@@ -24,25 +24,25 @@ def regression(fitted: Moments, held_out: Moments) -> tuple[np.ndarray, float | 
     fitted, held_out: moments of disjoint windows with what is missing as targets.
     """
     both = fitted + held_out
-    K = len(both.x)
     if not held_out.count or not fitted.count:
-        return _solved(both, 1.0), 1.0
-    candidates = {factor: _error(_solved(fitted, factor), held_out) for factor in LAMBDAS}
-    best = min(candidates, key=lambda factor: candidates[factor])
-    if candidates[best] >= _error(np.zeros((len(both.t), K)), held_out):
-        return np.zeros((len(both.t), K)), None
-    return _solved(both, best), best
+        return _solved(both.H, both.G, 1.0), 1.0
+    (H, G), (held_H, held_G) = ((m.H, m.G) for m in (fitted, held_out))
+    errors = {factor: _error(_solved(H, G, factor), held_H, held_G) for factor in LAMBDAS}
+    best = min(errors, key=lambda factor: errors[factor])
+    if errors[best] >= 0:
+        return np.zeros(both.G.T.shape), None
+    return _solved(both.H, both.G, best), best
 
 
-def _solved(m: Moments, factor: float) -> np.ndarray:
-    H = m.H
+def _solved(H: np.ndarray, G: np.ndarray, factor: float) -> np.ndarray:
     mean = np.diag(H).mean()
     if not mean > 0:
-        return np.zeros((len(m.t), len(m.x)))
-    H[np.diag_indices_from(H)] += factor * mean
-    return np.linalg.solve(H, m.G).T
+        return np.zeros(G.T.shape)
+    damped = H.copy()
+    damped[np.diag_indices_from(damped)] += factor * mean
+    return np.linalg.solve(damped, G).T
 
 
-def _error(added: np.ndarray, m: Moments) -> float:
-    """Sum of squares of what is missing after `added` (O, K), centred, but for a constant."""
-    return float(((added @ m.H) * added).sum() - 2 * (added * m.G.T).sum())
+def _error(added: np.ndarray, H: np.ndarray, G: np.ndarray) -> float:
+    """Change of the sum of squares of what is missing by `added` (O, K), centred."""
+    return float(((added @ H) * added).sum() - 2 * (added * G.T).sum())

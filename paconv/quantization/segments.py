@@ -6,13 +6,15 @@ Between two segments stand the tensors that a later one reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
+
+from paconv.onnx_file.graph_view import names_read
 
 __all__ = ["Cut", "Segment", "cut"]
 
@@ -54,7 +56,7 @@ class Cut:
         """
         nodes = [*before, *segment.nodes]
         inside = {name for node in nodes for name in node.output}
-        wanted = {name for node in nodes for name in _reads(node)}
+        wanted = {name for node in nodes for name in names_read(node)}
         stored = [tensor for tensor in self.model.graph.initializer if tensor.name in wanted]
         stored += [numpy_helper.from_array(array, name) for name, array in constants.items()]
         known = {tensor.name for tensor in stored} | inside
@@ -112,7 +114,7 @@ def cut(model: onnx.ModelProto, convs: Sequence[str]) -> Cut:
     segments = [Segment() for _ in range(len(chosen) + 1)]
     last_use: dict[str, int] = {value.name: len(chosen) + 1 for value in graph.output}
     for node in graph.node:
-        reads = [name for name in _reads(node) if name and name not in constants]
+        reads = [name for name in names_read(node) if name and name not in constants]
         if node.output[0] in at:
             where = number[node.output[0]]
         else:
@@ -128,15 +130,3 @@ def cut(model: onnx.ModelProto, convs: Sequence[str]) -> Cut:
         segment.gives = [name for name in made if last_use.get(name, -1) > where]
         segment.reads = list(dict.fromkeys(name for name in segment.reads if name not in made))
     return Cut(model, tuple(chosen), tuple(segments), last_use)
-
-
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Names that a node reads, those of its subgraphs included."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            inside = {name for inner in graph.node for name in inner.output} | {i.name for i in graph.initializer}
-            inside |= {value.name for value in graph.input}
-            for inner in graph.node:
-                yield from (name for name in _reads(inner) if name not in inside)
-            yield from (value.name for value in graph.output if value.name not in inside)

@@ -23,20 +23,15 @@ def with_pads_absorbed(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
     made = onnx.ModelProto()
     made.CopyFrom(model)
     nodes = {node.name: node for node in made.graph.node}
-    stored = {tensor.name: tensor for tensor in made.graph.initializer}
     for layer in plan.pa:
         if not layer.pad:
             continue
-        conv, pad = nodes[layer.name], nodes[layer.pad]
-        amounts = numpy_helper.to_array(stored[pad.input[1]])
-        where = numpy_helper.to_array(stored[pad.input[3]]) if len(pad.input) > 3 and pad.input[3] else np.arange(4)
-        full = np.zeros((2, 4), np.int64)
-        full[:, where] = amounts.reshape(2, -1)
-        pads = np.array(attribute(conv, "pads", [0, 0, 0, 0])) + full[:, 2:].ravel()
+        conv = nodes[layer.name]
+        pads = np.array(attribute(conv, "pads", [0, 0, 0, 0])) + np.array(layer.padding)
         kept = [a for a in conv.attribute if a.name not in ("pads", "auto_pad")]
         del conv.attribute[:]
         conv.attribute.extend([*kept, onnx.helper.make_attribute("pads", pads.tolist())])
-        conv.input[0] = pad.input[0]
+        conv.input[0] = layer.reads
     read = {name for node in made.graph.node for name in node.input} | {value.name for value in made.graph.output}
     absorbed = {layer.pad for layer in plan.pa}
     kept_nodes = [n for n in made.graph.node if n.name not in absorbed or not n.name or n.output[0] in read]

@@ -15,6 +15,8 @@ from onnx import numpy_helper
 from paconv._version import __version__
 from paconv.bits import one_hot_masks
 from paconv.lloyd_max import midpoints
+from paconv.onnx_file.constant_folding import keep_only
+from paconv.onnx_file.graph_view import names_read
 from paconv.onnx_file.names import unique
 from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import DOMAIN, add_functions
@@ -64,7 +66,8 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
         nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
-    _drop_unread(graph)
+    read = {name for node in graph.node for name in names_read(node)} | {value.name for value in graph.output}
+    keep_only(graph.initializer, lambda tensor: tensor.name in read)
     write_scheme(made, "pa")
     made.producer_name, made.producer_version = "paconv", __version__
     add_functions(made)
@@ -75,7 +78,7 @@ def _activation(levels: ActivationLevels) -> dict[str, np.ndarray]:
     """v, levels, beta, level_masks of PAActivation: one plane for each level but 0."""
     table, N = levels.table, len(levels.v)
     beta = np.concatenate([np.zeros(1, np.float32), np.delete(table, levels.zero)])
-    masks = np.insert(np.array(one_hot_masks(N)[1:], np.uint8), levels.zero, 0)
+    masks = np.array(one_hot_masks(N, levels.zero), np.uint8)
     return {"v": levels.v, "levels": table, "beta": beta, "level_masks": masks}
 
 
@@ -84,7 +87,7 @@ def _weight(layer: Layer) -> dict[str, np.ndarray]:
     weights, table = layer.weights, layer.weights.table
     O, M = len(table), table.shape[1] - 1
     alpha = np.concatenate([np.zeros((O, 1), np.float32), np.delete(table, weights.zero, 1)], 1)
-    masks = np.insert(np.array(one_hot_masks(M)[1:], np.uint8), weights.zero, 0)
+    masks = np.array(one_hot_masks(M, weights.zero), np.uint8)
     u = midpoints(table.astype(np.float64)).astype(np.float32)
     return {
         "W": weights.values,
@@ -104,27 +107,3 @@ def _constants(graph: onnx.GraphProto, node: onnx.NodeProto, values: dict[str, n
         name = unique(f"{node.name}.{suffix}", taken)
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         node.input.append(name)
-
-
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Remove initializers that nothing reads any more."""
-    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    read |= {
-        name
-        for node in graph.node
-        for attribute in node.attribute
-        for inner in (attribute.g, *attribute.graphs)
-        for name in _names(inner)
-    }
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-
-
-def _names(graph: onnx.GraphProto) -> set[str]:
-    found = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                found |= _names(inner)
-    return found

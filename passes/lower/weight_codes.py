@@ -110,5 +110,5 @@ def _one_plane_a_piece(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise Unsuitable("no-zero-weight-level")
     middle = int(zeros[np.argmin(np.abs(zeros - M / 2))])
     alpha = np.concatenate([np.zeros(1, np.float32), np.delete(levels[0], middle)])[None]
-    masks = np.insert(np.array(one_hot_masks(M)[1:], np.uint8), middle, 0)[None]
+    masks = np.array(one_hot_masks(M, middle), np.uint8)[None]
     return alpha, masks
