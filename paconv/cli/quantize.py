@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
     "--checkpoint",
     type=click.Path(path_type=Path),
     metavar="MODEL.PT",
-    help="Of a torch checkpoint: write the quantized network as one too, for paconv train --from.",
+    help="Of a torch checkpoint: write the quantized network as one too; paconv train --from goes on with those of "
+    "paconv.models, paconv.train.fit with any.",
 )
 @click.option("-M", "M", type=int, default=4, show_default=True, help="Weight planes: 2, 4, 6 or 8.")
 @click.option("-N", "N", default="5", show_default=True, help="Activation planes: 1 to 8, or full.")
@@ -107,7 +109,7 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
     help="Leave the K layers real that add most to the error. Takes twice as long.",
 )
 @click.option("--worst-levels", metavar="M,N", help="Give these K layers so many planes instead, such as 8,7.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn at random.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is drawn at random.")
 @click.option(
     "--input-shape",
     "shapes",
@@ -184,6 +186,7 @@ def quantize(
     }
     if worst_levels is not None and not worst:
         raise UsageError("--worst-levels says what the layers of --keep-worst K get; give that too")
+    _check_apart(MODEL=model, output=output, checkpoint=checkpoint)
     with replacing(output) as temporary, progress_bar("reading") as update:
         found = _run(model, data, M, _planes(N), shapes, factory, options, update)
         found.save(temporary)
@@ -193,6 +196,14 @@ def quantize(
     if not quiet:
         print_layers(found)
     click.echo(f"{output}: {summary(found)}")
+
+
+def _check_apart(**files: Path | None) -> None:
+    """Raise UsageError if two of the files are one: a float network would be lost."""
+    seen: dict[str, str] = {}
+    for what, path in files.items():
+        if path is not None and (other := seen.setdefault(os.path.realpath(path), what)) != what:
+            raise UsageError(f"{path}: expected another file for the {what}; it is {other} too")
 
 
 def _run(

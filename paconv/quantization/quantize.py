@@ -177,6 +177,8 @@ def quantize_plain(
     if not planned.pa:
         found = "; ".join(f"{layer.name}: {layer.reason}" for layer in planned.real[:6]) or "it has no convolution"
         raise UsageError(f"the model has no convolution to quantize ({found})")
+    if most_error is not None and not most_error >= 0:
+        raise UsageError(f"most_error: expected a number of at least 0; found {most_error!r}")
     if not 0 <= worst < len(planned.pa):
         raise UsageError(f"worst: expected fewer layers than the {len(planned.pa)} that are quantized; found {worst}")
     passes = 2 if worst else 1

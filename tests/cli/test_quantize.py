@@ -95,3 +95,12 @@ def test_an_onnx_file_needs_no_torch(network, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["-o", "float.onnx"], ["-o", "x.pt", "--checkpoint", "./x.pt"]])
+def test_no_file_is_written_over_another_of_the_same_command(run, network, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    before = network.read_bytes()
+    code, _, err = run("quantize", network, "--data", "images.npz", *arguments)
+    assert code == 1 and "expected another file" in err and err.count("\n") == 1
+    assert network.read_bytes() == before and not (tmp_path / "x.pt").exists()

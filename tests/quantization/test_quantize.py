@@ -134,6 +134,8 @@ def test_a_model_of_one_sample_at_a_time_is_quantized_from_many():
         ({"keep": "nothing"}, "names no layer"),
         ({"keep": "*"}, "no convolution to quantize"),
         ({"worst": 5}, "worst"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"most_error": float("nan")}, "most_error"),
         ({"worst": 1, "worst_levels": (3, 7)}, "M, the number of weight planes"),
     ],
 )
