@@ -1,10 +1,9 @@
 """Levels of what a convolution reads: Lloyd-Max of a sample, 0 pinned, on the integer grid, endpoints in the middle.
 
-    index(x) = #{e : v_e <= x - shift_c}        x_bar = unit * level[index]
+    index(x) = #{e : v_e <= z(x)}        z_bar = unit * level[index]
 
-A tensor that may be negative has levels on both sides (paconv.lloyd_max). Its channels differ in their means, behind
-a hard swish or a linear bottleneck, by more than levels are apart; where no convolution that reads it pads, shift_c is
-the mean of channel c, as a convolution of a constant is one more bias. Otherwise it is 0.
+z is x, or x with each channel shifted and stretched (paconv.quantization.channels). A tensor that may be negative has
+levels on both sides (paconv.lloyd_max).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 
 from paconv.grid import MOST_WEIGHT, exact_unit, nearest_grid
 from paconv.lloyd_max import levels_on_both_sides, midpoints
+from paconv.quantization.channels import Channels
 
 __all__ = ["ActivationLevels", "fit_levels"]
 
@@ -36,8 +36,8 @@ class ActivationLevels:
     """Index of the level 0: how many are negative."""
     largest: float | None
     """The largest magnitude of an integer level; None off the grid."""
-    shift: np.ndarray | None
-    """(1, C, 1, 1) float32: what is taken off before; None for nothing."""
+    channels: Channels
+    """What is done to each channel before."""
     counts: np.ndarray
     """(N+1,) int64: how often each level occurs in the sample."""
     scale: float
@@ -49,8 +49,8 @@ class ActivationLevels:
         return (self.levels * np.float64(self.unit)).astype(np.float32)
 
     def index(self, x: np.ndarray) -> np.ndarray:
-        """uint8 (...): index of the level of each x (...), (B, C, H, W) with a shift; NaN has 0."""
-        x = x if self.shift is None else x - self.shift
+        """uint8 (...): index of the level of each x (...), (B, C, H, W) where channels differ; NaN has 0."""
+        x = self.channels(x)
         found = np.zeros(x.shape, np.uint8)
         for endpoint in self.v:
             found += x >= endpoint
@@ -58,15 +58,14 @@ class ActivationLevels:
 
 
 def fit_levels(
-    batches: list[np.ndarray], N: int, largest: int | None, *, signed: bool, shifted: bool, seed: int
+    batches: list[np.ndarray], N: int, largest: int | None, *, signed: bool, channels: Channels, seed: int
 ) -> ActivationLevels:
     """The N levels and 0 for the finite values of `batches`, a tensor (B, C, H, W) in parts.
 
-    largest: of the grid's integers; None for real levels. signed: levels below 0 are allowed. shifted: each channel's
-    mean is taken off before.
+    largest: of the grid's integers; None for real levels. signed: levels below 0 are allowed. channels: what is done to
+    each before.
     """
-    shift = _means(batches) if shifted else None
-    x = _sample(batches if shift is None else [batch - shift for batch in batches], np.random.default_rng(seed))
+    x = _sample([channels(batch) for batch in batches], np.random.default_rng(seed))
     levels, zero = levels_on_both_sides(x, N, signed=signed)
     counts = np.bincount(np.searchsorted(midpoints(levels), x, side="right"), minlength=N + 1)
     present = np.count_nonzero(x)
@@ -74,23 +73,13 @@ def fit_levels(
     if largest is None:
         levels = levels.astype(np.float32)
         v = midpoints(levels.astype(np.float64)).astype(np.float32)
-        return ActivationLevels(v, levels, 1.0, zero, None, shift, counts, scale)
+        return ActivationLevels(v, levels, 1.0, zero, None, channels, counts, scale)
     most = min(largest, MOST_WEIGHT) if zero else largest
     grid = nearest_grid(levels, most, counts)
     k = np.sort(grid.integers)
     unit = exact_unit(grid.unit, most)
     v = midpoints(k * unit).astype(np.float32)
-    return ActivationLevels(v, k.astype(np.float32), unit, zero, float(np.abs(k).max()), shift, counts, scale)
-
-
-def _means(batches: list[np.ndarray]) -> np.ndarray:
-    """(1, C, 1, 1) float32: the mean of each channel's finite values; 0 where there are none."""
-    total, count = 0.0, 0.0
-    for batch in batches:
-        finite = np.isfinite(batch)
-        total = total + np.where(finite, batch, 0).sum((0, 2, 3), dtype=np.float64)
-        count = count + finite.sum((0, 2, 3))
-    return (total / np.maximum(count, 1)).astype(np.float32).reshape(1, -1, 1, 1)
+    return ActivationLevels(v, k.astype(np.float32), unit, zero, float(np.abs(k).max()), channels, counts, scale)
 
 
 def _sample(batches: list[np.ndarray], random: np.random.Generator) -> np.ndarray:

@@ -39,7 +39,7 @@ def quantize(
     grid: GridChoice = DEFAULT_GRID,
     fast: bool = False,
     signed: bool | str = "auto",
-    shifted: bool | None = None,
+    by_channel: bool | None = None,
     keep: Sequence[str] | str = (),
     first: str = "real",
     last: str = "real",
@@ -72,14 +72,15 @@ def quantize(
         N: Activation planes, 1 to 8; None for real activations.
         output: The model.onnx to write; None writes nothing.
         checkpoint: For a torch source: the checkpoint of the converted model to write, from which fine-tuning starts
-            (`paconv train --from`); exported, it is the same network. All channels have the same endpoints there, so
-            that signed activations are not read from the means of their channels.
+            (`paconv train --from`); exported, it is the same network. All channels of an activation have the same
+            endpoints there (by_channel=False).
         grid: The integers that levels are times a unit, as for `paconv.nn.snap_`; None for real levels.
         fast: Leave out the regression and the error feedback.
         signed: "auto" gives activations levels below 0 where no ReLU, or what keeps its result, is before; True and
             False give them everywhere or nowhere.
-        shifted: Take the means of a signed activation's channels off before its levels, where no convolution that reads
-            it pads; None does so unless a checkpoint is written.
+        by_channel: Take the means of a signed activation's channels off before its levels, where no convolution that
+            reads it pads, and stretch channels by powers of two where they differ much in width; None does so unless a
+            checkpoint is written.
         keep: Names of layers that stay real, or patterns with * and ?.
         first: "real", or "pa" to quantize first layers too.
         last: The same for the layers that outputs are reached from.
@@ -116,11 +117,11 @@ def quantize(
         grid,
         fast,
         None if signed == "auto" else bool(signed),
-        checkpoint is None if shifted is None else shifted,
+        checkpoint is None if by_channel is None else by_channel,
         seed,
     )
-    if checkpoint is not None and shifted:
-        raise UsageError("shifted: a checkpoint has the same endpoints for all channels; leave one of the two out")
+    if checkpoint is not None and by_channel:
+        raise UsageError("by_channel: a checkpoint has the same endpoints for all channels; leave one of the two out")
     if checkpoint is not None and _is_onnx(source):
         raise UsageError("a checkpoint (--checkpoint) can be made of a torch source alone; found an ONNX file")
     module, shapes = _read(source, input_shape, model, trust_pickle)

@@ -163,6 +163,8 @@ def quantized_weights(
     """The weights (O, C/g, KH, KW) float32 of a convolution with M planes; most: the largest integer of the grid."""
     O, K = len(weight), weight[0].size
     unit = 1.0 if levels is None else levels.unit
+    if levels is not None:
+        weight = levels.channels.weights(weight)
     w = weight.reshape(group, O // group, K).astype(np.float64) * unit
     penalty = None
     H: list[np.ndarray] = []

@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 
 from paconv.quantization.activation_levels import ActivationLevels, fit_levels
+from paconv.quantization.channels import Channels, channel_means
+from paconv.quantization.equalization import equalized_levels
 from paconv.quantization.layer import QuantizedWeights, quantized_weights, sampled_rows
 from paconv.quantization.segments import Cut
 from paconv.quantization.settings import Settings
@@ -86,22 +88,19 @@ def march(
     start |= _run(pieces, 0, (), {}, start)
     exact, quantized = dict(start), dict(start)
     found: list[Layer] = []
-    shared: dict[tuple, ActivationLevels] = {}
+    shared: dict[tuple, ActivationLevels | None] = {}
     for number, target in enumerate(targets, 1):
         name, settings = target.node.input[0], target.settings
         x = quantized[name]
-        A, B = settings.largest
-        levels = None
+        A, _ = settings.largest
         geometry = target.geometry(*x[0].shape[2:])
-        if settings.N is not None:
-            shifted = settings.shifted and target.signed and not any(geometry.pads)
-            key = (name, settings.N, B, target.signed, shifted)
-            if key not in shared:
-                shared[key] = fit_levels(x, settings.N, B, signed=target.signed, shifted=shifted, seed=settings.seed)
-            levels = shared[key]
+        shifted = settings.by_channel and target.signed and not any(geometry.pads)
+        key = (name, settings.N, target.signed, shifted)
+        if key not in shared:
+            shared[key] = _levels(x, target, targets, shifted=shifted)
+        levels = shared[key]
         rows = sampled_rows(x, exact[name], levels, target.weight, target.bias, geometry, settings.seed)
-        most = A if levels is not None or settings.N is None else None
-        weights = quantized_weights(rows, levels, target.weight, settings.M, most, geometry.group, fast=settings.fast)
+        weights = quantized_weights(rows, levels, target.weight, settings.M, A, geometry.group, fast=settings.fast)
         real = most_error is not None and weights.error.added > most_error
         layer = Layer(target, levels, weights, real, len(rows.y))
         found.append(layer)
@@ -117,6 +116,25 @@ def march(
     wanted = [value.name for value in pieces.model.graph.output]
     float_outputs, outputs = ({name: tensors[name] for name in wanted} for tensors in (exact, quantized))
     return Marched(tuple(found), (float_outputs, outputs))
+
+
+def _levels(
+    x: list[np.ndarray], target: Target, targets: Sequence[Target], *, shifted: bool
+) -> ActivationLevels | None:
+    """Of what `target` reads, x (B, C, H, W) in parts, and whatever else reads it with as many levels."""
+    settings = target.settings
+    if settings.N is None:
+        return None
+    _, B = settings.largest
+    if not settings.by_channel:
+        return fit_levels(x, settings.N, B, signed=target.signed, channels=Channels(), seed=settings.seed)
+    readers = [
+        (other.weight, other.settings.M)
+        for other in targets
+        if other.node.input[0] == target.node.input[0] and other.settings.N == settings.N
+    ]
+    shift = channel_means(x) if shifted else None
+    return equalized_levels(x, readers, settings.N, B, signed=target.signed, shift=shift, seed=settings.seed)
 
 
 def _run(

@@ -24,8 +24,10 @@ class Settings:
     """Leave out the regression and the error feedback: levels, and a least-squares scale and bias per channel."""
     signed: bool | None = None
     """Levels below 0 too: None where a tensor may be negative, True and False everywhere and nowhere."""
-    shifted: bool = True
-    """Take the means of a signed activation's channels off before its levels, where no reader of it pads."""
+    by_channel: bool = True
+    """Channels of an activation may be shifted and stretched before its levels (paconv.quantization.channels): by
+    their means where they may be negative and no reader pads, by powers of two where their widths differ much.
+    """
     seed: int = 0
     """Of the windows that are sampled."""
 

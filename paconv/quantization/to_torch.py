@@ -62,9 +62,10 @@ def quantized_module(model: nn.Module, quantized: Quantized, input_shape: tuple[
 def _check_modules(model: nn.Module, layers: dict[str, Layer]) -> None:
     modules = dict(model.named_modules())
     for name, layer in layers.items():
-        if layer.activation is not None and layer.activation.shift is not None:
+        if layer.activation is not None and layer.activation.channels.changed:
             raise UsageError(
-                f"{name} reads activations shifted by channel, which torch has no form of; quantize with shifted=False"
+                f"{name} reads activations shifted or stretched by channel, which torch has no form of; quantize with "
+                "by_channel=False"
             )
         module = modules.get(name)
         if not isinstance(module, nn.Conv2d) or tuple(module.weight.shape) != layer.target.weight.shape:

@@ -6,7 +6,7 @@ that were chosen, and stay so whatever rounds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -44,12 +44,12 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
                 key = (node.input[0], id(layer.activation))
                 if key not in activations:
                     read = node.input[0]
-                    if layer.activation.shift is not None:
-                        sub = onnx.helper.make_node("Sub", [read], [], unique(f"{name}.shift", taken))
-                        sub.output.append(unique(f"{sub.name}:0", taken))
-                        _constants(graph, sub, {"mean": layer.activation.shift}, taken)
-                        nodes.append(sub)
-                        read = sub.output[0]
+                    for op, what, constant in _by_channel(layer.activation):
+                        changed = onnx.helper.make_node(op, [read], [], unique(f"{name}.{what}", taken))
+                        changed.output.append(unique(f"{changed.name}:0", taken))
+                        _constants(graph, changed, {"by": constant}, taken)
+                        nodes.append(changed)
+                        read = changed.output[0]
                     call = _call("PAActivation", unique(f"{name}.activation", taken), read, taken)
                     _constants(graph, call, _activation(layer.activation), taken)
                     nodes.append(call)
@@ -72,6 +72,14 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
     made.producer_name, made.producer_version = "paconv", __version__
     add_functions(made)
     return made
+
+
+def _by_channel(levels: ActivationLevels) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Operator, name and constant of what is done to each channel before."""
+    if levels.channels.shift is not None:
+        yield "Sub", "shift", levels.channels.shift
+    if levels.channels.stretch is not None:
+        yield "Mul", "stretch", levels.channels.stretch
 
 
 def _activation(levels: ActivationLevels) -> dict[str, np.ndarray]:

@@ -108,7 +108,7 @@ def reexported(module: nn.Module, folder, shape: tuple[int, ...], **options) -> 
 )
 def test_exported_again_it_is_the_same_network(options, tmp_path):
     net, x = signed_net(), images(48)
-    found = paconv.quantize(net, x, input_shape=SHAPE, shifted=False, **options)
+    found = paconv.quantize(net, x, input_shape=SHAPE, by_channel=False, **options)
     made = quantized_module(net, found)
     assert_same_network(found.model, reexported(made, tmp_path, SHAPE), x)
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_exported_again_it_is_the_same_network(options, tmp_path):
 
 def test_real_levels_stay_real(tmp_path):
     net, x = signed_net(), images(48)
-    found = paconv.quantize(net, x, input_shape=SHAPE, shifted=False, grid=None)
+    found = paconv.quantize(net, x, input_shape=SHAPE, by_channel=False, grid=None)
     assert_same_network(found.model, reexported(quantized_module(net, found), tmp_path, SHAPE, grid=None), x)
 
 
@@ -159,7 +159,7 @@ def test_channels_of_zeros_are_safe(tmp_path):
     net, x = signed_net(), images(32)
     with torch.no_grad():
         net.one.weight[2] = 0
-    found = paconv.quantize(net, x, input_shape=SHAPE, shifted=False, fast=True)
+    found = paconv.quantize(net, x, input_shape=SHAPE, by_channel=False, fast=True)
     made = quantized_module(net, found)
     assert made.one.weight_quantizer.scales[2] == 0
     assert_same_network(found.model, reexported(made, tmp_path, SHAPE), x)
@@ -176,7 +176,7 @@ def test_a_convolution_that_runs_twice_is_refused():
 
     torch.manual_seed(0)
     net = Twice().eval()
-    found = paconv.quantize(net, images(16), input_shape=SHAPE, shifted=False, fast=True)
+    found = paconv.quantize(net, images(16), input_shape=SHAPE, by_channel=False, fast=True)
     with pytest.raises(UsageError, match="no convolution of its own in torch"):
         quantized_module(net, found)
 
