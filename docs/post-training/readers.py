@@ -144,6 +144,7 @@ def _ppocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
     trial.note("float", source)
     quantized = trial.pa("(8,7)", source, 8, 7)
     trial.pa("(8,7), first five real", source, 8, 7, keep=EARLY)
+    trial.pa("(8,7), eight worst real", source, 8, 7, worst=8)
     for form in ("int8, min and max", "w4a8"):
         trial.other(form, source, quantized)
     return trial.found

@@ -94,6 +94,7 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
 @click.option("--first", type=click.Choice(["real", "pa"]), default="real", show_default=True)
 @click.option("--last", type=click.Choice(["real", "pa"]), default="real", show_default=True)
 @click.option("--depthwise", type=click.Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--linear", type=click.Choice(["real", "pa"]), default="real", show_default=True)
 @click.option(
     "--most-error",
     type=click.FloatRange(min=0),
@@ -144,6 +145,7 @@ def quantize(
     first: str,
     last: str,
     depthwise: str,
+    linear: str,
     most_error: float | None,
     worst: int,
     worst_levels: str | None,
@@ -174,6 +176,7 @@ def quantize(
         "first": first,
         "last": last,
         "depthwise": depthwise,
+        "linear": linear,
         "most_error": most_error,
         "worst": worst,
         "worst_levels": _levels(worst_levels),

@@ -44,6 +44,7 @@ def quantize(
     first: str = "real",
     last: str = "real",
     depthwise: str = "real",
+    linear: str = "real",
     most_error: float | None = None,
     worst: int = 0,
     worst_levels: tuple[int, int | None] | None = None,
@@ -85,6 +86,7 @@ def quantize(
         first: "real", or "pa" to quantize first layers too.
         last: The same for the layers that outputs are reached from.
         depthwise: The same for depthwise convolutions.
+        linear: The same for linear layers that read one vector a sample, heads left out.
         most_error: A layer that adds more than that to the relative squared error of its output stays real.
         worst: So many layers, those that add most, stay real, or get `worst_levels`. Everything is done twice then.
         worst_levels: (M, N) of these layers.
@@ -122,6 +124,8 @@ def quantize(
     )
     if checkpoint is not None and by_channel:
         raise UsageError("by_channel: a checkpoint has the same endpoints for all channels; leave one of the two out")
+    if checkpoint is not None and linear != "real":
+        raise UsageError("linear: linear layers stay real in a checkpoint; leave one of the two out")
     if checkpoint is not None and _is_onnx(source):
         raise UsageError("a checkpoint (--checkpoint) can be made of a torch source alone; found an ONNX file")
     module, shapes = _read(source, input_shape, model, trust_pickle)
@@ -136,6 +140,7 @@ def quantize(
         first=first,
         last=last,
         depthwise=depthwise,
+        linear=linear,
         most_error=most_error,
         worst=worst,
         worst_levels=worst_levels,

@@ -8,7 +8,8 @@ With x_r the windows of the quantized input, integers on a grid, and y_r the flo
     3. codes         by error feedback over H                                      (paconv.quantization.error_feedback)
     4. scale, bias   g_o = cov(q, y) / var(q) in [1/4, 4], b_o = mean y - g_o mean q,  q_r = x_r (a_o c[code])^T
 
-1 and 3 are left out by `fast`; codes are the nearest ones then.
+1 and 3 are left out by `fast`, and where there are more than _MOST_COLUMNS weights per output (a VGG's first linear
+layer); codes are the nearest ones then.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ __all__ = ["LayerError", "QuantizedWeights", "Rows", "quantized_weights", "sampl
 
 _MOST_ROWS, _ROWS_PER_COLUMN = 1 << 15, 4
 """Windows: the larger of the two, the second times the weights of a channel."""
+
+_MOST_COLUMNS = 1 << 13
+"""K up to which the second moments (K, K) of the windows are taken: 0.5 GB in float64."""
 
 _GAIN = (0.25, 4.0)
 """Bounds of g."""
@@ -168,7 +172,7 @@ def quantized_weights(
     w = weight.reshape(group, O // group, K).astype(np.float64) * unit
     penalty = None
     H: list[np.ndarray] = []
-    if not fast:
+    if not fast and K <= _MOST_COLUMNS:
         penalties = []
         for g in range(group):
             part = slice(g * (O // group), (g + 1) * (O // group))

@@ -20,7 +20,7 @@ own, is looked through, as `paconv optimize` makes it the convolution's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import prod
@@ -47,7 +47,7 @@ REASONS = {
     "kept-by-name": "It is named in keep.",
     "constant-weights": "Its weights are a mean or a ramp of whole numbers, which compute no feature.",
     "zero-weights": "All of its weights are 0.",
-    "linear": "Linear layers stay real.",
+    "linear": "Linear layers stay real (linear='pa' converts those of vectors).",
     "transposed": "Transposed convolutions have no piecewise form.",
     "not-2d": "Its weight isn't of rank 4; only 2-D convolutions have a piecewise form.",
     "not-float32": "Its weight isn't float32.",
@@ -140,6 +140,7 @@ def plan(
     first: str = REAL,
     last: str = REAL,
     depthwise: str = REAL,
+    was_linear: Collection[str] = (),
     shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Plan:
     """What becomes of each layer of a plain model (paconv.onnx_file.plain).
@@ -150,6 +151,7 @@ def plan(
         first: REAL, or PA to convert first layers too.
         last: The same for heads.
         depthwise: The same for depthwise convolutions.
+        was_linear: Names of convolutions that were linear layers, which may read one pixel.
         shapes: Of what layers read and make, for the count of multiply-accumulates (PlainModel.shapes).
 
     Raises:
@@ -158,7 +160,9 @@ def plan(
     for option, value in {"first": first, "last": last, "depthwise": depthwise}.items():
         if value not in (REAL, PA):
             raise UsageError(f"{option} must be {REAL!r} or {PA!r}; found {value!r}")
-    return _Planner(model, keep, {"first-layer": first, "head": last, "depthwise": depthwise}, shapes or {}).plan()
+    return _Planner(
+        model, keep, {"first-layer": first, "head": last, "depthwise": depthwise}, was_linear, shapes or {}
+    ).plan()
 
 
 def _share(part: list[int], whole: list[int]) -> float:
@@ -173,12 +177,13 @@ class _Planner:
         model: onnx.ModelProto,
         keep: Sequence[str],
         policies: Mapping[str, str],
+        was_linear: Collection[str],
         shapes: Mapping[str, Sequence[int]],
     ):
         self.model = model
         self.view = GraphView(model.graph)
         self.keep = [keep] if isinstance(keep, str) else list(keep)
-        self.policies = policies
+        self.policies, self.was_linear = policies, was_linear
         self.shapes = shapes
         self.owned: set[str] = set()
         self.rectified = rectified_tensors(self.view)
@@ -255,7 +260,7 @@ class _Planner:
             return "zero-weights"
         if self._has_constant_weights(node):
             return "constant-weights"
-        if node.input[0] in self.one_pixel:
+        if node.input[0] in self.one_pixel and name not in self.was_linear:
             return "one-pixel"
         holds = {
             "first-layer": not self._layers_before(node),

@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from glob import escape
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,6 +24,7 @@ from paconv.errors import UsageError
 from paconv.files import replacing
 from paconv.onnx_file.plain import PlainModel
 from paconv.quantization.agreement import OutputAgreement, agreements, decibels
+from paconv.quantization.linear_layers import convertible, with_linear_as_convolutions
 from paconv.quantization.march import Layer, Marched, march
 from paconv.quantization.plan import REASONS, Plan, PlannedLayer, plan
 from paconv.quantization.segments import cut
@@ -146,6 +149,7 @@ def quantize_plain(
     first: str = "real",
     last: str = "real",
     depthwise: str = "real",
+    linear: str = "real",
     most_error: float | None = None,
     worst: int = 0,
     worst_levels: tuple[int, int | None] | None = None,
@@ -161,6 +165,7 @@ def quantize_plain(
         first: As paconv.quantization.plan.plan.
         last: The same.
         depthwise: The same.
+        linear: The same, for linear layers of vectors (paconv.quantization.linear_layers).
         most_error: A layer that adds more than that to the relative error stays real.
         worst: So many layers, those that add most to the error, stay real or have `worst_levels`; all is done twice
             then.
@@ -173,7 +178,15 @@ def quantize_plain(
     Raises:
         UsageError: There is no convolution to quantize, or an option is invalid.
     """
-    planned = plan(source.model, keep=keep, first=first, last=last, depthwise=depthwise, shapes=source.shapes)
+    if linear not in ("real", "pa"):
+        raise UsageError(f"linear must be 'real' or 'pa'; found {linear!r}")
+    float_bytes = source.model.ByteSize()
+    policies: dict[str, Any] = {"first": first, "last": last, "depthwise": depthwise}
+    planned = plan(source.model, keep=keep, **policies, shapes=source.shapes)
+    if linear == "pa":
+        policies["was_linear"] = _linear_layers(source, planned, keep)
+        source = with_linear_as_convolutions(source, policies["was_linear"])
+        planned = plan(source.model, keep=keep, **policies, shapes=source.shapes)
     if not planned.pa:
         found = "; ".join(f"{layer.name}: {layer.reason}" for layer in planned.real[:6]) or "it has no convolution"
         raise UsageError(f"the model has no convolution to quantize ({found})")
@@ -189,14 +202,7 @@ def quantize_plain(
         names = [layer.target.name for layer in ranked[:worst]]
         others: dict[str, Settings] = {}
         if worst_levels is None:
-            planned = plan(
-                source.model,
-                keep=(*keep, *map(escape, names)),
-                first=first,
-                last=last,
-                depthwise=depthwise,
-                shapes=source.shapes,
-            )
+            planned = plan(source.model, keep=(*keep, *map(escape, names)), **policies, shapes=source.shapes)
         else:
             others = dict.fromkeys(names, replace(settings, M=worst_levels[0], N=worst_levels[1]))
         before = total // 2
@@ -206,7 +212,6 @@ def quantize_plain(
     made = written(model, marched.layers)
     by_name = {layer.target.name: layer for layer in marched.layers}
     outcomes = tuple(_outcome(layer, by_name.get(layer.name)) for layer in planned.layers)
-    float_bytes = source.model.ByteSize()
     return Quantized(
         made,
         outcomes,
@@ -216,6 +221,18 @@ def quantize_plain(
         float_bytes - sum(_saved(outcome) for outcome in outcomes),
         tuple(layer for layer in marched.layers if not layer.real),
     )
+
+
+def _linear_layers(source: PlainModel, planned: Plan, keep: Sequence[str]) -> set[str]:
+    """Names of the linear layers that can be quantized, heads and those in `keep` left out."""
+    nodes = {node.name: node for node in source.model.graph.node}
+    return {
+        layer.name
+        for layer in planned.layers
+        if layer.code == "linear"
+        and not any(fnmatchcase(layer.name, pattern) for pattern in keep)
+        and convertible(source, nodes[layer.name])
+    }
 
 
 def _marched(
