@@ -77,6 +77,5 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
         }
         for n in nodes
     ]
-    print_table(Table(f"{model.name} by the kernels for {cpu}", columns, rows))
-    click.echo("ns: of the inner loop, for one pixel, 16 output channels and one window position")
-    click.echo(f"rates: {source}")
+    notes = ("ns: of the inner loop, for one pixel, 16 output channels and one window position", f"rates: {source}")
+    print_table(Table(f"{model.name} by the kernels for {cpu}", columns, rows, notes=notes))

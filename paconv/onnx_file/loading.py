@@ -122,6 +122,10 @@ _PACKED_TYPES = {
 """Element types with several values per byte; onnxruntime checks those."""
 
 
+_REGISTERED = 1000
+"""What onnxruntime writes as the version of a registered library's domain when it saves a model that it optimized."""
+
+
 def _check_channels(inferred: onnx.ModelProto, where: str) -> None:
     """Check the channels of convolutions, which onnx's shape inference leaves unchecked."""
     graph = inferred.graph
@@ -159,7 +163,7 @@ def _check_paconv(model: onnx.ModelProto, where: str) -> None:
             f"{where}: expected opset {MIN_STANDARD_OPSET} or later beside paconv's ops, found {opset}; export the "
             "model again, or convert it with onnx.version_converter.convert_version(model, 18)"
         )
-    if version > OPSET_VERSION:
+    if version > OPSET_VERSION and version != _REGISTERED:
         raise ModelError(
             f"{where}: made for version {version} of domain {DOMAIN}; this paconv knows {OPSET_VERSION}: update it"
         )

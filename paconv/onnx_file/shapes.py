@@ -61,9 +61,9 @@ def parse_input_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
 
 def fixed_input_shapes(
-    model: onnx.ModelProto, given: Mapping[str, Sequence[int]] | None = None
+    model: onnx.ModelProto, given: Mapping[str, Sequence[int]] | None = None, batch: int = 1
 ) -> dict[str, tuple[int, ...]]:
-    """Shape of every input of the model; a free first dimension (the batch) is 1 unless given.
+    """Shape of every input of the model; a free first dimension is `batch` unless given.
 
     given: as parse_input_shapes returns; a shape may leave out the batch. Raises UsageError naming the input
     and the dimension that stays free, that is given twice differently, or that the model doesn't have.
@@ -82,7 +82,7 @@ def fixed_input_shapes(
                 raise UsageError(f"input {value.name} has no shape in the file; give --input-shape {value.name}=C,H,W")
             dims = [None] * (len(sizes[key]) + 1)
         unused -= {d for d in dims if isinstance(d, str)}
-        shapes[value.name] = _fix(value.name, dims, sizes, sizes.get(key))
+        shapes[value.name] = _fix(value.name, dims, sizes, sizes.get(key), batch)
     if unused:
         known = [i.name for i in inputs] + sorted({d for i in inputs for d in _declared(i) or () if isinstance(d, str)})
         found = ", ".join(name or "a shape without a name" for name in sorted(unused))
@@ -98,7 +98,9 @@ def _declared(value: onnx.ValueInfoProto) -> list[int | str | None] | None:
     return [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim]
 
 
-def _fix(name: str, dims: list, named: Mapping[str, tuple[int, ...]], shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def _fix(
+    name: str, dims: list, named: Mapping[str, tuple[int, ...]], shape: tuple[int, ...] | None, batch: int
+) -> tuple[int, ...]:
     """One input's dimensions, with `shape` (batch left out or not) and named dimensions put in."""
     full: list[int | None] = [None] * len(dims)
     if shape is not None:
@@ -121,7 +123,7 @@ def _fix(name: str, dims: list, named: Mapping[str, tuple[int, ...]], shape: tup
                 )
             size = dim
         if size is None and axis == 0:
-            size = 1
+            size = batch
         if size is None:
             label = f"{dim!r} (dimension {axis})" if dim else f"{axis}"
             raise UsageError(f"input {name}: the size of dimension {label} is free; give it with --input-shape")

@@ -6,8 +6,8 @@ The text is made from the result alone, with no path or name of the machine in i
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from paconv.bench.peaks import layer_peak
@@ -34,10 +34,12 @@ _KERNEL_NAMES = {"auto": "", "stock": ", stock onnxruntime"}
 def check_report(folder: str | os.PathLike) -> None:
     """Raise what write_report would raise, before the time is spent: a folder that can't be made, no matplotlib."""
     check_matplotlib("the report")
-    folder = Path(folder)
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise PaconvError(f"cannot make the folder {folder}: {there} is no folder that can be written to")
+    folder = make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PaconvError(f"cannot write into the folder {folder}: {error.strerror}") from error
 
 
 def write_report(run: Comparison, folder: str | os.PathLike) -> None:
