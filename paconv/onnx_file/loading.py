@@ -91,7 +91,7 @@ def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto
     _check_paconv(model, where)
     check_initializer_sizes(model, where)
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(_with_output_shapes(model))
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(f"{where}: inconsistent model: {' '.join(str(error).split())}") from error
@@ -120,6 +120,12 @@ _PACKED_TYPES = {
     if hasattr(onnx.TensorProto, name)
 }
 """Element types with several values per byte; onnxruntime checks those."""
+
+
+def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model`, its outputs with inferred types and shapes where some have none, which the checker asks for."""
+    complete = all(output.type.tensor_type.HasField("shape") for output in model.graph.output)
+    return model if complete else onnx.shape_inference.infer_shapes(model)
 
 
 _REGISTERED = 1000

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from paconv.bench.peaks import layer_peak
@@ -34,12 +35,12 @@ _KERNEL_NAMES = {"auto": "", "stock": ", stock onnxruntime"}
 def check_report(folder: str | os.PathLike) -> None:
     """Raise what write_report would raise, before the time is spent: a folder that can't be made, no matplotlib."""
     check_matplotlib("the report")
-    folder = make_folder(folder)
+    folder = Path(folder)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        tempfile.TemporaryDirectory(dir=there).cleanup()
     except OSError as error:
-        raise PaconvError(f"cannot write into the folder {folder}: {error.strerror}") from error
+        raise PaconvError(f"cannot make the folder {folder}: {there} is no folder that can be written to") from error
 
 
 def write_report(run: Comparison, folder: str | os.PathLike) -> None:
