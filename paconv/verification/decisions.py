@@ -71,7 +71,8 @@ def _beside_endpoints(layer: Layer, channels: int) -> np.ndarray:
     """(1, C, 3, E) float32: each endpoint of each channel and the floats beside it, where decisions turn."""
     v = np.broadcast_to(layer.parameters["v"], (channels, layer.parameters["v"].shape[1]))
     v = np.where(np.isfinite(v), v, np.float32(0))
-    sides = [np.nextafter(v, np.float32(-np.inf)), v, np.nextafter(v, np.float32(np.inf))]
+    with np.errstate(over="ignore", under="ignore"):
+        sides = [np.nextafter(v, np.float32(-np.inf)), v, np.nextafter(v, np.float32(np.inf))]
     sign = layer.parameters["sign"].astype(np.float32)
     return (np.stack(sides, 1) * np.broadcast_to(sign, channels)[:, None, None])[None]
 
