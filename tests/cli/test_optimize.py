@@ -168,11 +168,3 @@ def test_a_float_file_is_told_where_approximation_begins(tmp_path):
     onnx.save(float_file, tmp_path / "float.onnx")
     said = str(invoke(tmp_path / "float.onnx", "-o", tmp_path / "pa.onnx").exception)
     assert "this is a float network; `paconv quantize` approximates a float .onnx, and paconv.convert(model)" in said
-
-
-def test_a_reason_that_two_passes_give_is_printed_once(tmp_path):
-    body = "m = Mul(x, k) " + pa_conv("c1", "m", "c") + " n = Mul(c, k) d = Relu(c) e = Add(n, d) y = Add(e, m)"
-    constants = pa_constants(np.random.default_rng(0), 4, 4, 1, 1) | {"k": np.float32([[[2]], [[3]], [[-1]], [[2]]])}
-    onnx.save(model(f"g (float[b,4,5,5] x) => (float[b,4,5,5] y) {{ {body} }}", **constants), tmp_path / "m.onnx")
-    out = invoke(tmp_path / "m.onnx", "-o", tmp_path / "pa.onnx").output
-    assert out.count("(kept: read-by-others)") == 1
