@@ -40,6 +40,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         raise PaconvError(f"cannot write {path}: the folder {path.parent} does not exist; create it first")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except FileNotFoundError as error:  # the folder exists: /proc, /sys
+        raise PaconvError(f"cannot write {path}: the folder {path.parent} takes no files; give another") from error
     except OSError as error:
         raise PaconvError(f"cannot write {path}: {error.strerror or error}") from error
     os.close(handle)

@@ -50,7 +50,7 @@ from paconv.passes.tidy.merge_pad import MERGE_PAD
 from paconv.passes.tidy.remove_dead import REMOVE_DEAD
 from paconv.passes.tidy.share_constants import SHARE_CONSTANTS
 
-__all__ = ["FUSION", "PIPELINE", "TIDYING", "OptimizeResult", "check_distinct", "optimize"]
+__all__ = ["FLOAT_FILE", "FUSION", "PIPELINE", "TIDYING", "OptimizeResult", "check_distinct", "optimize"]
 
 PIPELINE: tuple[tuple[Pass, ...], ...] = (
     (DROP_NO_OPS, MERGE_PAD),
@@ -74,6 +74,12 @@ FUSION: tuple[tuple[Pass, ...], ...] = (
     (SHARE_LEVELS, POOL_LEVELS, MOVE_LEVELS, REMOVE_DEAD, FUSE_LEVELS),
 )
 """From the canonical form to the fused one."""
+
+FLOAT_FILE = (
+    "this is a float network; `paconv quantize` approximates a float .onnx, and paconv.convert(model) a torch model, "
+    "which `paconv export` writes for optimize"
+)
+"""Where someone goes who has a float file."""
 
 TIDYING: tuple[tuple[Pass, ...], ...] = ((SHARE_CONSTANTS,), (REMOVE_DEAD,))
 
@@ -166,4 +172,5 @@ def _why_nothing(lines: list[ConvLine]) -> str:
     if not lines:
         return "it has no Conv"
     counts = Counter(line.reason for line in lines)
-    return f"{len(lines)} Conv, none converted (" + ", ".join(f"{k}: {n}" for k, n in counts.most_common()) + ")"
+    said = f"{len(lines)} Conv, none converted (" + ", ".join(f"{k}: {n}" for k, n in counts.most_common()) + ")"
+    return f"{said}: {FLOAT_FILE}" if set(counts) == {"real-weights"} else said

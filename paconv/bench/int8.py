@@ -19,9 +19,13 @@ import onnxruntime as ort
 from paconv.bench.int8_form import REDUCED, Form
 from paconv.errors import ModelError
 from paconv.files import replacing
+from paconv.onnx_file.plain import with_least_opset
 from paconv.runtime.session import ORT_ERRORS
 
 __all__ = ["quantize"]
+
+_MIN_IR = 4
+"""Initializers need not be inputs from then on."""
 
 _FAILURES: tuple[type[Exception], ...] = (*ORT_ERRORS, ValueError, RuntimeError)
 
@@ -69,7 +73,8 @@ def _fold(source: str | os.PathLike, output: Path) -> None:
     kept = [o for o in model.opset_import if o.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(kept)
-    onnx.save(model, output)
+    model.ir_version = max(model.ir_version, _MIN_IR)
+    onnx.save(with_least_opset(model, str(source)), output)  # scales per channel came with opset 13
 
 
 @contextmanager

@@ -87,7 +87,9 @@ def with_int8(
     real = next((model for model, (plain, _) in zip(opened, read, strict=True) if plain), None)
     if quantized and real is None:
         raise UsageError(
-            "int8: expected a float model to quantize among those to time; found none; give it with --against"
+            "int8: expected a float model to quantize among those to time; found "
+            f"{', '.join(model.file for model in opened)}, each approximated or quantized already; give the float file "
+            "with --against"
         )
     advice = int8_advice()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Any
 
 from paconv import variables
@@ -103,6 +104,7 @@ def bench(
     inputs: str | os.PathLike | None = None,
     batch: int = 1,
     seed: int = 0,
+    input_shape: Mapping[str, Sequence[int]] | None = None,
     progress: Progress = lambda what, done: None,
 ) -> ModelBench:
     """Time `model` and the models of `against`, fed with the same arrays, in turns.
@@ -116,9 +118,10 @@ def bench(
             this CPU, its scales from the arrays that are fed.
         kernel: As for paconv.InferenceSession.
         per_layer: Time each PABitConv of `model` alone too, for `seconds` at each thread count.
-        inputs: An .npz file; None feeds `batch` seeded standard normal samples.
+        inputs: An .npz file; None feeds `batch` seeded random samples.
         batch: Samples per call, without `inputs`.
         seed: Of the samples, without `inputs`.
+        input_shape: Sizes of free dimensions, without `inputs`, as paconv.onnx_file.shapes.parse_input_shapes returns.
         progress: Called with (what is done, 0 to 1 of it).
 
     Raises:
@@ -126,14 +129,15 @@ def bench(
         ModelError: A file is missing, or can't be run or quantized.
     """
     threads = checked_threads(threads)
-    if seconds <= 0:
-        raise UsageError(f"seconds: expected more than 0; found {seconds}")
+    if not 0 < seconds < inf:
+        raise UsageError(f"seconds: expected a finite number above 0; found {seconds}")
     if batch < 1:
         raise UsageError(f"batch: expected at least 1; found {batch}")
     if kernel is not None and kernel != "auto" and kernel not in CHOICES:
         raise UsageError(f"kernel: expected auto, {', '.join(CHOICES)}; found {kernel!r}")
     loaded = load_model(model)
-    feeds = make_inputs(OpenModel(loaded, str(model)), read_inputs(inputs) if inputs else None, batch, seed)
+    given = read_inputs(inputs) if inputs else None
+    feeds = make_inputs(OpenModel(loaded, str(model)), given, batch, seed, input_shape)
     layers = packed_layers(loaded, {name: x.shape for name, x in feeds.items()}) if per_layer else []
     if per_layer and not layers:
         raise ModelError(f"{model}: expected a packed model for a table of layers; found no PABitConv")

@@ -11,6 +11,7 @@ from paconv.bench.models import bench as run_bench
 from paconv.bench.tables import layers_table, sessions_table
 from paconv.cli.console import print_tables, progress_bar
 from paconv.kernels.registry import CHOICES
+from paconv.onnx_file.shapes import parse_input_shapes
 from paconv.reporting.tables import to_json
 
 __all__ = ["Counts", "bench"]
@@ -70,6 +71,14 @@ class Counts(click.ParamType):
 @click.option(
     "--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Random samples, without --inputs."
 )
+@click.option(
+    "--input-shape",
+    "shapes",
+    multiple=True,
+    metavar="SHAPE",
+    help="Sizes of free dimensions of the random samples: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. May be "
+    "repeated.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the random samples.")
 @click.option("--format", "style", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
 def bench(
@@ -82,6 +91,7 @@ def bench(
     seconds: float,
     inputs: Path | None,
     batch: int,
+    shapes: tuple[str, ...],
     seed: int,
     style: str,
 ) -> None:
@@ -98,10 +108,12 @@ def bench(
       paconv bench pa.onnx --against float.onnx --int8
       paconv bench pa.onnx --against float.onnx --against int8.onnx --format json
     """
+    sizes = parse_input_shapes(shapes)
     with progress_bar("opening") as update:
         result = run_bench(
             model, against, threads=threads, seconds=seconds, int8=int8, kernel=kernel, per_layer=per_layer,
-            inputs=inputs, batch=batch, seed=seed, progress=lambda what, done: update(what, int(_STEPS * done), _STEPS),
+            inputs=inputs, batch=batch, seed=seed, input_shape=sizes,
+            progress=lambda what, done: update(what, int(_STEPS * done), _STEPS),
         )  # fmt: skip
     if style == "json":
         click.echo(to_json(result.as_data()), nl=False)

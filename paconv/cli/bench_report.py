@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 
 import click
@@ -92,6 +93,8 @@ def bench_report(
     if networks is not None:
         options = replace(options, networks=_chosen(networks))
     if seconds is not None:
+        if not isfinite(seconds):
+            raise UsageError(f"--seconds: expected a finite number above 0; found {seconds}")
         options = replace(options, layer_seconds=seconds / 5, network_seconds=seconds)
     if not options.layers and not options.networks:
         raise UsageError("--no-layers with --networks none leaves nothing to compare")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from paconv.cost.report import as_brief_table, as_csv_table, as_data, as_table
 from paconv.cost.rules import RULES, STORAGES, Rule, Storage
 from paconv.cost.source import network_of_file
 from paconv.cost.sweep import PLANES_M, PLANES_N, sweep, sweep_data, sweep_table
-from paconv.errors import UsageError
+from paconv.errors import ModelError, UsageError
 from paconv.network.layers import Network
 from paconv.onnx_file.shapes import parse_input_shapes
 from paconv.reporting.tables import Table, markdown, to_csv, to_json
@@ -98,6 +99,11 @@ class _Number(click.ParamType):
 )
 @click.option("--sweep", "as_sweep", is_flag=True, help="Print memory and Flops over a grid of M and N instead.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png|svg", help="With --sweep: draw it.")
+@click.option(
+    "--allow-uncounted",
+    is_flag=True,
+    help="Accept a count that leaves out layers that multiply; they are named all the same.",
+)
 @host_options
 @delay_options
 def cost(
@@ -117,6 +123,7 @@ def cost(
     as_latency: bool,
     as_sweep: bool,
     plot: Path | None,
+    allow_uncounted: bool,
     host: bool,
     threads: int | None,
     refresh: bool,
@@ -125,8 +132,8 @@ def cost(
 ) -> None:
     """Memory, operations and latency of MODEL, layer by layer and in total.
 
-    MODEL is a float ONNX model, an exported model.onnx, an optimized pa.onnx or a checkpoint (.pt); the same
-    network costs the same in each form.
+    MODEL is a float ONNX model, an 8-bit one, an exported model.onnx, an optimized pa.onnx or a checkpoint (.pt); the
+    same network costs the same in each form. Exits with 1 if a layer that multiplies can't be counted, and names it.
 
     \b
     Example:
@@ -144,24 +151,35 @@ def cost(
     network = network_of_file(model, sizes, factory=factory, trust_pickle=trust_pickle)
     if as_sweep:
         _print_sweep(network, model.name, by, stored, keep_real, plot, style, on_host)
-        return
-    if scheme is not None:
-        network = _under(network, scheme, M, N, keep_real)
-    source = model.name if scheme is None else f"{model.name} as {scheme}"
-    if as_latency:
-        _print(style, latency_data(network, times, source), latency_table(network, times, source))
-    elif host:
-        found = model_for(on_host, planes_of(network))
-        if measure:
-            whole = None if scheme is not None else whole_model(model, sizes, found.threads)
-            compared = compare(found, network, measured_alone(found.threads), whole)
-            _print(style, comparison_data(found, compared, source), comparison_table(found, compared, source))
-        else:
-            _print(style, host_data(found, network, source), host_table(found, network, source))
     else:
-        counted = count(network, by, stored)
-        made = {"csv": as_csv_table, "table": as_brief_table}.get(style, as_table)
-        _print(style, as_data(counted, source), made(counted, source))
+        if scheme is not None:
+            network = _under(network, scheme, M, N, keep_real)
+        source = model.name if scheme is None else f"{model.name} as {scheme}"
+        if as_latency:
+            _print(style, latency_data(network, times, source), latency_table(network, times, source))
+        elif host:
+            whole = None if scheme is not None else lambda threads: whole_model(model, sizes, threads)
+            _print_host(network, source, style, on_host, whole)
+        else:
+            counted = count(network, by, stored)
+            made = {"csv": as_csv_table, "table": as_brief_table}.get(style, as_table)
+            _print(style, as_data(counted, source), made(counted, source))
+    if network.uncounted_products and not allow_uncounted:
+        first, *others = network.uncounted_products
+        more = f" and {len(others)} more" if others else ""
+        raise ModelError(f"{model}: the figures leave out {first}{more}; --allow-uncounted accepts them as they are")
+
+
+def _print_host(
+    network: Network, source: str, style: str, on_host: HostOptions, whole: Callable[[int], Any] | None
+) -> None:
+    found = model_for(on_host, planes_of(network))
+    if on_host.measure:
+        timed = None if whole is None else whole(found.threads)
+        compared = compare(found, network, measured_alone(found.threads), timed)
+        _print(style, comparison_data(found, compared, source), comparison_table(found, compared, source))
+    else:
+        _print(style, host_data(found, network, source), host_table(found, network, source))
 
 
 def _check_combination(

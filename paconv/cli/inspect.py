@@ -10,7 +10,10 @@ import click
 from paconv.cli.console import print_table, progress_bar
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
+from paconv.onnx_file.graph_view import inner_nodes
 from paconv.onnx_file.loading import load_model
+from paconv.ops import DOMAIN
+from paconv.pipeline import FLOAT_FILE
 from paconv.reporting.tables import Column, Table
 from paconv.runtime.inspection import node_kernels
 from paconv.runtime.library import active_cpu
@@ -43,8 +46,12 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
       paconv inspect pa.onnx
       paconv inspect pa.onnx --measure --format json
     """
-    if not any(node.op_type in ("PABitConv", "PALevelConv") for node in load_model(model).graph.node):
-        raise ModelError(f"{model}: expected a packed model; found no PABitConv (paconv optimize makes them)")
+    loaded = load_model(model).graph.node
+    nodes = [*loaded, *inner_nodes(loaded)]
+    if not any(node.op_type in ("PABitConv", "PALevelConv") for node in nodes):
+        exported = any(node.domain == DOMAIN for node in nodes)
+        way = "`paconv optimize` makes them of it" if exported else FLOAT_FILE
+        raise ModelError(f"{model}: expected a packed model; found no PABitConv: {way}")
     cpu = active_cpu()
     if measure:
         if cpu == "jit":
@@ -70,6 +77,5 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
         }
         for n in nodes
     ]
-    print_table(Table(f"{model.name} by the kernels for {cpu}", columns, rows))
-    click.echo("ns: of the inner loop, for one pixel, 16 output channels and one window position")
-    click.echo(f"rates: {source}")
+    notes = ("ns: of the inner loop, for one pixel, 16 output channels and one window position", f"rates: {source}")
+    print_table(Table(f"{model.name} by the kernels for {cpu}", columns, rows, notes=notes))

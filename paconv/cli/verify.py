@@ -10,6 +10,7 @@ from rich.console import Console
 
 from paconv.cli.console import output_console, print_table, progress_bar
 from paconv.errors import VerifyError
+from paconv.onnx_file.shapes import parse_input_shapes
 from paconv.reporting.tables import Column, Table, grouped
 from paconv.verification.end_to_end import EndToEnd
 from paconv.verification.verify import VerifyResult
@@ -26,19 +27,33 @@ __all__ = ["print_result", "run_verify", "verify"]
     "--batch", default=2, show_default=True, type=click.IntRange(min=1), help="Random samples, without --inputs."
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the random samples.")
+@click.option(
+    "--input-shape",
+    "shapes",
+    multiple=True,
+    metavar="SHAPE",
+    help="Sizes of free dimensions of the random samples: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. May be "
+    "repeated.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def verify(reference: Path, optimized: Path, inputs: Path | None, batch: int, seed: int, form: str) -> None:
+def verify(
+    reference: Path, optimized: Path, inputs: Path | None, batch: int, seed: int, shapes: tuple[str, ...], form: str
+) -> None:
     """Compare OPTIMIZED with the REFERENCE it was made from: each layer, the graph between them, the tensors between
     fused nodes, and end to end.
 
-    Exits with 1 and names the first tensor that differs if they don't agree.
+    Exits with 1 and names the first tensor that differs if they don't agree. Where decisions flip end to end, the
+    reference is run once more on inputs moved by one rounding, to tell a network that carries roundings through from a
+    fault.
 
     \b
     Example:
       paconv verify model.onnx pa.onnx
       paconv verify model.onnx pa.onnx --inputs samples.npz --format json
+      paconv verify model.onnx pa.onnx --input-shape 3,224,224
     """
-    result = run_verify(reference, optimized, inputs, batch=batch, seed=seed)
+    sizes = parse_input_shapes(shapes)
+    result = run_verify(reference, optimized, inputs, batch=batch, seed=seed, input_shape=sizes)
     if form == "json":
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:
@@ -104,3 +119,22 @@ def _print_end_to_end(end: EndToEnd, console: Console) -> None:
         console.print(f"  {output.name}: largest difference {output.largest:.3g} of {output.scale:.3g}{agreement}")
     where = f", first in {end.first_flip}" if end.first_flip else ""
     console.print(f"  decisions flipped on the way: {end.flips:,} of {end.decisions:,}{where}")
+    if end.flips and end.moved_inputs is None:
+        console.print("  no input of floats can be moved by a rounding, to see what that alone turns")
+    if end.moved_inputs:
+        moved = ", ".join(f"{o.name} by up to {o.largest:.3g}" for o in end.moved_inputs.outputs)
+        console.print(
+            f"  the reference against itself, its inputs moved to the next float: {end.moved_inputs.flips:,} decisions "
+            f"flipped, {moved}",
+            soft_wrap=True,
+        )
+        console.print(f"  {_CHAOTIC if end.moved_inputs.explains else _UNEXPLAINED}", soft_wrap=True)
+
+
+_CHAOTIC = (
+    "so the network itself carries a rounding through to this; one with random weights does, a trained one hardly ever"
+)
+_UNEXPLAINED = (
+    "so a rounding of the inputs turns far less than optimizing did: one early decision on the edge may do that, or a "
+    "fault; try other samples (--seed, --inputs)"
+)

@@ -97,7 +97,9 @@ def as_data(counted: NetworkCost, source: str) -> dict[str, Any]:
         "not_counted": {
             "ops": network.uncounted_ops,
             "parameters": [vars(held) for held in network.uncounted_parameters],
+            "products": [vars(product) for product in network.uncounted_products],
         },
+        "remarks": list(network.remarks),
         "provenance": _provenance(counted),
     }
 
@@ -223,6 +225,8 @@ def _summary(counted: NetworkCost) -> list[str]:
     lines.append(f"not counted (nodes): {ops or 'none'}")
     for held in network.uncounted_parameters:
         lines.append(f"not counted: {held.count:,} parameters {held.tensor} of {held.op} {held.node}")
+    lines += [f"not counted, though it multiplies: {product}" for product in network.uncounted_products]
+    lines += [f"remark: {remark}" for remark in network.remarks]
     lines.append(f"{counting(network, counted.rule)}. storage {counted.storage.name}: {counted.storage.meaning}")
     return [*lines, *_origin(counted)]
 

@@ -52,6 +52,7 @@ def under_scheme(
     for layer in network:
         eligible = (
             layer.kind == CONV
+            and not layer.computed_weights
             and layer is not first
             and not layer.is_depthwise
             and not (layer.shortcut and chosen.real_shortcuts)

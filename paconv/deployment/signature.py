@@ -72,11 +72,24 @@ def read_signature(path: str | os.PathLike) -> Signature:
         session = ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     except ORT_ERRORS as error:
         raise ModelError(f"{path}: onnxruntime refuses it: {error}") from error
+    _check_ranks(model, session, str(path))
     return Signature(
         tuple(_spec(arg, f"{path}: input") for arg in session.get_inputs()),
         tuple(_spec(arg, f"{path}: output") for arg in session.get_outputs()),
         needs_library,
     )
+
+
+def _check_ranks(model: onnx.ModelProto, session: ort.InferenceSession, where: str) -> None:
+    """Raise ModelError for an output of unknown rank, which onnxruntime reports as it does a scalar."""
+    scalars = {arg.name for arg in session.get_outputs() if not arg.shape and arg.type.startswith("tensor(")}
+    if not scalars:
+        return
+    for output in onnx.shape_inference.infer_shapes(model).graph.output:
+        if output.name in scalars and not output.type.tensor_type.HasField("shape"):
+            raise ModelError(
+                f"{where}: output {output.name}: expected a known shape, which servers ask for; found none"
+            )
 
 
 def _spec(arg: ort.NodeArg, what: str) -> TensorSpec:

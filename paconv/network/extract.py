@@ -7,22 +7,28 @@
 
 A fused file (PALevelConv) is read in its canonical form, which is the optimized one.
 
+8-bit forms (a weight behind DequantizeLinear, QLinearConv, ConvInteger) are read as the float layers that they stand
+for; a weight may be computed from constants in any way. What multiplies and can't be counted is named
+(`Network.uncounted_products`).
+
 The scheme is the one that the file's metadata names (paconv.onnx_file.scheme_note). A scheme may export a convolution
-as several: Group-Net one per base, SYQ one per pixel of the kernel. They are counted as what they are.
+as several: Group-Net one per base, which are counted as what they are, SYQ one per pixel of the kernel, which are put
+together again (paconv.network.parts).
 
 The same network has the same layers in each form. alpha, beta, v and the output scale of PABitConv are no
 parameters of the paper's accounting. Folded batch norms and bias parameters come from the optimizer's note
-(paconv.network.parameters_note). A file without a note is read as follows, and says so in `Network.inferred`: a scale
-other than 1 is a batch norm of O channels, unless it is the unit of integer levels, the same for all channels;
-a bias other than 0 where there is no such batch norm is a bias; endpoints per channel are a batch norm of C
-channels, once for each binarized input.
+(paconv.network.parameters_note). A file without a note, or with one that doesn't fit its layers, is read as follows,
+and says so in `Network.inferred`: a scale other than 1 is a batch norm of O channels, unless it is the unit of integer
+levels, the same for all channels; a bias other than 0 where there is no such batch norm is a bias; endpoints per
+channel are a batch norm of C channels, once for each binarized input.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -33,28 +39,30 @@ from paconv.errors import ModelError
 from paconv.network.layers import (
     BATCH_NORM,
     CONV,
-    CONV_TRANSPOSE,
     LINEAR,
     DataOp,
     HeldParameters,
     Layer,
     Network,
     Planes,
+    Uncounted,
 )
 from paconv.network.parameters_note import KEY, read_note
+from paconv.network.parts import kernel_part, with_whole_kernels
+from paconv.network.products import PRODUCTS, Product, multiplies
 from paconv.network.shortcuts import is_shortcut
 from paconv.network.windows import with_window_placement
-from paconv.onnx_file.graph_view import GraphView, Parameter, attribute, op_name
+from paconv.onnx_file.graph_view import GraphView, Parameter, attribute, op_name, subgraphs
 from paconv.onnx_file.scheme_note import KEY as SCHEME_KEY
 from paconv.onnx_file.scheme_note import read_scheme
-from paconv.onnx_file.shapes import fixed_input_shapes, tensor_shapes
+from paconv.onnx_file.shapes import constant_shapes, fixed_input_shapes, tensor_shapes
 from paconv.ops import DOMAIN
 from paconv.passes.fuse.unfuse import canonical
 from paconv.schemes import SCHEMES
 
 __all__ = ["network", "parameters"]
 
-_CONV_OPS = {"Conv": CONV, "ConvTranspose": CONV_TRANSPOSE, f"{DOMAIN}.PABitConv": CONV}
+_CONV_OPS = {op for op, product in PRODUCTS.items() if product.kind != LINEAR} | {f"{DOMAIN}.PABitConv"}
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 
@@ -73,8 +81,10 @@ def network(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | 
     """
     model = canonical(_inlined(model))
     inputs = fixed_input_shapes(model, input_shapes)
-    shapes = tensor_shapes(model, inputs)
-    found = _Extraction(model, shapes).network()
+    products = [node for node in model.graph.node if op_name(node) in PRODUCTS or op_name(node) in _CONV_OPS]
+    shapes = tensor_shapes(model, inputs, {name for node in products for name in (*node.input, *node.output) if name})
+    extraction = _Extraction(model, shapes)
+    found = with_whole_kernels(extraction.network(), extraction.scheme)
     return replace(found, batch=next(iter(inputs.values()))[0] if inputs and all(inputs.values()) else 1)
 
 
@@ -96,10 +106,13 @@ class _Extraction:
     """One walk over a model's live nodes."""
 
     def __init__(self, model: onnx.ModelProto, shapes: Mapping[str, tuple[int | None, ...]] | None):
+        self.model = model
         self.view = GraphView(model.graph)
-        self.note = read_note(model)
-        self.scheme = _known_scheme(model)
+        self.remarks: list[str] = []
+        self.note = self._fitting_note()
+        self.scheme = self._known_scheme()
         self.shapes = shapes
+        self.stored_as: Counter[str] = Counter()
         self.convs = {n.output[0] for n in self.view.nodes if op_name(n) in _CONV_OPS}
         self.layers: list[Layer] = []
         self.batch_norms: list[Layer] = []
@@ -112,6 +125,7 @@ class _Extraction:
         uncounted: Counter[str] = Counter()
         held: list[HeldParameters] = []
         moving: list[DataOp] = []
+        products: list[Uncounted] = []
         for node in self.view.nodes:
             if self.view.is_constant(node):
                 continue
@@ -122,28 +136,46 @@ class _Extraction:
             if self.view.is_constant(node) or node.output[0] in self.consumed:
                 continue
             uncounted[op_name(node)] += 1
-            uncounted.update(f"{op_name(node)}/{inner}" for inner in _nested_ops(node))
+            uncounted.update(f"{op_name(node)}/{op_name(inner)}" for inner in _nested(node))
+            products.extend(self._products(node))
             held.extend(self._held(node))
             moving.append(DataOp(op_name(node), self._elements(node)))
         self._apply_note()
         guess = self.has_bit_convs and self.note is None
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.stored_as.items())
+        stored = f"weights that the file stores as {kinds} count as the float weights that they stand for, 32 bits each"
         return Network(
             layers=(*self.layers, *self.batch_norms),
             uncounted_ops=dict(sorted(uncounted.items())),
             data_ops=tuple(moving),
             uncounted_parameters=tuple(held),
-            inferred=f"folded batch norms and biases are inferred: the file has no metadata {KEY}" if guess else "",
+            uncounted_products=tuple(products),
+            remarks=(*self.remarks, *([stored] if kinds else [])),
+            inferred="folded batch norms and biases are inferred: the file has no metadata "
+            f"{KEY}{' that fits it' if self.remarks else ''}"
+            if guess
+            else "",
         )
+
+    def _products(self, node: onnx.NodeProto) -> Iterator[Uncounted]:
+        """The node, and the nodes of its subgraphs, that multiply."""
+        if multiplies(op_name(node)):
+            why = "its weight's shape isn't known" if op_name(node) in PRODUCTS else "an op that isn't counted"
+            yield Uncounted(self.view.label(node), op_name(node), why)
+        for inner in _nested(node):
+            if multiplies(op_name(inner)):
+                name = inner.name or next(iter(inner.output), "")
+                yield Uncounted(name, f"{op_name(node)}/{op_name(inner)}", "how often it runs isn't known")
 
     def _layer(self, node: onnx.NodeProto) -> Layer | None:
         op = op_name(node)
         layer: Layer | None
         if op == f"{DOMAIN}.PABitConv":
             layer = self._bit_conv(node)
-        elif op in _CONV_OPS:
-            layer = self._conv(node, _CONV_OPS[op])
-        elif op in ("Gemm", "MatMul"):
-            layer = self._linear(node)
+        elif op in PRODUCTS and PRODUCTS[op].kind == LINEAR:
+            layer = self._linear(node, PRODUCTS[op])
+        elif op in PRODUCTS:
+            layer = self._conv(node, PRODUCTS[op])
         elif op == "BatchNormalization":
             layer = self._batch_norm(node)
         else:
@@ -152,22 +184,42 @@ class _Extraction:
             self.consumed.add(node.output[0])
         return layer
 
-    def _conv(self, node: onnx.NodeProto, kind: str) -> Layer | None:
-        weight = self.view.parameter(node.input[1])
+    def _conv(self, node: onnx.NodeProto, product: Product) -> Layer | None:
+        data = node.input[product.data]
+        weight = self._weight(node.input[product.weight])
         if weight is None:
             return None
-        activation = self._activation(node.input[0]) if weight.coder is not None else None
-        layer = self._with_weight(node, kind, weight, group=attribute(node, "group", 1))
+        activation = self._activation(data) if weight.coder is not None else None
+        layer = self._with_weight(node, product, weight, group=attribute(node, "group", 1))
         if weight.coder is not None:
             layer = replace(layer, planes=self._planes(weight.coder, activation))
+        source = self._unpadded(data)
         if activation is not None:
             self.consumed.add(activation.output[0])
-            direct = activation.output[0] == node.input[0]
-            key = f"{activation.input[0]}|{self._content(activation.input[1])}" if direct else node.input[0]
-            layer = replace(layer, input_id=key)
-        bias = self._bias(node, 2, weight.shape[0] if kind == CONV else weight.shape[1] * layer.group)
-        shortcut = self._is_shortcut(node, weight.shape)
-        return with_window_placement(node, replace(layer, bias=bias, shortcut=shortcut))
+            content = self._content(activation.input[1])
+            direct = activation.output[0] == source
+            layer = replace(layer, input_id=f"{activation.input[0]}|{content}" if direct else data, compared_by=content)
+        channels = weight.shape[0] if product.kind == CONV else weight.shape[1] * layer.group
+        bias = self._bias(node, product.bias, channels)
+        layer = replace(layer, bias=bias, shortcut=self._is_shortcut(node, data, weight.shape))
+        layer = with_window_placement(node, layer)
+        if product.kind == CONV:  # what is padded is compared before
+            layer = replace(layer, input_shape=self._shape(source, layer.name))
+        return self._with_part(node, layer, activation)
+
+    def _unpadded(self, tensor: str) -> str:
+        """The tensor that `tensor` is, apart from constants around it."""
+        while (node := self.view.producer.get(tensor)) is not None and op_name(node) in ("Identity", "Pad"):
+            if attribute(node, "mode", b"constant") != b"constant":
+                break
+            tensor = node.input[0]
+        return tensor
+
+    def _with_part(self, node: onnx.NodeProto, layer: Layer, activation: onnx.NodeProto | None) -> Layer:
+        part = kernel_part(self.view, node, activation) if self.scheme == "syq" and self.shapes else None
+        return layer if part is None else replace(
+            layer, part=replace(part, input_shape=self._shape(part.source, layer.name))
+        )  # fmt: skip
 
     def _bit_conv(self, node: onnx.NodeProto) -> Layer:
         self.has_bit_convs = True
@@ -180,8 +232,9 @@ class _Extraction:
             endpoints=self._dims(v)[1],
             weight_levels=len(attribute(node, "weight_masks")),
         )
-        layer = self._with_weight(node, CONV, Parameter(shape, W, node), group=attribute(node, "group"))
-        key = f"{X}|{self._content(v)}|{self._content(sign)}"
+        layer = self._with_weight(node, Product(CONV), Parameter(shape, W, node), group=attribute(node, "group"))
+        content = f"{self._content(v)}|{self._content(sign)}"
+        key = f"{X}|{content}"
         if self.note is None:
             if self._value(scale, 1) or self._is_unit(alpha, beta, scale):
                 layer = replace(layer, bias=0 if self._value(bias, 0) else shape[0])
@@ -190,35 +243,65 @@ class _Extraction:
             if self._dims(v)[0] > 1 and key not in self.folded_inputs:
                 self.folded_inputs.add(key)
                 self.batch_norms.append(Layer(f"{self.view.label(node)} (endpoints)", BATCH_NORM, (self._dims(v)[0],)))
-        shortcut = self._is_shortcut(node, shape)
-        return with_window_placement(node, replace(layer, planes=planes, input_id=key, shortcut=shortcut))
+        shortcut = self._is_shortcut(node, X, shape)
+        layer = replace(layer, planes=planes, input_id=key, compared_by=content, shortcut=shortcut)
+        return self._with_part(node, with_window_placement(node, layer), None)
 
-    def _linear(self, node: onnx.NodeProto) -> Layer | None:
-        weight = self.view.parameter(node.input[1])
-        if weight is None or len(weight.shape) != 2 or node.input[0] in self.view.constants:
+    def _linear(self, node: onnx.NodeProto, product: Product) -> Layer | None:
+        left, right = node.input[product.data], node.input[product.weight]
+        own_left = left in self.view.constants  # W x
+        weight = self._weight(left if own_left else right)
+        if weight is None or not weight.shape:
             return None
-        if op_name(node) == "MatMul" or not attribute(node, "transB", 0):
-            weight = replace(weight, shape=weight.shape[::-1])
-        layer = self._with_weight(node, LINEAR, weight)
-        return replace(layer, bias=self._bias(node, 2, weight.shape[0]))
+        turned = bool(attribute(node, "transA" if own_left else "transB", 0))
+        *many, inner, outer = (1, *weight.shape) if len(weight.shape) == 1 else weight.shape
+        if turned != own_left:
+            inner, outer = outer, inner
+        if len(weight.shape) == 1:
+            inner, outer = weight.shape[0], 1
+        layer = self._with_weight(node, product, replace(weight, shape=(prod(many) * outer, inner)))
+        return replace(layer, bias=self._bias(node, product.bias, prod(many) * outer))
 
     def _batch_norm(self, node: onnx.NodeProto) -> Layer | None:
-        scale = self.view.parameter(node.input[1])
+        scale = self._weight(node.input[1])
         if scale is None:
             return None
         return Layer(self.view.label(node), BATCH_NORM, scale.shape, shares_weights=self._owned_before(scale.leaf))
 
-    def _with_weight(self, node: onnx.NodeProto, kind: str, weight: Parameter, group: int = 1) -> Layer:
-        name = self.view.label(node)
+    def _weight(self, name: str) -> Parameter | None:
+        """What stands at a weight's place: a constant, made in any way, or a tensor; None if its shape isn't known."""
+        found = self.view.parameter(name)
+        if found is not None:
+            return found
+        constant = name in self.view.constants
+        shape = (self._constant_shapes if constant and self.shapes is None else self.shapes or {}).get(name)
+        if shape is None or not all(shape):
+            return None
+        leaves = [(prod(self.view.stored[leaf].dims), leaf) for leaf in self.view.leaves(name)] if constant else []
+        size, leaf = max(leaves, default=(0, name))
+        known = tuple(d for d in shape if d is not None)
+        return Parameter(known, leaf if size >= prod(known) else name)
+
+    @cached_property
+    def _constant_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        return constant_shapes(self.model)
+
+    def _with_weight(self, node: onnx.NodeProto, product: Product, weight: Parameter, group: int = 1) -> Layer:
+        name, data = self.view.label(node), node.input[product.data]
+        computed = weight.leaf not in self.view.constants
+        stored = self.view.stored.get(weight.leaf)
+        if weight.coder is None and stored is not None and stored.data_type not in _FLOATS:
+            self.stored_as[TensorProto.DataType.Name(stored.data_type).lower()] += prod(weight.shape)
         return Layer(
             name,
-            kind,
+            product.kind,
             weight.shape,
-            input_shape=self._shape(node.input[0], name),
+            input_shape=self._shape(data, name),
             output_shape=self._shape(node.output[0], name),
             group=group,
-            input_id=node.input[0],
-            shares_weights=self._owned_before(weight.leaf),
+            input_id=data,
+            shares_weights=not computed and self._owned_before(weight.leaf),
+            computed_weights=computed,
         )
 
     def _planes(self, coder: onnx.NodeProto, activation: onnx.NodeProto | None) -> Planes:
@@ -246,17 +329,17 @@ class _Extraction:
             tensor = node.input[0]
         return None
 
-    def _bias(self, node: onnx.NodeProto, position: int, channels: int) -> int:
+    def _bias(self, node: onnx.NodeProto, position: int | None, channels: int) -> int:
         """Bias parameters: the node's own bias input, or a constant per channel that is added next."""
-        if len(node.input) > position and node.input[position]:
-            found = self.view.parameter(node.input[position])
+        if position is not None and len(node.input) > position and node.input[position]:
+            found = self._weight(node.input[position]) if node.input[position] in self.view.constants else None
             if found is not None and not self._owned_before(found.leaf):
                 return prod(found.shape)
             return 0
         readers = self.view.consumers[node.output[0]]
         if len(readers) == 1 and op_name(readers[0]) == "Add":
             for name in readers[0].input:
-                found = self.view.parameter(name) if name in self.view.constants else None
+                found = self._weight(name) if name in self.view.constants else None
                 if found is not None and prod(found.shape) == channels:
                     self.consumed.add(readers[0].output[0])
                     return 0 if self._owned_before(found.leaf) else channels
@@ -269,8 +352,8 @@ class _Extraction:
         self.owned.add(leaf)
         return False
 
-    def _is_shortcut(self, node: onnx.NodeProto, weight_shape: tuple[int, ...]) -> bool:
-        return all(k == 1 for k in weight_shape[2:]) and is_shortcut(self.view, node, self.convs)
+    def _is_shortcut(self, node: onnx.NodeProto, data: str, weight_shape: tuple[int, ...]) -> bool:
+        return all(k == 1 for k in weight_shape[2:]) and is_shortcut(self.view, node, data, self.convs)
 
     def _shape(self, tensor: str, layer: str) -> tuple[int, ...]:
         if self.shapes is None:
@@ -334,32 +417,41 @@ class _Extraction:
             if tensor.data_type in _FLOATS and size > 1
         ]
 
+    def _fitting_note(self) -> dict[str, dict[str, int]] | None:
+        """The optimizer's note; None without one, or with one that doesn't fit the graph, which is remarked."""
+        try:
+            note = read_note(self.model)
+        except ModelError as error:
+            self.remarks.append(str(error))
+            return None
+        gone = sorted(set(note["bias"]) - set(map(self.view.label, self.view.nodes))) if note else []
+        if not gone:
+            return note
+        self.remarks.append(
+            f"metadata {KEY} names the layer {gone[0]}, which the graph doesn't have: another tool has changed the "
+            "file since it was optimized"
+        )
+        return None
+
+    def _known_scheme(self) -> str:
+        name = read_scheme(self.model)
+        if name in SCHEMES:
+            return name
+        self.remarks.append(
+            f"metadata {SCHEME_KEY}: expected {', '.join(SCHEMES)}; found {name!r}, counted by PA's rules: update "
+            "paconv, or export it again"
+        )
+        return "pa"
+
     def _apply_note(self) -> None:
         if self.note is None:
             return
         bias, channels = self.note["bias"], self.note["batch_norm"]
-        gone = set(bias) - {layer.name for layer in self.layers}
-        if gone:
-            raise ModelError(
-                f"metadata {KEY} names the layer {sorted(gone)[0]}, which the graph doesn't have; "
-                "optimize the model again"
-            )
         self.layers = [replace(layer, bias=bias.get(layer.name, 0)) for layer in self.layers]
         self.batch_norms = [Layer(name, BATCH_NORM, (size,)) for name, size in channels.items()]
 
 
-def _known_scheme(model: onnx.ModelProto) -> str:
-    name = read_scheme(model)
-    if name not in SCHEMES:
-        raise ModelError(
-            f"metadata {SCHEME_KEY}: expected {', '.join(SCHEMES)}; found {name!r}: update paconv, or export it again"
-        )
-    return name
-
-
-def _nested_ops(node: onnx.NodeProto) -> list[str]:
-    """Op types in a node's subgraphs (If, Loop, Scan)."""
-    graphs = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
-    graphs += [g for a in node.attribute for g in a.graphs]
-    inner = [n for g in graphs for n in g.node]
-    return [op for n in inner for op in [op_name(n), *_nested_ops(n)] if op != "Constant"]
+def _nested(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """The nodes in a node's subgraphs (If, Loop, Scan), constants apart."""
+    inner = [n for graph in subgraphs(node) for n in graph.node]
+    return [each for n in inner for each in [n, *_nested(n)] if each.op_type != "Constant"]

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-__all__ = ["BATCH_NORM", "CONV", "CONV_TRANSPOSE", "LINEAR", "DataOp", "HeldParameters", "Layer", "Network",
-           "Planes"]  # fmt: skip
+__all__ = ["BATCH_NORM", "CONV", "CONV_TRANSPOSE", "LINEAR", "DataOp", "HeldParameters", "KernelPart", "Layer",
+           "Network", "Planes", "Uncounted"]  # fmt: skip
 
 CONV = "conv"
 CONV_TRANSPOSE = "transposed conv"
@@ -47,6 +47,22 @@ class Planes:
 
 
 @dataclass(frozen=True)
+class KernelPart:
+    """Of which sum of convolutions a convolution is a part, and where (paconv.network.parts)."""
+
+    total: str
+    """The tensor that is the sum."""
+    source: str
+    """The tensor that is read, before it is cropped."""
+    begin: tuple[int, ...]
+    """Padding minus crop before the first pixel of each axis, in nodes of their own."""
+    end: tuple[int, ...]
+    """The same behind the last one."""
+    input_shape: tuple[int, ...] = ()
+    """Of `source`; empty if unknown."""
+
+
+@dataclass(frozen=True)
 class Layer:
     """One layer with parameters."""
 
@@ -68,8 +84,12 @@ class Layer:
     """None for a real layer."""
     input_id: str = ""
     """Equal for layers that read the same (binarized) input, which is compared only once."""
+    compared_by: str = ""
+    """Equal for layers that compare their inputs with the same endpoints."""
     shares_weights: bool = False
     """Whether an earlier layer already stores this layer's parameters."""
+    computed_weights: bool = False
+    """Whether its weight is computed from the network's input, so that nothing of it is stored."""
     shortcut: bool = False
     """Whether it is a 1x1 convolution on the shortcut of a residual block (a downsampling layer)."""
     strides: tuple[int, ...] = ()
@@ -78,11 +98,14 @@ class Layer:
     """All begins, then all ends, as in ONNX; empty for a layer that isn't a convolution."""
     dilations: tuple[int, ...] = ()
     """One per spatial axis; empty for a layer that isn't a convolution."""
+    part: KernelPart | None = None
+    """What it is a part of; None for a layer that stands for itself."""
 
     @property
     def weights(self) -> int:
         """Weights stored for this layer, bias apart. A batch norm has none: it has 2 parameters a channel."""
-        return 0 if self.shares_weights or self.kind == BATCH_NORM else prod(self.weight_shape)
+        stored = not (self.shares_weights or self.computed_weights or self.kind == BATCH_NORM)
+        return prod(self.weight_shape) if stored else 0
 
     @property
     def other_parameters(self) -> int:
@@ -135,6 +158,21 @@ class HeldParameters:
 
 
 @dataclass(frozen=True)
+class Uncounted:
+    """A node that multiplies, such as a convolution, and isn't counted."""
+
+    node: str
+    """Its name."""
+    op: str
+    """Its op type; that of the If, Loop or Scan around it before a slash."""
+    why: str
+    """What keeps it from being counted."""
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.node} ({self.why})"
+
+
+@dataclass(frozen=True)
 class DataOp:
     """A node that isn't counted: its op type and the elements it reads and writes, None if a shape is unknown."""
 
@@ -156,6 +194,10 @@ class Network:
     """The same nodes with the data they move."""
     uncounted_parameters: tuple[HeldParameters, ...] = ()
     """Parameters held by these nodes."""
+    uncounted_products: tuple[Uncounted, ...] = ()
+    """Those of these nodes that multiply: with them the count would be larger."""
+    remarks: tuple[str, ...] = ()
+    """What else a reader of the figures has to know."""
     inferred: str = ""
     """Why figures about folded parameters are an inference; empty if everything is counted."""
 

@@ -17,12 +17,12 @@ from paconv.onnx_file.graph_view import GraphView, op_name
 __all__ = ["is_shortcut"]
 
 
-def is_shortcut(view: GraphView, conv: onnx.NodeProto, convs: Collection[str]) -> bool:
-    """Whether the 1x1 convolution node `conv` is on a shortcut.
+def is_shortcut(view: GraphView, conv: onnx.NodeProto, data: str, convs: Collection[str]) -> bool:
+    """Whether the 1x1 convolution node `conv`, which reads `data`, is on a shortcut.
 
     convs: first outputs of all convolution nodes.
     """
-    root = _root(view, conv.input[0], convs)
+    root = _root(view, data, convs)
     reached, seen = [conv.output[0]], set()
     while reached:
         tensor = reached.pop()

@@ -12,7 +12,8 @@ from onnx import numpy_helper
 
 from paconv.ops import DOMAIN
 
-__all__ = ["GraphView", "Parameter", "attribute", "inner_nodes", "names_read", "op_name", "subgraphs"]
+__all__ = ["GraphView", "Parameter", "attribute", "constant_array", "inner_nodes", "names_read", "op_name",
+           "sorted_nodes", "subgraphs"]  # fmt: skip
 
 
 _CONSTANT_TYPES = {
@@ -55,6 +56,7 @@ class GraphView:
 
     def __init__(self, graph: onnx.GraphProto):
         self.stored: dict[str, onnx.TensorProto] = {i.name: i for i in graph.initializer}
+        self.stored.update((sparse.values.name, _dense_face(sparse)) for sparse in graph.sparse_initializer)
         self.producer: dict[str, onnx.NodeProto] = {o: n for n in graph.node for o in n.output if o}
         self._labels = _unique_labels(graph)
         self.nodes = self._live(graph)
@@ -85,11 +87,11 @@ class GraphView:
     def _store(self, node: onnx.NodeProto) -> None:
         """Keep the value of a Constant node."""
         for found in node.attribute:
-            value = onnx.helper.get_attribute_value(found)
             if found.name == "value":
-                self.stored[node.output[0]] = value
-            elif found.name in _CONSTANT_TYPES:
-                array = np.array(value, _CONSTANT_TYPES[found.name])
+                self.stored[node.output[0]] = found.t
+            elif found.name == "sparse_value":
+                self.stored[node.output[0]] = _dense_face(found.sparse_tensor)
+            elif (array := constant_array(node)) is not None:
                 self.stored[node.output[0]] = numpy_helper.from_array(array, node.output[0])
 
     def label(self, node: onnx.NodeProto) -> str:
@@ -131,6 +133,44 @@ class GraphView:
             return [name]
         node = self.producer.get(name)
         return [leaf for source in node.input if source for leaf in self.leaves(source)] if node is not None else []
+
+
+def constant_array(node: onnx.NodeProto) -> np.ndarray | None:
+    """The value of a Constant node in any form but a sparse or a string one; None for others."""
+    if op_name(node) != "Constant" or len(node.attribute) != 1 or node.attribute[0].ref_attr_name:
+        return None
+    (found,) = node.attribute
+    if found.name == "value":
+        return numpy_helper.to_array(found.t)
+    if found.name not in _CONSTANT_TYPES:
+        return None
+    return np.array(onnx.helper.get_attribute_value(found), _CONSTANT_TYPES[found.name])
+
+
+def _dense_face(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
+    """Name, type and dense shape of a sparse tensor; no values."""
+    return onnx.TensorProto(name=sparse.values.name, data_type=sparse.values.data_type, dims=sparse.dims)
+
+
+def sorted_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes so that each comes behind those it reads, otherwise in their order; onnxruntime takes any order."""
+    producer = {name: k for k, node in enumerate(graph.node) for name in node.output if name}
+    order: list[int] = []
+    placed: set[int] = set()
+    for start in range(len(graph.node)):
+        pending = [start]
+        while pending:
+            k = pending[-1]
+            before = [producer[name] for name in names_read(graph.node[k]) if name in producer]
+            missing = [m for m in before if m not in placed and m not in pending]
+            if missing and k not in placed:
+                pending.append(missing[0])
+                continue
+            pending.pop()
+            if k not in placed:
+                placed.add(k)
+                order.append(k)
+    return [graph.node[k] for k in order]
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

@@ -1,4 +1,9 @@
-"""Reading ONNX files, and telling a reader what is wrong with one that can't be used."""
+"""Reading ONNX files, and telling a reader what is wrong with one that can't be used.
+
+Two measures: what passes rewrite has to be consistent by onnx's own checker (`check_model`); what is only read has to
+be that, or a model that onnxruntime opens, which forgives more (`load_model`): outputs without a type, nodes in any
+order, shapes of intermediate tensors that are no longer right.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,9 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model
 
 from paconv.errors import ModelError
+from paconv.onnx_file.function_meaning import same_meaning
+from paconv.onnx_file.graph_view import inner_nodes, sorted_nodes
+from paconv.onnx_file.trial import session
 from paconv.ops import DOMAIN, OPSET_VERSION, SCHEMAS, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
 
@@ -18,9 +26,17 @@ __all__ = ["check_initializer_sizes", "check_model", "load_model", "read_model"]
 
 
 def load_model(path: str | os.PathLike) -> onnx.ModelProto:
-    """Read an ONNX file with its external data, and check it. Raises ModelError if it is no usable model."""
-    model = read_model(path)
-    check_model(model, str(path))
+    """Read an ONNX file with its external data, any that onnxruntime opens; nodes come in topological order.
+
+    Raises ModelError if it is no usable model.
+    """
+    model, where = read_model(path), str(path)
+    _check_paconv(model, where)
+    check_initializer_sizes(model, where)
+    try:
+        check_model(model, where)
+    except ModelError as refusal:
+        return _forgiven(model, where, refusal)
     return model
 
 
@@ -51,28 +67,37 @@ def read_model(path: str | os.PathLike) -> onnx.ModelProto:
     return model
 
 
+def _forgiven(model: onnx.ModelProto, where: str, refusal: ModelError) -> onnx.ModelProto:
+    """`model` as onnxruntime takes it, in topological order. Raises `refusal` if onnxruntime refuses it too."""
+    try:
+        session(model, where)
+    except ModelError:
+        raise refusal from None
+    nodes = sorted_nodes(model.graph)
+    forgiven = onnx.ModelProto()
+    forgiven.CopyFrom(model)
+    del forgiven.graph.node[:], forgiven.graph.value_info[:]
+    forgiven.graph.node.extend(nodes)
+    return forgiven
+
+
 def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto:
     """Check that `model` is consistent; return a copy with inferred shapes (value_info).
 
     where: what messages call the model. Raises ModelError on a malformed or inconsistent graph, a standard opset
-    that the ops' function bodies don't cover, and model-local functions that change the meaning of ops paconv reads.
+    that the bodies of its paconv ops don't cover, and model-local functions that change the meaning of ops paconv
+    reads.
     """
-    opset = standard_opset(model)
-    if opset < MIN_STANDARD_OPSET:
-        raise ModelError(
-            f"{where}: expected opset {MIN_STANDARD_OPSET} or later, found {opset}; export the model again, "
-            f"or convert it with onnx.version_converter.convert_version(model, 18)"
-        )
+    _check_paconv(model, where)
     check_initializer_sizes(model, where)
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(_with_output_shapes(model))
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(f"{where}: inconsistent model: {' '.join(str(error).split())}") from error
     except ValueError as error:  # protobuf's limit
         raise ModelError(f"{where}: expected a model below 2 GiB: {error}") from error
     _check_channels(inferred, where)
-    _check_functions(model, where)
     return inferred
 
 
@@ -95,6 +120,16 @@ _PACKED_TYPES = {
     if hasattr(onnx.TensorProto, name)
 }
 """Element types with several values per byte; onnxruntime checks those."""
+
+
+def _with_output_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model`, its outputs with inferred types and shapes where some have none, which the checker asks for."""
+    complete = all(output.type.tensor_type.HasField("shape") for output in model.graph.output)
+    return model if complete else onnx.shape_inference.infer_shapes(model)
+
+
+_REGISTERED = 1000
+"""What onnxruntime writes as the version of a registered library's domain when it saves a model that it optimized."""
 
 
 def _check_channels(inferred: onnx.ModelProto, where: str) -> None:
@@ -122,10 +157,19 @@ def _check_channels(inferred: onnx.ModelProto, where: str) -> None:
             check(node, f"output channels divisible by {group} groups: a remainder", 0, out % max(group, 1))
 
 
-def _check_functions(model: onnx.ModelProto, where: str) -> None:
-    """Refuse functions that shadow standard ops, or give paconv's ops another body than this version's."""
-    version = max((o.version for o in model.opset_import if o.domain == DOMAIN), default=0)
-    if version > OPSET_VERSION:
+def _check_paconv(model: onnx.ModelProto, where: str) -> None:
+    """Refuse paconv's ops where they mean something else than in this version, and functions that shadow others."""
+    opset, version = (
+        standard_opset(model),
+        max((o.version for o in model.opset_import if o.domain == DOMAIN), default=0),
+    )
+    has_ops = any(node.domain == DOMAIN for node in (*model.graph.node, *inner_nodes(model.graph.node)))
+    if opset < MIN_STANDARD_OPSET and (has_ops or any(f.domain == DOMAIN for f in model.functions)):
+        raise ModelError(
+            f"{where}: expected opset {MIN_STANDARD_OPSET} or later beside paconv's ops, found {opset}; export the "
+            "model again, or convert it with onnx.version_converter.convert_version(model, 18)"
+        )
+    if version > OPSET_VERSION and version != _REGISTERED:
         raise ModelError(
             f"{where}: made for version {version} of domain {DOMAIN}; this paconv knows {OPSET_VERSION}: update it"
         )
@@ -139,18 +183,8 @@ def _check_functions(model: onnx.ModelProto, where: str) -> None:
             continue
         if function.name not in SCHEMAS:
             raise ModelError(f"{where}: unknown function {DOMAIN}.{function.name}; known are {', '.join(SCHEMAS)}")
-        ours = SCHEMAS[function.name].function(standard_opset(model))
-        if _meaning(function) != _meaning(ours):
+        if not same_meaning(function, SCHEMAS[function.name].function(opset)):
             raise ModelError(
                 f"{where}: function {DOMAIN}.{function.name} differs from the one this version of paconv defines; "
                 "export the model again"
             )
-
-
-def _meaning(function: onnx.FunctionProto) -> tuple:
-    """What decides a function's results: signature and nodes, without docs and names of nodes."""
-    nodes = []
-    for node in function.node:
-        attributes = sorted((a.name, a.ref_attr_name or onnx.helper.printable_attribute(a)) for a in node.attribute)
-        nodes.append((node.domain, node.op_type, list(node.input), list(node.output), attributes))
-    return list(function.input), list(function.output), sorted(function.attribute), nodes

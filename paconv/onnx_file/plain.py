@@ -34,7 +34,7 @@ from paconv.onnx_file.weights_aside import WeightsAside, set_weights_aside
 from paconv.ops import DOMAIN, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
 
-__all__ = ["ModelInput", "PlainModel", "plain_model"]
+__all__ = ["ModelInput", "PlainModel", "plain_model", "with_least_opset"]
 
 _MIN_IR = 8
 
@@ -91,7 +91,7 @@ def plain_model(
         aside.graph_model = inliner.inline_local_functions(aside.graph_model)
     _check_float(aside.graph_model, where)
     _tidy(aside)
-    aside.graph_model = _raised(aside.graph_model, where)
+    aside.graph_model = with_least_opset(aside.graph_model, where)
     model = aside.whole()
     fold_constants(model, where)
     _name_nodes(model.graph)
@@ -146,8 +146,11 @@ def _tidy(aside: WeightsAside) -> None:
             seen.add(dim.dim_param)
 
 
-def _raised(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """`model` at the least opset that paconv's ops have bodies for, or as it is where it has a later one."""
+def with_least_opset(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """`model` at the least opset that paconv's ops have bodies for, or as it is where it has a later one.
+
+    Raises ModelError, naming the op, where onnx's version converter refuses it.
+    """
     opset = standard_opset(model)
     if opset >= MIN_STANDARD_OPSET:
         return model

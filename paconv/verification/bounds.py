@@ -1,13 +1,16 @@
 """Float64 values with a bound on what float32 made of them, along chains of simple nodes.
 
 A `Bounded` holds the exact value a (float64) and e with |float32 result - a| <= e, to first order in u = 2**-24, the
-rounding error of one float32 operation. Through the nodes that passes fold:
+rounding error of one float32 operation, and h = 2**-150, what a product or quotient loses among the subnormal numbers
+(sums are exact there). Through the nodes that passes fold:
 
     BatchNormalization   a' = s a + b, s = gamma / sqrt(var + eps), b = beta - mean s
                          onnxruntime rounds s (4 operations), mean s, b, s a and the sum:
-                         e' = |s| e + 8 u (|s a| + |mean s| + |beta|)
-    Mul, Div by k        e' = |k| e + u |a'|          Add, Sub   e' = e + u |a'|
+                         e' = |s| e + 8 u (|s a| + |mean s| + |beta|) + h (|a| + e + |mean| + 3)
+    Mul, Div by k        e' = |k| e + u |a'| + h      Add, Sub   e' = e + u |a'|
     Relu, Clip, Identity, Dropout    e' = e (they move nothing apart)
+
+Where float32 may overflow on the way its result says nothing, and is lost.
 
 `folded` gives a' = s a + b of a whole chain, where no node of it clips.
 """
@@ -22,10 +25,15 @@ import onnx
 
 from paconv.errors import VerifyError
 
-__all__ = ["UNIT", "Affine", "Bounded", "folded", "gamma", "through"]
+__all__ = ["TINY", "UNIT", "Affine", "Bounded", "folded", "gamma", "through"]
 
 UNIT = 2.0**-24
 """u: relative rounding error of a float32 operation."""
+
+TINY = 2.0**-150
+"""h: rounding error of a float32 product or quotient that is subnormal."""
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def gamma(k: int) -> float:
@@ -41,10 +49,17 @@ class Bounded:
     """(B, C, H, W) float64."""
     error: np.ndarray | float = 0.0
     """Of the same shape, or 0."""
+    lost: np.ndarray | bool = False
+    """Where float32 may have overflowed."""
 
 
 def through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], source: str) -> Bounded:
     """`node` applied to its input `source`, whose value is x. Raises VerifyError for a node that isn't simple."""
+    found = _through(node, x, constants, source)
+    return Bounded(found.value, found.error, x.lost | (np.abs(found.value) + found.error >= _LARGEST))
+
+
+def _through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], source: str) -> Bounded:
     kind = node.op_type
     if kind in ("Identity", "Dropout"):
         return x
@@ -55,15 +70,16 @@ def through(node: onnx.NodeProto, x: Bounded, constants: dict[str, np.ndarray], 
         return Bounded(np.clip(x.value, low, high), x.error)
     if kind == "BatchNormalization":
         s, b, size = _batch_norm(node, constants)
+        mean = np.abs(_by_channel(_constant(node, 3, constants)))
         error = np.abs(s) * x.error + 8 * UNIT * (np.abs(s * x.value) + size)
-        return Bounded(s * x.value + b, error)
+        return Bounded(s * x.value + b, error + TINY * (np.abs(x.value) + x.error + mean + 3))
     if kind in ("Mul", "Div", "Add", "Sub"):
         first = node.input[0] == source
         k = _constant(node, 1 if first else 0, constants)
         left, right = (x.value, k) if first else (k, x.value)
         value = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}[kind](left, right)
         slope = np.abs(k) if kind == "Mul" else 1 / np.abs(k) if kind == "Div" else 1.0
-        return Bounded(value, slope * x.error + UNIT * np.abs(value))
+        return Bounded(value, slope * x.error + UNIT * np.abs(value) + (TINY if kind in ("Mul", "Div") else 0))
     raise _not_simple(node)
 
 

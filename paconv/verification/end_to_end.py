@@ -1,7 +1,9 @@
 """Both models as they are served, on the same inputs: outputs compared, flipped decisions counted on the way.
 
 One flip moves everything behind it, so differences here say how much rounding matters to this network; whether the
-optimized model is right is decided by the layers and the graph around them.
+optimized model is right is decided by the layers and the graph around them. Where decisions flip, the reference is run
+once more, on inputs moved to the next float up or down. What that alone turns is the network's own: a network with
+random weights carries a rounding through to its outputs, a trained one mostly doesn't.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from paconv.reference import activation_levels
 from paconv.verification.layers import Layer
 from paconv.verification.model import OpenModel, run_model
 
-__all__ = ["EndToEnd", "OutputDifference", "compare_end_to_end"]
+__all__ = ["EndToEnd", "MovedInputs", "OutputDifference", "compare_end_to_end"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,18 @@ class OutputDifference:
 
 
 @dataclass(frozen=True)
+class MovedInputs:
+    """The reference against itself, its inputs moved by one rounding."""
+
+    outputs: list[OutputDifference]
+    """One per graph output."""
+    flips: int
+    """Decisions that differ between the two runs."""
+    explains: bool
+    """Whether that is as much as optimizing moved, within a factor of 10: then rounding is the reason."""
+
+
+@dataclass(frozen=True)
 class EndToEnd:
     """How two runs differ."""
 
@@ -46,6 +60,8 @@ class EndToEnd:
     """Decisions that differ between the two runs."""
     first_flip: str | None
     """The first layer with a flip; None if there is none."""
+    moved_inputs: MovedInputs | None = None
+    """None without a flip, or without an input of floats to move."""
 
 
 def compare_end_to_end(
@@ -68,12 +84,46 @@ def compare_end_to_end(
         count = int((expected[layer.real_levels][levels] != expected[layer.A]).sum())
         first = first or (layer.name if count else None)
         flips, decisions = flips + count, decisions + levels.size
-    return EndToEnd(outputs, decisions, flips, first)
+    moved = _moved_inputs(reference, layers, feeds, expected, outputs, flips) if flips else None
+    return EndToEnd(outputs, decisions, flips, first, moved)
+
+
+_FACTOR = 10
+"""What two roundings turn, which a network carries through, differs by less; a fault turns what rounding doesn't."""
+
+
+def _moved_inputs(
+    reference: OpenModel,
+    layers: list[Layer],
+    feeds: dict[str, np.ndarray],
+    expected: dict[str, np.ndarray],
+    found: list[OutputDifference],
+    flips: int,
+) -> MovedInputs | None:
+    draw = np.random.default_rng(0)
+    moved = {name: _next(x, draw) if x.dtype.kind == "f" else x for name, x in feeds.items()}
+    if all(moved[name] is x for name, x in feeds.items()):
+        return None
+    decided = [layer.A for layer in layers]
+    again = run_model(reference.model, moved, [*reference.outputs, *decided], label=reference.label, plain=False)
+    outputs = [_difference(name, again[name], expected[name]) for name in reference.outputs]
+    turned = sum(int((again[name] != expected[name]).sum()) for name in decided)
+    same = turned * _FACTOR >= flips and all(
+        a.largest * _FACTOR >= b.largest for a, b in zip(outputs, found, strict=True)
+    )
+    return MovedInputs(outputs, turned, same)
+
+
+def _next(x: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Each value moved to the next float, up or down by chance."""
+    towards = np.where(draw.integers(0, 2, x.shape), np.inf, -np.inf).astype(x.dtype)
+    return np.nextafter(x, towards)
 
 
 def _difference(name: str, found: np.ndarray, expected: np.ndarray) -> OutputDifference:
     a, b = found.astype(np.float64), expected.astype(np.float64)
-    largest = float(np.nanmax(np.abs(a - b), initial=0)) if a.shape == b.shape else float("inf")
+    with np.errstate(invalid="ignore"):  # infinite in both
+        largest = float(np.nanmax(np.abs(a - b), initial=0)) if a.shape == b.shape else float("inf")
     agreeing = None
     if a.shape == b.shape and a.ndim == 2 and a.shape[1] > 1:
         agreeing = int((a.argmax(1) == b.argmax(1)).sum())

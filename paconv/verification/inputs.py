@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from paconv.errors import UsageError
+from paconv.onnx_file.shapes import fixed_input_shapes
 from paconv.verification.model import OpenModel
 
 __all__ = ["make_inputs", "read_inputs"]
@@ -28,19 +30,36 @@ def read_inputs(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise UsageError(f"{path}: expected an .npz file with an array for each input: {error}") from error
 
 
-def make_inputs(model: OpenModel, given: dict[str, np.ndarray] | None, batch: int, seed: int) -> dict[str, np.ndarray]:
-    """Feeds for `model`: the given arrays, checked, or standard normal ones with `batch` for a free first dimension.
+def make_inputs(
+    model: OpenModel,
+    given: dict[str, np.ndarray] | None,
+    batch: int,
+    seed: int,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, np.ndarray]:
+    """Feeds for `model`: the given arrays, checked, or seeded random ones.
 
-    Raises UsageError naming an input that is missing, unknown, of another type or shape, or whose size is free.
+    Random floats are standard normal, numbers of 8 bits of their whole range, other integers and truth values 0 and 1.
+    batch: for a free first dimension. sizes: of the other free ones, as paconv.onnx_file.shapes.parse_input_shapes
+    returns them.
+
+    Raises UsageError naming an input that is missing, unknown, not finite, of another type or shape, or whose size is
+    free.
     """
     rng = np.random.default_rng(seed)
     given = dict(given or {})
+    if given and sizes:
+        raise UsageError("--input-shape is for random inputs; the arrays of --inputs have shapes of their own")
     if len(given) == 1 and len(model.inputs) == 1:  # one array for one input: its name in the file doesn't matter
         given = {model.inputs[0].name: next(iter(given.values()))}
     unknown = sorted(set(given) - {i.name for i in model.inputs})
     if unknown:
         raise UsageError(f"inputs: the model has no input {', '.join(unknown)}; it has {_names(model)}")
-    feeds = {i.name: _feed(i, given, batch, rng) for i in model.inputs}
+    if given:
+        feeds = {i.name: _checked(i, given) for i in model.inputs}
+    else:
+        shapes = fixed_input_shapes(model.model, sizes, batch)
+        feeds = {i.name: _random(i, shapes[i.name], rng) for i in model.inputs}
     empty = [name for name, array in feeds.items() if not array.size]
     if empty:
         raise UsageError(f"inputs: expected at least one sample; found an empty array for '{empty[0]}'")
@@ -51,24 +70,34 @@ def _names(model: OpenModel) -> str:
     return ", ".join(i.name for i in model.inputs)
 
 
-def _feed(info: onnx.ValueInfoProto, given: dict, batch: int, rng: np.random.Generator) -> np.ndarray:
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type)
-    dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in info.type.tensor_type.shape.dim]
-    if info.name in given:
-        array = given[info.name]
-        fits = array.ndim == len(dims) and all(
-            isinstance(d, str) or d == n for d, n in zip(dims, array.shape, strict=True)
-        )
-        if not fits or not np.issubdtype(array.dtype, np.number):
-            raise UsageError(f"inputs: expected '{info.name}' of shape {dims}; found {array.dtype} {list(array.shape)}")
-        return np.ascontiguousarray(array, dtype)
-    if given:
+def _checked(info: onnx.ValueInfoProto, given: dict[str, np.ndarray]) -> np.ndarray:
+    if info.name not in given:
         raise UsageError(f"inputs: no array for input '{info.name}'")
-    if dims and isinstance(dims[0], str):
-        dims[0] = batch
-    free = [d for d in dims if isinstance(d, str)]
-    if free:
-        raise UsageError(f"input '{info.name}' has free sizes {free}; give arrays with --inputs FILE.npz")
-    if not np.issubdtype(dtype, np.floating):
-        raise UsageError(f"input '{info.name}' is {dtype}, not random numbers; give arrays with --inputs FILE.npz")
-    return rng.standard_normal([int(d) for d in dims]).astype(dtype)
+    array = given[info.name]
+    dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in info.type.tensor_type.shape.dim]
+    fits = array.ndim == len(dims) and all(isinstance(d, str) or d == n for d, n in zip(dims, array.shape, strict=True))
+    if not info.type.tensor_type.HasField("shape"):
+        fits = True
+    if not fits or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        raise UsageError(f"inputs: expected '{info.name}' of shape {dims}; found {array.dtype} {list(array.shape)}")
+    wrong = array.size - int(np.isfinite(array).sum())
+    if wrong:
+        raise UsageError(
+            f"inputs: expected finite numbers for '{info.name}'; found {wrong:,} of {array.size:,} that are NaN or "
+            "infinite"
+        )
+    return np.ascontiguousarray(array, _dtype(info))
+
+
+def _random(info: onnx.ValueInfoProto, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    dtype = _dtype(info)
+    if dtype.kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    if dtype.kind not in "iub":
+        raise UsageError(f"input '{info.name}' is {dtype}, not numbers; give arrays with --inputs FILE.npz")
+    low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype.itemsize == 1 and dtype.kind != "b" else (0, 1)
+    return rng.integers(low, high, shape, np.int64, endpoint=True).astype(dtype)
+
+
+def _dtype(info: onnx.ValueInfoProto) -> np.dtype:
+    return onnx.helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type)

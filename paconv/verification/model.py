@@ -9,6 +9,7 @@ import onnx
 import onnxruntime as ort
 
 from paconv.errors import VerifyError
+from paconv.onnx_file.graph_view import constant_array
 from paconv.ops import DOMAIN
 from paconv.runtime.session import ORT_ERRORS, register
 
@@ -28,8 +29,8 @@ class OpenModel:
         self.producer = {name: node for node in model.graph.node for name in node.output if name}
         self.constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
         for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+            if (value := constant_array(node)) is not None:
+                self.constants[node.output[0]] = value
         self.inputs = [i for i in model.graph.input if i.name not in self.constants]
         self.outputs = [o.name for o in model.graph.output]
         self.bit_convs = [n for n in model.graph.node if (n.domain, n.op_type) == (DOMAIN, "PABitConv")]

@@ -6,14 +6,15 @@ A fused model is compared in its canonical form, PABitConv by PABitConv; then th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import onnx
 
-from paconv.errors import VerifyError
+from paconv.errors import UsageError, VerifyError
 from paconv.onnx_file.loading import load_model
+from paconv.ops import DOMAIN, LIBRARY_OPS
 from paconv.passes.fuse.unfuse import canonical, unfuse
 from paconv.verification.check_layer import check_layer
 from paconv.verification.depthwise import as_served
@@ -62,7 +63,7 @@ class VerifyResult:
             "first_difference": self.first_difference,
             "layers": [vars(layer) | {"ok": layer.ok} for layer in self.layers],
             "fused": self.fused and vars(self.fused) | {"ok": self.fused.ok},
-            "end_to_end": e and (vars(e) | {"outputs": [vars(o) for o in e.outputs]}),
+            "end_to_end": e and asdict(e),
         }
 
 
@@ -73,6 +74,7 @@ def verify(
     *,
     batch: int = 2,
     seed: int = 0,
+    input_shape: Mapping[str, Sequence[int]] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> VerifyResult:
     """Compare an optimized model with the model it was made from.
@@ -83,6 +85,7 @@ def verify(
         inputs: Arrays by input name, or an .npz file of them; None for `batch` standard normal samples from `seed`.
         batch: Number of random samples, where `inputs` is None.
         seed: Of the random samples.
+        input_shape: Sizes of free dimensions of the random samples, by input or by name; "" for the only input.
         progress: Called with (layer name, layers done, layers in all).
 
     Returns:
@@ -90,16 +93,17 @@ def verify(
 
     Raises:
         ModelError: A file can't be read.
-        UsageError: The inputs don't fit the model.
+        UsageError: The inputs don't fit the model, or the models are given the other way round.
         VerifyError: The models aren't comparable at all: they have different inputs or outputs, or a PABitConv has no
             counterpart.
     """
     (first_model, first_label), (served, label) = (_read(model) for model in (reference, optimized))
+    _check_order(first_model, first_label, served, label)
     unfused = unfuse(served, label)
     first, second = OpenModel(canonical(first_model, first_label), first_label), OpenModel(unfused.model, label)
     _check_interface(first, second)
     given = inputs if inputs is None or isinstance(inputs, dict) else read_inputs(inputs)
-    feeds = make_inputs(first, given, batch, seed)
+    feeds = make_inputs(first, given, batch, seed, input_shape)
     layers = layers_of(first, second)
     tensors = [name for layer in layers for name in layer.tensors]
     values = run_model(first.model, feeds, [*tensors, *first.outputs], label=first.label, plain=True)
@@ -129,6 +133,21 @@ def _read(model: str | os.PathLike | onnx.ModelProto) -> tuple[onnx.ModelProto, 
     if isinstance(model, onnx.ModelProto):
         return model, model.graph.name or "model"
     return load_model(model), str(model)
+
+
+_PACKED = {op.name for op in LIBRARY_OPS} | {"PAUnpackWeight"}
+
+
+def _check_order(reference: onnx.ModelProto, label: str, optimized: onnx.ModelProto, optimized_label: str) -> None:
+    """Raise UsageError where the optimized model comes first."""
+    first, second = (
+        any(node.domain == DOMAIN and node.op_type in _PACKED for node in model.graph.node)
+        for model in (reference, optimized)
+    )
+    if first and not second:
+        raise UsageError(
+            f"{label} is optimized and {optimized_label} isn't: give the reference first, then the optimized model"
+        )
 
 
 def _check_interface(reference: OpenModel, optimized: OpenModel) -> None:

@@ -128,7 +128,7 @@ class Account:
         else:
             reason = self._refusals(label, (done for done in self._skips if done.decides))[-1]
         folded = tuple(r.what for done, r in self._rewrites if r.node == label and r.what in done.absorbs)
-        kept = tuple(self._refusals(label, (done for done in self._skips if done.absorbs)))
+        kept = tuple(dict.fromkeys(self._refusals(label, (done for done in self._skips if done.absorbs))))
         return ConvLine(label, form, reason, folded, kept, linked=is_paconv_op(node, "PALevelConv"))
 
     def _refusals(self, label: str, by: Iterable[Pass]) -> list[str]:

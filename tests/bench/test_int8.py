@@ -39,6 +39,17 @@ def made(folder, form: Form) -> tuple[str, str, np.ndarray]:
     return source, output, xs[0]
 
 
+@pytest.mark.parametrize("opset", [9, 11])
+def test_a_float_file_of_an_old_opset_becomes_a_valid_one(opset, tmp_path):
+    model = float_layer(LAYER)
+    model.opset_import[0].version = opset
+    source, output = saved(model, tmp_path / "float.onnx"), str(tmp_path / "int8.onnx")
+    x = np.random.default_rng(0).standard_normal(LAYER.input_shape, np.float32)
+    quantize(source, output, [{"X": x}], S8S8)
+    onnx.checker.check_model(output, full_check=True)
+    assert np.abs(run(output, x) - run(source, x)).max() < step(S8S8)
+
+
 def step(form: Form) -> float:
     """A bound of |8-bit output - float output|, the sum of 27 products of weights w and activations x, both standard
     normal. Rounding w to steps of s is off by s / sqrt(12) (one sigma), and x likewise, so the sum by that times

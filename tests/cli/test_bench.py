@@ -150,3 +150,25 @@ def test_a_file_is_no_folder_for_a_report(run, asked, tmp_path):
     code, _, err = run("bench-report", "-o", tmp_path / "report")
     assert code != 0 and err.count("\n") == 1 and asked == []
     assert (tmp_path / "report").read_text() == "mine"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf"])
+@pytest.mark.parametrize("command", [("bench",), ("bench-report", "-o", "report")])
+def test_a_time_that_is_no_number_is_refused(run, tmp_path, monkeypatch, command, seconds):
+    monkeypatch.chdir(tmp_path)
+    files = [saved(float_layer(LAYER), tmp_path / "float.onnx")] if command[0] == "bench" else []
+    code, _, err = run(*command, *files, "--seconds", seconds)
+    assert code == 1 and f"expected a finite number above 0; found {seconds}" in err
+
+
+def test_int8_without_a_float_model_names_what_was_given(run, tmp_path):
+    path = saved(bit_conv(LAYER, 2, 2), tmp_path / "packed.onnx")
+    code, _, err = run("bench", path, "--int8", "--seconds", "0.05")
+    assert (
+        code == 1 and "packed.onnx, each approximated or quantized already; give the float file with --against" in err
+    )
+
+
+def test_a_python_without_larq_is_named(run, tmp_path):
+    code, _, err = run("bench-report", "-o", tmp_path / "r", "--networks", "none", "--larq-python", "/bin/false")
+    assert code == 1 and "/bin/false: Larq Compute Engine's process ended without an answer; give a Python" in err

@@ -286,3 +286,19 @@ def test_checkpoint_exported_and_optimized_resnet_cost_what_shapes_say(run, tmp_
     names = expected if N else ("binary_weights", "real_parameters", "bits", "float_bits", "macs", "float_flops")
     assert {name: totals[name] for name in names} == {name: expected[name] for name in names}
     assert N or totals["flops"] == totals["float_flops"]
+
+
+def test_what_multiplies_and_is_not_counted_ends_with_1_unless_it_is_allowed(run, tmp_path):
+    parsed = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 18]>
+        g (float[1, 4] x) => (float[1, 2] y) <float[2, 4] w = {1, 2, 3, 4, 5, 6, 7, 8}> {
+            y = Einsum <equation = "bi,oi->bo"> (x, w)
+        }""")
+    onnx.save(parsed, tmp_path / "einsum.onnx")
+    code, out, err = run("cost", tmp_path / "einsum.onnx")
+    assert code == 1
+    assert "not counted, though it multiplies: Einsum y" in " ".join(out.split())
+    assert "the figures leave out Einsum y (an op that isn't counted); --allow-uncounted accepts" in err
+    code, out, err = run("cost", tmp_path / "einsum.onnx", "--allow-uncounted", "--format", "json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["not_counted"]["products"][0]["op"] == "Einsum"

@@ -56,3 +56,15 @@ def test_errors_are_one_line_and_leave_nothing(tmp_path):
     assert (code, out) == (1, "")
     assert err.startswith("paconv: error: ") and err.count("\n") == 1 and "expected an ONNX model" in err
     assert not (tmp_path / "repository").exists()
+
+
+def test_a_file_that_the_checker_refuses_and_onnxruntime_runs_is_deployed(tmp_path):
+    touched = model("g (float[1,4] x) => (float[1,4] y) { a = Relu(x) y = Neg(a) }")
+    touched.opset_import[0].version = 11
+    nodes = list(touched.graph.node)[::-1]
+    del touched.graph.node[:]
+    touched.graph.node.extend(nodes)
+    touched.graph.output[0].ClearField("type")
+    onnx.save(touched, tmp_path / "touched.onnx")
+    code, _, err = command(tmp_path / "touched.onnx", "-o", tmp_path / "repository")
+    assert (code, err) == (0, "")

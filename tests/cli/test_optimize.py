@@ -159,3 +159,12 @@ def test_verifying_what_comes_back_as_it_is_says_so(tmp_path):
     assert first.exit_code == again.exit_code == 0
     assert "nothing to verify" in again.stdout
     assert (tmp_path / "b.onnx").read_bytes() == (tmp_path / "pa.onnx").read_bytes()
+
+
+def test_a_float_file_is_told_where_approximation_begins(tmp_path):
+    float_file = model(
+        "g (float[b,4,h,w] x) => (float[b,4,i,j] y) { y = Conv(x, W) }", W=np.ones((4, 4, 1, 1), np.float32)
+    )
+    onnx.save(float_file, tmp_path / "float.onnx")
+    said = str(invoke(tmp_path / "float.onnx", "-o", tmp_path / "pa.onnx").exception)
+    assert "this is a float network; `paconv quantize` approximates a float .onnx, and paconv.convert(model)" in said

@@ -3,9 +3,10 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from paconv.errors import ModelError
+from paconv.onnx_file.graph_view import constant_array
 from paconv.onnx_file.loading import check_model, load_model
 from paconv.ops import add_functions
 from tests.passes.graphs import model, pa_constants
@@ -102,12 +103,15 @@ def test_channels_that_do_not_fit_are_refused(body, message):
         check_model(broken)
 
 
-def test_opsets_before_13_are_refused_with_the_way_out():
+@pytest.mark.parametrize("opset", [7, 12])
+def test_opsets_before_13_are_refused_beside_paconv_s_ops_alone(opset):
     old = helper.make_model(
         onnx.parser.parse_graph("g (float[n] x) => (float[n] y) { y = Relu(x) }"),
-        opset_imports=[helper.make_opsetid("", 12)],
+        opset_imports=[helper.make_opsetid("", opset)],
     )
-    with pytest.raises(ModelError, match="expected opset 13 or later, found 12; export the model again"):
+    check_model(old)
+    old.functions.append(next(f for f in good().functions if f.name == "PAActivation"))
+    with pytest.raises(ModelError, match=f"expected opset 13 or later beside paconv's ops, found {opset}; export"):
         check_model(old)
 
 
@@ -125,6 +129,32 @@ def test_a_paconv_function_with_another_meaning_is_refused():
     next(n for n in function.node if n.op_type == "GreaterOrEqual").op_type = "Greater"
     with pytest.raises(ModelError, match="PAActivation differs"):
         check_model(changed)
+
+
+def rewritten(function: onnx.FunctionProto) -> None:
+    """Constants as tensors, other names, Identity between nodes, a default written out."""
+    for node in function.node:
+        if node.op_type == "Constant" and not node.attribute[0].ref_attr_name:
+            value = numpy_helper.from_array(constant_array(node))
+            del node.attribute[:]
+            node.attribute.append(helper.make_attribute("value", value))
+        if node.op_type == "ReduceSum":
+            node.attribute.append(helper.make_attribute("noop_with_empty_axes", 0))
+    own = {name for node in function.node for name in node.output} - set(function.output)
+    for node in function.node:
+        node.input[:] = [f"{name}_new" if name in own else name for name in node.input]
+        node.output[:] = [f"{name}_new" if name in own else name for name in node.output]
+    last = function.node[-1]
+    last.output[:] = ["before"]
+    function.node.append(helper.make_node("Identity", ["before"], list(function.output)))
+
+
+def test_a_paconv_function_written_in_another_way_is_the_same():
+    changed = good()
+    for function in changed.functions:
+        rewritten(function)
+    onnx.checker.check_model(changed, full_check=True)
+    check_model(changed)
 
 
 def test_an_unknown_paconv_function_is_refused():

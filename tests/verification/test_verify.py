@@ -304,3 +304,75 @@ def test_a_piped_command_says_errors_in_one_line_and_nothing_else(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("paconv: error: bad.onnx differs from m.onnx: layer 'conv2': weights")
     assert done.stderr.count("\n") == 1
+
+
+def test_models_given_the_other_way_round_are_recognised():
+    with pytest.raises(UsageError, match="is optimized and .* isn't: give the reference first"):
+        paconv.verify(OPTIMIZED, REFERENCE)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_inputs_that_are_not_finite_are_refused(value):
+    x = np.zeros((1, 12, 9, 9), np.float32)
+    x[0, 3, 2, 1] = value
+    with pytest.raises(UsageError, match="expected finite numbers for 'x'; found 1 of 972 that are NaN or infinite"):
+        paconv.verify(REFERENCE, OPTIMIZED, {"x": x})
+
+
+def chaotic() -> onnx.ModelProto:
+    """Convolutions in a row, each with a batch norm that spreads what it makes far over the endpoints."""
+    body, constants = "", {}
+    for k in range(6):
+        body += f"n{k} = BatchNormalization ({f'c{k - 1}' if k else 'x'}, g{k}, b{k}, m{k}, s{k})"
+        body += f" a{k} = paconv.PAActivation (n{k}, v, levels) w{k} = paconv.PAWeight (W{k}, u, alpha)"
+        body += f" c{k} = Conv <pads = [1, 1, 1, 1]> (a{k}, w{k})"
+        rng = np.random.default_rng(k)
+        values = {"g": rng.uniform(90, 110, 6), "b": rng.standard_normal(6), "m": np.zeros(6), "s": np.ones(6)}
+        values["W"] = rng.standard_normal((6, 6, 3, 3))
+        constants |= {f"{name}{k}": value.astype(np.float32) for name, value in values.items()}
+    return model(
+        f"g (float[b, 6, h, w] x) => (float[b, 6, h, w] y) {{ {body} y = Identity (c5) }}",
+        v=np.linspace(-2, 2, 5, dtype=np.float32), levels=[0, 0.31, 0.62, 0.93, 1.21, 1.57], u=[-0.5, 0.5],
+        alpha=[-0.31, 0, 0.43], **constants,
+    )  # fmt: skip
+
+
+def test_a_network_that_carries_roundings_through_is_told_from_a_fault(tmp_path):
+    reference = chaotic()
+    optimized = paconv.optimize(reference).model
+    x = np.random.default_rng(1).standard_normal((1, 6, 8, 24)).astype(np.float32)
+    constants = {i.name: onnx.numpy_helper.to_array(i).astype(np.float64) for i in reference.graph.initializer}
+    v = np.linspace(-2, 2, 5)[np.arange(24) % 5]
+    slope = constants["g0"] / np.sqrt(1 + float(np.float32(1e-5)))
+    x[:, :, 0] = (v - constants["b0"][:, None]) / slope[:, None]  # on the endpoints: roundings decide there
+    result = paconv.verify(reference, optimized, {"x": x})
+    assert result.ok, result.first_difference
+    end = result.end_to_end
+    assert end.flips > 0
+    assert end.moved_inputs.flips > 0 and end.moved_inputs.explains
+    assert result.to_dict()["end_to_end"]["moved_inputs"]["explains"] is True
+    onnx.save(reference, tmp_path / "m.onnx")
+    onnx.save(optimized, tmp_path / "p.onnx")
+    np.savez(tmp_path / "x.npz", x=x)
+    arguments = ["verify", str(tmp_path / "m.onnx"), str(tmp_path / "p.onnx"), "--inputs", str(tmp_path / "x.npz")]
+    text = CliRunner().invoke(cli, arguments).output
+    assert "its inputs moved to the next float" in text
+    assert "the network itself carries a rounding through" in text
+
+
+def test_without_a_flip_the_reference_runs_once():
+    assert paconv.verify(REFERENCE, OPTIMIZED).end_to_end.moved_inputs is None
+
+
+def test_free_sizes_and_integer_inputs_are_given_on_the_command_line(tmp_path):
+    constants = pa_constants(np.random.default_rng(0), 4, 3, 3, 3) | {"scale": np.float32(1 / 64)}
+    body = "f = Cast <to = 1> (x) s = Mul (f, scale) " + pa_conv("c1", "s", "y")
+    reference = model(f"g (uint8[b,3,height,width] x) => (float[b,4,h,w] y) {{ {body} }}", **constants)
+    onnx.save(reference, tmp_path / "m.onnx")
+    paconv.optimize(reference, tmp_path / "p.onnx")
+    arguments = ["verify", str(tmp_path / "m.onnx"), str(tmp_path / "p.onnx"), "--format", "json"]
+    for shape in (["--input-shape", "3,8,9"], ["--input-shape", "height=8,width=9"]):
+        done = CliRunner().invoke(cli, [*arguments, *shape, "--batch", "3"])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.output)["layers"][0]["decisions"] == 3 * 3 * 8 * 9
+    assert "give it with --input-shape" in str(CliRunner().invoke(cli, arguments).exception)

@@ -91,6 +91,10 @@ def larq_engine(python: str) -> Iterator[Larq]:
         raise PaconvError(f"{python}: cannot be run: {error.strerror}; give a Python that has Larq") from error
     with process:
         try:
-            yield Larq(process)
+            try:
+                larq = Larq(process)
+            except PaconvError as error:
+                raise PaconvError(f"{python}: {error}; give a Python that has Larq") from error
+            yield larq
         finally:
             process.kill()

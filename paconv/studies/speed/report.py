@@ -6,6 +6,7 @@ The text is made from the result alone, with no path or name of the machine in i
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,10 @@ def check_report(folder: str | os.PathLike) -> None:
     check_matplotlib("the report")
     folder = Path(folder)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise PaconvError(f"cannot make the folder {folder}: {there} is no folder that can be written to")
+    try:
+        tempfile.TemporaryDirectory(dir=there).cleanup()
+    except OSError as error:
+        raise PaconvError(f"cannot make the folder {folder}: {there} is no folder that can be written to") from error
 
 
 def write_report(run: Comparison, folder: str | os.PathLike) -> None:
