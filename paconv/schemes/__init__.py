@@ -3,7 +3,9 @@
     scheme    weight planes     activation planes   endpoints   1x1 shortcuts   elementwise operations
     pa        M, disjoint       N                   N           binary          by the rule (paconv.cost.rules)
     abc       M, nested         N, nested           N           binary          by the rule
-    groupnet  M, independent    1                   1           real            by the rule
+    groupnet  1                 1                   1           binary          by the rule
+    groupnet- M, independent    1                   1           real            by the rule
+    layerwise
     bireal    1                 1                   1           real            none
     xnor      1                 1                   1           real            2 multiplications per output
     dorefa    M, digits         N, digits           2^N - 1     binary          by the rule

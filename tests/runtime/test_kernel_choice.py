@@ -217,6 +217,34 @@ def test_a_session_of_onnxruntimes_own_asks_by_its_configuration():
         outputs("bits", case)
 
 
+def later(kernel: str, *, registered: str | None = None) -> ort.SessionOptions:
+    """Options whose entry is set after the library was registered with them."""
+    options = paconv.register(ort.SessionOptions(), registered)
+    options.add_session_config_entry("paconv.kernel", kernel)
+    return options
+
+
+TELLS_NODES = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 24)
+"""Whether onnxruntime tells a node of its session's entries."""
+
+
+@pytest.mark.skipif(not TELLS_NODES, reason="onnxruntime tells nodes of a session's entries since 1.24")
+@pytest.mark.parametrize("registered", [None, "planes", "codes"])
+@pytest.mark.parametrize("kernel", ["planes", "codes"])
+def test_an_entry_that_is_set_after_the_library_was_registered_counts(registered, kernel):
+    case = case_of(4, 5)
+    with heard() as told:
+        ort.InferenceSession(model_of(case).SerializeToString(), later(kernel, registered=registered))
+    assert [choice.kernel for choice in told] == [kernel]
+
+
+@pytest.mark.skipif(not TELLS_NODES, reason="onnxruntime tells nodes of a session's entries since 1.24")
+def test_an_unknown_kernel_is_refused_then_too():
+    for entry in ("bits", "Planes", "x" * 500):
+        with pytest.raises(Exception, match=f"paconv.kernel={entry[:64]}: expected auto, planes, codes"):
+            ort.InferenceSession(model_of(case_of(2, 2)).SerializeToString(), later(entry))
+
+
 def test_an_unknown_kernel_is_refused_with_those_there_are(monkeypatch):
     case = case_of(2, 2)
     with pytest.raises(UsageError, match="expected auto, planes, codes; found 'bits'"):
