@@ -16,6 +16,7 @@ from paconv.checkpoint.container import Contents
 from paconv.errors import CheckpointError, UsageError
 from paconv.grid import MOST_ACTIVATION
 from paconv.models import build
+from paconv.models.resnet import warn_of_v1
 from paconv.nn.convert import convert_from_config
 from paconv.nn.layers import codebook_tensors
 from paconv.nn.quantizer import grid_tensors
@@ -66,6 +67,8 @@ def from_user_model(contents: Contents, model: nn.Module | Callable[[], nn.Modul
         raise CheckpointError(f"model: expected a module or a function that returns one, found {type(model).__name__}")
     made = _converted(made, contents.conversion)
     _check_fit(made, contents)
+    if contents.architecture is None:
+        warn_of_v1(made, "the checkpoint")
     made.load_state_dict(contents.state_dict)
     return made
 

@@ -2,15 +2,15 @@
 
 With x_k the maps of branch k, x their sum or mean, act in whose place the sign comes, and pad1 padding with +1:
 
-    y_k    = g x_k + (1 - g) x,   g = sigmoid(gate), a number a block    (the first block and networks without gates: y_k = x)
+    y_k    = g x_k + (1 - g) x,   g = sigmoid(gate), a number a block     (y_k = x in the first block and without gates)
     z_k    = bn_k(relu(conv_k(pad1(act(y_k))))) + shortcut(y_k)
     x_k    = bn'_k(relu(conv'_k(pad1(act(z_k))))) + z_k
     x      = mean of x_k,   or with scales   sum of lambda_k x_k
     shortcut(y) = y,   or bn(conv1x1(act(y))) where the shape changes; one for all branches
 
-This follows the authors' code (bohanzhuang/Group-Net-image-classification at bbe9c24): model.py lines 17-109 and 160-183
-with gates and without scales, model_ablation_1.py with both, model_ablation_2.py with scales alone. conv1 and the
-classifier stay real; the stem is conv1, max pooling, bn1, without an activation. Otherwise than there:
+This follows the authors' code (bohanzhuang/Group-Net-image-classification at bbe9c24): model.py lines 17-109 and
+160-183 with gates and without scales, model_ablation_1.py with both, model_ablation_2.py with scales alone. conv1 and
+the classifier stay real; the stem is conv1, max pooling, bn1, without an activation. Otherwise than there:
 
 - The float network has min(max(x, -1), 1) for act ("clip", paconv.models.activations), there it is tanh: of a clip,
   nothing is left once the sign comes in its place.
@@ -62,9 +62,7 @@ class GroupNetBlock(nn.Module):
         self.bn2 = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(bases))
         self.downsample = None
         if stride != 1 or in_channels != width:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, width, 1, stride, bias=False), nn.BatchNorm2d(width)
-            )
+            self.downsample = nn.Sequential(nn.Conv2d(in_channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
         self.gate = nn.Parameter(torch.zeros(1)) if gated else None
         self.scales = nn.Parameter(torch.full((bases,), 1 / bases)) if scales else None
 

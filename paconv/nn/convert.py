@@ -67,7 +67,7 @@ def convert(
 
     Args:
         model: The float network; left as it is.
-        M: Weight planes, or bits per weight. For PA 2, 4, 6 or 8, by default 4; DEFAULT is the scheme's own default.
+        M: Weight planes, or bits per weight. For PA 1..8, by default 4; DEFAULT is the scheme's own default.
         N: Activation planes, or bits per activation; None for full-precision activations. For PA 1..8 or None, by
             default 5.
         scheme: A key of paconv.nn.schemes.SCHEMES: "pa", "xnor", "bwn", "bireal", "abc", "groupnet",
@@ -83,9 +83,9 @@ def convert(
         input_shape: (C, H, W), without the batch. Needed only where torch.fx can't trace the model: a forward pass of
             zeros then shows the order of the layers and which tensors they read. Without it that is unknown, and no
             activation quantizer is shared or rectified.
-        **parameters: The scheme's own. PA has `endpoints` and `lambda_w` (see PAWeight), `lambda_a` and `lambda_delta`
-            (see PAActivation), and `signed`: False gives no quantizer levels below 0, True all of them, "auto", the
-            default, those that may read something negative.
+        **parameters: The scheme's own. PA has `endpoints`, `lambda_w` and `around_mean` (see PAWeight), `lambda_a` and
+            `lambda_delta` (see PAActivation), and `signed`: False gives no quantizer levels below 0, True all of them,
+            "auto", the default, those that may read something negative.
 
     Returns:
         The converted copy, its parameters on the device and in the dtype of `model`'s.

@@ -38,7 +38,7 @@ PA = SchemeRecord(
     meaning="piecewise approximation",
     source="B. Zhu, Z. Al-Ars, W. Pan: Towards Lossless Binary Convolutional Neural Networks Using Piecewise "
     "Approximation, 2020",
-    M=tuple(range(2, MAX_PLANES + 1, 2)),  # as many endpoints below 0 as above
+    M=_up_to(MAX_PLANES),
     N=(*_up_to(MAX_PLANES), None),
     default=(4, 5),
     gate="AND",

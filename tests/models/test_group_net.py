@@ -92,7 +92,7 @@ def deployed(tmp_path_factory):
 
 
 def test_it_is_deployed_exactly(deployed):
-    model, folder = deployed
+    _, folder = deployed
     result = paconv.verify(folder / "m.onnx", folder / "p.onnx")
     assert result.ok, result.first_difference
     kinds = [node.op_type for node in onnx.load(folder / "p.onnx").graph.node]
@@ -109,8 +109,8 @@ def test_it_costs_the_same_in_every_form(deployed):
     totals = [count(form).totals for form in forms]
     assert totals[0] == totals[1] == totals[2]
     # Of 3 branches: 8 to 64 channels, each weight one bit; the three shortcuts once.
-    weights = 3 * 9 * (2 * 8 * 8 + sum(c * 2 * c + 4 * c * c for c in (8, 16, 32))) + sum(2 * c * c for c in (8, 16, 32))
-    assert totals[0].binary_bits == weights
+    branch = 9 * (2 * 8 * 8 + sum(c * 2 * c + 4 * c * c for c in (8, 16, 32)))
+    assert totals[0].binary_bits == 3 * branch + sum(2 * c * c for c in (8, 16, 32))
 
 
 @pytest.mark.parametrize(

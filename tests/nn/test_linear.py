@@ -120,7 +120,9 @@ def test_the_share_of_macs_is_known_where_the_input_is():
     assert f"  {share}\n" in str(conversion_report(given)) and " % of MACs, " in str(share)
 
 
-@pytest.mark.parametrize("scheme, keep", [("groupnet-layerwise", "block2.shortcut"), ("xnor", "block2.shortcut"), ("syq", ())])
+@pytest.mark.parametrize(
+    "scheme, keep", [("groupnet-layerwise", "block2.shortcut"), ("xnor", "block2.shortcut"), ("syq", ())]
+)
 def test_the_share_of_a_layer_of_several_convolutions_counts_it_once(scheme, keep):
     share = conversion_report(convert(FunctionalResNet(), scheme=scheme)).share((3, 16, 16))
     expected = conversion_report(convert(FunctionalResNet(), 4, 5, keep=keep)).share((3, 16, 16))

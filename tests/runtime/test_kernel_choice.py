@@ -1,5 +1,6 @@
 """The kernel of a node: by rates, by what a session or the environment asks for; and what inspect says of it."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from paconv.kernels.arguments import MAX_EXACT_FLOAT
 from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.rates import Rates, rates_of
 from paconv.kernels.registry import KINDS, kind_number, plane_pairs
+from paconv.runtime import inspection
 from paconv.runtime.inspection import node_kernels
 from paconv.runtime.library import active_cpu, runnable_cpus
 from paconv.runtime.measure_rates import measure_rates
@@ -233,9 +235,16 @@ TELLS_NODES = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 24)
 @pytest.mark.parametrize("kernel", ["planes", "codes"])
 def test_an_entry_that_is_set_after_the_library_was_registered_counts(registered, kernel):
     case = case_of(4, 5)
-    with heard() as told:
+    told: list[str] = []
+    listener = inspection._LISTENER(lambda node, choice, *_: told.append(choice.decode()))
+    library = ctypes.CDLL(paconv.library_path())
+    library.paconv_set_listener.argtypes = [ctypes.c_void_p]
+    library.paconv_set_listener(ctypes.cast(listener, ctypes.c_void_p))
+    try:
         ort.InferenceSession(model_of(case).SerializeToString(), later(kernel, registered=registered))
-    assert [choice.kernel for choice in told] == [kernel]
+    finally:
+        library.paconv_set_listener(None)
+    assert told == [kernel]
 
 
 @pytest.mark.skipif(not TELLS_NODES, reason="onnxruntime tells nodes of a session's entries since 1.24")

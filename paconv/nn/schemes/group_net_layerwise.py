@@ -7,14 +7,15 @@
 Each base has weights W_k of its own and a trained lambda_k; all read one binary activation. M PABitConvs and additions
 run it.
 
-It is the article's layer-wise decomposition, for any network, with much that is ours. The authors' code has it as a layer
-that none of its networks uses (bohanzhuang/Group-Net-image-classification at bbe9c24, new_layers.py, new_conv, lines
-81-105), and otherwise:
+It is the article's layer-wise decomposition, for any network, with much that is ours. The authors' code has it as a
+layer that none of its networks uses (bohanzhuang/Group-Net-image-classification at bbe9c24, new_layers.py, new_conv,
+lines 81-105), and otherwise:
 - alpha_k is one number for the whole tensor there, and dC/dW_k = lambda_k dC/dW_bar_k, the identity (Q_W, lines 28-34).
 - lambda_k starts from a uniform random number there (line 91), and each base from weights of its own. Here the bases
   start as a greedy approximation of the trained weight W: lambda_k = 1, W_1 = W, W_{k+1} = W_k - alpha_k sign(W_k).
 - Padding is +1 after the sign there (lines 96-98), 0 here.
-- 1x1 convolutions on shortcuts are binary there (model.py, lines 113-123); here they stay real unless `shortcuts` says so.
+- 1x1 convolutions on shortcuts are binary there (model.py, lines 113-123); here they stay real unless
+  `shortcuts` says otherwise.
 - There is no batch norm of its own behind each base here; in the group-wise form, the article's and the authors'
   networks', there is: paconv.nn.schemes.group_net with the architecture of paconv.models.group_net.
 

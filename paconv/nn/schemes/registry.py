@@ -70,11 +70,14 @@ def make_scheme(
     return kind(**planes, **parameters)  # type: ignore[arg-type]
 
 
-def up_to_date(config: Mapping) -> dict:
-    """`config` with the scheme's present name: groupnet with several bases is groupnet-layerwise now."""
-    if config.get("scheme") == GroupNet.name and config.get("M") != GroupNet.M:
+def up_to_date(config: dict) -> dict:
+    """`config` with the scheme's present name: groupnet with several bases is groupnet-layerwise now.
+
+    What is no configuration comes back as it is.
+    """
+    if isinstance(config, dict) and config.get("scheme") == GroupNet.name and config.get("M") != GroupNet.M:
         return {**config, "scheme": GroupNetLayerwise.name}
-    return dict(config)
+    return config
 
 
 def scheme_from_config(config: Mapping) -> Scheme:

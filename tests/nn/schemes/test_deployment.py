@@ -21,6 +21,9 @@ FORMS = {"bwn": "weights-only", "twn": "weights-only", "ttq": "weights-only"}
 
 CASES = [
     *((name, {}) for name in SCHEMES),
+    ("pa", {"M": 3, "N": 3}),
+    ("pa", {"M": 1, "N": 2}),
+    ("pa", {"M": 4, "N": 5, "around_mean": True, "lambda_w": "by-M", "lambda_a": 1.0}),
     ("xnor", {"input_scaling": False}),
     ("abc", {"M": 3, "N": None}),
     ("dorefa", {"M": 3, "N": 1}),
@@ -29,6 +32,8 @@ CASES = [
     ("lqnet", {"M": 3, "N": None}),
     ("syq", {"M": 2, "N": 3, "scaling": "row"}),
     ("syq", {"M": 1, "N": None, "scaling": "layer"}),
+    ("syq", {"M": 1, "N": 2, "scaling": "layer", "fixed_point": False}),
+    ("bireal", {"magnitude_aware": False}),
 ]
 
 

@@ -158,8 +158,28 @@ def test_other_1x1_convolutions_are_no_shortcuts():
 
 def test_the_report_names_the_scheme():
     report = conversion_report(converted("groupnet-layerwise"))
-    assert str(report).startswith("Group-Net, layer-wise conversion (M=5, N=1; layers traced): 4 converted, 3 kept real")
+    assert str(report).startswith(
+        "Group-Net, layer-wise conversion (M=5, N=1; layers traced): 4 converted, 3 kept real"
+    )
     assert "block1.a  " in str(report) and "8->8, 3x3" in str(report)
+
+
+@pytest.mark.parametrize(
+    "name, later",
+    [("pa", {"around_mean": False}), ("bireal", {"magnitude_aware": True}), ("syq", {"fixed_point": True})],
+)
+def test_configurations_without_a_parameter_that_came_later_are_read_as_before(name, later):
+    model = converted(name)
+    old = {key: value for key, value in model.paconv_conversion.items() if key not in later}
+    assert repr(convert_from_config(FunctionalResNet(), old)) == repr(model)
+
+
+def test_syq_may_have_the_activations_of_its_authors_code():
+    model = converted("syq", M=1, N=8, fixed_point=False)
+    x = images(64).abs()
+    quantizer = next(m for m in model.modules() if isinstance(m, ActivationQuantizer))
+    expected = torch.floor(255 * x.clamp(0, 1) + 0.5) / 255
+    assert torch.allclose(quantizer(x), expected, rtol=2**-16, atol=0)  # the unit is rounded (paconv.nn.schemes.evenly)
 
 
 def test_group_net_binarizes_shortcuts_as_its_authors_do():
@@ -214,6 +234,11 @@ def test_a_model_that_can_not_be_traced_is_converted_too():
         ({"scheme": "syq", "M": 3}, "SYQ: M must be 1..2; found M=3"),
         ({"scheme": "syq", "scaling": "column"}, "SYQ: scaling must be one of pixel, row, layer; found 'column'"),
         ({"scheme": "syq", "fraction_bits": 0.5}, "SYQ: fraction_bits must be an integer"),
+        ({"scheme": "syq", "fixed_point": 0}, "SYQ: fixed_point must be True or False; found 0"),
+        ({"scheme": "syq", "fixed_point": False, "fraction_bits": 2}, "SYQ: fraction_bits is of fixed-point"),
+        ({"scheme": "bireal", "magnitude_aware": 1}, "Bi-Real Net: magnitude_aware must be True or False; found 1"),
+        ({"scheme": "pa", "around_mean": 1}, "around_mean must be True or False; found 1"),
+        ({"scheme": "pa", "lambda_w": "by-N"}, "lambda_w must be a positive number or 'by-M'; found 'by-N'"),
         ({"scheme": "twn", "factor": 0}, "TWN: factor must be a positive number; found 0"),
         ({"scheme": "ttq", "threshold": 1.0}, "TTQ: threshold must be below 1"),
         ({"scheme": "xnor", "input_scaling": 1}, "XNOR-Net: input_scaling must be True or False; found 1"),

@@ -56,6 +56,14 @@ def test_bi_real_has_the_magnitude_aware_gradient_of_weights():
     assert np.allclose(found, expected, rtol=2 * ONE_ROUNDING, atol=0)
 
 
+def test_bi_real_may_have_the_gradient_of_its_authors_code():
+    W = weights()
+    W.view(-1)[13] = 1.0  # the clip's gradient is 1 there
+    g, found = gradient_of(BiRealWeight(magnitude_aware=False), W)
+    assert np.array_equal(found, g * (np.abs(W.numpy()) <= 1))
+    assert torch.equal(BiRealWeight(magnitude_aware=False)(W), BiRealWeight()(W))
+
+
 @pytest.mark.parametrize("quantizer", [ClippedSign, BiRealSign])
 def test_activations_are_their_sign_and_zero_is_positive(quantizer):
     x = activations()
