@@ -63,7 +63,7 @@ GROUPNET = SchemeRecord(
 )
 GROUPNET_LAYERWISE = SchemeRecord(
     name="groupnet-layerwise",
-    title="Group-Net, layer-wise",
+    title="layer-wise Group-Net",
     meaning="Group-Net layer by layer: M convolutions of one bit, added",
     source=_GROUPNET_SOURCE,
     M=_up_to(MAX_PLANES),

@@ -159,7 +159,7 @@ def test_other_1x1_convolutions_are_no_shortcuts():
 def test_the_report_names_the_scheme():
     report = conversion_report(converted("groupnet-layerwise"))
     assert str(report).startswith(
-        "Group-Net, layer-wise conversion (M=5, N=1; layers traced): 4 converted, 3 kept real"
+        "layer-wise Group-Net conversion (M=5, N=1; layers traced): 4 converted, 3 kept real"
     )
     assert "block1.a  " in str(report) and "8->8, 3x3" in str(report)
 
@@ -225,7 +225,7 @@ def test_a_model_that_can_not_be_traced_is_converted_too():
         ({"scheme": "abc", "M": 0}, "ABC-Net: M must be 1..8; found M=0"),
         ({"scheme": "abc", "N": 0}, r"ABC-Net: N must be 1..8 or None \(full precision\); found N=0"),
         ({"scheme": "abc", "M": 9}, "ABC-Net: M must be 1..8; found M=9"),
-        ({"scheme": "groupnet-layerwise", "N": 2}, "Group-Net, layer-wise: N must be 1..1; found N=2"),
+        ({"scheme": "groupnet-layerwise", "N": 2}, "layer-wise Group-Net: N must be 1..1; found N=2"),
         ({"scheme": "groupnet", "N": 2}, "Group-Net has M=1, N=1; found M=1, N=2"),
         ({"scheme": "groupnet", "M": 5}, r"Group-Net has M=1, N=1; found M=5: its bases are .*groupnet-layerwise"),
         ({"scheme": "dorefa", "M": 5}, "DoReFa-Net: M must be 1..4; found M=5"),
