@@ -2,7 +2,8 @@
 
 For each seed a float network is trained; each form of PA starts from it and is trained as long, with the same data in
 the same order. `without ReLU` has none in front of the quantizers (the classifier keeps its own), with levels from 0
-upwards all the same. forms: how many of FORMS. Printed: percent right of the held-out digits, at the last epoch, on the default grid.
+upwards all the same. forms: how many of FORMS. Printed: percent right of the held-out digits, at the last epoch, on the
+default grid.
 """
 
 from __future__ import annotations

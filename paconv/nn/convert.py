@@ -56,7 +56,7 @@ def convert(
 
     These stay real: linear layers; the first convolution and any other that reads an input of the model; the heads,
     convolutions from which an output of the model is reached without another layer between; depthwise convolutions;
-    constant ones, whose weights aren't trained; for xnor, bireal and groupnet-layerwise the 1x1 convolutions on
+    constant ones, whose weights aren't trained; for xnor, bireal and groupnet_layerwise the 1x1 convolutions on
     the shortcut of a residual block, as far as torch.fx can trace the model; and the layers named by `keep`.
     Convolutions that read the same tensor, with or without a ReLU in between, share one activation quantizer (for xnor,
     bireal and groupnet there is one for each case, for PA where one may be negative and the other not); it is
@@ -71,14 +71,14 @@ def convert(
         N: Activation planes, or bits per activation; None for full-precision activations. For PA 1..8 or None, by
             default 5.
         scheme: A key of paconv.nn.schemes.SCHEMES: "pa", "xnor", "bwn", "bireal", "abc", "groupnet",
-            "groupnet-layerwise", "twn", "ttq", "dorefa", "syq" or "lqnet". Each one's file has its M, N and equations.
+            "groupnet_layerwise", "twn", "ttq", "dorefa", "syq" or "lqnet". Each one's file has its M, N and equations.
         keep: Names of layers to keep real, or of the modules that hold them; * and ? are wildcards.
         first: "real" keeps the first convolution and those that read an input of the model; the scheme's name converts
             them.
         last: The same for the heads.
         depthwise: The same for depthwise convolutions.
         linear: The same for linear layers that aren't heads, which become 1x1 convolutions; not of "xnor",
-            "groupnet-layerwise" and "syq".
+            "groupnet_layerwise" and "syq".
         shortcuts: The same for 1x1 convolutions on shortcuts; None is the scheme's own choice.
         input_shape: (C, H, W), without the batch. Needed only where torch.fx can't trace the model: a forward pass of
             zeros then shows the order of the layers and which tensors they read. Without it that is unknown, and no

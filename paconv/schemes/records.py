@@ -62,7 +62,7 @@ GROUPNET = SchemeRecord(
     default=(1, 1),
 )
 GROUPNET_LAYERWISE = SchemeRecord(
-    name="groupnet-layerwise",
+    name="groupnet_layerwise",
     title="layer-wise Group-Net",
     meaning="Group-Net layer by layer: M convolutions of one bit, added",
     source=_GROUPNET_SOURCE,

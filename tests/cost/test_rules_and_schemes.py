@@ -54,8 +54,8 @@ def test_single_bit_schemes_refuse_other_planes():
 
 
 def test_layer_wise_group_net_has_no_full_precision_activations():
-    with pytest.raises(UsageError, match="scheme groupnet-layerwise binarizes activations; it has no N=full"):
-        under_scheme(resnet(18), "groupnet-layerwise", 5, None, full_activations=True)
+    with pytest.raises(UsageError, match="scheme groupnet_layerwise binarizes activations; it has no N=full"):
+        under_scheme(resnet(18), "groupnet_layerwise", 5, None, full_activations=True)
 
 
 @pytest.mark.parametrize(("scheme", "M"), [("abc", 5), ("dorefa", 2), ("syq", 1), ("lqnet", 2)])
@@ -110,7 +110,7 @@ def test_a_level_index_takes_log2_of_the_levels(M, bits):
     assert count(planned, stored=storage("level-index")).totals.binary_bits == bits * 45
 
 
-@pytest.mark.parametrize(("scheme", "bits"), [("abc", 3), ("groupnet-layerwise", 4), ("dorefa", 4), ("lqnet", 4)])
+@pytest.mark.parametrize(("scheme", "bits"), [("abc", 3), ("groupnet_layerwise", 4), ("dorefa", 4), ("lqnet", 4)])
 def test_level_indexes_save_where_planes_are_nested_but_not_where_they_are_independent(scheme, bits):
     planned = under_scheme(tiny(), scheme, 4, 1)
     assert count(planned).totals.binary_bits == 4 * 45
@@ -120,7 +120,7 @@ def test_level_indexes_save_where_planes_are_nested_but_not_where_they_are_indep
 @pytest.mark.parametrize(
     ("scheme", "planes"), [("bwn", (1, None, 0, 2)), ("twn", (2, None, 0, 3)), ("ttq", (2, None, 0, 3)),
                            ("dorefa", (2, 2, 3, 4)), ("lqnet", (2, 2, 3, 4)), ("syq", (1, 8, 255, 2)),
-                           ("groupnet", (1, 1, 1, 2)), ("groupnet-layerwise", (5, 1, 1, 32)), ("abc", (5, 5, 5, 6))]
+                           ("groupnet", (1, 1, 1, 2)), ("groupnet_layerwise", (5, 1, 1, 32)), ("abc", (5, 5, 5, 6))]
 )  # fmt: skip
 def test_each_scheme_has_its_planes_endpoints_and_levels(scheme, planes):
     found = under_scheme(tiny(), scheme).layers[1].planes

@@ -217,7 +217,7 @@ def test_every_architecture_takes_the_images_that_it_is_meant_for(name):
         ({}, nn.ReLU),
         ({"M": 4, "N": 5}, nn.ReLU),
         ({"scheme": "abc"}, nn.ReLU),
-        *(({"scheme": scheme}, nn.Hardtanh) for scheme in ("xnor", "bireal", "groupnet", "groupnet-layerwise")),
+        *(({"scheme": scheme}, nn.Hardtanh) for scheme in ("xnor", "bireal", "groupnet", "groupnet_layerwise")),
         ({"activation": "clip"}, nn.Hardtanh),
         ({"scheme": "bireal", "activation": "relu"}, nn.ReLU),
     ],

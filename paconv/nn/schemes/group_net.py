@@ -62,7 +62,7 @@ class GroupNet(Scheme):
         if self.N == 1 and not isinstance(self.M, bool) and self.M != 1:
             raise UsageError(
                 f"{self.title} has M=1, N=1; found M={self.M!r}: its bases are the architecture's (groupnet18, "
-                "bases=5), or layer by layer scheme groupnet-layerwise"
+                "bases=5), or layer by layer scheme groupnet_layerwise"
             )
         super().__post_init__()
 

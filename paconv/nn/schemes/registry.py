@@ -71,7 +71,7 @@ def make_scheme(
 
 
 def up_to_date(config: dict) -> dict:
-    """`config` with the scheme's present name: groupnet with several bases is groupnet-layerwise now.
+    """`config` with the scheme's present name: groupnet with several bases is groupnet_layerwise now.
 
     What is no configuration comes back as it is.
     """

@@ -100,7 +100,7 @@ def test_the_cost_names_scheme_and_planes_in_both_files(deployed):
     for file in ("m.onnx", "p.onnx"):
         (planes,) = network(load_model(folder / file)).planes
         N = made.N
-        M = 1 if scheme == "groupnet-layerwise" else made.M  # each base is a convolution of its own
+        M = 1 if scheme == "groupnet_layerwise" else made.M  # each base is a convolution of its own
         assert (planes.scheme, planes.M, planes.N) == (scheme, M, N)
         endpoints = {"dorefa", "lqnet", "syq"}
         assert planes.endpoints == (0 if N is None else 2**N - 1 if scheme in endpoints else N)

@@ -118,7 +118,7 @@ def test_layer_wise_scales_have_the_gradient_of_the_sum_and_weights_the_clipped_
 
 def test_the_bases_of_the_layer_wise_form_start_as_a_greedy_approximation_of_the_weight():
     W = weights()
-    made = make_scheme("groupnet-layerwise", 3).layer(conv_of(W), BiRealSign())
+    made = make_scheme("groupnet_layerwise", 3).layer(conv_of(W), BiRealSign())
     rest, total = W.double().numpy(), 0.0
     errors = []
     for base in made.bases:
@@ -132,7 +132,7 @@ def test_the_bases_of_the_layer_wise_form_start_as_a_greedy_approximation_of_the
 
 def test_the_layer_wise_form_adds_its_bases_and_the_bias_once():
     conv = nn.Conv2d(3, 6, 3, 2, 1)
-    made = make_scheme("groupnet-layerwise", 2).layer(conv, BiRealSign())
+    made = make_scheme("groupnet_layerwise", 2).layer(conv, BiRealSign())
     x = activations()
     a = torch.where(x >= 0, 1.0, -1.0)
     expected = sum(F.conv2d(a, base.weight_quantizer(base.weight), None, 2, 1) for base in made.bases)
