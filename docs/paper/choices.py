@@ -1,4 +1,4 @@
-"""Where the paper leaves a choice, what it is worth on noisy digits: python docs/paper/choices.py [seeds [epochs [forms]]]
+"""Where the paper leaves a choice, what it is worth on noisy digits: choices.py [seeds [epochs [forms]]]
 
 For each seed a float network is trained; each form of PA starts from it and is trained as long, with the same data in
 the same order. `without ReLU` has none in front of the quantizers (the classifier keeps its own), with levels from 0
@@ -62,7 +62,7 @@ def main(seeds: int = 3, epochs: int = 12, forms: int = len(FORMS)) -> None:
             print(seed, name, f"{right[name][-1]:.2f}", file=sys.stderr)
     for name, values in right.items():
         spread = stdev(values) if len(values) > 1 else 0.0
-        print(f"| {name} | {mean(values):.2f} | {spread:.2f} | {mean(values) - mean(right['float']):+.2f} |")
+        print(f"| {name} | {mean(values):.2f} | {spread:.2f} |")
     measured = {"data": DATA, "width": WIDTH, "epochs": epochs, "right": right}
     (Path(__file__).parent / "choices.json").write_text(json.dumps(measured, indent=1) + "\n")
 

@@ -188,7 +188,7 @@ def test_a_scheme_has_its_own_planes_unless_M_and_N_are_given(given, scheme, M, 
     assert (report.scheme, report.M, report.N) == (scheme, M, N)
 
 
-LARGE = ("densenet121", "ssd300", "resnet50", "resnet34", "bireal34")
+LARGE = ("densenet121", "ssd300", "resnet50", "resnet34", "bireal34", "groupnet18", "groupnet34")
 """Tens of layers, each converted under each scheme: the same kinds of layers are in smaller architectures."""
 
 
