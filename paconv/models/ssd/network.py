@@ -44,13 +44,12 @@ class SSD300(nn.Module):
     num_classes: without the background; maps: a key of MAPS; variant: the backbone's.
     """
 
-    narrow: ExtraBlock | None = None
-
     def __init__(self, num_classes: int, maps: str = MAPS[0], variant: str = VARIANTS[0]):
         super().__init__()
         self.num_classes = num_classes
         self.backbone = Backbone(variant)
         channels = self.backbone.channels
+        self.narrow: ExtraBlock | None = None
         if maps == "ssd":
             self.narrow = narrowing_block(channels[-1])
             channels = (*channels[:-1], 512)
@@ -68,8 +67,8 @@ class SSD300(nn.Module):
         of at least 2, since the last map is a single value per channel.
         """
         maps = list(self.backbone(x))
-        if self.narrow is not None:
-            maps[-1] = self.narrow(maps[-1])
+        if (narrow := getattr(self, "narrow", None)) is not None:  # one pickled before has none
+            maps[-1] = narrow(maps[-1])
         for block in self.extras:
             maps.append(block(maps[-1]))
         return _joined(self.locations, maps, 4), _joined(self.confidences, maps, self.num_classes + 1)
