@@ -9,9 +9,10 @@ Lloyd-Max quantizer of x ~ N(0, 1) restricted to x > 0 whose lowest level is pin
 By symmetry the same numbers with both signs are the Lloyd-Max quantizer of the whole normal variable with 2N
 levels and 0, which is the weights' case (M = 2N).
 
-The paper's weight endpoints ("almost uniformly sampled from -2 std(W) to 2 std(W) except those near 0", Table
-1 for M = 8) are, for K = M/2 and d = 2/K, the positive half {d/2} and {k d, k = 1..K-1}, mirrored. At M = 8
-this is Table 1; the rule for other M is ours.
+The paper's weight endpoints ("almost uniformly sampled from -2 std(W) to 2 std(W) except those near 0", Table 1 for M =
+8) are, of K endpoints on one side of 0 and d = 2/K, {d/2} and {k d, k = 1..K-1}; the other side mirrors them where M is
+even, K = M/2. At M = 8 this is Table 1; the rule for other M is ours. An odd M, as 3 in the paper's Figure 3, has
+(M-1)/2 endpoints below 0 and one more above, which is ours too: eq. 6 has M/2 on either side.
 """
 
 from __future__ import annotations
@@ -61,24 +62,25 @@ def gaussian_start(N: int, negative: int = 0) -> tuple[tuple[float, ...], tuple[
 def weight_endpoints(M: int, rule: str = "paper") -> tuple[float, ...]:
     """Endpoints u_1..u_M of weights, in units of std(W), ascending. Table 1 for M = 8 and rule "paper".
 
-    Rule "lloyd" gives the endpoints with the least squared error on Gaussian weights. Raises UsageError for
-    an odd M or an unknown rule.
+    Rule "lloyd" gives the endpoints with the least squared error on Gaussian weights, on each side of 0. Raises
+    UsageError if M is no positive integer, and for an unknown rule.
     """
-    if not isinstance(M, int) or M < 2:
-        raise UsageError(f"the number of weight endpoints M must be an even integer, at least 2; found {M!r}")
-    if M % 2:
-        raise UsageError(
-            f"odd M is not trainable: eq. 6 has M/2 endpoints on either side of 0; found M={M}, use M={M + 1}"
-        )
-    K = M // 2
-    if rule == "paper":
-        d = 2.0 / K
-        positive = (d / 2, *(k * d for k in range(1, K)))
-    elif rule == "lloyd":
-        positive = half_gaussian_quantizer(K)[0]
-    else:
+    if isinstance(M, bool) or not isinstance(M, int) or M < 1:
+        raise UsageError(f"the number of weight endpoints M must be a positive integer; found {M!r}")
+    if rule not in ENDPOINT_RULES:
         raise UsageError(f"endpoints must be one of {', '.join(ENDPOINT_RULES)}; found {rule!r}")
-    return (*(-p for p in reversed(positive)), *positive)
+    below, above = _one_side(M // 2, rule), _one_side(M - M // 2, rule)
+    return (*(-p for p in reversed(below)), *above)
+
+
+def _one_side(K: int, rule: str) -> tuple[float, ...]:
+    """The K endpoints above 0, ascending."""
+    if not K:
+        return ()
+    if rule == "lloyd":
+        return half_gaussian_quantizer(K)[0]
+    d = 2.0 / K
+    return (d / 2, *(k * d for k in range(1, K)))
 
 
 def _centroids(v: list[float]) -> list[float]:

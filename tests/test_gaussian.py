@@ -67,9 +67,21 @@ def test_lloyd_endpoints_approximate_gaussian_weights_better_than_those_of_the_p
     assert ((W - W_bar).square().mean() / W.var()).item() == pytest.approx(error, abs=0.0005)
 
 
+@pytest.mark.parametrize("rule", ["paper", "lloyd"])
 @pytest.mark.parametrize("M", [1, 3, 5, 7])
-def test_an_odd_number_of_weight_planes_is_refused(M):
-    with pytest.raises(UsageError, match="even" if M == 1 else "odd M is not trainable"):
+def test_an_odd_number_of_weight_planes_has_one_more_endpoint_above_0_than_below(M, rule):
+    """Each side as an even number of planes has it, with as many endpoints there."""
+    u, fewer, more = (
+        weight_endpoints(M, rule),
+        weight_endpoints(M - 1, rule) if M > 1 else (),
+        weight_endpoints(M + 1, rule),
+    )
+    assert u == (*fewer[: M // 2], *more[(M + 1) // 2 :])
+
+
+@pytest.mark.parametrize("M", [0, -2, 3.0, None, True])
+def test_a_number_of_weight_planes_that_is_not_positive_is_refused(M):
+    with pytest.raises(UsageError, match="M must be a positive integer"):
         weight_endpoints(M)
 
 

@@ -153,6 +153,7 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   memcpy(once, f, sizeof once);
   once[F_codes] = (int64_t)(intptr_t)p.W.data, once[F_alpha] = (int64_t)(intptr_t)p.alpha.data;
   once[F_weight_masks] = (int64_t)(intptr_t)mask_bytes(&p.weight_masks, weight_masks).data;
+  RETURN_IF_ERROR(node_choice(node, info));
   choose_kernel(node, once, p.window);
   scale_lanes(f, p.scale.data, p.bias.data);
   RETURN_IF_ERROR(lay_out(node, &p));

@@ -34,9 +34,17 @@ static int choice_of(const char *name) {
   return -2;
 }
 
+static OrtStatus *unknown(const char *where, const char *name) {
+  char message[256];
+  size_t at = (size_t)snprintf(message, sizeof message, "paconv: %s=%.64s: expected auto", where, name);
+  for (int k = 0; k < CHOICE_COUNT && at < sizeof message; k++)
+    at += (size_t)snprintf(message + at, sizeof message - at, ", %s", CHOICE_NAMES[k]);
+  return ORT_CALL(CreateStatus)(ORT_INVALID_ARGUMENT, message);
+}
+
 /* What a session asks for: its configuration, else the environment. */
 OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
-  char value[64] = "", message[256];
+  char value[64] = "";
   int configured = 0;
   size_t size = sizeof value;
   const char *where = CHOICE_VARIABLE, *name = getenv(CHOICE_VARIABLE);
@@ -45,11 +53,20 @@ OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
   if (status) return status;
   if (configured) name = value, where = CHOICE_KEY;
   *choice = choice_of(name);
-  if (*choice >= AUTOMATIC) return NULL;
-  size_t at = (size_t)snprintf(message, sizeof message, "paconv: %s=%s: expected auto", where, name);
-  for (int k = 0; k < CHOICE_COUNT && at < sizeof message; k++)
-    at += (size_t)snprintf(message + at, sizeof message - at, ", %s", CHOICE_NAMES[k]);
-  return ORT_CALL(CreateStatus)(ORT_INVALID_ARGUMENT, message);
+  return *choice >= AUTOMATIC ? NULL : unknown(where, name);
+}
+
+OrtStatus *node_choice(Node *node, const OrtKernelInfo *info) {
+  node->choice = node->op->choice;
+  if (!paconv_ort_is_newer) return NULL;
+  OrtKeyValuePairs *entries = NULL;
+  OrtStatus *status = ORT_CALL(KernelInfo_GetConfigEntries)(info, &entries);
+  if (status) return status;
+  const char *name = ORT_CALL(GetKeyValue)(entries, CHOICE_KEY);
+  if (name) node->choice = choice_of(name);
+  if (node->choice < AUTOMATIC) status = unknown(CHOICE_KEY, name);
+  ORT_CALL(ReleaseKeyValuePairs)(entries);
+  return status;
 }
 
 /* Words of codes that a window position takes, those that fill up a run included. */
@@ -83,7 +100,7 @@ static int kind_of_codes(const Node *node, const double *coding) {
 void choose_kernel(Node *node, int64_t *once, int64_t window) {
   int64_t *f = node->fields;
   const double *coding = (const double *)(intptr_t)once[F_coding];
-  const int choice = node->op->kind == OP_PABitConvCounts ? CHOICE_planes : node->op->choice;
+  const int choice = node->op->kind == OP_PABitConvCounts ? CHOICE_planes : node->choice;
   const double words = (double)(f[F_taps] * f[F_run]) / (double)(f[F_KH] * f[F_KW]); /* of a window position */
   const double planes = active_rates.planes[f[F_M]][f[F_N]] * words;
   const char *reason = choice == AUTOMATIC ? "faster by the rates" : "forced";

@@ -11,13 +11,14 @@
 typedef struct {
   OrtCustomOp ort; /* first: onnxruntime hands this back */
   int kind;        /* OP_PABitConv, ...: its row of OP_TABLES */
-  int choice;      /* the kernel its session asks for, or AUTOMATIC */
+  int choice;      /* the kernel that its session asked for when the library was registered, or AUTOMATIC */
 } Op;
 
 typedef struct {
   const Op *op;
   const Cpu *cpu;
-  int kind; /* KIND_planes, or how level codes are multiplied */
+  int choice; /* the kernel asked for, or AUTOMATIC */
+  int kind;   /* KIND_planes, or how level codes are multiplied */
   int64_t fields[F_COUNT]; /* what is the same in every call */
   void *owned[16];
   size_t owned_count;

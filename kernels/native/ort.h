@@ -1,13 +1,14 @@
 /* The part of onnxruntime's C ABI that paconv uses, declared here so that no third-party header is needed.
  *
  * OrtApi is an append-only structure of function pointers; it is used as an array by index. The indexes below are the
- * same in every release from 1.16 on (API version 17 is asked for: shape inference of custom ops came with it).
+ * same in every release from 1.16 on (API version 17 is asked for: shape inference of custom ops came with it). A few
+ * functions are newer (ORT_NEWER_FUNCTIONS): where the release has them, they are there to be used.
  */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ORT_API_VERSION_USED = 17 };
+enum { ORT_API_VERSION_USED = 17, ORT_NEWER_VERSION = 24 };
 
 typedef struct OrtStatus OrtStatus;
 typedef struct OrtSessionOptions OrtSessionOptions;
@@ -18,6 +19,7 @@ typedef struct OrtTensorInfo OrtTensorInfo; /* OrtTensorTypeAndShapeInfo */
 typedef struct OrtCustomOpDomain OrtCustomOpDomain;
 typedef struct OrtShapeInferContext OrtShapeInferContext;
 typedef struct OrtOpAttr OrtOpAttr;
+typedef struct OrtKeyValuePairs OrtKeyValuePairs;
 typedef void (*OrtFunction)(void);
 
 typedef struct {
@@ -92,11 +94,19 @@ enum { ORT_ATTRIBUTE_INTS = 2 };                                          /* Ort
   F(KernelContext_ParallelFor, 274, OrtStatus *, \
     (const OrtKernelContext *, void (*)(void *, size_t), size_t total, size_t batches, void *))
 
+/* Those that came with API version ORT_NEWER_VERSION or shortly before, called as the others where paconv_ort_is_newer. */
+#define ORT_NEWER_FUNCTIONS(F) \
+  F(GetKeyValue, 297, const char *, (const OrtKeyValuePairs *, const char *key)) \
+  F(ReleaseKeyValuePairs, 300, void, (OrtKeyValuePairs *)) \
+  F(KernelInfo_GetConfigEntries, 391, OrtStatus *, (const OrtKernelInfo *, OrtKeyValuePairs **))
+
 #define ORT_DECLARE(name, index, result, arguments) \
   enum { ORT_INDEX_##name = index };                \
   typedef result(*Ort_##name) arguments;
 ORT_FUNCTIONS(ORT_DECLARE)
+ORT_NEWER_FUNCTIONS(ORT_DECLARE)
 #undef ORT_DECLARE
 
 extern const OrtFunction *paconv_ort_api;
+extern int paconv_ort_is_newer; /* whether ORT_NEWER_FUNCTIONS are there */
 #define ORT_CALL(name) ((Ort_##name)paconv_ort_api[ORT_INDEX_##name])

@@ -15,6 +15,7 @@
 #include "platform.h"
 
 const OrtFunction *paconv_ort_api;
+int paconv_ort_is_newer;
 
 static const char *op_name(const OrtCustomOp *op) { return OP_TABLES[((const Op *)op)->kind].name; }
 static const char *op_provider(const OrtCustomOp *op) { return (void)op, NULL; /* the CPU */ }
@@ -50,6 +51,9 @@ static Lock registration = LOCK_INITIALIZER;
 static OrtStatus *need_api(const OrtApiBase *base) {
   if (paconv_ort_api) return NULL;
   paconv_ort_api = base->GetApi(ORT_API_VERSION_USED);
+  int major = 0, minor = 0; /* asked of the version: GetApi complains on stderr about one that isn't there */
+  sscanf(base->GetVersionString(), "%d.%d", &major, &minor);
+  paconv_ort_is_newer = major > 1 || minor >= ORT_NEWER_VERSION;
   if (paconv_ort_api) return NULL;
   char message[160];
   snprintf(message, sizeof message, "paconv: expected onnxruntime 1.%d or newer; found %s", ORT_API_VERSION_USED,

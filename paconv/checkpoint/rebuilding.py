@@ -16,9 +16,11 @@ from paconv.checkpoint.container import Contents
 from paconv.errors import CheckpointError, UsageError
 from paconv.grid import MOST_ACTIVATION
 from paconv.models import build
+from paconv.models.resnet import warn_of_v1
 from paconv.nn.convert import convert_from_config
 from paconv.nn.layers import codebook_tensors
 from paconv.nn.quantizer import grid_tensors
+from paconv.nn.schemes.registry import up_to_date
 
 __all__ = ["from_user_model", "from_zoo", "skeleton"]
 
@@ -28,12 +30,20 @@ def skeleton(contents: Contents) -> nn.Module:
     text = f"architecture {contents.architecture} with {contents.config}"
     try:
         with torch.device("meta"):
-            model = build(str(contents.architecture), **contents.config)
+            model = build(str(contents.architecture), **_present_arguments(contents))
     except UsageError as error:
         raise CheckpointError(str(error)) from error
     except (ArithmeticError, AssertionError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{text} can't be built: {_line(error)}") from error
     return _converted(model, contents.conversion)
+
+
+def _present_arguments(contents: Contents) -> dict:
+    """The architecture's arguments, a scheme among them by its present name."""
+    before = contents.conversion or {}
+    now = up_to_date(before).get("scheme")
+    renamed = now != before.get("scheme") and contents.config.get("scheme") == before.get("scheme")
+    return {**contents.config, "scheme": now} if renamed else contents.config
 
 
 def from_zoo(contents: Contents) -> nn.Module:
@@ -57,6 +67,8 @@ def from_user_model(contents: Contents, model: nn.Module | Callable[[], nn.Modul
         raise CheckpointError(f"model: expected a module or a function that returns one, found {type(model).__name__}")
     made = _converted(made, contents.conversion)
     _check_fit(made, contents)
+    if contents.architecture is None:
+        warn_of_v1(made, "the checkpoint")
     made.load_state_dict(contents.state_dict)
     return made
 

@@ -57,7 +57,7 @@ _OPTIONS = "options.json"
     "--scheme", default="pa", show_default=True, metavar="NAME",
     help="A scheme of paconv.convert: pa, bireal, xnor, ...; or float for no quantization.",
 )  # fmt: skip
-@click.option("-M", "--M", "M", type=int, help="Weight planes: 2, 4, 6 or 8 [default: 4].")
+@click.option("-M", "--M", "M", type=int, help="Weight planes: 1 to 8 [default: 4].")
 @click.option("-N", "--N", "N", help="Activation planes: 1 to 8, or full for full-precision activations [default: 5].")
 @click.option(
     "--grid",

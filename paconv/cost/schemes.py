@@ -72,11 +72,6 @@ def _planes(scheme: SchemeRecord, M: int | None, N: int | None, full_activations
     for name, planes, most in (("M", chosen_M, scheme.M[-1]), ("N", chosen_N, scheme.most_N)):
         if planes is not None and not 1 <= planes <= most:
             raise UsageError(f"{name}: expected 1 to {most} planes; found {name}={planes}")
-    if chosen_M not in scheme.M:
-        raise UsageError(
-            f"scheme {scheme.name}: expected an even M, as its weight endpoints lie symmetrically around 0; "
-            f"found M={chosen_M}"
-        )
     if full_activations:
         chosen_N = None
     levels, endpoints = scheme.weight_levels(chosen_M), scheme.endpoints(chosen_N)

@@ -45,7 +45,7 @@ def approximated(
         UsageError: There is N without M, or the scheme is unknown or can't have these planes.
     """
     if M is None and N is not None:
-        raise UsageError(f"N={N} needs M: activations are approximated only together with weights; give M=2, 4, 6 or 8")
+        raise UsageError(f"N={N} needs M: activations are approximated only together with weights; give M, 1 to 8")
     if scheme is None and M is None:
         return model
     planes = (DEFAULT, DEFAULT) if M is None else (M, N)

@@ -29,7 +29,7 @@ from paconv.nn.plain_conv import NotPlain, PlainConv, plain_conv
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.reading import LAYERS, Reading, is_constant, read, sizes_read
 from paconv.nn.report import Conversion, conversion_of
-from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_from_config
+from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_from_config, up_to_date
 from paconv.nn.schemes.scheme import Scheme
 
 __all__ = ["convert", "convert_from_config"]
@@ -56,7 +56,7 @@ def convert(
 
     These stay real: linear layers; the first convolution and any other that reads an input of the model; the heads,
     convolutions from which an output of the model is reached without another layer between; depthwise convolutions;
-    constant ones, whose weights aren't trained; for xnor, bireal and groupnet the 1x1 convolutions on
+    constant ones, whose weights aren't trained; for xnor, bireal and groupnet_layerwise the 1x1 convolutions on
     the shortcut of a residual block, as far as torch.fx can trace the model; and the layers named by `keep`.
     Convolutions that read the same tensor, with or without a ReLU in between, share one activation quantizer (for xnor,
     bireal and groupnet there is one for each case, for PA where one may be negative and the other not); it is
@@ -67,25 +67,25 @@ def convert(
 
     Args:
         model: The float network; left as it is.
-        M: Weight planes, or bits per weight. For PA 2, 4, 6 or 8, by default 4; DEFAULT is the scheme's own default.
+        M: Weight planes, or bits per weight. For PA 1..8, by default 4; DEFAULT is the scheme's own default.
         N: Activation planes, or bits per activation; None for full-precision activations. For PA 1..8 or None, by
             default 5.
-        scheme: A key of paconv.nn.schemes.SCHEMES: "pa", "xnor", "bwn", "bireal", "abc", "groupnet", "twn", "ttq",
-            "dorefa", "syq" or "lqnet". Each one's file has its M, N and equations.
+        scheme: A key of paconv.nn.schemes.SCHEMES: "pa", "xnor", "bwn", "bireal", "abc", "groupnet",
+            "groupnet_layerwise", "twn", "ttq", "dorefa", "syq" or "lqnet". Each one's file has its M, N and equations.
         keep: Names of layers to keep real, or of the modules that hold them; * and ? are wildcards.
         first: "real" keeps the first convolution and those that read an input of the model; the scheme's name converts
             them.
         last: The same for the heads.
         depthwise: The same for depthwise convolutions.
-        linear: The same for linear layers that aren't heads, which become 1x1 convolutions; not of "xnor", "groupnet"
-            and "syq".
+        linear: The same for linear layers that aren't heads, which become 1x1 convolutions; not of "xnor",
+            "groupnet_layerwise" and "syq".
         shortcuts: The same for 1x1 convolutions on shortcuts; None is the scheme's own choice.
         input_shape: (C, H, W), without the batch. Needed only where torch.fx can't trace the model: a forward pass of
             zeros then shows the order of the layers and which tensors they read. Without it that is unknown, and no
             activation quantizer is shared or rectified.
-        **parameters: The scheme's own. PA has `endpoints` and `lambda_w` (see PAWeight), `lambda_a` and `lambda_delta`
-            (see PAActivation), and `signed`: False gives no quantizer levels below 0, True all of them, "auto", the
-            default, those that may read something negative.
+        **parameters: The scheme's own. PA has `endpoints`, `lambda_w` and `around_mean` (see PAWeight), `lambda_a` and
+            `lambda_delta` (see PAActivation), and `signed`: False gives no quantizer levels below 0, True all of them,
+            "auto", the default, those that may read something negative.
 
     Returns:
         The converted copy, its parameters on the device and in the dtype of `model`'s.
@@ -172,6 +172,7 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
     Raises:
         CheckpointError: A module of `model` doesn't fit (the first one is named), or `config` is malformed.
     """
+    config = up_to_date(config)
     try:
         scheme_from_config(config)
         plan = dict(config["plan"])

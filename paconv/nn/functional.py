@@ -1,6 +1,7 @@
 """Forward and backward of the piecewise approximation (eqs. 6-14), as differentiable functions.
 
-Weights, left-open pieces; u (M,) ascending, levels c = [alpha_1..alpha_z, 0, alpha_{z+1}..alpha_M], z = M/2:
+Weights, left-open pieces; u (M,) ascending, levels c = [alpha_1..alpha_z, 0, alpha_{z+1}..alpha_M], z = M/2, rounded
+down:
 
     W_bar     = c[#{i: u_i < W}]                                                          (6)
     dW_bar/dW = slope_k on (s_{k-1}, s_k], k = 1..M;  s_k = (u_k + u_{k+1})/2, s_0 = -inf, s_M = inf    (8, 9)

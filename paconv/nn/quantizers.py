@@ -1,9 +1,9 @@
 """The two quantizers as modules: PAWeight (eqs. 6-9) and PAActivation (eqs. 10-14).
 
-Units. Endpoints of weights are multiples of std(W), and lambda_W = lambda' / std(W): the slope of W_bar
-doesn't depend on the scale of W. Activations have the scale `unit`: 1 where batch norm comes before, as the
-paper has it, otherwise what calibration finds. lambda_Delta, lambda_A and the least gap between endpoints are
-in terms of it.
+Units. Endpoints of weights are multiples of std(W) (around mean(W), if asked for), and lambda_W = lambda' / std(W): the
+slope of W_bar doesn't depend on the scale of W. Activations have the scale `unit`: 1 where batch norm comes before, as
+the paper has it, otherwise what calibration finds. lambda_Delta, lambda_A and the least gap between endpoints are in
+terms of it.
 
 A codebook (`PAWeight.adopt_`) fixes endpoints and levels, which are otherwise computed from W (paconv.nn.codebook).
 
@@ -39,20 +39,22 @@ from paconv.nn.quantizer import ActivationQuantizer, WeightQuantizer, call_op
 from paconv.nn.steps import Steps, straight_through
 from paconv.schemes.records import PA
 
-__all__ = ["LEAST_GAP", "PAActivation", "PAWeight", "check_planes"]
+__all__ = ["BY_M", "LEAST_GAP", "PAActivation", "PAWeight", "check_planes"]
 
 LEAST_GAP = 1e-2
 """Least v_1, least gap between endpoints, least segment width that area matching divides by; times `unit`."""
+
+BY_M = "by-M"
+"""The lambda' of weights that goes with the number of planes."""
 
 _NO_SPREAD = 1e-6
 """A tensor with std below this fraction of its largest magnitude is constant up to float32 rounding."""
 
 
 def check_planes(M: int, N: int | None) -> None:
-    """Raise UsageError unless M is 2, 4, 6 or 8 and N is 1..8 or None (full-precision activations)."""
-    if isinstance(M, bool) or not isinstance(M, int) or not 2 <= M <= PA.M[-1]:
-        raise UsageError(f"M, the number of weight planes, must be 2, 4, 6 or 8; found {M!r}")
-    weight_endpoints(M)
+    """Raise UsageError unless M is 1..8 and N is 1..8 or None (full-precision activations)."""
+    if isinstance(M, bool) or not isinstance(M, int) or M not in PA.M:
+        raise UsageError(f"M, the number of weight planes, must be 1..{PA.M[-1]}; found {M!r}")
     if N is not None and (isinstance(N, bool) or not isinstance(N, int) or not 1 <= N <= PA.most_N):
         raise UsageError(f"N, the number of activation planes, must be 1..{PA.most_N} or None; found {N!r}")
 
@@ -71,9 +73,12 @@ class PAWeight(WeightQuantizer):
     `codebook` (M+1,) float64, c ascending with 0 in the middle, and `scales` (O,) float64, a_o >= 0.
 
     Args:
-        M: Number of endpoints, even, 2..8.
-        lambda_w: The paper's lambda_W times std(W).
+        M: Number of endpoints, 1..8: M // 2 below 0 and the others above.
+        lambda_w: The paper's lambda_W times std(W); "by-M" is M/4. The paper has another for each M, and no values.
+            With M/4 the slopes of Gaussian weights are around 1 for every M, as steps are about 4 std(W) / M.
         endpoints: "paper" (Table 1 at M = 8) or "lloyd".
+        around_mean: Endpoints lie around mean(W) instead of 0. The paper fixes them "using mean(W) and std(W)", but its
+            Table 1 has std(W) alone. The level of the middle piece is 0 all the same.
 
     Raises:
         UsageError: An argument has another value.
@@ -89,14 +94,22 @@ class PAWeight(WeightQuantizer):
     grid_state: ClassVar[tuple[str, ...]] = ("most", "codebook", "scales")
     widens: ClassVar[bool] = False
 
-    def __init__(self, M: int, *, lambda_w: float = 2.0, endpoints: str = "paper"):
+    around_mean = False
+    """Of one pickled before there was a choice."""
+
+    def __init__(self, M: int, *, lambda_w: float | str = 2.0, endpoints: str = "paper", around_mean: bool = False):
         super().__init__()
         check_planes(M, None)
         weight_endpoints(M, endpoints)
-        _check_positive(lambda_w=lambda_w)
+        if isinstance(lambda_w, str) and lambda_w != BY_M:
+            raise UsageError(f"lambda_w must be a positive number or {BY_M!r}; found {lambda_w!r}")
+        if not isinstance(around_mean, bool):
+            raise UsageError(f"around_mean must be True or False; found {around_mean!r}")
         self.M = M
-        self.lambda_w = lambda_w
+        self.lambda_w = M / 4 if isinstance(lambda_w, str) else lambda_w
+        _check_positive(lambda_w=self.lambda_w)
         self.endpoints = endpoints
+        self.around_mean = around_mean
         for name in ("u", "levels", "alpha", "masks"):
             self.register_buffer(name, None, persistent=False)
 
@@ -148,7 +161,10 @@ class PAWeight(WeightQuantizer):
 
     def _off_grid(self, W: Tensor) -> tuple[Tensor, Tensor]:
         u = torch.tensor(weight_endpoints(self.M, self.endpoints), dtype=torch.float64, device=W.device)
-        u = (u * _std(W)).to(W.dtype)
+        u = u * _std(W)
+        if self.around_mean:
+            u = u + W.detach().double().mean()
+        u = u.to(W.dtype)
         return u, weight_levels(W, u)
 
     def _snapped(self, W: Tensor, u: Tensor, levels: Tensor) -> Tensor:
@@ -221,6 +237,7 @@ class PAWeight(WeightQuantizer):
 
     def extra_repr(self) -> str:
         text = f"M={self.M}, lambda_w={self.lambda_w}, endpoints={self.endpoints!r}"
+        text += ", around_mean=True" if self.around_mean else ""
         return text + (", codebook" if self.book is not None else "")
 
 
@@ -233,8 +250,9 @@ class PAActivation(ActivationQuantizer):
     each optimizer step.
 
     Args:
-        N: Number of endpoints, 1..8.
-        lambda_a: The paper's lambda_A times `unit`; None matches the area of each step.
+        N: Number of endpoints, 1..8. lambda_a: The paper's lambda_A times `unit`, one number for all segments, as the
+        paper has it; None, the default,
+            is ours and matches the area of each step.
         lambda_delta: The paper's lambda_Delta over `unit`.
         rectified: The input is the output of a ReLU; exact zeros are what it left of negative activations, and belong
             to no segment (paconv.nn.functional). Otherwise eqs. 11 and 14 hold for zeros as for any other activation.

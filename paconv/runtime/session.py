@@ -26,7 +26,8 @@ def register(session_options: ort.SessionOptions, kernel: str | None = None) -> 
         session_options: The options of a session to be created; changed in place.
         kernel: The kernel of every PABitConv (a name in paconv.kernels.registry.CHOICES), or "auto": the fastest exact
             one, layer by layer. If None, the options' own entry "paconv.kernel" counts, then PACONV_KERNEL, then
-            "auto".
+            "auto". An entry may be set afterwards too, up to the session's creation, and then counts first;
+            onnxruntime before 1.24 doesn't tell of that.
 
     Returns:
         `session_options`.

@@ -12,6 +12,7 @@ __all__ = [
     "DOREFA",
     "FLOAT",
     "GROUPNET",
+    "GROUPNET_LAYERWISE",
     "LQNET",
     "PA",
     "SCHEMES",
@@ -26,13 +27,18 @@ def _up_to(most: int) -> tuple[int, ...]:
     return tuple(range(1, most + 1))
 
 
+_GROUPNET_SOURCE = (
+    "B. Zhuang, C. Shen, M. Tan, L. Liu, I. Reid: Structured Binary Neural Networks for Accurate Image Classification "
+    "and Semantic Segmentation, CVPR 2019"
+)
+
 PA = SchemeRecord(
     name="pa",
     title="PA",
     meaning="piecewise approximation",
     source="B. Zhu, Z. Al-Ars, W. Pan: Towards Lossless Binary Convolutional Neural Networks Using Piecewise "
     "Approximation, 2020",
-    M=tuple(range(2, MAX_PLANES + 1, 2)),  # as many endpoints below 0 as above
+    M=_up_to(MAX_PLANES),
     N=(*_up_to(MAX_PLANES), None),
     default=(4, 5),
     gate="AND",
@@ -49,9 +55,17 @@ ABC = SchemeRecord(
 GROUPNET = SchemeRecord(
     name="groupnet",
     title="Group-Net",
-    meaning="Group-Net: M convolutions of one bit, added",
-    source="B. Zhuang, C. Shen, M. Tan, L. Liu, I. Reid: Structured Binary Neural Networks for Accurate Image "
-    "Classification and Semantic Segmentation, CVPR 2019",
+    meaning="Group-Net: one bit, in the branches of its architecture",
+    source=_GROUPNET_SOURCE,
+    M=(1,),
+    N=(1,),
+    default=(1, 1),
+)
+GROUPNET_LAYERWISE = SchemeRecord(
+    name="groupnet_layerwise",
+    title="layer-wise Group-Net",
+    meaning="Group-Net layer by layer: M convolutions of one bit, added",
+    source=_GROUPNET_SOURCE,
     M=_up_to(MAX_PLANES),
     N=(1,),
     default=(5, 1),
@@ -152,6 +166,7 @@ FLOAT = SchemeRecord(name="float", title="float", meaning="full precision", sour
 """The network that nothing is done to."""
 
 SCHEMES = {
-    record.name: record for record in (PA, ABC, GROUPNET, BIREAL, XNOR, DOREFA, LQNET, SYQ, BWN, TWN, TTQ, FLOAT)
+    record.name: record
+    for record in (PA, ABC, GROUPNET, GROUPNET_LAYERWISE, BIREAL, XNOR, DOREFA, LQNET, SYQ, BWN, TWN, TTQ, FLOAT)
 }
 """Name -> record."""

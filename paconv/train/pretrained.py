@@ -16,6 +16,7 @@ from paconv.checkpoint.container import Contents, read_contents
 from paconv.checkpoint.rebuilding import from_user_model, from_zoo
 from paconv.errors import CheckpointError, UsageError
 from paconv.models import build
+from paconv.models.resnet import VARIANTS, warn_of_v1
 
 __all__ = ["activation_of", "architecture_of", "quantized_from", "with_backbone_of", "with_weights_of"]
 
@@ -58,6 +59,7 @@ def with_weights_of(path: str | os.PathLike, model: nn.Module, name: str, classe
     """
     contents = _float_contents(path, name)
     _check_kind(path, contents, name, classes)
+    _check_arguments(path, contents, model)
     return _loaded(path, contents, model)
 
 
@@ -71,6 +73,13 @@ def with_backbone_of(path: str | os.PathLike, model: nn.Module, name: str) -> nn
     if backbone is None:
         raise UsageError(f"{name} has no backbone that could start from {path}; ssd300 has one")
     contents = _float_contents(path, backbone.classifier)
+    if contents.architecture is None:
+        warn_of_v1(backbone, path)
+    elif backbone.is_v1 != (contents.config.get("variant", VARIANTS[0]) == VARIANTS[0]):
+        found = contents.config.get("variant", VARIANTS[0])
+        raise CheckpointError(
+            f"{path}: its bottlenecks are {found}, the backbone's not; give --architecture variant={found}"
+        )
     body = {n: value for n, value in contents.state_dict.items() if not n.startswith(f"{backbone.head}.")}
     model.backbone = _loaded(path, replace(contents, architecture=backbone.classifier, state_dict=body), backbone)
     return model
@@ -90,6 +99,21 @@ def _check_kind(path: str | os.PathLike, contents: Contents, name: str, classes:
         raise CheckpointError(f"{path}: expected a checkpoint of {name}, found one of {contents.architecture}")
     if classes is not None and (found := contents.config.get("num_classes", classes)) != classes:
         raise CheckpointError(f"{path}: it tells {found} classes apart; the data have {classes}")
+
+
+_MAY_DIFFER = ("num_classes", "M", "N", "scheme", "activation", "extras")
+"""Arguments of an architecture that its float weights don't depend on, or that are checked elsewhere."""
+
+
+def _check_arguments(path: str | os.PathLike, contents: Contents, model: nn.Module) -> None:
+    """Raise CheckpointError where the checkpoint's architecture has another argument than `model`'s."""
+    own: dict = getattr(model, "paconv_architecture", {"config": {}})["config"]
+    for name, value in contents.config.items():
+        if name not in _MAY_DIFFER and name in own and own[name] != value:
+            raise CheckpointError(
+                f"{path}: expected {name}={own[name]}, found a network of {name}={value}; give --architecture "
+                f"{name}={value}"
+            )
 
 
 def _loaded(path: str | os.PathLike, contents: Contents, model: nn.Module) -> nn.Module:

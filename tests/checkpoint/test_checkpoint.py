@@ -333,7 +333,7 @@ GARBAGE = {
     ),
     "unknown argument": (lambda p: saved(p, config={"depth": 3}), "unexpected keyword argument 'depth'"),
     "argument of another type": (lambda p: saved(p, config={"width": "4"}), "can't be built"),
-    "odd M": (lambda p: saved(p, config={"M": 3, "N": 5}), "odd M is not trainable"),
+    "nine planes": (lambda p: saved(p, config={"M": 9, "N": 5}), "must be 1..8; found 9"),
     "negative size": (lambda p: saved(p, config={"width": -4}), "can't be built"),
     "no tensor": (
         lambda p: saved(p, state_dict={"conv.weight": 3}),

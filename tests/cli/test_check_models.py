@@ -45,7 +45,7 @@ def test_unknown_names_are_refused_before_anything_is_built(run):
     for words, message in (
         (("lenet",), "no architecture is called 'lenet'; known are"),
         (("digits_resnet", "--scheme", "magic"), "scheme: expected pa, "),
-        (("digits_resnet", "--scheme", "pa:3,5"), "odd M is not trainable"),
+        (("digits_resnet", "--scheme", "pa:9,5"), "must be 1..8; found 9"),
     ):
         code, out, err = run("check-models", *words)
         assert code == 1 and out == "" and message in err and err.count("\n") == 1

@@ -34,7 +34,7 @@ def test_it_prints_what_it_writes_and_goes_on_where_it_was(run, tmp_path):
     ("words", "message"),
     [
         ("--system magic:1,1", "scheme: expected pa, "),
-        ("--system pa:3,5", "odd M is not trainable"),
+        ("--system pa:9,5", "must be 1..8; found 9"),
         ("--system pa:4,0", "N, the number of activation planes, must be 1..8 or None; found 0"),
         ("--system pa --system pa:4,5", "systems: one is named twice"),
         ("--data nowhere", "data: expected folder:PATH, voc:PATH, mnist:PATH, digits or synthetic; found 'nowhere'"),

@@ -173,7 +173,7 @@ def failure(run, *arguments: object) -> str:
     ("arguments", "message"),
     [
         (["--scheme", "pa", "-M", 0], "M: expected 1 to 8 planes; found M=0"),
-        (["--scheme", "pa", "-M", 3], "expected an even M"),
+        (["--scheme", "pa", "-M", 9], "M: expected 1 to 8 planes; found M=9"),
         (["--scheme", "pa", "-N", "many"], "-N: expected a number of planes or full; found many"),
         (["--scheme", "pa", "-M", 8, "-N", 5, "--rule", "table7"], "M=4, N=5 only; found pa 8x5"),
         (["--scheme", "bireal", "-M", 4], "scheme bireal has M=N=1"),

@@ -145,7 +145,7 @@ def test_an_imagenet_style_folder_is_read_by_workers(folder, train):
 
 
 BAD_OPTIONS = [
-    ("-M 3", "odd M is not trainable"),
+    ("-M 9", "M, the number of weight planes, must be 1..8; found 9"),
     ("-N 0", "N, the number of activation planes, must be 1..8 or None; found 0"),
     ("-N some", "-N: expected a whole number or full, found 'some'"),
     ("--scheme magic", "no scheme is called 'magic'; known are"),

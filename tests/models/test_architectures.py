@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import warnings
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 import paconv
 from paconv import models
 from paconv.errors import UsageError
+from paconv.models.resnet import BasicBlock, Bottleneck, ResNet
 from paconv.nn import PAConv2d, conversion_report
 from paconv.nn.schemes import SCHEMES
 
@@ -55,6 +58,48 @@ def test_bottlenecks_have_their_stride_on_the_first_convolution():
     with torch.device("meta"):
         block = models.resnet50().layer3[0]
     assert (block.conv1.stride, block.conv2.stride) == ((2, 2), (1, 1))
+
+
+def test_v1_5_has_the_stride_on_the_3x3_and_the_same_tensors():
+    with torch.device("meta"):
+        model, v1 = models.resnet50(variant="v1.5"), models.resnet50()
+    block = model.layer3[0]
+    assert (block.conv1.stride, block.conv2.stride) == ((1, 1), (2, 2))
+    assert {n: t.shape for n, t in model.state_dict().items()} == {n: t.shape for n, t in v1.state_dict().items()}
+    with pytest.raises(UsageError, match="variant must be one of v1, v1.5; found 'v2'"):
+        models.resnet50(variant="v2")
+
+
+class SomebodyElses(nn.Module):
+    """A ResNet50 of another library, as far as its state dict goes."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        for name, child in model.named_children():
+            self.add_module(name, child)
+
+
+def test_weights_that_may_be_of_v1_5_are_taken_for_v1_with_a_warning(tmp_path):
+    source = ResNet(Bottleneck, (1, 1, 1, 1), 2)
+    state = SomebodyElses(source).state_dict()
+    message = "the state dict doesn't say whether its bottlenecks are v1 .* it is taken for v1"
+    with pytest.warns(UserWarning, match=message):
+        ResNet(Bottleneck, (1, 1, 1, 1), 2).load_state_dict(state)
+    torch.save(state, tmp_path / "bare.pt")
+    with pytest.warns(UserWarning, match="the checkpoint doesn't say whether its bottlenecks are v1"):
+        paconv.load(tmp_path / "bare.pt", lambda: ResNet(Bottleneck, (1, 1, 1, 1), 2))
+
+
+def test_there_is_no_warning_where_it_can_be_told_or_makes_no_difference(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = ResNet(Bottleneck, (1, 1, 1, 1), 2)
+        ResNet(Bottleneck, (1, 1, 1, 1), 2).load_state_dict(source.state_dict())
+        state = SomebodyElses(source).state_dict()
+        ResNet(Bottleneck, (1, 1, 1, 1), 2, "v1.5").load_state_dict(state)
+        basic = ResNet(BasicBlock, (1, 1, 1, 1), 2)
+        ResNet(BasicBlock, (1, 1, 1, 1), 2).load_state_dict(SomebodyElses(basic).state_dict())
+        copy.deepcopy(source)
 
 
 @pytest.mark.parametrize("name, convolutions, shared", [("resnet18", 19, 3), ("resnet34", 35, 3), ("resnet50", 52, 4)])
@@ -143,7 +188,7 @@ def test_a_scheme_has_its_own_planes_unless_M_and_N_are_given(given, scheme, M, 
     assert (report.scheme, report.M, report.N) == (scheme, M, N)
 
 
-LARGE = ("densenet121", "ssd300", "resnet50", "resnet34", "bireal34")
+LARGE = ("densenet121", "ssd300", "resnet50", "resnet34", "bireal34", "groupnet18", "groupnet34")
 """Tens of layers, each converted under each scheme: the same kinds of layers are in smaller architectures."""
 
 
@@ -172,7 +217,7 @@ def test_every_architecture_takes_the_images_that_it_is_meant_for(name):
         ({}, nn.ReLU),
         ({"M": 4, "N": 5}, nn.ReLU),
         ({"scheme": "abc"}, nn.ReLU),
-        *(({"scheme": scheme}, nn.Hardtanh) for scheme in ("xnor", "bireal", "groupnet")),
+        *(({"scheme": scheme}, nn.Hardtanh) for scheme in ("xnor", "bireal", "groupnet", "groupnet_layerwise")),
         ({"activation": "clip"}, nn.Hardtanh),
         ({"scheme": "bireal", "activation": "relu"}, nn.ReLU),
     ],

@@ -91,7 +91,7 @@ def test_linear_layers_are_exported_optimized_and_run_as_in_torch(tmp_path):
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()  # float32's rounding, a few layers
 
 
-@pytest.mark.parametrize("scheme", ["xnor", "groupnet", "syq"])
+@pytest.mark.parametrize("scheme", ["xnor", "groupnet_layerwise", "syq"])
 def test_a_scheme_with_another_kind_of_convolution_has_no_linear_layers(scheme):
     with pytest.raises(UsageError, match="has no linear layers"):
         convert(small_vgg(), scheme=scheme, linear=scheme)
@@ -120,7 +120,9 @@ def test_the_share_of_macs_is_known_where_the_input_is():
     assert f"  {share}\n" in str(conversion_report(given)) and " % of MACs, " in str(share)
 
 
-@pytest.mark.parametrize("scheme, keep", [("groupnet", "block2.shortcut"), ("xnor", "block2.shortcut"), ("syq", ())])
+@pytest.mark.parametrize(
+    "scheme, keep", [("groupnet_layerwise", "block2.shortcut"), ("xnor", "block2.shortcut"), ("syq", ())]
+)
 def test_the_share_of_a_layer_of_several_convolutions_counts_it_once(scheme, keep):
     share = conversion_report(convert(FunctionalResNet(), scheme=scheme)).share((3, 16, 16))
     expected = conversion_report(convert(FunctionalResNet(), 4, 5, keep=keep)).share((3, 16, 16))

@@ -23,7 +23,7 @@ from paconv.nn.snapping import WIDE_ERROR
 from tests.effort import examples
 from tests.nn.networks import PreActivation
 
-BY_NATURE = {"xnor", "bireal", "bwn", "twn", "dorefa", "syq", "groupnet"}
+BY_NATURE = {"xnor", "bireal", "bwn", "twn", "dorefa", "syq", "groupnet", "groupnet_layerwise"}
 
 
 def images(count: int = 4) -> Tensor:

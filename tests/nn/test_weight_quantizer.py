@@ -18,7 +18,7 @@ from paconv.reference import pa_weight
 from tests.effort import examples
 from tests.test_gaussian import normal_quantiles
 
-PLANES = [2, 4, 6, 8]
+PLANES = [1, 2, 3, 4, 6, 7, 8]
 
 
 def weights(seed: int = 0, shape: tuple[int, ...] = (16, 8, 3, 3), std: float = 0.07) -> torch.Tensor:
@@ -60,7 +60,8 @@ def test_scaling_by_a_power_of_two_and_negation_commute_with_the_approximation(M
     W = weights()
     quantizer = PAWeight(M)
     assert torch.equal(quantizer(8 * W), 8 * quantizer(W))
-    assert torch.equal(quantizer(-W), -quantizer(W))
+    if M % 2 == 0:  # an odd M has another number of levels above 0 than below
+        assert torch.equal(quantizer(-W), -quantizer(W))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,25 @@ def test_exporting_without_freezing_is_refused(monkeypatch):
         PAWeight(4)(weights())
 
 
-@pytest.mark.parametrize("M", [0, 3, 10, 4.0, True, None])
+def test_endpoints_may_lie_around_the_mean_of_the_weights():
+    W = weights() + 0.02
+    moved, plain = PAWeight(4, around_mean=True), PAWeight(4)
+    u, levels = moved.endpoints_and_levels(W)
+    expected = plain.endpoints_and_levels(W)[0].double() + W.double().mean()
+    assert torch.allclose(u.double(), expected, rtol=0, atol=2**-24)  # two roundings of numbers below 1/2
+    assert torch.equal(levels, weight_levels(W, u)) and levels[2] == 0
+    assert "around_mean" in repr(moved) and "around_mean" not in repr(plain)
+
+
+@pytest.mark.parametrize("M", range(1, 9))
+def test_lambda_w_by_M_gives_gaussian_weights_slopes_around_1(M):
+    W = normal_quantiles(10_000).requires_grad_()
+    PAWeight(M, lambda_w="by-M")(W).sum().backward()
+    assert 0.35 < W.grad.mean().item() < 1.1
+    assert PAWeight(M, lambda_w="by-M").lambda_w == M / 4
+
+
+@pytest.mark.parametrize("M", [0, 9, 10, 4.0, True, None])
 def test_other_numbers_of_planes_are_refused(M):
     with pytest.raises(UsageError):
         PAWeight(M)

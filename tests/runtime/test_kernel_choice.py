@@ -1,5 +1,6 @@
 """The kernel of a node: by rates, by what a session or the environment asks for; and what inspect says of it."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from paconv.kernels.arguments import MAX_EXACT_FLOAT
 from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.rates import Rates, rates_of
 from paconv.kernels.registry import KINDS, kind_number, plane_pairs
+from paconv.runtime import inspection
 from paconv.runtime.inspection import node_kernels
 from paconv.runtime.library import active_cpu, runnable_cpus
 from paconv.runtime.measure_rates import measure_rates
@@ -215,6 +217,41 @@ def test_a_session_of_onnxruntimes_own_asks_by_its_configuration():
     assert outputs("planes", case).tobytes() == outputs("codes", case).tobytes() == exact_output(case).tobytes()
     with pytest.raises(Exception, match="paconv.kernel=bits: expected auto, planes, codes"):
         outputs("bits", case)
+
+
+def later(kernel: str, *, registered: str | None = None) -> ort.SessionOptions:
+    """Options whose entry is set after the library was registered with them."""
+    options = paconv.register(ort.SessionOptions(), registered)
+    options.add_session_config_entry("paconv.kernel", kernel)
+    return options
+
+
+TELLS_NODES = tuple(map(int, ort.__version__.split(".")[:2])) >= (1, 24)
+"""Whether onnxruntime tells a node of its session's entries."""
+
+
+@pytest.mark.skipif(not TELLS_NODES, reason="onnxruntime tells nodes of a session's entries since 1.24")
+@pytest.mark.parametrize("registered", [None, "planes", "codes"])
+@pytest.mark.parametrize("kernel", ["planes", "codes"])
+def test_an_entry_that_is_set_after_the_library_was_registered_counts(registered, kernel):
+    case = case_of(4, 5)
+    told: list[str] = []
+    listener = inspection._LISTENER(lambda node, choice, *_: told.append(choice.decode()))
+    library = ctypes.CDLL(paconv.library_path())
+    library.paconv_set_listener.argtypes = [ctypes.c_void_p]
+    library.paconv_set_listener(ctypes.cast(listener, ctypes.c_void_p))
+    try:
+        ort.InferenceSession(model_of(case).SerializeToString(), later(kernel, registered=registered))
+    finally:
+        library.paconv_set_listener(None)
+    assert told == [kernel]
+
+
+@pytest.mark.skipif(not TELLS_NODES, reason="onnxruntime tells nodes of a session's entries since 1.24")
+def test_an_unknown_kernel_is_refused_then_too():
+    for entry in ("bits", "Planes", "x" * 500):
+        with pytest.raises(Exception, match=f"paconv.kernel={entry[:64]}: expected auto, planes, codes"):
+            ort.InferenceSession(model_of(case_of(2, 2)).SerializeToString(), later(entry))
 
 
 def test_an_unknown_kernel_is_refused_with_those_there_are(monkeypatch):

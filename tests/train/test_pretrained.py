@@ -7,8 +7,9 @@ import torch
 
 import paconv
 from paconv import models
+from paconv.errors import CheckpointError
 from paconv.train import Recipe, Settings, train
-from paconv.train.pretrained import with_backbone_of
+from paconv.train.pretrained import with_backbone_of, with_weights_of
 from tests.train.joint_fit import small_source
 
 
@@ -24,6 +25,18 @@ def test_ssd300_takes_over_the_weights_and_statistics_of_resnet50_but_its_classi
     for name, value in made.items():
         start, _, rest = name.partition(".")
         assert torch.equal(value, taken[rest] if start == "backbone" else before[name]), name
+
+
+def test_weights_of_another_variant_of_resnet50_are_refused(tmp_path):
+    with torch.device("meta"):
+        v1, detector = models.resnet50(3), models.ssd300(4)
+    torch.manual_seed(0)
+    paconv.save(models.resnet50(3, variant="v1.5"), tmp_path / "v15.pt")
+    message = "v15.pt: expected variant=v1, found a network of variant=v1.5; give --architecture variant=v1.5"
+    with pytest.raises(CheckpointError, match=message):
+        with_weights_of(tmp_path / "v15.pt", v1, "resnet50", 3)
+    with pytest.raises(CheckpointError, match="its bottlenecks are v1.5, the backbone's not"):
+        with_backbone_of(tmp_path / "v15.pt", detector, "ssd300")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from paconv.models.resnet import Bottleneck, ResNet
+from paconv.models.resnet import VARIANTS, Bottleneck, ResNet
 
 __all__ = ["Backbone"]
 
@@ -18,8 +18,8 @@ class Backbone(ResNet):
     classifier, head = "resnet50", "fc"
     """The architecture whose weights are the backbone's, without those of its `head`."""
 
-    def __init__(self) -> None:
-        super().__init__(Bottleneck, (3, 4, 6, 3), num_classes=1)
+    def __init__(self, variant: str = VARIANTS[0]) -> None:
+        super().__init__(Bottleneck, (3, 4, 6, 3), num_classes=1, variant=variant)
         del self.fc
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]

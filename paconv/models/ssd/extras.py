@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ExtraBlock", "extra_blocks"]
+__all__ = ["ExtraBlock", "extra_blocks", "narrowing_block"]
 
 
 class ExtraBlock(nn.Module):
@@ -37,3 +37,8 @@ class ExtraBlock(nn.Module):
 def extra_blocks(in_channels: int) -> nn.ModuleList:
     """Three blocks of 256 channels, as many as SSD300 has there: 10x10 -> 5x5 -> 3x3 -> 1x1."""
     return nn.ModuleList([ExtraBlock(in_channels, 256, 2, 1), ExtraBlock(256, 256, 2, 1), ExtraBlock(256, 256, 1, 0)])
+
+
+def narrowing_block(in_channels: int) -> ExtraBlock:
+    """A block of 512 channels, as many as SSD300's map of 10x10 has, which leaves the size as it is."""
+    return ExtraBlock(in_channels, 512, 1, 1)

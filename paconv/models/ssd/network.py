@@ -6,9 +6,14 @@ and on each of the six maps a 3x3 convolution for locations (4 numbers per box) 
 
 What is approximated: the backbone from its second convolution on. "All the convolutional layers of the head network
 remain in full precision" is read so: locations, confidences, and the extras too, for they are behind the backbone.
-extras="approximated" approximates those as well. The paper leaves open how many channels the extras have and what their
-shortcuts are; ours have SSD300's 256 (see ExtraBlock). Conv3_x takes the place of VGG's conv4_3, without its L2 norm,
-since its maps come from a batch norm.
+extras="approximated" approximates those as well.
+
+"Keep the number of feature maps the same as the original implementation" is read as six maps: those of Conv3_x, Conv4_x
+and Conv5_x as they are, and three more. SSD300's own have 512, 1024, 512, 256, 256 and 256 channels, so that the map of
+10x10 has 2048 here where it has 512 there. maps="ssd" is the other reading: a residual block of 512 channels behind
+Conv5_x gives that map, and all six have SSD300's channels. The paper leaves open how many channels the extras have and
+what their shortcuts are; ours have SSD300's 256 (see ExtraBlock). Conv3_x takes the place of VGG's conv4_3, without its
+L2 norm, since its maps come from a batch norm.
 """
 
 from __future__ import annotations
@@ -20,25 +25,36 @@ from paconv.errors import UsageError
 from paconv.models.approximate import approximated
 from paconv.models.initialize import initialize_convolutions
 from paconv.models.registry import register
+from paconv.models.resnet import VARIANTS
 from paconv.models.ssd.backbone import Backbone
-from paconv.models.ssd.extras import extra_blocks
+from paconv.models.ssd.extras import ExtraBlock, extra_blocks, narrowing_block
 from paconv.models.ssd.priors import SSD300_MAPS
 
 __all__ = ["SSD300", "ssd300"]
+
+MAPS = ("backbone", "ssd")
+"""Where the map of 10x10 comes from."""
 
 _HEADS = ("locations", "confidences")
 
 
 class SSD300(nn.Module):
-    """Backbone, extras and heads. num_classes: without the background."""
+    """Backbone, extras and heads.
 
-    def __init__(self, num_classes: int):
+    num_classes: without the background; maps: a key of MAPS; variant: the backbone's.
+    """
+
+    def __init__(self, num_classes: int, maps: str = MAPS[0], variant: str = VARIANTS[0]):
         super().__init__()
         self.num_classes = num_classes
-        self.backbone = Backbone()
-        self.extras = extra_blocks(self.backbone.channels[-1])
-        ends = (block.get_submodule("conv3") for block in self.extras)
-        channels = (*self.backbone.channels, *(end.out_channels for end in ends if isinstance(end, nn.Conv2d)))
+        self.backbone = Backbone(variant)
+        channels = self.backbone.channels
+        self.narrow: ExtraBlock | None = None
+        if maps == "ssd":
+            self.narrow = narrowing_block(channels[-1])
+            channels = (*channels[:-1], 512)
+        self.extras = extra_blocks(channels[-1])
+        channels = (*channels, 256, 256, 256)
         boxes = [each.boxes for each in SSD300_MAPS]
         self.locations = _heads(channels, [4 * n for n in boxes])
         self.confidences = _heads(channels, [(num_classes + 1) * n for n in boxes])
@@ -51,6 +67,8 @@ class SSD300(nn.Module):
         of at least 2, since the last map is a single value per channel.
         """
         maps = list(self.backbone(x))
+        if (narrow := getattr(self, "narrow", None)) is not None:  # one pickled before has none
+            maps[-1] = narrow(maps[-1])
         for block in self.extras:
             maps.append(block(maps[-1]))
         return _joined(self.locations, maps, 4), _joined(self.confidences, maps, self.num_classes + 1)
@@ -63,6 +81,8 @@ def ssd300(
     N: int | None = None,
     scheme: str | None = None,
     extras: str = "real",
+    maps: str = MAPS[0],
+    variant: str = VARIANTS[0],
 ) -> nn.Module:
     """SSD300 on ResNet50.
 
@@ -72,18 +92,23 @@ def ssd300(
         N: Activation planes; None is full precision, or without M the scheme's own number.
         scheme: A quantization scheme's name; None is PA where M is given, otherwise the float network.
         extras: "real", or "approximated" to convert the layers behind the backbone too, heads excepted.
+        maps: "backbone" has Conv5_x as its map of 10x10, of 2048 channels; "ssd" has 512 there, as SSD300.
+        variant: The backbone's bottlenecks: "v1" or "v1.5", see `resnet50`.
 
     Returns:
         The network, newly initialized: in float, or converted (paconv.models.approximate has the table).
 
     Raises:
         UsageError: There is N without M, or the scheme is unknown or can't have these planes,
-            or `extras` is neither.
+            or `extras`, `maps` or `variant` is neither.
     """
     if extras not in ("real", "approximated"):
         raise UsageError(f"extras must be 'real' or 'approximated'; found {extras!r}")
-    keep = _HEADS if extras == "approximated" else (*_HEADS, "extras")
-    return approximated(SSD300(num_classes), M, N, scheme, keep)
+    if maps not in MAPS:
+        raise UsageError(f"maps must be {' or '.join(map(repr, MAPS))}; found {maps!r}")
+    behind = ("extras", *(("narrow",) if maps == "ssd" else ()))
+    keep = _HEADS if extras == "approximated" else (*_HEADS, *behind)
+    return approximated(SSD300(num_classes, maps, variant), M, N, scheme, keep)
 
 
 def _heads(in_channels: tuple[int, ...], out_channels: list[int]) -> nn.ModuleList:

@@ -5,6 +5,15 @@
 
 The gradient is the printed one: what W_i changes in alpha counts for its own product only.
 
+The authors' code (allenai/XNOR-Net at 4006d59, util.lua and train.lua lines 168-182) does more, which is not done here:
+- Before each forward W itself is centred, over the C input channels at each place of the kernel, and clamped to [-1, 1]
+  (meancenterConvParms, clampConvParms, lines 99-109 and 125-132).
+- The gradient is multiplied by 1 - 1/C, by n for SGD, and by 1e9, which is Adam's concern (lines 78-94, train.lua 186).
+- dsign/dr = 0 at |r| = 1, and sign(0) = 0; here +1.
+
+jiecaoyu/XNOR-Net-PyTorch (ebccb50, util.py lines 68-89), a port that many use, has the exact derivative of alpha
+instead: a sum over the filter in the place of the 1/n.
+
 M. Rastegari, V. Ordonez, J. Redmon, A. Farhadi: XNOR-Net: ImageNet Classification Using Binary Convolutional Neural
 Networks, ECCV 2016.
 """

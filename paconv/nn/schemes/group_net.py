@@ -1,14 +1,18 @@
-"""Group-Net: M parallel convolutions of one bit in the place of each, added (layer-wise group decomposition).
+"""Group-Net: the quantizers of one bit of its branches. The branches are an architecture's: paconv.models.group_net.
 
-    F(x) = sum_k lambda_k B_k(x),   B_k(x) = (alpha_k sign(W_k)) * sign(x),   alpha_k = mean |W_k| a filter
-    dsign(x)/dx as in Bi-Real Net;   dsign(W_k)/dW_k = 1 for |W_k| <= 1, else 0
-    dC/dlambda_k = sum of dC/dW_bar_k alpha_k sign(W_k)
+    W_bar = mean |W| sign(W),   the mean over the whole tensor;   dC/dW = dC/dW_bar                   (the identity)
+    x_bar = sign(x),            dx_bar/dx = 2 - 2 |x| for |x| < 1, else 0                             (as Bi-Real Net)
 
-Each base has weights W_k of its own and a trained lambda_k; all read one binary activation. The group-wise
-decomposition, whole blocks in parallel, is a matter of architecture. The bases start, ours, as a greedy approximation
-of the trained weight W: lambda_k = 1, W_1 = W, W_{k+1} = W_k - alpha_k sign(W_k).
+So has it the authors' code (bohanzhuang/Group-Net-image-classification at bbe9c24, new_layers.py): Q_W lines 28-34, Q_A
+lines 9-24. 1x1 convolutions on shortcuts are converted too, since the authors' code binarizes them (model.py,
+downsample_layer, lines 113-123). Of the article's decompositions this is the group-wise one, whole blocks in parallel;
+what it says of layers, M convolutions in the place of each, is paconv.nn.schemes.group_net_layerwise.
 
-M PABitConvs and additions run it. 1x1 convolutions on shortcuts stay real.
+Otherwise than there:
+- sign(0) = +1; torch.sign gives 0.
+- The code's gradient of an activation that is exactly 1 is the square of what comes in; here it is 0.
+- The authors pad with +1 after the sign (self_conv, lines 72-77). Here the architecture does: `groupnet18` and
+  `groupnet34` pad what the sign reads with +1. A convolution of any other network is padded as it says, with 0.
 
 B. Zhuang, C. Shen, M. Tan, L. Liu, I. Reid: Structured Binary Neural Networks for Accurate Image Classification and
 Semantic Segmentation, CVPR 2019.
@@ -17,57 +21,29 @@ Semantic Segmentation, CVPR 2019.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from paconv.errors import UsageError
-from paconv.nn.layers import PAConv2d
-from paconv.nn.quantizer import ActivationQuantizer, SteppedWeight
+from paconv.nn.quantizer import SteppedWeight
 from paconv.nn.schemes.bireal import BiRealSign
 from paconv.nn.schemes.scheme import Scheme
-from paconv.nn.schemes.sign import filter_means, sign_steps
+from paconv.nn.schemes.sign import sign_steps
 from paconv.nn.steps import Steps
 from paconv.schemes import SchemeRecord, records
 
-__all__ = ["GroupNet", "GroupNetConv2d", "GroupNetWeight"]
+__all__ = ["GroupNet", "GroupNetWeight"]
 
 
 class GroupNetWeight(SteppedWeight):
-    """lambda alpha sign(W) a filter; trained: `scale` (1,) is lambda."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(1))
+    """mean |W| sign(W) of the whole tensor, with the gradient of the identity."""
 
     def steps(self, W: Tensor) -> Steps:
-        return sign_steps(self.scale.detach() * filter_means(W))
+        return sign_steps(W.double().abs().mean().to(W.dtype).reshape(1, 1))
 
     def through(self, W: Tensor, steps: Steps) -> Tensor:
-        present = W.detach()
-        alpha = filter_means(present)[..., None, None]
-        sign = 2 * (present >= 0).to(W.dtype) - 1
-        return W * (self.scale.detach() * alpha * (present.abs() <= 1)) + self.scale * (alpha * sign)
-
-
-class GroupNetConv2d(nn.Module):
-    """The sum of `bases`, which read one `activation`. The first has the bias. Takes the place of an nn.Conv2d."""
-
-    def __init__(self, conv: nn.Conv2d, bases: list[PAConv2d], activation: ActivationQuantizer):
-        super().__init__()
-        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
-        self.kernel_size, self.stride, self.groups = conv.kernel_size, conv.stride, conv.groups
-        self.activation = activation
-        self.bases = nn.ModuleList(bases)
-        self.train(conv.training)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W) -> (B, O, OH, OW)."""
-        x = self.activation(x)
-        return reduce(add, (base(x) for base in self.bases))
+        return W
 
 
 @dataclass(frozen=True)
@@ -75,30 +51,23 @@ class GroupNet(Scheme):
     """Group-Net's scheme."""
 
     record: ClassVar[SchemeRecord] = records.GROUPNET
-    any_padding: ClassVar[bool] = False
     rectified_apart: ClassVar[bool] = True
 
     M: int = record.default[0]
-    """Bases: 1..8."""
+    """Weight planes: 1."""
     N: int | None = record.default[1]
     """Activation planes: 1."""
+
+    def __post_init__(self) -> None:
+        if self.N == 1 and not isinstance(self.M, bool) and self.M != 1:
+            raise UsageError(
+                f"{self.title} has M=1, N=1; found M={self.M!r}: its bases are the architecture's (groupnet18, "
+                "bases=5), or layer by layer scheme groupnet_layerwise"
+            )
+        super().__post_init__()
 
     def weight_quantizer(self, conv: nn.Conv2d) -> GroupNetWeight:
         return GroupNetWeight()
 
     def activation(self, rectified: bool) -> BiRealSign:
         return BiRealSign(rectified)
-
-    @torch.no_grad()
-    def layer(self, conv: nn.Conv2d, activation: ActivationQuantizer | None) -> nn.Module:
-        if activation is None:
-            raise UsageError(f"{self.title} needs binary activations")
-        bases, rest = [], conv.weight.detach().clone()
-        for k in range(self.M):
-            base = PAConv2d.from_conv(conv, self.weight_quantizer_for(conv), None)
-            base.weight = nn.Parameter(rest.clone(), requires_grad=conv.weight.requires_grad)
-            if k:
-                base.bias = None
-            bases.append(base)
-            rest = rest - filter_means(rest)[..., None, None] * (2 * (rest >= 0).to(rest.dtype) - 1)
-        return GroupNetConv2d(conv, bases, activation)

@@ -12,6 +12,7 @@ from paconv.nn.schemes.bireal import BiReal
 from paconv.nn.schemes.bwn import BWN
 from paconv.nn.schemes.dorefa import DoReFa
 from paconv.nn.schemes.group_net import GroupNet
+from paconv.nn.schemes.group_net_layerwise import GroupNetLayerwise
 from paconv.nn.schemes.lq_net import LQ
 from paconv.nn.schemes.pa import PA
 from paconv.nn.schemes.scheme import Scheme
@@ -20,10 +21,10 @@ from paconv.nn.schemes.ttq import TTQ
 from paconv.nn.schemes.twn import TWN
 from paconv.nn.schemes.xnor import XNOR
 
-__all__ = ["DEFAULT", "SCHEMES", "Default", "make_scheme", "scheme_class", "scheme_from_config"]
+__all__ = ["DEFAULT", "SCHEMES", "Default", "make_scheme", "scheme_class", "scheme_from_config", "up_to_date"]
 
 SCHEMES: dict[str, type[Scheme]] = {
-    kind.name: kind for kind in (PA, XNOR, BWN, BiReal, ABC, GroupNet, TWN, TTQ, DoReFa, SYQ, LQ)
+    kind.name: kind for kind in (PA, XNOR, BWN, BiReal, ABC, GroupNet, GroupNetLayerwise, TWN, TTQ, DoReFa, SYQ, LQ)
 }
 """Name -> scheme, as `paconv.convert(model, scheme=name)` takes it."""
 
@@ -67,6 +68,16 @@ def make_scheme(
             raise UsageError(f"scheme {name} has no parameter {parameter!r}; {takes}")
     planes = {key: value for key, value in (("M", M), ("N", N)) if value is not DEFAULT}
     return kind(**planes, **parameters)  # type: ignore[arg-type]
+
+
+def up_to_date(config: dict) -> dict:
+    """`config` with the scheme's present name: groupnet with several bases is groupnet_layerwise now.
+
+    What is no configuration comes back as it is.
+    """
+    if isinstance(config, dict) and config.get("scheme") == GroupNet.name and config.get("M") != GroupNet.M:
+        return {**config, "scheme": GroupNetLayerwise.name}
+    return config
 
 
 def scheme_from_config(config: Mapping) -> Scheme:

@@ -10,7 +10,8 @@ sign(ReLU(x)) would be +1 everywhere. The endpoint is then the smallest normal n
 sign(ReLU(x)) = sign(x). This is ours; published networks of these schemes have no ReLU before a binary convolution.
 A ReLU also stops the gradient of negative activations, which these schemes would let through.
 
-Padding is 0 after the sign, as in the authors' code: neither of the two values.
+Padding is 0 after the sign: neither of the two values. So have it the codes of XNOR-Net and Bi-Real Net; Group-Net pads
+with +1, see there.
 """
 
 from __future__ import annotations

@@ -8,6 +8,12 @@ Subgroup i is a pixel (kh, kw) of the kernel over all filters and channels (`sca
 the whole tensor ("layer"). Ternary zeros: alpha_i stands for 1 there in dC/dW, as in the authors' code, eta = 0.05.
 alpha_i starts from mean |W| of its subgroup; f, which the paper sets by the range of a layer, is N - 2 unless given.
 
+The authors' code (julianfaraone/SYQ at 10c2c95, examples/SYQ-AlexNet) differs from the article:
+- Its activations are clipped to [0, 1] and have 2^N - 1 steps there (syq-alexnet.py lines 67-71, which leave its own
+  FRAC = 4 out; quantize.py lines 146-159). `fixed_point=False` is that; the default is the article's eq. 8.
+- Of binary weights, those with |W| <= eta max|W| stay +-1, without alpha_i (quantize.py lines 27-49). Not so here.
+Its ternary weights, gradients (the identity times the scale) and starts (mean |W| of a pixel, line 38) are those above.
+
 In the packed model a scale belongs to an output channel, not to a pixel. So a kernel of several subgroups is exported
 as one convolution for each, added: subgroup i is a kernel of one pixel (or one row) on the input shifted by its place,
 whose scale is then one number. Bit operations are as many as for one kernel; every result is exact. (Eight planes could
@@ -33,6 +39,7 @@ from paconv.errors import UsageError
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer, SteppedActivation, WeightQuantizer, call_op
 from paconv.nn.rounding import at_least, at_most, below
+from paconv.nn.schemes.dorefa import DoReFaActivation
 from paconv.nn.schemes.evenly import even_steps
 from paconv.nn.schemes.scheme import Scheme, check_positive_number
 from paconv.nn.steps import Steps, straight_through
@@ -204,6 +211,10 @@ class SYQ(Scheme):
     """Threshold of ternary weights over max |W|."""
     fraction_bits: int | None = None
     """f; None for N - 2."""
+    fixed_point: bool = True
+    """Whether activations are fixed-point numbers; otherwise 2^N - 1 even steps in [0, 1]."""
+
+    added_later: ClassVar[dict[str, object]] = {"fixed_point": True}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -213,14 +224,20 @@ class SYQ(Scheme):
         f = self.fraction_bits
         if f is not None and (isinstance(f, bool) or not isinstance(f, int) or not -16 <= f <= 16):
             raise UsageError(f"{self.title}: fraction_bits must be an integer from -16 to 16; found {f!r}")
+        if not isinstance(self.fixed_point, bool):
+            raise UsageError(f"{self.title}: fixed_point must be True or False; found {self.fixed_point!r}")
+        if f is not None and not self.fixed_point:
+            raise UsageError(f"{self.title}: fraction_bits is of fixed-point activations; found fixed_point=False")
 
     def weight_quantizer(self, conv: nn.Conv2d) -> SYQWeight:
         rows, columns = conv.kernel_size
         groups = {"pixel": (rows, columns), "row": (rows, 1), "layer": (1, 1)}[self.scaling]
         return SYQWeight(groups, self.M == 2, self.eta)
 
-    def activation(self, rectified: bool) -> SYQActivation:
+    def activation(self, rectified: bool) -> ActivationQuantizer:
         assert self.N is not None
+        if not self.fixed_point:
+            return DoReFaActivation(self.N)
         return SYQActivation(self.N, self.N - 2 if self.fraction_bits is None else self.fraction_bits)
 
     def layer(self, conv: nn.Conv2d, activation: ActivationQuantizer | None) -> nn.Module:

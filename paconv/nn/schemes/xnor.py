@@ -9,6 +9,10 @@ none passes through alpha but BWN's. In the graph K is standard ops (Abs, Reduce
 multiplication for each output; the batch norm before the sign serves both and stays. `input_scaling=False` leaves K
 out, as most later work does.
 
+So does the authors' own code (allenai/XNOR-Net at 4006d59): its layer BinActiveZ (newLayers/BinActiveZ.lua) is a sign,
+and models/alexnetxnor.lua has no K. Its blocks are batch norm, sign, convolution, without a ReLU (lines 13-28); the
+sign lets gradients through for |r| < 1, here for |r| <= 1, and sign(0) = 0, here +1. Weights: paconv.nn.schemes.bwn.
+
 M. Rastegari, V. Ordonez, J. Redmon, A. Farhadi: XNOR-Net: ImageNet Classification Using Binary Convolutional Neural
 Networks, ECCV 2016.
 """

@@ -57,8 +57,8 @@ SYSTEMS = tuple(
     map(
         parse_system,
         (
-            "float", "pa:8,full", "pa:4,full", "pa:8,7", "pa:4,5", "abc:5,5", "groupnet:5,1", "lqnet:2,2", "dorefa:2,2",
-            "syq:1,8", "bwn", "twn", "bireal", "xnor",
+            "float", "pa:8,full", "pa:4,full", "pa:8,7", "pa:4,5", "abc:5,5", "groupnet_layerwise:5,1", "lqnet:2,2",
+            "dorefa:2,2", "syq:1,8", "bwn", "twn", "bireal", "xnor",
         ),
     )
 )  # fmt: skip

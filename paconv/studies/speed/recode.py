@@ -1,7 +1,7 @@
 """A packed model with another number of planes: the same graph and sizes, other levels. It computes something else.
 
-Training makes M = 2, 4, 6 and 8 only; PABitConv takes 1 to 8. Time and size don't depend on the values, so to measure
-(1, 1) or (3, 3) a packed model's nodes are given levels, endpoints and codes in between those that they have:
+Time and size don't depend on the values, so to measure (1, 1) or (3, 3) a packed model's nodes are given levels,
+endpoints and codes in between those that they have:
 
     alpha'_0, beta'_0          alpha_0, beta_0
     alpha'_i, beta'_j, v'_k    the old values from 1 on, read at M', N' and N' evenly spaced positions, interpolated

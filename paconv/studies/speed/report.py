@@ -274,8 +274,8 @@ def _method(run: Comparison) -> list[str]:
         "Weights and inputs are random: time and size don't depend on them, errors do. int8: onnxruntime's static QDQ, "
         "a scale for each output channel, symmetric weights, batch norms folded before, in the form that onnxruntime "
         "advises for the CPU.",
-        "M even: the network is converted, calibrated and optimized as a trained one would be. M odd, which training "
-        "does not make: the packed model of an even M, its levels, endpoints and codes replaced.",
+        "M even: the network is converted, calibrated and optimized as a trained one would be. M odd: "
+        "the packed model of an even M, its levels, endpoints and codes replaced.",
     ]
     if run.single_binary:
         lines.append(

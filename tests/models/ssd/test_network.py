@@ -63,6 +63,24 @@ def test_the_backbone_is_approximated_from_its_second_convolution_and_the_heads_
     assert parts == {"locations", "confidences"} | ({"extras"} if extras == "real" else set())
 
 
+def test_the_maps_may_have_the_channels_of_ssd300_too():
+    with torch.device("meta"):
+        model, converted = models.ssd300(maps="ssd"), models.ssd300(maps="ssd", M=4, N=5)
+    maps = list(model.backbone(torch.empty(2, 3, 300, 300, device="meta")))
+    maps[-1] = model.narrow(maps[-1])
+    for block in model.extras:
+        maps.append(block(maps[-1]))
+    assert [tuple(x.shape[1:]) for x in maps] == [
+        (512, 38, 38), (1024, 19, 19), (512, 10, 10), (256, 5, 5), (256, 3, 3), (256, 1, 1),
+    ]  # fmt: skip
+    locations, confidences = model(torch.empty(2, 3, 300, 300, device="meta"))
+    assert locations.shape == (2, 8732, 4) and confidences.shape == (2, 8732, 21)
+    kept = {layer.name.partition(".")[0] for layer in conversion_report(converted).kept}
+    assert kept == {"backbone", "narrow", "extras", "locations", "confidences"}
+    with pytest.raises(UsageError, match="maps must be 'backbone' or 'ssd'; found 'vgg'"):
+        models.ssd300(maps="vgg")
+
+
 def test_an_unknown_policy_for_the_extras_is_refused():
     with pytest.raises(UsageError, match="extras must be 'real' or 'approximated'; found 'float'"):
         models.ssd300(extras="float")

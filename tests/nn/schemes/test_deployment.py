@@ -21,6 +21,9 @@ FORMS = {"bwn": "weights-only", "twn": "weights-only", "ttq": "weights-only"}
 
 CASES = [
     *((name, {}) for name in SCHEMES),
+    ("pa", {"M": 3, "N": 3}),
+    ("pa", {"M": 1, "N": 2}),
+    ("pa", {"M": 4, "N": 5, "around_mean": True, "lambda_w": "by-M", "lambda_a": 1.0}),
     ("xnor", {"input_scaling": False}),
     ("abc", {"M": 3, "N": None}),
     ("dorefa", {"M": 3, "N": 1}),
@@ -29,6 +32,8 @@ CASES = [
     ("lqnet", {"M": 3, "N": None}),
     ("syq", {"M": 2, "N": 3, "scaling": "row"}),
     ("syq", {"M": 1, "N": None, "scaling": "layer"}),
+    ("syq", {"M": 1, "N": 2, "scaling": "layer", "fixed_point": False}),
+    ("bireal", {"magnitude_aware": False}),
 ]
 
 
@@ -94,8 +99,8 @@ def test_the_cost_names_scheme_and_planes_in_both_files(deployed):
     made = SCHEMES[scheme](**options)
     for file in ("m.onnx", "p.onnx"):
         (planes,) = network(load_model(folder / file)).planes
-        N = 1 if scheme == "groupnet" else made.N
-        M = 1 if scheme == "groupnet" else made.M  # each base is a convolution of its own
+        N = made.N
+        M = 1 if scheme == "groupnet_layerwise" else made.M  # each base is a convolution of its own
         assert (planes.scheme, planes.M, planes.N) == (scheme, M, N)
         endpoints = {"dorefa", "lqnet", "syq"}
         assert planes.endpoints == (0 if N is None else 2**N - 1 if scheme in endpoints else N)

@@ -31,7 +31,7 @@ def converted(scheme: str, net=FunctionalResNet, **options) -> nn.Module:
 
 def test_every_scheme_of_the_papers_comparison_is_there_and_can_be_counted():
     assert set(SCHEMES) == {
-        "pa", "xnor", "bwn", "bireal", "abc", "groupnet", "twn", "ttq", "dorefa", "syq", "lqnet",
+        "pa", "xnor", "bwn", "bireal", "abc", "groupnet", "groupnet_layerwise", "twn", "ttq", "dorefa", "syq", "lqnet",
     }  # fmt: skip
     assert set(SCHEMES) <= set(COSTED)
     assert all(kind.name == name and kind.title for name, kind in SCHEMES.items())
@@ -129,7 +129,7 @@ def test_calibration_sets_what_a_scheme_takes_from_data(name, listed):
     assert len(calibrate(model, [images(4, 3, 8, 8)])) == listed
 
 
-@pytest.mark.parametrize("name", ["xnor", "bireal", "groupnet"])
+@pytest.mark.parametrize("name", ["xnor", "bireal", "groupnet_layerwise"])
 def test_single_bit_schemes_keep_the_shortcuts_of_residual_blocks_real(name):
     kept = {layer.name: layer.code for layer in conversion_report(convert(resnet18(), scheme=name)).kept}
     shortcuts = {layer for layer, code in kept.items() if code == "shortcut"}
@@ -157,9 +157,55 @@ def test_other_1x1_convolutions_are_no_shortcuts():
 
 
 def test_the_report_names_the_scheme():
-    report = conversion_report(converted("groupnet"))
-    assert str(report).startswith("Group-Net conversion (M=5, N=1; layers traced): 4 converted, 3 kept real")
+    report = conversion_report(converted("groupnet_layerwise"))
+    assert str(report).startswith("layer-wise Group-Net conversion (M=5, N=1; layers traced): 4 converted, 3 kept real")
     assert "block1.a  " in str(report) and "8->8, 3x3" in str(report)
+
+
+@pytest.mark.parametrize(
+    "name, later",
+    [("pa", {"around_mean": False}), ("bireal", {"magnitude_aware": True}), ("syq", {"fixed_point": True})],
+)
+def test_configurations_without_a_parameter_that_came_later_are_read_as_before(name, later):
+    model = converted(name)
+    old = {key: value for key, value in model.paconv_conversion.items() if key not in later}
+    assert repr(convert_from_config(FunctionalResNet(), old)) == repr(model)
+
+
+def test_syq_may_have_the_activations_of_its_authors_code():
+    model = converted("syq", M=1, N=8, fixed_point=False)
+    x = images(64).abs()
+    quantizer = next(m for m in model.modules() if isinstance(m, ActivationQuantizer))
+    expected = torch.floor(255 * x.clamp(0, 1) + 0.5) / 255
+    assert torch.allclose(quantizer(x), expected, rtol=2**-16, atol=0)  # the unit is rounded (paconv.nn.schemes.evenly)
+
+
+def test_group_net_binarizes_shortcuts_as_its_authors_do():
+    kept = {layer.name for layer in conversion_report(convert(resnet18(), scheme="groupnet")).kept}
+    assert kept == {"conv1", "fc"}
+
+
+@pytest.mark.parametrize("build", [FunctionalResNet, digits_resnet])
+def test_a_checkpoint_of_group_net_with_several_bases_is_one_of_the_layer_wise_form(build, tmp_path):
+    """Until there was the group-wise form, that was what groupnet meant."""
+    model = convert(build(), scheme="groupnet_layerwise", M=3).eval()
+    config = json.loads(json.dumps(model.paconv_conversion).replace("groupnet_layerwise", "groupnet"))
+    model.paconv_conversion = config
+    shape = (1, 8, 8) if build is digits_resnet else (3, 8, 8)
+    paconv.save(model, tmp_path / "model.pt", shape)
+    loaded = paconv.load(tmp_path / "model.pt", None if build is digits_resnet else build)
+    assert loaded.paconv_conversion["scheme"] == "groupnet_layerwise"
+    x = images(2, *shape)
+    assert torch.equal(loaded(x), model(x))
+
+
+def test_so_is_that_of_an_architecture_that_was_built_with_the_scheme(tmp_path):
+    model = digits_resnet(scheme="groupnet_layerwise").eval()
+    for name in ("paconv_conversion", "paconv_architecture"):
+        setattr(model, name, json.loads(json.dumps(getattr(model, name)).replace("groupnet_layerwise", "groupnet")))
+    paconv.save(model, tmp_path / "model.pt", (1, 8, 8))
+    x = images(2, 1, 8, 8)
+    assert torch.equal(paconv.load(tmp_path / "model.pt")(x), model(x))
 
 
 def test_a_model_that_can_not_be_traced_is_converted_too():
@@ -177,13 +223,20 @@ def test_a_model_that_can_not_be_traced_is_converted_too():
         ({"scheme": "abc", "M": 0}, "ABC-Net: M must be 1..8; found M=0"),
         ({"scheme": "abc", "N": 0}, r"ABC-Net: N must be 1..8 or None \(full precision\); found N=0"),
         ({"scheme": "abc", "M": 9}, "ABC-Net: M must be 1..8; found M=9"),
-        ({"scheme": "groupnet", "N": 2}, "Group-Net: N must be 1..1; found N=2"),
+        ({"scheme": "groupnet_layerwise", "N": 2}, "layer-wise Group-Net: N must be 1..1; found N=2"),
+        ({"scheme": "groupnet", "N": 2}, "Group-Net has M=1, N=1; found M=1, N=2"),
+        ({"scheme": "groupnet", "M": 5}, r"Group-Net has M=1, N=1; found M=5: its bases are .*groupnet_layerwise"),
         ({"scheme": "dorefa", "M": 5}, "DoReFa-Net: M must be 1..4; found M=5"),
         ({"scheme": "dorefa", "M": True}, "DoReFa-Net: M must be 1..4; found M=True"),
         ({"scheme": "lqnet", "N": 5}, "LQ-Net: N must be 1..4 or None"),
         ({"scheme": "syq", "M": 3}, "SYQ: M must be 1..2; found M=3"),
         ({"scheme": "syq", "scaling": "column"}, "SYQ: scaling must be one of pixel, row, layer; found 'column'"),
         ({"scheme": "syq", "fraction_bits": 0.5}, "SYQ: fraction_bits must be an integer"),
+        ({"scheme": "syq", "fixed_point": 0}, "SYQ: fixed_point must be True or False; found 0"),
+        ({"scheme": "syq", "fixed_point": False, "fraction_bits": 2}, "SYQ: fraction_bits is of fixed-point"),
+        ({"scheme": "bireal", "magnitude_aware": 1}, "Bi-Real Net: magnitude_aware must be True or False; found 1"),
+        ({"scheme": "pa", "around_mean": 1}, "around_mean must be True or False; found 1"),
+        ({"scheme": "pa", "lambda_w": "by-N"}, "lambda_w must be a positive number or 'by-M'; found 'by-N'"),
         ({"scheme": "twn", "factor": 0}, "TWN: factor must be a positive number; found 0"),
         ({"scheme": "ttq", "threshold": 1.0}, "TTQ: threshold must be below 1"),
         ({"scheme": "xnor", "input_scaling": 1}, "XNOR-Net: input_scaling must be True or False; found 1"),

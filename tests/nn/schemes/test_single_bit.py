@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from paconv.nn.schemes.bireal import BiRealSign, BiRealWeight
 from paconv.nn.schemes.bwn import BWNWeight
 from paconv.nn.schemes.group_net import GroupNetWeight
+from paconv.nn.schemes.group_net_layerwise import LayerwiseWeight
 from paconv.nn.schemes.registry import make_scheme
 from paconv.nn.schemes.sign import ClippedSign
 from paconv.nn.schemes.xnor import XNORConv2d
@@ -27,7 +28,7 @@ def alpha_of(W: np.ndarray) -> np.ndarray:
     return np.abs(W).mean((1, 2, 3), keepdims=True)
 
 
-@pytest.mark.parametrize("quantizer", [BWNWeight, BiRealWeight, GroupNetWeight])
+@pytest.mark.parametrize("quantizer", [BWNWeight, BiRealWeight, LayerwiseWeight])
 def test_a_weight_is_its_sign_times_the_mean_magnitude_of_its_filter(quantizer):
     W = weights()
     exact = W.double().numpy()
@@ -53,6 +54,14 @@ def test_bi_real_has_the_magnitude_aware_gradient_of_weights():
     exact = W.double().numpy()
     expected = g * alpha_of(exact) * (np.abs(exact) < 1)
     assert np.allclose(found, expected, rtol=2 * ONE_ROUNDING, atol=0)
+
+
+def test_bi_real_may_have_the_gradient_of_its_authors_code():
+    W = weights()
+    W.view(-1)[13] = 1.0  # the clip's gradient is 1 there
+    g, found = gradient_of(BiRealWeight(magnitude_aware=False), W)
+    assert np.array_equal(found, g * (np.abs(W.numpy()) <= 1))
+    assert torch.equal(BiRealWeight(magnitude_aware=False)(W), BiRealWeight()(W))
 
 
 @pytest.mark.parametrize("quantizer", [ClippedSign, BiRealSign])
@@ -83,9 +92,19 @@ def test_the_sign_of_bi_real_has_the_derivative_of_a_piecewise_polynomial():
     assert np.allclose(found, g * slope, rtol=ONE_ROUNDING, atol=2 * ONE_ROUNDING * np.abs(g).max())
 
 
-def test_group_net_scales_have_the_gradient_of_the_sum_and_weights_the_clipped_one():
+def test_group_net_has_one_scale_for_the_whole_tensor_and_the_gradient_of_the_identity():
     W = weights()
-    quantizer = GroupNetWeight()
+    g, found = gradient_of(GroupNetWeight(), W)
+    assert np.array_equal(found, g)
+    exact = W.double().numpy()
+    expected = np.abs(exact).mean() * sign(exact)
+    made = GroupNetWeight()(W).detach().double().numpy()
+    assert (np.abs(made - expected) <= ONE_ROUNDING * np.abs(expected)).all()
+
+
+def test_layer_wise_scales_have_the_gradient_of_the_sum_and_weights_the_clipped_one():
+    W = weights()
+    quantizer = LayerwiseWeight()
     with torch.no_grad():
         quantizer.scale.fill_(0.75)
     g, found = gradient_of(quantizer, W)
@@ -97,9 +116,9 @@ def test_group_net_scales_have_the_gradient_of_the_sum_and_weights_the_clipped_o
     assert quantizer.scale.grad.item() == pytest.approx(terms.sum(), abs=bound)
 
 
-def test_the_bases_of_group_net_start_as_a_greedy_approximation_of_the_weight():
+def test_the_bases_of_the_layer_wise_form_start_as_a_greedy_approximation_of_the_weight():
     W = weights()
-    made = make_scheme("groupnet", 3).layer(conv_of(W), BiRealSign())
+    made = make_scheme("groupnet_layerwise", 3).layer(conv_of(W), BiRealSign())
     rest, total = W.double().numpy(), 0.0
     errors = []
     for base in made.bases:
@@ -111,9 +130,9 @@ def test_the_bases_of_group_net_start_as_a_greedy_approximation_of_the_weight():
     assert errors == sorted(errors, reverse=True)
 
 
-def test_group_net_adds_its_bases_and_the_bias_once():
+def test_the_layer_wise_form_adds_its_bases_and_the_bias_once():
     conv = nn.Conv2d(3, 6, 3, 2, 1)
-    made = make_scheme("groupnet", 2).layer(conv, BiRealSign())
+    made = make_scheme("groupnet_layerwise", 2).layer(conv, BiRealSign())
     x = activations()
     a = torch.where(x >= 0, 1.0, -1.0)
     expected = sum(F.conv2d(a, base.weight_quantizer(base.weight), None, 2, 1) for base in made.bases)

@@ -30,7 +30,7 @@ def test_a_word_names_a_scheme_and_its_planes(text, scheme):
         ("pa:4,5,6", "pa:4,5,6: expected NAME, NAME:M or NAME:M,N, such as pa:4,5 or pa:4,full"),
         ("pa:four", "pa:four: expected a whole number or full, found 'four'"),
         ("pa:", "pa:: expected a whole number or full, found ''"),
-        ("pa:3", "odd M is not trainable"),
+        ("pa:9", "must be 1..8; found 9"),
         ("pa:full", "M"),
         ("bireal:2,1", "Bi-Real Net has M=1, N=1; found M=2, N=1"),
     ],

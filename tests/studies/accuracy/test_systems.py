@@ -11,8 +11,8 @@ from paconv.studies.accuracy import SYSTEMS, Study, parse_system
 
 def test_every_system_of_the_paper_is_named_and_found_again_by_its_name():
     assert [system.name for system in SYSTEMS] == [
-        "float", "pa:8,full", "pa:4,full", "pa:8,7", "pa:4,5", "abc:5,5", "groupnet:5,1", "lqnet:2,2", "dorefa:2,2",
-        "syq:1,8", "bwn:1,full", "twn:2,full", "bireal:1,1", "xnor:1,1",
+        "float", "pa:8,full", "pa:4,full", "pa:8,7", "pa:4,5", "abc:5,5", "groupnet_layerwise:5,1", "lqnet:2,2",
+        "dorefa:2,2", "syq:1,8", "bwn:1,full", "twn:2,full", "bireal:1,1", "xnor:1,1",
     ]  # fmt: skip
     assert tuple(parse_system(system.name) for system in SYSTEMS) == SYSTEMS
 
@@ -25,7 +25,7 @@ def test_titles_say_M_and_N_where_the_scheme_leaves_them_open():
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_systems_of_signs_start_from_a_network_that_clips(scheme):
-    signs = scheme in ("xnor", "bireal", "groupnet")
+    signs = scheme in ("xnor", "bireal", "groupnet", "groupnet_layerwise")
     system = parse_system(scheme)
     assert system.activation == ("clip" if signs else "relu")
     study = Study(systems=(parse_system("float"), system))
