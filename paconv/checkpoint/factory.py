@@ -58,8 +58,8 @@ def users_model(
     """The checkpoint `path` itself, or, where the user's own code makes its model, that model, read with it.
 
     factory, trust_pickle: as `paconv export` takes them; without either, no module of the current folder is imported.
-    Within the context those of the current folder can be, as the model's code may ask for them when it runs. state_dict:
-    as of paconv.load. Raises UsageError for one of a checkpoint whose model isn't made here.
+    Within the context those of the current folder can be, as the model's code may ask for them when it runs.
+    state_dict: as of paconv.load. Raises UsageError for one of a checkpoint whose model isn't made here.
     """
     if factory is None and not trust_pickle:
         if state_dict is not None:

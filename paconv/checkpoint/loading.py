@@ -24,8 +24,8 @@ def load(
     """The model of checkpoint `path`, in eval mode, on the CPU.
 
     Args:
-        path: A file from `save`, or (with `model`) a state dict, bare or in a training checkpoint; what a wrapper of the
-            model has put before its names is left out.
+        path: A file from `save`, or (with `model`) a state dict, bare or in a training checkpoint; what a wrapper of
+            the model has put before its names is left out.
         model: The float model that was converted, or a function that returns it; None for a checkpoint of a zoo
             architecture. A module given is copied, not changed.
         trust_pickle: Read pickled objects, a whole nn.Module among them; this runs code stored in the file.

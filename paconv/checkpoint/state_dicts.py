@@ -1,4 +1,4 @@
-"""State dicts as trainings leave them: within a larger checkpoint, and under names that a wrapper has put something before.
+"""State dicts as trainings leave them: in a larger checkpoint, and with something that a wrapper put before the names.
 
 A training checkpoint is a dict of which one value, or one of a dict in it, is the state dict: tensors by name. The rest
 (epoch, optimizer, arguments) is left out. Which value that is goes by the values themselves, where only one is such.
@@ -34,9 +34,9 @@ def found_by_itself(found: Mapping) -> Mapping[str, Tensor] | nn.Module:
     listed = ", ".join(map(str, list(found)[:6])) or "nothing in it"
     if not keys:
         raise CheckpointError(
-            f"expected a checkpoint written by paconv.save, or a state dict, found a dict with {listed}; say which of "
-            "them holds the weights, with dots between keys (--state-dict KEY, state_dict=KEY), or load its weights into "
-            "the model and save that with paconv.save"
+            f"expected a checkpoint written by paconv.save, or a state dict, found a dict with {listed}; say where in "
+            "it the weights are, with dots between keys (--state-dict KEY, state_dict=KEY), or load its weights into the "
+            "model and save that with paconv.save"
         )
     raise CheckpointError(
         f"expected one state dict, found several ({', '.join(map(str, keys))}); say which is meant (--state-dict KEY, "

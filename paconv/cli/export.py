@@ -30,8 +30,8 @@ __all__ = ["export"]
 @click.option(
     "--state-dict",
     metavar="KEY",
-    help="Where the weights lie in a training checkpoint, such as state_dict or ema.model, with dots between keys; what "
-    "names of weights begin with may follow [default: found, where there is only one].",
+    help="Where the weights lie in a training checkpoint, such as state_dict or ema.model, with dots between keys; "
+    "what names of weights begin with may follow [default: found, where there is only one].",
 )
 @click.option(
     "--input-shape",

@@ -41,7 +41,7 @@ def _planes(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"N: expected a whole number from 1 to 8, or full; found {text!r}") from None
+        raise UsageError(f"-N: expected a whole number from 1 to 8, or full; found {text!r}") from None
 
 
 def _levels(text: str | None) -> tuple[int, int | None] | None:

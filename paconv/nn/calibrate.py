@@ -15,9 +15,11 @@ Quantizers are calibrated in the order they run, in one forward: each sees its i
 approximated weights, calibrated activations and batch norms with running statistics. One that runs on several tensors
 in a forward, as in a head of all levels of a pyramid or a recurrent cell, is set from all of them, each with as many
 values as its size asks for: at each run from those so far, so that the runs after it see what it makes; in a second
-forward it stays as the last run left it, and the others are set again, on what comes of that. For a scheme that moves the mean
-of activations (ABC-Net) these are another network's: the shifts would add up from layer to layer, far from what
-training begins with. Batch norms then use the statistics of the samples, as in training, and keep their own.
+forward it stays as the last run left it, and the others are set again, on what comes of that.
+
+For a scheme that moves the mean of activations (ABC-Net) these inputs are another network's: the shifts would add up
+from layer to layer, far from what training begins with. Batch norms then use the statistics of the samples, as in
+training, and keep their own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Weights that a layer computes from other parameters before each forward, and what they are in eval mode: constants.
 
-    torch.nn.utils.parametrize      weight_norm, spectral_norm, orthogonal of torch.nn.utils.parametrizations, and others
+    torch.nn.utils.parametrize      weight_norm, spectral_norm, orthogonal of parametrizations, and whatever else
     torch.nn.utils.weight_norm      a hook that sets `weight` from weight_g and weight_v
     torch.nn.utils.spectral_norm    a hook that sets it from weight_orig and its singular vectors
     torch.nn.utils.prune            a hook that sets it to weight_orig times a mask

@@ -9,8 +9,8 @@ stay real. `rewritten` has, for convolutions of derived classes that became plai
 `class`, the `pads` where opposite sides differ, whether there are `new_weights`, and the `sizes` of images that the
 padding holds for, None for all; `computed` by what layers computed weights that became plain ones
 (paconv.nn.computed_weights); `input_shape` what was given. Older configurations have no `signed_activations`, for no
-such quantizers, and no `reads`, `rewritten`, `computed`, `linear` and `input_shape`. Others than `convert` record `planes`, (M, N)
-of convolutions that have others than the rest, and `biases`, names of those that got a bias.
+such quantizers, and no `reads`, `rewritten`, `computed`, `linear` and `input_shape`. Others than `convert` record
+`planes`, (M, N) of convolutions that have others than the rest, and `biases`, names of those that got a bias.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def convert(
         The converted copy, its parameters on the device and in the dtype of `model`'s.
 
     Raises:
-        UsageError: `model` is no module, is TorchScript, is already converted, can't be copied or has nothing to convert;
-            the scheme is unknown; an option is invalid; or a pattern in `keep` matches no layer.
+        UsageError: `model` is no module, is TorchScript, is already converted, can't be copied or has nothing to
+            convert; the scheme is unknown; an option is invalid; or a pattern in `keep` matches no layer.
     """
     if not isinstance(model, nn.Module):
         is_class = isinstance(model, type)

@@ -32,8 +32,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, torch.jit.ScriptModule):
             raise UsageError(
-                "model: expected a torch.nn.Module with its code, found a TorchScript module, whose layers are compiled "
-                "already; give the module that it was made from"
+                "model: expected a torch.nn.Module with its code, found a TorchScript module, whose layers are "
+                "compiled already; give the module that it was made from"
             )
         if hasattr(model, "_fsdp_wrapped_module"):
             raise UsageError(

@@ -38,9 +38,9 @@ class Place:
 def places_of(model: nn.Module, count: int, names: Sequence[str] | None) -> list[Place]:
     """The places of `count` inputs, in the order of the parameters of `forward`.
 
-    names: their arguments' names; None for the order. Where **kwargs takes some of them, `model` gets a forward that has
-    them as parameters, in place: torch.export knows no dynamic shapes in **kwargs. Raises ExportError for a name that
-    `forward` doesn't take, and for more inputs than it has arguments.
+    names: their arguments' names; None for the order. Where **kwargs takes some of them, `model` gets a forward that
+    has them as parameters, in place: torch.export knows no dynamic shapes in **kwargs. Raises ExportError for a name
+    that `forward` doesn't take, and for more inputs than it has arguments.
     """
     parameters = list(signature(model.forward).parameters.values())
     if names is not None:

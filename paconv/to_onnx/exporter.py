@@ -77,8 +77,8 @@ def export(
     Args:
         source: A torch module, or the path of a checkpoint, read by `paconv.load(source, model, trust_pickle=...)`.
         path: The ONNX file to write. A failure leaves no file.
-        input_shape: (C, H, W) without the batch, or one such shape per input of `forward`, in the order of its arguments
-            (those of *args after the others) or by their names; None is the shape that the checkpoint carries.
+        input_shape: (C, H, W) without the batch, or one such shape per input of `forward`, in the order of its
+            arguments (those of *args after the others) or by their names; None is the checkpoint's.
         opset: 18, 19 or 20.
         dynamic_size: Leave height and width free, too.
         model: The float model, or a function that returns it, for a checkpoint that needs one.

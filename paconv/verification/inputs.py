@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import zipfile
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from paconv.errors import UsageError
+from paconv.input_shape import MAX_VALUES
 from paconv.verification.model import OpenModel
 
 __all__ = ["make_inputs", "read_inputs"]
@@ -24,8 +25,11 @@ def read_inputs(path: str | os.PathLike) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path}: expected an .npz file with an array for each input: {error}") from error
+    except UsageError:
+        raise
+    except Exception as error:  # NumPy's readers meet damaged bytes with errors of any type
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{path}: expected an .npz file with an array for each input: {reason}") from error
 
 
 def make_inputs(model: OpenModel, given: dict[str, np.ndarray] | None, batch: int, seed: int) -> dict[str, np.ndarray]:
@@ -71,4 +75,9 @@ def _feed(info: onnx.ValueInfoProto, given: dict, batch: int, rng: np.random.Gen
         raise UsageError(f"input '{info.name}' has free sizes {free}; give arrays with --inputs FILE.npz")
     if not np.issubdtype(dtype, np.floating):
         raise UsageError(f"input '{info.name}' is {dtype}, not random numbers; give arrays with --inputs FILE.npz")
+    if prod(map(int, dims)) > MAX_VALUES:
+        sizes = "x".join(map(str, dims))
+        raise UsageError(
+            f"input '{info.name}': expected at most {MAX_VALUES} random values, found {sizes}; fewer samples"
+        )
     return rng.standard_normal([int(d) for d in dims]).astype(dtype)

@@ -208,8 +208,9 @@ def test_computed_weights_are_taken_as_they_are_in_eval_mode_and_come_back(tmp_p
     if ran:
         parent(x)
     model = convert(parent, 4, 5)
+    parent.eval()(x)
     assert model[2].weight.is_leaf and model[2].weight.requires_grad and model[2].training
-    assert torch.equal(model[2].weight, parent.eval()[2].weight) and "weight" not in parent[2]._parameters
+    assert torch.equal(model[2].weight, parent[2].weight) and "weight" not in parent[2]._parameters
     assert f"its weight, computed by {how}, is a plain one now" in str(conversion_report(model))
     model(x).sum().backward()
     assert model[2].weight.grad.any()
