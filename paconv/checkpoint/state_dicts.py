@@ -35,8 +35,8 @@ def found_by_itself(found: Mapping) -> Mapping[str, Tensor] | nn.Module:
     if not keys:
         raise CheckpointError(
             f"expected a checkpoint written by paconv.save, or a state dict, found a dict with {listed}; say where in "
-            "it the weights are, with dots between keys (--state-dict KEY, state_dict=KEY), or load its weights into the "
-            "model and save that with paconv.save"
+            "it the weights are, with dots between keys (--state-dict KEY, state_dict=KEY), or load its weights into "
+            "the model and save that with paconv.save"
         )
     raise CheckpointError(
         f"expected one state dict, found several ({', '.join(map(str, keys))}); say which is meant (--state-dict KEY, "
