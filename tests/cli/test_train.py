@@ -348,7 +348,7 @@ def test_a_folder_in_which_a_training_is_at_work_is_refused_before_anything_is_w
 
 def test_linear_layers_and_levels_below_zero_are_options(folder, train):
     torch.manual_seed(0)
-    paconv.save(digits_resnet(10, width=4), "float.pt", (1, 8, 8))
+    paconv.save(digits_resnet(10), "float.pt", (1, 8, 8))
     code, _, err = train("-o run --float float.pt --linear pa --signed never --lr 0", *DIGITS)
     assert (code, err) == (0, "")
     conversion = paconv.load("run/model.pt").paconv_conversion

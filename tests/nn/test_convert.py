@@ -258,8 +258,8 @@ def test_what_cannot_be_copied_and_torchscript_get_a_line():
     for use in (convert, conversion_report, lambda m: calibrate(m, [torch.zeros(1, 3, 9, 9)])):
         with pytest.raises(UsageError, match="found a TorchScript module, .*give the module that it was made from"):
             use(script)
-    around = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 1), script)
-    assert kept(convert(around))["2"] == "torchscript"
+    around = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), script)
+    assert kept(convert(around))["3"] == "torchscript"
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, AveragedModel, lambda m: torch.compile(m, backend="eager")])
