@@ -29,6 +29,11 @@ _OF_THIS_RUN = ("output", "resume")
 _MOST_THREADS = 1024
 """More than any machine has cores are a slip of the pen."""
 
+_FINE_TUNING_RATE = 5e-4
+"""Of adam for a network by `paconv quantize`, whose weights all start on a level. On noised digits (digits_resnet, M = N =
+2, three epochs) accuracy went from 79.6 % to 78.2 % at 0.002, 82.2 % at 0.0005 and 81.8 % at 0.0002.
+"""
+
 _OPTIONS = "options.json"
 """In the output folder: the options of the command, which --resume takes up."""
 
@@ -117,7 +122,7 @@ _OPTIONS = "options.json"
 @click.option("--float-epochs", type=int, help="Epochs of the float network [default: as --epochs].")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Of all processes together.")
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam (AdamW) or sgd.")
-@click.option("--lr", type=float, help="Learning rate [default: 0.002 for adam, 0.05 for sgd].")
+@click.option("--lr", type=float, help="Learning rate [default: 0.002 for adam, 0.0005 with --from; 0.05 for sgd].")
 @click.option("--float-lr", type=float, help="Learning rate of the float network [default: as --lr].")
 @click.option("--momentum", type=float, default=0.9, show_default=True, help="Of sgd.")
 @click.option(
@@ -245,7 +250,10 @@ def _recipe(options: dict) -> Recipe:
 
     names = ("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "decay", "decay_every",
              "warmup", "seed")  # fmt: skip
-    settings = Settings(**{name: options[name] for name in names})
+    given = {name: options[name] for name in names}
+    if options["start"] is not None and given["lr"] is None and given["optimizer"] == "adam":
+        given["lr"] = _FINE_TUNING_RATE
+    settings = Settings(**given)
     changes = {name: options[f"float_{name}"] for name in ("epochs", "lr") if options[f"float_{name}"] is not None}
     if changes and options["scheme"] == FLOAT:
         raise UsageError("--float-epochs and --float-lr are for the way to another scheme; give --epochs and --lr")
