@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from paconv.errors import DataError, UsageError
-from paconv.input_shape import MAX_VALUES
 from paconv.samples.inputs import Input, shape_text
 from paconv.samples.scaling import Scaling
 
 __all__ = ["Frame", "frame"]
+
+_MOST_VALUES = 1 << 28
+"""In one picture: 1 GiB of float32. More is a slip of the pen."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def frame(
         sizes.append(known)
     channels = shape[3] if last else shape[1]
     assert isinstance(channels, int)
-    if channels * sizes[0] * sizes[1] > MAX_VALUES:
+    if channels * sizes[0] * sizes[1] > _MOST_VALUES:
         text = "x".join(map(str, sizes))
-        raise UsageError(f"size: expected pictures of at most {MAX_VALUES} values, found {text} (height x width)")
+        raise UsageError(f"size: expected pictures of at most {_MOST_VALUES} values, found {text} (height x width)")
     return Frame(name, channels, sizes[0], sizes[1], last, dtype)
