@@ -21,14 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from paconv.checkpoint.state_dicts import chosen, found_by_itself
 from paconv.errors import CheckpointError, UsageError
 from paconv.input_shape import Shape, checked_shapes
 
-__all__ = ["Contents", "check_file", "read_contents", "read_pickled"]
+__all__ = ["TRAINING", "Contents", "check_file", "read_contents", "read_pickled"]
 
 FORMAT, VERSION = "paconv", 1
+TRAINING = "paconv-training"
+"""The format of a training's state (paconv.train.state), which isn't a checkpoint."""
 
 _FIELDS = {
     "architecture": (str, type(None)),
@@ -68,10 +71,11 @@ class Contents:
         }
 
 
-def read_contents(path: str | os.PathLike) -> Contents:
-    """Read a checkpoint, or a bare state dict. Nothing stored in the file is executed.
+def read_contents(path: str | os.PathLike, state_dict: str | None = None) -> Contents:
+    """Read a checkpoint, or a state dict, bare or in a training checkpoint. Nothing stored in the file is executed.
 
-    Raises CheckpointError if it is neither, is damaged, or is a pickled model.
+    state_dict: where it lies in a training checkpoint (paconv.checkpoint.state_dicts), None to find it. Raises
+    CheckpointError if the file is none of these, is damaged, or is a pickled model.
     """
     path = Path(path)
     check_file(path)
@@ -86,17 +90,20 @@ def read_contents(path: str | os.PathLike) -> Contents:
         ) from error
     except Exception as error:  # torch's reader meets damaged bytes with errors of any type
         raise _damaged(path, error) from error
-    return _contents(path, found)
+    made = _contents(path, found, state_dict)
+    assert isinstance(made, Contents)  # with weights_only=True there are no modules
+    return made
 
 
-def read_pickled(path: str | os.PathLike) -> object:
-    """Whatever torch.load finds in the file. Runs the code it holds. Raises CheckpointError if that fails."""
+def read_pickled(path: str | os.PathLike, state_dict: str | None = None) -> Contents | nn.Module:
+    """The same of a file that may hold pickled objects, or a module itself. Runs the code it holds."""
     path = Path(path)
     check_file(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=False)
+        found = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:  # unpickling runs the file's own code
         raise CheckpointError(f"{path}: can't be unpickled: {type(error).__name__}: {error}") from error
+    return found if isinstance(found, nn.Module) and state_dict is None else _contents(path, found, state_dict)
 
 
 def check_file(path: Path) -> None:
@@ -161,18 +168,24 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _contents(path: Path, found: object) -> Contents:
+def _contents(path: Path, found: object, state_dict: str | None) -> Contents | nn.Module:
     if not isinstance(found, dict):
         raise CheckpointError(
             f"{path}: expected a checkpoint written by paconv.save, found a {type(found).__name__}; save the model so"
         )
-    if "format" not in found:
-        if found and all(isinstance(value, Tensor) for value in found.values()):
-            return Contents(None, {}, None, None, _checked_tensors(path, found))
-        keys = ", ".join(map(str, list(found)[:6]))
+    if state_dict is not None and found.get("format") == FORMAT:
+        raise CheckpointError(f"{path}: it was written by paconv.save, and has one state dict; leave --state-dict out")
+    if state_dict is not None or "format" not in found or isinstance(found["format"], Tensor):
+        try:
+            weights = found_by_itself(found) if state_dict is None else chosen(found, state_dict)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        if isinstance(weights, nn.Module):
+            return weights
+        return Contents(None, {}, None, None, _checked_tensors(path, dict(weights)))
+    if found["format"] == TRAINING:
         raise CheckpointError(
-            f"{path}: expected a checkpoint written by paconv.save, found a dict with {keys or 'nothing in it'}; "
-            "load its weights into the model and save that with paconv.save"
+            f"{path}: it is the state of a training, for --resume; the trained model is model.pt beside"
         )
     if found["format"] != FORMAT or type(found.get("version")) is not int:
         raise CheckpointError(

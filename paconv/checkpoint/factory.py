@@ -1,4 +1,4 @@
-"""`--model package.module:function`: find the function that makes the user's model."""
+"""`--model package.module:function`: the user's own code that makes a model, and where it is looked for."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 from paconv.errors import UsageError
 
-__all__ = ["current_folder_importable", "find_factory"]
+__all__ = ["find_factory", "users_model"]
 
 
 def find_factory(spec: str) -> Callable:
@@ -35,12 +36,42 @@ def find_factory(spec: str) -> Callable:
 
 
 @contextmanager
-def current_folder_importable() -> Iterator[None]:
-    """Within it, modules in the current folder can be imported, as in `python -m`."""
+def _current_folder_importable(*, first: bool = False) -> Iterator[None]:
+    """Within it, modules in the current folder can be imported.
+
+    They are looked for after all others, so that none of them stands in for one of torch's; first: before, as in
+    `python -m`, for as long as the user's own code is imported and run.
+    """
     folder = os.getcwd()
-    sys.path.insert(0, folder)
+    sys.path.insert(0 if first else len(sys.path), folder)
     try:
         yield
     finally:
         if folder in sys.path:
-            sys.path.remove(folder)
+            sys.path.pop(sys.path.index(folder) if first else len(sys.path) - 1 - sys.path[::-1].index(folder))
+
+
+@contextmanager
+def users_model(
+    path: str | os.PathLike, factory: str | None, trust_pickle: bool, state_dict: str | None = None
+) -> Iterator[Any]:
+    """The checkpoint `path` itself, or, where the user's own code makes its model, that model, read with it.
+
+    factory, trust_pickle: as `paconv export` takes them; without either, no module of the current folder is imported.
+    Within the context those of the current folder can be, as the model's code may ask for them when it runs.
+    state_dict: as of paconv.load. Raises UsageError for one of a checkpoint whose model isn't made here.
+    """
+    if factory is None and not trust_pickle:
+        if state_dict is not None:
+            raise UsageError(
+                "--state-dict is for a checkpoint whose model --model PKG.MOD:FUNCTION makes; give that too"
+            )
+        yield path
+        return
+    from paconv.checkpoint.loading import load
+
+    with _current_folder_importable(first=True):
+        made = None if factory is None else find_factory(factory)
+        model = load(path, made, trust_pickle=trust_pickle, state_dict=state_dict)
+    with _current_folder_importable():
+        yield model

@@ -19,14 +19,18 @@ def load(
     model: nn.Module | Callable[[], nn.Module] | None = None,
     *,
     trust_pickle: bool = False,
+    state_dict: str | None = None,
 ) -> nn.Module:
     """The model of checkpoint `path`, in eval mode, on the CPU.
 
     Args:
-        path: A file from `save`, or a bare state dict (with `model`).
+        path: A file from `save`, or (with `model`) a state dict, bare or in a training checkpoint; what a wrapper of
+            the model has put before its names is left out.
         model: The float model that was converted, or a function that returns it; None for a checkpoint of a zoo
             architecture. A module given is copied, not changed.
-        trust_pickle: Read a whole pickled nn.Module; this runs code stored in the file.
+        trust_pickle: Read pickled objects, a whole nn.Module among them; this runs code stored in the file.
+        state_dict: Where the state dict of a training checkpoint lies: keys with dots between, the last of which may be
+            what names of tensors begin with. None finds it, where there is only one.
 
     Returns:
         The model; `paconv_input_shape` is set on it if the file has a shape: (C, H, W), or one such shape per input.
@@ -34,11 +38,9 @@ def load(
     Raises:
         CheckpointError: The file is no checkpoint, or doesn't fit the model.
     """
-    if trust_pickle:
-        found = read_pickled(path)
-        if isinstance(found, nn.Module):
-            return found.eval()
-    contents = read_contents(path)
+    contents = read_pickled(path, state_dict) if trust_pickle else read_contents(path, state_dict)
+    if isinstance(contents, nn.Module):
+        return contents.eval()
     try:
         if model is not None:
             made = from_user_model(contents, model)

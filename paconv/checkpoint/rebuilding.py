@@ -6,21 +6,24 @@ tensors are put in, so that an absurd size in a damaged file costs nothing.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from paconv.checkpoint.container import Contents
+from paconv.checkpoint.state_dicts import prefix_of, without_prefix
 from paconv.errors import CheckpointError, UsageError
 from paconv.grid import MOST_ACTIVATION
 from paconv.models import build
 from paconv.models.resnet import warn_of_v1
+from paconv.nn.computed_weights import copied
 from paconv.nn.convert import convert_from_config
 from paconv.nn.layers import codebook_tensors
 from paconv.nn.quantizer import grid_tensors
 from paconv.nn.schemes.registry import up_to_date
+from paconv.nn.wrapping import unwrapped
 
 __all__ = ["from_user_model", "from_zoo", "skeleton"]
 
@@ -60,12 +63,13 @@ def from_user_model(contents: Contents, model: nn.Module | Callable[[], nn.Modul
     Raises CheckpointError if `model` gives no module, or the weights don't fit it.
     """
     if isinstance(model, nn.Module):
-        made = copy.deepcopy(model)
+        made = copied(unwrapped(model))
     elif callable(model):
         made = _called(model)
     else:
         raise CheckpointError(f"model: expected a module or a function that returns one, found {type(model).__name__}")
-    made = _converted(made, contents.conversion)
+    made = _converted(unwrapped(made), contents.conversion)
+    contents = replace(contents, state_dict=without_prefix(contents.state_dict, _needed(made)))
     _check_fit(made, contents)
     if contents.architecture is None:
         warn_of_v1(made, "the checkpoint")
@@ -98,13 +102,25 @@ def _converted(model: nn.Module, conversion: dict | None) -> nn.Module:
     return model
 
 
+def _needed(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors that a checkpoint of `model` has in any case."""
+    needed = model.state_dict()
+    for name in (*grid_tensors(model), *codebook_tensors(model)):
+        needed.pop(name, None)
+    return needed
+
+
 def _check_fit(model: nn.Module, contents: Contents) -> None:
     """Compare names, shapes and kinds of the tensors. Raises CheckpointError about the first that doesn't fit."""
-    want, have, optional, given = (
-        model.state_dict(), contents.state_dict, grid_tensors(model), codebook_tensors(model)
-    )  # fmt: skip
-    for name in (*optional, *given):
-        want.pop(name, None)
+    have, optional, given = contents.state_dict, grid_tensors(model), codebook_tensors(model)
+    want = _needed(model)
+    if (prefix := prefix_of(have, want)) is not None:
+        other = next(name for name in have if not name.startswith(prefix))
+        raise _misfit(
+            f"its names of the model's tensors begin with {prefix}, and it has others such as {other}; say which are "
+            f"meant (--state-dict KEY, here ending in {prefix.removesuffix('.')})",
+            contents,
+        )
     for name, tensor in want.items():
         if name not in have:
             raise _misfit(f"it has no {name} {tuple(tensor.shape)}", contents)

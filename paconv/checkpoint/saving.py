@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -13,8 +14,9 @@ from paconv.checkpoint.rebuilding import skeleton
 from paconv.errors import CheckpointError
 from paconv.files import replacing
 from paconv.input_shape import Shape, checked_shapes
-from paconv.nn.layers import codebook_tensors
+from paconv.nn.layers import PAConv2d, codebook_tensors
 from paconv.nn.quantizer import grid_tensors
+from paconv.nn.wrapping import unwrapped
 
 __all__ = ["save"]
 
@@ -24,7 +26,9 @@ def save(model: nn.Module, path: str | os.PathLike, input_shape: Shape | Sequenc
 
     A model of paconv.models is saved with its architecture, so that `load(path)` rebuilds it, unless it was changed
     since. A model from `paconv.convert` is saved with its conversion, and any other with its weights alone: `load` then
-    needs the function that makes the float model.
+    needs the function that makes the float model. Of a model in one of torch's wrappers (DataParallel,
+    DistributedDataParallel, AveragedModel, torch.compile) the model within is saved. A UserWarning says so where a part
+    of the model was converted by itself, so that the function has to convert it too.
 
     Args:
         model: A torch module; its state is copied to the CPU.
@@ -33,10 +37,13 @@ def save(model: nn.Module, path: str | os.PathLike, input_shape: Shape | Sequenc
             loaded with, if any.
 
     Raises:
-        UsageError: The shape is invalid.
+        UsageError: The shape is invalid, or `model` is TorchScript or sharded (FullyShardedDataParallel).
         CheckpointError: The model's state holds something other than tensors, or tensors without values.
         PaconvError: `path` can't be written.
     """
+    outermost, model = model, unwrapped(model)
+    if input_shape is None:
+        input_shape = getattr(outermost, "paconv_input_shape", None)
     if input_shape is None:
         input_shape = getattr(model, "paconv_input_shape", None)
     state = {}
@@ -49,6 +56,7 @@ def save(model: nn.Module, path: str | os.PathLike, input_shape: Shape | Sequenc
             )
         # Contiguous and cloned: a view would take its whole storage into the file.
         state[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+    _warn_of_parts(model)
     architecture = getattr(model, "paconv_architecture", None) or {"name": None, "config": {}}
     contents = Contents(
         architecture["name"],
@@ -61,6 +69,23 @@ def save(model: nn.Module, path: str | os.PathLike, input_shape: Shape | Sequenc
         contents = Contents(None, {}, contents.conversion, contents.input_shapes, state)
     with replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(contents.as_dict(), file)
+
+
+def _warn_of_parts(model: nn.Module) -> None:
+    """Warn of a conversion that isn't the whole model's and gets lost."""
+    if getattr(model, "paconv_conversion", None) is not None:
+        return
+    converted = [name for name, m in model.named_modules() if getattr(m, "paconv_conversion", None) is not None]
+    layers = [name for name, m in model.named_modules() if isinstance(m, PAConv2d)]
+    if not layers:
+        return
+    part = f"{converted[0]} was" if converted else f"{layers[0]} and the like were"
+    warnings.warn(
+        f"paconv.save: {part} converted, but {type(model).__name__} as a whole wasn't: its weights are saved without "
+        "the conversion, and paconv.load needs a function that makes the model converted in the same way"
+        + (f"; or save {converted[0]} by itself" if converted else ""),
+        stacklevel=3,
+    )
 
 
 def _is_as_built(contents: Contents) -> bool:

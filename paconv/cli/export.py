@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from paconv.errors import UsageError
 from paconv.grid import DEFAULT_GRID, parse_grid
-from paconv.input_shape import parse_shape
+from paconv.input_shape import Shape, parse_shape
 
 __all__ = ["export"]
 
@@ -27,12 +28,18 @@ __all__ = ["export"]
 )
 @click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
 @click.option(
+    "--state-dict",
+    metavar="KEY",
+    help="Where the weights lie in a training checkpoint, such as state_dict or ema.model, with dots between keys; "
+    "what names of weights begin with may follow [default: found, where there is only one].",
+)
+@click.option(
     "--input-shape",
     "input_shapes",
-    metavar="CxHxW",
+    metavar="[NAME=]CxHxW",
     multiple=True,
-    help="Shape of the input without the batch; once for each input, in the order of forward's arguments "
-    "[default: the checkpoint's].",
+    help="Shape of the input without the batch; once for each input, in the order of forward's arguments or by their "
+    "names [default: the checkpoint's].",
 )
 @click.option("--dynamic-size", is_flag=True, help="Leave height and width free, as the batch always is.")
 @click.option(
@@ -56,6 +63,7 @@ def export(
     output: Path | None,
     factory: str | None,
     trust_pickle: bool,
+    state_dict: str | None,
     input_shapes: tuple[str, ...],
     dynamic_size: bool,
     grid: str,
@@ -70,30 +78,37 @@ def export(
       paconv export model.pt
       paconv export model.pt -o model.onnx --input-shape 3x224x224
       paconv export model.pt --model mypackage.nets:make_net
+      paconv export training.ckpt --model mypackage.nets:make_net --state-dict state_dict.model --input-shape 3x224x224
       paconv export model.pt --grid none
       paconv export two_inputs.pt --model nets:make --input-shape 3x224x224 --input-shape 10
     """
-    shapes, chosen = tuple(map(parse_shape, input_shapes)) or None, parse_grid(grid)
+    shapes, chosen = _shapes(input_shapes), parse_grid(grid)
     output = checkpoint.with_suffix(".onnx") if output is None else output
     console = Console(file=sys.stderr)  # this very stream: while torch exports, sys.stderr is another
     with console.status(f"exporting {checkpoint} ...") if console.is_terminal else nullcontext():
         # Loading torch takes seconds; what is wrong with the options is reported first.
-        from paconv.checkpoint.factory import current_folder_importable, find_factory
+        from paconv.checkpoint.factory import users_model
         from paconv.to_onnx.exporter import export as export_model
 
-        with current_folder_importable():
-            done = export_model(
-                checkpoint,
-                output,
-                shapes,
-                dynamic_size=dynamic_size,
-                model=None if factory is None else find_factory(factory),
-                trust_pickle=trust_pickle,
-                grid=chosen,
-            )
+        if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
+            raise UsageError(f"{output}: the output would replace the checkpoint; give another name")
+        with users_model(checkpoint, factory, trust_pickle, state_dict) as found:
+            done = export_model(found, output, shapes, dynamic_size=dynamic_size, grid=chosen)
     if style == "json":
         click.echo(json.dumps(done.as_data(), indent=1))
         return
     click.echo(f"{done.path}: {done.size / 1e6:.2f} MB, {done.quantized} quantized and {done.real} real convolutions")
     if done.levels is not None:
         click.echo(f"{done.path}: {done.levels}")
+
+
+def _shapes(given: tuple[str, ...]) -> tuple[Shape, ...] | dict[str, Shape] | None:
+    """None where there is none; by name where they have names."""
+    named = [text.rpartition("=") for text in given]
+    names = [name for name, _, _ in named]
+    if any(names) and not (all(names) and len(set(names)) == len(names)):
+        raise UsageError(
+            f"--input-shape: expected each input once and by name, or all without, found {', '.join(given)}"
+        )
+    shapes = tuple(parse_shape(text) for _, _, text in named)
+    return dict(zip(names, shapes, strict=True)) if any(names) else shapes or None

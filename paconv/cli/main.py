@@ -70,6 +70,8 @@ def main() -> None:
         _fail(error.format_message(), error.exit_code)
     except PaconvError as error:
         _fail(str(error), 1)
+    except MemoryError as error:
+        _fail(f"there is not enough memory for that: {error}".rstrip(": "), 1)
     except OSError as error:
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
     except Exception as error:
@@ -77,6 +79,8 @@ def main() -> None:
             _fail(str(missing), 1)
         if variables.traceback():
             raise
+        if isinstance(error, RuntimeError) and "allocate memory" in str(error):  # torch's
+            _fail("there is not enough memory for that", 1)
         _fail(f"unexpected {type(error).__name__}: {error} (PACONV_TRACEBACK=1 shows where)", 3)
 
 

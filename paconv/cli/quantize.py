@@ -41,7 +41,7 @@ def _planes(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"N: expected a whole number from 1 to 8, or full; found {text!r}") from None
+        raise UsageError(f"-N: expected a whole number from 1 to 8, or full; found {text!r}") from None
 
 
 def _levels(text: str | None) -> tuple[int, int | None] | None:
@@ -125,6 +125,9 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
     help="For a checkpoint: function that returns the float model, as in paconv export.",
 )
 @click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
+@click.option(
+    "--state-dict", metavar="KEY", help="Where the weights lie in a training checkpoint, as in paconv export."
+)
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
 def quantize(
@@ -153,6 +156,7 @@ def quantize(
     shapes: tuple[str, ...],
     factory: str | None,
     trust_pickle: bool,
+    state_dict: str | None,
     style: str,
     quiet: bool,
 ) -> None:
@@ -186,6 +190,7 @@ def quantize(
         "size": None if size is None else _size(size),
         "seed": seed,
         "trust_pickle": trust_pickle,
+        "state_dict": state_dict,
     }
     if worst_levels is not None and not worst:
         raise UsageError("--worst-levels says what the layers of --keep-worst K get; give that too")
@@ -219,17 +224,18 @@ def _run(
     options: dict[str, Any],
     update: Any,
 ) -> Quantized:
+    state_dict = options.pop("state_dict")
     if not is_checkpoint(path):
-        if factory is not None:
-            raise UsageError("--model tells how to read a checkpoint; MODEL is an ONNX file")
+        if factory is not None or state_dict is not None:
+            option = "--state-dict" if factory is None else "--model"
+            raise UsageError(f"{option} tells how to read a checkpoint; MODEL is an ONNX file")
         sizes = parse_input_shapes(shapes) if shapes else None
         return run_quantize(path, data, M, N, input_shape=sizes, progress=update, **options)
-    from paconv.checkpoint.factory import current_folder_importable, find_factory
+    from paconv.checkpoint.factory import users_model
 
-    with current_folder_importable():
-        made = None if factory is None else find_factory(factory)
-        shape = tuple(map(parse_shape, shapes)) or None
-        return run_quantize(path, data, M, N, input_shape=shape, model=made, progress=update, **options)
+    shape = tuple(map(parse_shape, shapes)) or None
+    with users_model(path, factory, options.pop("trust_pickle"), state_dict) as found:
+        return run_quantize(found, data, M, N, input_shape=shape, progress=update, **options)
 
 
 def _size(text: str) -> int | tuple[int, int]:

@@ -80,8 +80,8 @@ def _network_of_checkpoint(
         )
     # Torch takes seconds to load; an ONNX file needs none of it.
     from paconv.checkpoint import load
-    from paconv.checkpoint.factory import current_folder_importable, find_factory
+    from paconv.checkpoint.factory import users_model
 
-    with current_folder_importable():
-        model = load(path, None if factory is None else find_factory(factory), trust_pickle=trust_pickle)
+    with users_model(path, factory, trust_pickle) as found:
+        model = load(found) if found is path else found
         return network_of_module(model, None if shape is None else tuple(shape))

@@ -12,9 +12,14 @@ signed quantizer takes x on both sides of 0: unit from all of it but zeros, v an
 number of levels below 0 that makes the squared error least (paconv.nn.half_line).
 
 Quantizers are calibrated in the order they run, in one forward: each sees its input as inference has it, after
-approximated weights, calibrated activations and batch norms with running statistics. For a scheme that moves the mean
-of activations (ABC-Net) these are another network's: the shifts would add up from layer to layer, far from what
-training begins with. Batch norms then use the statistics of the samples, as in training, and keep their own.
+approximated weights, calibrated activations and batch norms with running statistics. One that runs on several tensors
+in a forward, as in a head of all levels of a pyramid or a recurrent cell, is set from all of them, each with as many
+values as its size asks for: at each run from those so far, so that the runs after it see what it makes; in a second
+forward it stays as the last run left it, and the others are set again, on what comes of that.
+
+For a scheme that moves the mean of activations (ABC-Net) these inputs are another network's: the shifts would add up
+from layer to layer, far from what training begins with. Batch norms then use the statistics of the samples, as in
+training, and keep their own.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ from paconv.nn.half_line import centroids, half_line_quantizer, lloyd_max, negat
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.quantizers import PAActivation
 from paconv.nn.schemes.registry import scheme_class
+from paconv.nn.wrapping import unwrapped
 
 __all__ = ["Calibration", "calibrate", "settle_batch_norm"]
 
@@ -48,7 +54,7 @@ class Calibration:
     name: str
     """Of the quantizer."""
     positive: int
-    """Positive inputs it saw in all; at 0 it keeps the half Gaussian's values, scaled by `unit`."""
+    """Positive inputs it saw in all, in one forward; at 0 it keeps the half Gaussian's values, scaled by `unit`."""
     unit: float
     """Scale of its input."""
     negative: int = 0
@@ -81,13 +87,18 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, 
     Raises:
         UsageError: There is no batch, or `batches` aren't batches.
     """
-    inputs = _joined(batches)
+    model, inputs = unwrapped(model), _joined(batches)
     done: dict[str, Calibration | None] = {}
+    seen: dict[str, _Seen] = {}
+    settled: set[str] = set()
 
     def hook(name: str):
         def calibrate_before_forward(quantizer: ActivationQuantizer, args: tuple) -> None:
-            if name not in done:  # a shared quantizer runs more than once
-                done[name] = _calibrate_one(name, quantizer, args[0])
+            x = args[0].detach()
+            rectified = isinstance(quantizer, PAActivation) and not quantizer.signed
+            if name in settled or not seen.setdefault(name, _Seen(rectified)).add(x):
+                return
+            done[name] = _calibrate_one(name, quantizer, *seen[name].values(x))
 
         return calibrate_before_forward
 
@@ -100,6 +111,10 @@ def calibrate(model: nn.Module, batches: Iterable[Batch]) -> tuple[Calibration, 
             if isinstance(module, ActivationQuantizer):
                 stack.enter_context(removing(module.register_forward_pre_hook(hook(name))))
         model(*inputs)
+        settled |= {name for name, runs in seen.items() if runs.count > 1}
+        if settled:
+            seen.clear()
+            model(*inputs)
     return tuple(found for found in done.values() if found is not None)
 
 
@@ -136,19 +151,66 @@ def settle_batch_norm(model: nn.Module, batches: Iterable[Batch]) -> None:
         raise UsageError("settle_batch_norm needs at least one batch; found none")
 
 
-def _calibrate_one(name: str, quantizer: ActivationQuantizer, x: Tensor) -> Calibration | None:
-    x = x.detach().reshape(-1)
+class _Seen:
+    """The tensors that a quantizer read in one forward, a sample of each. rectified: x and relu(x) are one to it."""
+
+    def __init__(self, rectified: bool) -> None:
+        self.rectified = rectified
+        self.samples: list[Tensor] = []
+        """(n,) of each tensor."""
+        self.sizes: list[int] = []
+        """Of each tensor."""
+        self.positive = self.negative = 0
+
+    @property
+    def count(self) -> int:
+        """How many tensors there were."""
+        return len(self.samples)
+
+    def add(self, x: Tensor) -> bool:
+        """Take x (...) in; whether it is another tensor than those before. Several convolutions may read one."""
+        flat = x.reshape(-1)
+        sample = _sample(flat)
+        if any(self._same(sample, other) for other in self.samples):
+            return False
+        self.samples.append(sample.clone())
+        self.sizes.append(flat.numel())
+        finite = flat[flat.isfinite()]
+        self.positive += int((finite > 0).sum())
+        self.negative += int((finite < 0).sum())
+        return True
+
+    def _same(self, a: Tensor, b: Tensor) -> bool:
+        return torch.equal(a.relu(), b.relu()) if self.rectified else torch.equal(a, b)
+
+    def values(self, x: Tensor) -> tuple[Tensor, int, int]:
+        """(n,) of all tensors, the last of which is x, alike many of each for its size; and how many positive and
+        negative ones there are.
+        """
+        values = x.reshape(-1)
+        if self.count > 1:
+            rate = min(len(sample) / size for sample, size in zip(self.samples, self.sizes, strict=True) if size)
+            parts = zip(self.samples, self.sizes, strict=True)
+            values = torch.cat([_sample(sample, round(rate * size)) for sample, size in parts])
+        return values, self.positive, self.negative
+
+
+def _calibrate_one(
+    name: str, quantizer: ActivationQuantizer, x: Tensor, positives: int, negatives: int
+) -> Calibration | None:
+    """x (n,): inputs of the quantizer, or a sample of them; how many positive and negative ones there are in all."""
     x = x[x.isfinite()].double().cpu()
     positive = x[x > 0]
     if isinstance(quantizer, PAActivation) and quantizer.signed:
-        return _calibrate_signed(name, quantizer, x[x != 0])
+        unit, z = _calibrate_signed(quantizer, x[x != 0])
+        return Calibration(name, positives, unit, negatives, z)
     scale = positive if positive.numel() else x
     unit = scale.square().mean().sqrt().item() if scale.any() else 1.0
     if isinstance(quantizer, PAActivation):
         _calibrate_pa(quantizer, _sample(positive), unit)
     elif not quantizer.calibrate_(_sample(x)):
         return None
-    return Calibration(name, positive.numel(), unit)
+    return Calibration(name, positives, unit)
 
 
 def _calibrate_pa(quantizer: PAActivation, positive: Tensor, unit: float) -> None:
@@ -164,8 +226,10 @@ def _calibrate_pa(quantizer: PAActivation, positive: Tensor, unit: float) -> Non
     quantizer.beta.copy_(centroids(quantizer.v.detach().double().cpu(), x))
 
 
-def _calibrate_signed(name: str, quantizer: PAActivation, x: Tensor) -> Calibration:
-    """x (n,): inputs other than 0; without any the quantizer keeps the Gaussian's values."""
+def _calibrate_signed(quantizer: PAActivation, x: Tensor) -> tuple[float, int]:
+    """Unit, and the number of levels below 0. x (n,): inputs other than 0; without any the quantizer keeps the
+    Gaussian's values.
+    """
     unit = x.square().mean().sqrt().item() if x.numel() else 1.0
     quantizer.unit.fill_(unit)
     sample = _sample(x)
@@ -185,14 +249,14 @@ def _calibrate_signed(name: str, quantizer: PAActivation, x: Tensor) -> Calibrat
     if z < quantizer.N and above.numel():
         beta[z:] = centroids(v[z:], above)
     quantizer.beta.copy_(beta)
-    return Calibration(name, int((x > 0).sum()), unit, int((x < 0).sum()), z)
+    return unit, z
 
 
-def _sample(x: Tensor) -> Tensor:
-    """x (n,), or _SAMPLE of its values where there are more."""
-    if x.numel() <= _SAMPLE:
+def _sample(x: Tensor, most: int = _SAMPLE) -> Tensor:
+    """x (n,), or `most` of its values where there are more."""
+    if x.numel() <= most:
         return x
-    return x[torch.randint(x.numel(), (_SAMPLE,), generator=torch.Generator().manual_seed(0))]
+    return x[torch.randint(x.numel(), (most,), generator=torch.Generator().manual_seed(0))]
 
 
 def _joined(batches: Iterable[Batch]) -> tuple[Tensor, ...]:

@@ -7,9 +7,10 @@ whose quantizer reads only the output of a ReLU, `signed_activations` with those
 sides of 0, `reads` with what each converted convolution reads (paconv.nn.reading), and `kept` with the layers that
 stay real. `rewritten` has, for convolutions of derived classes that became plain ones (paconv.nn.plain_conv), the
 `class`, the `pads` where opposite sides differ, whether there are `new_weights`, and the `sizes` of images that the
-padding holds for, None for all; `input_shape` what was given. Older configurations have no `signed_activations`, for no
-such quantizers, and no `reads`, `rewritten`, `linear` and `input_shape`. Others than `convert` record `planes`, (M, N)
-of convolutions that have others than the rest, and `biases`, names of those that got a bias.
+padding holds for, None for all; `computed` by what layers computed weights that became plain ones
+(paconv.nn.computed_weights); `input_shape` what was given. Older configurations have no `signed_activations`, for no
+such quantizers, and no `reads`, `rewritten`, `computed`, `linear` and `input_shape`. Others than `convert` record
+`planes`, (M, N) of convolutions that have others than the rest, and `biases`, names of those that got a bias.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
+from torch.jit import ScriptModule
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from paconv.errors import CheckpointError, UsageError
+from paconv.nn.computed_weights import computed_by, copied, fix_
 from paconv.nn.layers import PAConv2d
 from paconv.nn.plain_conv import NotPlain, PlainConv, plain_conv
 from paconv.nn.quantizer import ActivationQuantizer
@@ -31,10 +34,12 @@ from paconv.nn.reading import LAYERS, Reading, is_constant, read, sizes_read
 from paconv.nn.report import Conversion, conversion_of
 from paconv.nn.schemes.registry import DEFAULT, Default, make_scheme, scheme_from_config, up_to_date
 from paconv.nn.schemes.scheme import Scheme
+from paconv.nn.wrapping import unwrapped
 
 __all__ = ["convert", "convert_from_config"]
 
-_REPARAMETRIZED = "its weight is computed from other parameters; make it a plain parameter first"
+_COMPUTED = "its weight is no parameter, but set by code of its own; make it an nn.Parameter first"
+_SCRIPT = "a TorchScript module, whose layers are compiled already; give the module that it was made from"
 
 
 def convert(
@@ -62,6 +67,9 @@ def convert(
     bireal and groupnet there is one for each case, for PA where one may be negative and the other not); it is
     `rectified` if all of them read the output of a ReLU. PA's has levels on both sides of 0 unless all that it reads is
     known never to be negative.
+    Weights that a layer computes in ways torch offers (weight_norm, spectral_norm, parametrizations, pruning masks) are
+    taken as they are in eval mode, as plain ones. Of a model in one of torch's wrappers (DataParallel, AveragedModel,
+    torch.compile) the model within is converted.
     `paconv.nn.conversion_report` lists what was converted and what was kept, and why; its `predict` gives the speed to
     expect.
 
@@ -91,13 +99,14 @@ def convert(
         The converted copy, its parameters on the device and in the dtype of `model`'s.
 
     Raises:
-        UsageError: `model` is no module, is already converted or has nothing to convert; the scheme is unknown; an
-            option is invalid; or a pattern in `keep` matches no layer.
+        UsageError: `model` is no module, is TorchScript, is already converted, can't be copied or has nothing to
+            convert; the scheme is unknown; an option is invalid; or a pattern in `keep` matches no layer.
     """
     if not isinstance(model, nn.Module):
         is_class = isinstance(model, type)
         found = f"the class {model.__name__}; call it" if is_class else f"{type(model).__name__} ({model!r})"
         raise UsageError(f"model: expected a torch.nn.Module, found {found}")
+    model = unwrapped(model)
     made = make_scheme(scheme, M, N, **parameters)
     shortcuts = ("real" if made.real_shortcuts else scheme) if shortcuts is None else shortcuts
     policies = {"first": first, "last": last, "depthwise": depthwise, "shortcuts": shortcuts, "linear": linear}
@@ -117,8 +126,9 @@ def convert(
 
     reading = read(model, input_shape)
     spared = _spared(layers, reading, keep, scheme, policies)
-    copied = copy.deepcopy(model)
-    plain = _plain_convs(copied, [name for name in layers if name not in spared], input_shape, made)
+    own = copied(model)
+    computed = _fixed_(own, [name for name in layers if name not in spared])
+    plain = _plain_convs(own, [name for name in layers if name not in spared], input_shape, made)
     spared |= {name: ("subclass", found) for name, found in plain.items() if isinstance(found, str)}
     rewritten = {name: _how(layers[name], found) for name, found in plain.items() if isinstance(found, PlainConv)}
     plan: dict[str, str | None] = {}
@@ -135,12 +145,15 @@ def convert(
     ]
     unrectified = {owner for name, owner in plan.items() if name not in reading.rectified}
     rectified = [name for name, owner in plan.items() if name == owner and owner not in unrectified]
+    spared |= {
+        name: ("torchscript", _SCRIPT) for name, m in model.named_modules() if _is_outermost_script(model, name, m)
+    }
     kept = [{"name": name, "code": code, "reason": reason} for name, (code, reason) in spared.items()]
     if not plan:
         reasons = "; ".join(f"{k['name'] or 'the model'}: {k['reason']}" for k in kept[:6]) or "it has no convolution"
         raise UsageError(f"the model has no convolution to convert ({reasons})")
     return _apply(
-        copied,
+        own,
         {
             "scheme": scheme,
             **asdict(made),
@@ -152,6 +165,7 @@ def convert(
             "signed_activations": signed_activations,
             "reads": reads,
             "rewritten": rewritten,
+            "computed": {name: how for name, how in computed.items() if name in plan},
             "input_shape": None if input_shape is None else list(input_shape),
             "kept": kept,
         },
@@ -195,13 +209,14 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
             _checked_rewriting(name, how, plan)
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
+    model = unwrapped(model)
     modules = dict(model.named_modules())
     for name in plan:
         if name not in modules:
             raise CheckpointError(
                 f"the checkpoint converts {name}, but the model has no such module; use the same model"
             )
-        found = type(modules[name]).__name__
+        found = type_before_parametrizations(modules[name]).__name__
         if (reason := _ineligible(modules[name], linear=config.get("linear", "real") != "real")) is not None:
             raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}: {reason[1]}")
         if isinstance(modules[name], nn.Linear):
@@ -210,13 +225,27 @@ def convert_from_config(model: nn.Module, config: dict) -> nn.Module:
         if found != wanted:
             raise CheckpointError(f"the checkpoint converts {name}, but there it is {found}, not {wanted}")
     try:
-        copied = copy.deepcopy(model)
-        plain = {name: _plain(name, copied.get_submodule(name), how) for name, how in rewritten.items()}
-        made = _apply(copied, copy.deepcopy(config), plain)
+        own = copied(model)
+        _fixed_(own, plan)
+        plain = {name: _plain(name, own.get_submodule(name), how) for name, how in rewritten.items()}
+        made = _apply(own, copy.deepcopy(config), plain)
         conversion_of(made, Conversion)  # whatever it needs is there too
         return made
     except (KeyError, TypeError, UsageError) as error:
         raise CheckpointError(f"conversion config: expected what paconv.convert records; found {error!r}") from error
+
+
+def _fixed_(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Make computed weights of the layers with these names constants, in place; by what each computed them."""
+    found = {name: how for name in names if (how := computed_by(model.get_submodule(name)))}
+    for name in found:
+        fix_(model.get_submodule(name))
+    return found
+
+
+def _is_outermost_script(model: nn.Module, name: str, module: nn.Module) -> bool:
+    parent = name.rpartition(".")[0]
+    return isinstance(module, ScriptModule) and not isinstance(model.get_submodule(parent), ScriptModule)
 
 
 def _checked_names(keep: Iterable[str] | str) -> list[str]:
@@ -353,17 +382,17 @@ def _ineligible(layer: nn.Module, *, linear: bool, scheme: str = "pa") -> tuple[
     if isinstance(layer, nn.Linear):
         if not linear:
             return "linear", f"linear layers stay real (linear={scheme!r} converts them)"
-        if type(layer) is not nn.Linear:
-            return "subclass", f"{type(layer).__name__} may compute something else than nn.Linear"
-        reparametrized = "weight" not in layer._parameters or is_parametrized(layer)
-        return ("reparametrized", _REPARAMETRIZED) if reparametrized else None
+        if (kind := type_before_parametrizations(layer)) is not nn.Linear:
+            return "subclass", f"{kind.__name__} may compute something else than nn.Linear"
+        plain = "weight" in layer._parameters or computed_by(layer)
+        return None if plain else ("reparametrized", _COMPUTED)
     if not isinstance(layer, nn.Conv2d):
         return "not-conv2d", f"only nn.Conv2d is approximated, not {type(layer).__name__}"
     if is_constant(layer):
         return "constant", "its weights are constants, not trained ones"
-    if "weight" not in layer._parameters or is_parametrized(layer):
-        return "reparametrized", _REPARAMETRIZED
-    if layer.padding_mode != "zeros" and type(layer) is nn.Conv2d:
+    if "weight" not in layer._parameters and not computed_by(layer):
+        return "reparametrized", _COMPUTED
+    if layer.padding_mode != "zeros" and type_before_parametrizations(layer) is nn.Conv2d:
         return "padding-mode", f"padding_mode={layer.padding_mode!r} pads with activations, not with zeros"
     return None
 

@@ -13,7 +13,6 @@ where these are known, otherwise it has to be the same for all.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+from paconv.nn.computed_weights import copied
 
 __all__ = ["NotPlain", "PlainConv", "plain_conv"]
 
@@ -91,7 +92,7 @@ def plain_conv(layer: nn.Conv2d, sizes: Iterable[Size] = ()) -> PlainConv:
     """
     name = type(layer).__name__
     sizes = sorted(set(sizes))
-    watched = copy.deepcopy(layer).eval()
+    watched = copied(layer).eval()
     rows, columns = ((k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
     tried = [(rows + n, columns + n) for n in range(max(layer.stride) + 1)] + [(rows + 7, columns + 12)]
     call, other = _call(watched, tried[0]), _call(watched, tried[0], seed=1)

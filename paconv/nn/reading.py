@@ -15,7 +15,6 @@ layers: as the projection that turns a detector's distributions into distances, 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from paconv.errors import UsageError
 from paconv.grid import MOST_ACTIVATION, integers_of
+from paconv.nn.computed_weights import copied
 from paconv.nn.nonnegative import NonNegativeTensors, nonnegative_nodes
 from paconv.nn.rectified import RectifiedTensors, rectified_nodes
 from paconv.nn.shortcuts import shortcut_nodes
@@ -151,7 +151,7 @@ class _Tracer(fx.Tracer):
 
 def _traced(model: nn.Module) -> tuple[list[_Run], frozenset[str], frozenset[str]] | None:
     """Runs, heads and shortcuts."""
-    model = copy.deepcopy(model)  # tracing leaves stand-ins in whatever the model's code stores on itself
+    model = copied(model)  # tracing leaves stand-ins in whatever the model's code stores on itself
     try:
         graph = _Tracer().trace(model)
     except Exception:  # the model's own code runs on stand-ins here, and may fail in any way
@@ -240,7 +240,7 @@ def sizes_read(
 
 def _watched(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
     """A copy to hang hooks on, and its input."""
-    watched = copy.deepcopy(model).eval()
+    watched = copied(model).eval()
     like = next(watched.parameters(), torch.zeros(()))
     return watched, torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
 

@@ -11,6 +11,7 @@ from paconv.errors import UsageError
 from paconv.nn.reading import LAYERS, NON_NEGATIVE, RECTIFIED, SIGNED, UNKNOWN
 from paconv.nn.schemes.registry import scheme_class
 from paconv.nn.share import Share, share_of
+from paconv.nn.wrapping import unwrapped
 
 _READS = {
     RECTIFIED: "reads what a ReLU left",
@@ -35,7 +36,8 @@ _ORDERS = {
 class ConvertedConv:
     """A converted convolution. activation: name of the conv whose activation quantizer it uses, None for none; reads:
     what it reads ("rectified", "non-negative", "signed", "unknown": paconv.nn.reading); signed: whether its activation
-    quantizer has levels on both sides of 0; rewritten: what became of a class derived from nn.Conv2d, "" for none.
+    quantizer has levels on both sides of 0; rewritten: what became of a class derived from nn.Conv2d, or of a computed
+    weight, "" for neither.
     """
 
     name: str
@@ -129,6 +131,7 @@ Kind = TypeVar("Kind", bound=Conversion)
 
 def conversion_of(model: nn.Module, kind: type[Kind]) -> Kind:
     """The outcome of the conversion by which `convert` made `model`. Raises UsageError for another model."""
+    model = unwrapped(model)
     config: dict[str, Any] | None = getattr(model, "paconv_conversion", None)
     if config is None:
         raise UsageError("this model was not made by paconv.convert, so there is no conversion to report")
@@ -145,7 +148,7 @@ def conversion_of(model: nn.Module, kind: type[Kind]) -> Kind:
                 owner,
                 _known(reads, name),
                 owner in signed,
-                _rewritten(config.get("rewritten", {}).get(name)),
+                _rewritten(config.get("rewritten", {}).get(name), config.get("computed", {}).get(name)),
             )
             for name, owner in config["plan"].items()
         ),
@@ -166,11 +169,12 @@ def _branches(model: nn.Module) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def _rewritten(how: dict | None) -> str:
+def _rewritten(how: dict | None, computed: str | None) -> str:
     """In words, how convert rewrote a layer."""
+    constant = "" if computed is None else f"its weight, computed by {computed}, is a plain one now"
     if how is None:
-        return ""
-    text = f"was {how['class']}"
+        return constant
+    text = f"{constant}; was {how['class']}" if constant else f"was {how['class']}"
     if how["new_weights"]:
         text += ", its weights as they were"
     if how["pads"] is not None:

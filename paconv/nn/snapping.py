@@ -30,6 +30,7 @@ from paconv.nn.forwards import Batch, in_mode, inputs_of, removing
 from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.quantizers import PAActivation
+from paconv.nn.wrapping import unwrapped
 
 __all__ = ["WIDE_ERROR", "LayerLevels", "LevelReport", "level_report", "snap_", "snap_if_real_"]
 
@@ -115,7 +116,7 @@ def snap_(model: nn.Module, grid: GridChoice = DEFAULT_GRID, batches: Iterable[B
     Raises:
         UsageError: The grid is invalid, the model has no quantizers, or `batches` aren't batches.
     """
-    grid = checked_grid(grid)
+    grid, model = checked_grid(grid), unwrapped(model)
     quantizers = _quantizers(model)
     if not quantizers:
         raise UsageError("the model has no quantizer whose levels could be snapped; convert it first (paconv.convert)")
@@ -151,7 +152,7 @@ def snap_if_real_(model: nn.Module, grid: GridChoice) -> LevelReport | None:
 def level_report(model: nn.Module) -> LevelReport:
     """The levels of every quantizer in `model`, as they are in eval mode."""
     layers, counted = [], []
-    for name, quantizer, W in _quantizers(model):
+    for name, quantizer, W in _quantizers(unwrapped(model)):
         natural = _natural(quantizer, W) if quantizer.most is None else None
         most = natural if quantizer.most is None else int(quantizer.most)
         error = quantizer.grid_error(*W)

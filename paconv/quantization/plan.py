@@ -203,7 +203,7 @@ class _Planner:
             names = (*labels, *(layer.name for layer in inner))
             if not any(fnmatchcase(name, pattern) for name in names):
                 some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-                raise UsageError(f"keep={pattern!r} names no layer; layers are {some}")
+                raise UsageError(f"keep: {pattern!r} names no layer; layers are {some}")
         layers = []
         for node, name in zip(nodes, labels, strict=True):
             code = self._code(node, name)

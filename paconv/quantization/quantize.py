@@ -191,9 +191,11 @@ def quantize_plain(
         found = "; ".join(f"{layer.name}: {layer.reason}" for layer in planned.real[:6]) or "it has no convolution"
         raise UsageError(f"the model has no convolution to quantize ({found})")
     if most_error is not None and not most_error >= 0:
-        raise UsageError(f"most_error: expected a number of at least 0; found {most_error!r}")
+        raise UsageError(f"most_error (--most-error): expected a number of at least 0; found {most_error!r}")
     if not 0 <= worst < len(planned.pa):
-        raise UsageError(f"worst: expected fewer layers than the {len(planned.pa)} that are quantized; found {worst}")
+        raise UsageError(
+            f"worst (--keep-worst): expected fewer layers than the {len(planned.pa)} that are quantized; found {worst}"
+        )
     passes = 2 if worst else 1
     total = passes * len(planned.pa)
     marched, model = _marched(source, samples, planned, settings, {}, most_error, lambda n, k: progress(n, k, total))
@@ -208,6 +210,12 @@ def quantize_plain(
         before = total // 2
         marched, model = _marched(
             source, samples, planned, settings, others, most_error, lambda n, k: progress(n, before + k, total)
+        )
+    if most_error is not None and all(layer.real for layer in marched.layers):
+        least = min(marched.layers, key=lambda layer: layer.weights.error.added)
+        raise UsageError(
+            f"no layer adds as little as {most_error:g} to the error, so that none is quantized; {least.target.name} "
+            f"adds least, {least.weights.error.added:.2g}: allow more (most_error, --most-error)"
         )
     made = written(model, marched.layers)
     by_name = {layer.target.name: layer for layer in marched.layers}

@@ -35,7 +35,9 @@ class Settings:
         if isinstance(self.M, bool) or self.M not in (2, 4, 6, 8):
             raise UsageError(f"M, the number of weight planes, must be 2, 4, 6 or 8; found {self.M!r}")
         if self.N is not None and (isinstance(self.N, bool) or self.N not in range(1, 9)):
-            raise UsageError(f"N, the number of activation planes, must be 1..8 or None; found {self.N!r}")
+            raise UsageError(
+                f"N, the number of activation planes, must be 1..8, or full precision (None, -N full); found {self.N!r}"
+            )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise UsageError(f"seed must be a whole number from 0; found {self.seed!r}")
         checked_grid(self.grid)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -49,8 +47,11 @@ def arrays_of_file(path: Path, inputs: Sequence[Input]) -> dict[str, np.ndarray]
                 return by_name({"": loaded}, inputs, str(path))
             names = _names(loaded.files, inputs, str(path))
             return {name: loaded[stored] for name, stored in names.items()}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read as NumPy's arrays: {error}; save it again with np.savez") from error
+    except DataError:
+        raise
+    except Exception as error:  # NumPy's readers meet damaged bytes with errors of any type
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: cannot be read as NumPy's arrays: {reason}; save it again with np.savez") from error
 
 
 def by_name(arrays: Mapping[str, np.ndarray], inputs: Sequence[Input], where: str) -> dict[str, np.ndarray]:

@@ -13,6 +13,9 @@ from paconv.samples.scaling import Scaling
 
 __all__ = ["Frame", "frame"]
 
+_MOST_VALUES = 1 << 28
+"""In one picture: 1 GiB of float32. More is a slip of the pen."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -76,4 +79,7 @@ def frame(
         sizes.append(known)
     channels = shape[3] if last else shape[1]
     assert isinstance(channels, int)
+    if channels * sizes[0] * sizes[1] > _MOST_VALUES:
+        text = "x".join(map(str, sizes))
+        raise UsageError(f"size: expected pictures of at most {_MOST_VALUES} values, found {text} (height x width)")
     return Frame(name, channels, sizes[0], sizes[1], last, dtype)

@@ -50,7 +50,7 @@ def load_samples(
     Args:
         source: See above.
         inputs: Name, shape with the batch first, and dtype of each input of the network.
-        mean: One value, or one a channel, for bytes as fractions of 255.
+        mean: One value, or one a channel, for bytes as fractions of 255: from 0 to 1.
         std: The same, above 0.
         size: Of pictures, (height, width) or a side of a square, where the network leaves it free.
         count: The most samples there are to be.

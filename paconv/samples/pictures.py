@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -21,14 +22,17 @@ _FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
 def read_picture(path: Path, mode: str = "RGB") -> Image.Image:
     """The whole picture as RGB, or grey ("L"). Raises DataError naming the file if it can't be read or is damaged."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            return image.convert(mode)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures before it refuses larger ones
+            with Image.open(path, formats=_FORMATS) as image:
+                return image.convert(mode)
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: expected an image, found something else; repair or replace it") from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's decoders meet damaged bytes with any of these
-        raise DataError(f"{path}: the image is damaged: {error}; repair or replace it") from error
+    except Exception as error:  # Pillow's decoders meet damaged bytes with errors of any type
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: the image is damaged: {reason}; repair or replace it") from error
 
 
 def pictures_below(folder: Path) -> list[Path]:

@@ -1,6 +1,8 @@
 """From bytes, 0 to 255, to what a network of floats reads:
 
 value = (byte / 255 - mean) / std        mean = 0, std = 1 unless given; one value, or one a channel
+
+Fractions of 255 lie between 0 and 1, and so does their mean; what deviates by more than 1 isn't in these units.
 """
 
 from __future__ import annotations
@@ -24,9 +26,14 @@ def _channel_values(option: str, given: float | Sequence[float] | None) -> np.nd
     if given is None:
         return None
     values = np.atleast_1d(np.asarray(given, np.float64))
-    valid = values.ndim == 1 and len(values) and np.isfinite(values).all()
-    if not valid or (option == "std" and (values <= 0).any()):
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise UsageError(f"{option}: expected a value for all channels or one a channel, found {given!r}")
+    text = ",".join(f"{value:g}" for value in values)
+    hint = "; bytes are taken as fractions of 255: divide by that" if (values > 1).any() else ""
+    if option == "mean" and not ((0 <= values) & (values <= 1)).all():
+        raise UsageError(f"mean: expected values from 0 to 1, found {text}{hint}")
+    if option == "std" and not ((0 < values) & (values <= 1)).all():
+        raise UsageError(f"std: expected values above 0, up to 1, found {text}{hint}")
     return values
 
 

@@ -7,7 +7,7 @@ graph --add functions, check--> file
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.input_shape import Shape, checked_shapes
 from paconv.nn.snapping import LevelReport
+from paconv.nn.wrapping import unwrapped
 from paconv.onnx_file.loading import check_model
 from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
@@ -59,12 +60,13 @@ class Exported:
 def export(
     source: nn.Module | str | os.PathLike,
     path: str | os.PathLike,
-    input_shape: Shape | Sequence[Shape] | None = None,
+    input_shape: Shape | Sequence[Shape] | Mapping[str, Shape] | None = None,
     *,
     opset: int = 18,
     dynamic_size: bool = False,
     model: nn.Module | Callable[[], nn.Module] | None = None,
     trust_pickle: bool = False,
+    state_dict: str | None = None,
     grid: GridChoice = DEFAULT_GRID,
 ) -> Exported:
     """Write `source` to the ONNX file `path`, with one call of paconv.PAWeight or PAActivation per quantizer.
@@ -75,12 +77,13 @@ def export(
     Args:
         source: A torch module, or the path of a checkpoint, read by `paconv.load(source, model, trust_pickle=...)`.
         path: The ONNX file to write. A failure leaves no file.
-        input_shape: (C, H, W) without the batch, or one such shape per input of `forward`; None is the shape that the
-            checkpoint carries.
+        input_shape: (C, H, W) without the batch, or one such shape per input of `forward`, in the order of its
+            arguments (those of *args after the others) or by their names; None is the checkpoint's.
         opset: 18, 19 or 20.
         dynamic_size: Leave height and width free, too.
         model: The float model, or a function that returns it, for a checkpoint that needs one.
         trust_pickle: Read a whole pickled nn.Module; this runs code stored in the file.
+        state_dict: Where the state dict of a training checkpoint lies (`paconv.load`).
         grid: The integers that levels become, times a unit; see `paconv.nn.snap_`. By default a model that is on a grid
             already, as after training, stays on it; None exports real levels.
 
@@ -97,15 +100,18 @@ def export(
         raise UsageError(f"opset must be 18, 19 or 20; found {opset!r}")
     grid = checked_grid(grid)
     if isinstance(source, nn.Module):
-        if model is not None or trust_pickle:
-            raise UsageError("model and trust_pickle tell how to read a checkpoint; found a torch module to export")
+        if model is not None or trust_pickle or state_dict is not None:
+            raise UsageError(
+                "model, trust_pickle and state_dict tell how to read a checkpoint; found a torch module to export"
+            )
     elif not isinstance(source, (str, os.PathLike)):
         raise UsageError(f"expected a torch module or the path of a checkpoint; found {type(source).__name__}")
     with replacing(path) as temporary:
         if isinstance(source, nn.Module):
-            module = source
+            module = unwrapped(source)
+            input_shape = getattr(source, "paconv_input_shape", None) if input_shape is None else input_shape
         else:
-            module = load(source, model, trust_pickle=trust_pickle)
+            module = unwrapped(load(source, model, trust_pickle=trust_pickle, state_dict=state_dict))
             if os.path.exists(path) and os.path.samefile(source, path):
                 raise UsageError(f"{path}: the output would replace the checkpoint; give another name")
         if input_shape is None:
@@ -114,7 +120,9 @@ def export(
             raise UsageError(
                 "the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)"
             )
-        proto, levels = exported(module, checked_shapes(input_shape), opset, dynamic_size, grid)
+        names = list(input_shape) if isinstance(input_shape, Mapping) else None
+        shapes = checked_shapes(list(input_shape.values()) if isinstance(input_shape, Mapping) else input_shape)
+        proto, levels = exported(module, shapes, opset, dynamic_size, grid, names)
         temporary.write_bytes(proto.SerializeToString())
         size = temporary.stat().st_size
     quantized, real = _count_convs(proto.graph)
@@ -127,17 +135,18 @@ def exported(
     opset: int = 18,
     dynamic_size: bool = False,
     grid: GridChoice = DEFAULT_GRID,
+    names: Sequence[str] | None = None,
 ) -> tuple[onnx.ModelProto, LevelReport | None]:
-    """What `export` writes of `module`, and its levels; arguments and errors as there."""
+    """What `export` writes of `module`, and its levels; arguments and errors as there. names: of the inputs."""
     frozen, levels = frozen_copy(module, grid)
     tensors = {name for name, _ in frozen.named_parameters(remove_duplicate=False)}
     tensors |= {name for name, _ in frozen.named_buffers(remove_duplicate=False)}
-    graph = trace(frozen, shapes, opset, dynamic_size)
+    graph = trace(frozen, shapes, opset, dynamic_size, names)
     canonicalize(graph, tensors)
     rename(graph, frozen)
     proto = ir.to_proto(graph)
     _strip(proto)
-    if (conversion := getattr(module, "paconv_conversion", None)) is not None:
+    if (conversion := getattr(unwrapped(module), "paconv_conversion", None)) is not None:
         write_scheme(proto, conversion.get("scheme", "pa"))
     proto.ir_version = IR_VERSIONS[opset]
     proto.producer_name, proto.producer_version = "paconv", __version__

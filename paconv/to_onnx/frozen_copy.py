@@ -1,17 +1,19 @@
-"""The copy of a model that is exported: checked, in eval mode, on the CPU, with constant quantizers on a grid."""
+"""The copy of a model that is exported: without what torch wraps around it, checked, in eval mode, on the CPU, with
+constant weights where layers compute them, and constant quantizers on a grid.
+"""
 
 from __future__ import annotations
-
-import copy
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from paconv.errors import ExportError
+from paconv.errors import ExportError, UsageError
 from paconv.grid import GridChoice
+from paconv.nn.computed_weights import computed_by, copied, fix_
 from paconv.nn.layers import freeze_
 from paconv.nn.snapping import LevelReport, snap_if_real_
+from paconv.nn.wrapping import unwrapped
 
 __all__ = ["MAX_BYTES", "frozen_copy"]
 
@@ -25,11 +27,15 @@ def frozen_copy(model: nn.Module, grid: GridChoice) -> tuple[nn.Module, LevelRep
     `model` itself stays as it is. Raises ExportError naming the first tensor that is not finite, not loaded or not
     float32, for a model of more than MAX_BYTES, and for one that can't be copied.
     """
+    model = unwrapped(model)
     _check_tensors(model)
     try:
-        made = copy.deepcopy(model)
-    except Exception as error:  # the model's own code
-        raise ExportError(f"the model can't be copied (copy.deepcopy): {type(error).__name__}: {error}") from error
+        made = copied(model)
+    except UsageError as error:
+        raise ExportError(str(error)) from error
+    for layer in list(made.modules()):
+        if computed_by(layer):
+            fix_(layer)
     made = made.eval().cpu().requires_grad_(False)
     levels = snap_if_real_(made, grid)
     return freeze_(made), levels

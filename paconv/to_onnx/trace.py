@@ -19,6 +19,7 @@ from torch import nn
 
 from paconv.errors import ExportError, PaconvError
 from paconv.input_shape import Shape
+from paconv.to_onnx.arguments import by_parameter, called_with, places_of
 
 __all__ = ["BATCH", "trace"]
 
@@ -32,22 +33,29 @@ _EXAMPLE_BATCH = 2
 """torch.export takes sizes 0 and 1 for constants."""
 
 
-def trace(model: nn.Module, shapes: Sequence[Shape], opset: int, dynamic_size: bool) -> ir.Model:
+def trace(
+    model: nn.Module, shapes: Sequence[Shape], opset: int, dynamic_size: bool, names: Sequence[str] | None = None
+) -> ir.Model:
     """The graph of `model` on float32 inputs of `shapes` (without the batch), as the exporter makes it.
 
-    dynamic_size: free the height and width of inputs (C, H, W) too. Raises ExportError with torch's reason.
+    dynamic_size: free the height and width of inputs (C, H, W) too. names: of the arguments of `forward` that the
+    inputs are; None for the order of its arguments. Raises ExportError with torch's reason.
     """
-    examples = tuple(torch.zeros(_EXAMPLE_BATCH, *shape) for shape in shapes)
+    places = places_of(model, len(shapes), names)
+    shapes = [shapes[place.index] for place in places]
     free = tuple(_free_dimensions(shape, index, dynamic_size) for index, shape in enumerate(shapes))
+    examples = [torch.zeros(_EXAMPLE_BATCH, *shape) for shape in shapes]
+    args, kwargs = called_with(places, examples)
     text = " and ".join("x".join(map(str, shape)) for shape in shapes)
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 model,
-                examples,
+                args,
+                kwargs=kwargs,
                 dynamo=True,
                 opset_version=opset,
-                dynamic_shapes=free,
+                dynamic_shapes=by_parameter(places, free),
                 verbose=False,
                 optimize=False,
             )

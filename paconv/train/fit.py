@@ -3,6 +3,8 @@
 FOLDER/state.pt       the whole state (paconv.train.state), replaced every few steps and after each epoch
 FOLDER/history.json   measures of each epoch done
 FOLDER/model.pt       the trained model (paconv.save), when all is done
+
+The folder is locked meanwhile (paconv.folder_lock): a second training there would remove what the first is writing.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -18,9 +21,11 @@ from torch import Tensor, nn
 from paconv.checkpoint import save as save_model
 from paconv.errors import CheckpointError, PaconvError, UsageError
 from paconv.files import write_text
+from paconv.folder_lock import locked
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.nn.quantizer import Quantizer
 from paconv.nn.snapping import snap_
+from paconv.nn.wrapping import unwrapped
 from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import Ranks, current_ranks
@@ -33,9 +38,12 @@ from paconv.train.state import TrainingState, load_state, save_state
 from paconv.train.tasks import Task, task_of
 from paconv.train.watching import Watcher
 
-__all__ = ["MODEL", "STATE", "fit"]
+__all__ = ["MODEL", "MOST_WORKERS", "STATE", "fit", "fit_in_locked"]
 
 STATE, HISTORY, MODEL = "state.pt", "history.json", "model.pt"
+
+MOST_WORKERS = 1024
+"""Processes that read data; more are a slip of the pen."""
 
 _COUNTED = 128
 """Samples on which activation levels are counted before they are put on a grid."""
@@ -61,7 +69,8 @@ def fit(
     processes (paconv.train.distributed) only the first writes.
 
     Args:
-        model: A float or converted model; moved to `device`.
+        model: A float or converted model; moved to `device`. Of one in a wrapper (DataParallel, torch.compile) the
+            model within is trained.
         source: What to train on.
         settings: Optimizer, schedule, epochs and seed.
         output: Folder for the state, the history and the trained model, made if need be; None writes nothing.
@@ -78,17 +87,47 @@ def fit(
             1).
 
     Raises:
-        UsageError: Settings, model and data don't fit each other, or `output` holds a training and `resume` is false.
-        CheckpointError: The state is another training's.
+        UsageError: Settings, model and data don't fit each other, `output` holds a training and `resume` is false, or
+            another one is at work there.
+        CheckpointError: The state is another training's, or damaged.
         DataError: A sample can't be read.
         TrainingError: A loss or gradient is no longer finite.
     """
+    if output is None or not current_ranks().first:
+        lock: AbstractContextManager = nullcontext()
+    else:
+        lock = locked(_made(Path(output)), "training")
+    with lock:
+        return fit_in_locked(
+            model, source, settings,
+            output=output, resume=resume, checkpoint_steps=checkpoint_steps, workers=workers, watchers=watchers,
+            device=device, grid=grid,
+        )  # fmt: skip
+
+
+def fit_in_locked(
+    model: nn.Module,
+    source: DataSource,
+    settings: Settings,
+    *,
+    output: str | os.PathLike | None,
+    resume: bool,
+    checkpoint_steps: int,
+    workers: int,
+    watchers: Sequence[Watcher],
+    device: str,
+    grid: GridChoice,
+) -> list[dict]:
+    """`fit` in a folder that the caller has locked."""
+    model = unwrapped(model)
     if not isinstance(source, DataSource):
         raise UsageError(f"source: expected a DataSource, found {type(source).__name__}; put samples into one")
     settings, ranks, task, grid = settings.resolved(), current_ranks(), task_of(source), checked_grid(grid)
     for name, value, least in (("checkpoint_steps", checkpoint_steps, 1), ("workers", workers, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
+    if workers > MOST_WORKERS:
+        raise UsageError(f"workers must be at most {MOST_WORKERS}, each of which is a process; found {workers}")
     model.to(device)
     _check_fit(model, source, task, settings)
     folder = None if output is None else _prepared(Path(output), resume, ranks)
@@ -97,11 +136,18 @@ def fit(
     seed_everything(settings.seed, ranks.rank)
     if folder is not None and (folder / STATE).exists():
         state = _load(folder / STATE, identity)
-        model.load_state_dict(state.model)
-        optimizer.load_state_dict(state.optimizer)
         position = Position(state.epoch, state.step, list(state.totals), list(state.history))
-        if len(state.random) == ranks.count:
-            set_random_state(state.random[ranks.rank])
+        try:
+            model.load_state_dict(state.model)
+            optimizer.load_state_dict(state.optimizer)
+            if len(state.random) == ranks.count:
+                set_random_state(state.random[ranks.rank])
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = next(iter(str(error).splitlines()), "")
+            raise CheckpointError(
+                f"{folder / STATE}: expected the state of this training, which it isn't: {reason}; delete it to begin "
+                "anew"
+            ) from error
 
     def save() -> None:
         if folder is None:
@@ -152,11 +198,16 @@ def _counted_on(model: nn.Module, source: DataSource, settings: Settings) -> Ite
         yield moved_to(model, *source.training.batch(keys[start : start + settings.batch_size]))[0]
 
 
-def _prepared(folder: Path, resume: bool, ranks: Ranks) -> Path:
+def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PaconvError(f"cannot write to {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def _prepared(folder: Path, resume: bool, ranks: Ranks) -> Path:
+    _made(folder)
     if (folder / STATE).exists() and not resume:
         raise UsageError(f"{folder} holds a training; go on with it (--resume, resume=True), or name another")
     if ranks.first:

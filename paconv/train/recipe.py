@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import torch
 from torch import nn
 
 from paconv.errors import UsageError
+from paconv.files import make_folder
+from paconv.folder_lock import locked
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.models import build
 from paconv.models.activations import activation_for
@@ -29,7 +32,7 @@ from paconv.nn.schemes.registry import SCHEMES
 from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import current_ranks
-from paconv.train.fit import STATE, fit
+from paconv.train.fit import STATE, fit, fit_in_locked
 from paconv.train.pretrained import activation_of, quantized_from, with_backbone_of, with_weights_of
 from paconv.train.randomness import seed_everything
 from paconv.train.settings import Settings
@@ -124,7 +127,8 @@ def train(
         The measures of each epoch of the last training, as `fit` returns them.
 
     Raises:
-        UsageError: The recipe isn't possible with these data, or `output` holds a training and `resume` is false.
+        UsageError: The recipe isn't possible with these data, `output` holds a training and `resume` is false, or
+            another one is at work there.
         CheckpointError: The parent, the backbone, the start or a state isn't what it should be.
         DataError: A sample can't be read.
         TrainingError: A loss or gradient is no longer finite.
@@ -133,20 +137,30 @@ def train(
 
     def fitted(model: nn.Module, settings: Settings, what: str, folder: Path) -> list[dict]:
         watching = watchers(what, folder) if ranks.first else ()
-        return fit(
+        run = fit_in_locked if folder == output else fit
+        return run(
             model, source, settings,
             output=folder, resume=resume, checkpoint_steps=checkpoint_steps, workers=workers, watchers=watching,
             device=device, grid=recipe.grid,
         )  # fmt: skip
 
+    def begun(model: nn.Module) -> AbstractContextManager:
+        lock = locked(make_folder(output), "training") if ranks.first else nullcontext()
+        with ExitStack() as stack:
+            stack.enter_context(lock)
+            if not resume:
+                _check_free(output)
+            started(model)
+            return stack.pop_all()
+
     if not resume:
         _check_free(output)
     if recipe.start is not None:
         quantized = quantized_from(recipe.start, recipe.model, recipe.architecture, len(source.classes))
-        started(quantized)
         conversion: Any = quantized.paconv_conversion
         what = "{} M={} N={}".format(*(conversion.get(name, "pa") for name in ("scheme", "M", "N")))
-        return fitted(quantized, recipe.settings, what, output)
+        with begun(quantized):
+            return fitted(quantized, recipe.settings, what, output)
     first = recipe.settings if recipe.float_settings is None else recipe.float_settings
     seed_everything(first.seed)  # the same first weights in every process
     model = build(recipe.model, num_classes=len(source.classes), **_architecture(recipe))
@@ -155,18 +169,18 @@ def train(
     if recipe.backbone is not None:
         model = with_backbone_of(recipe.backbone, model, recipe.model)
     # What is wrong with the scheme is reported before hours of training.
-    started(model if recipe.scheme == FLOAT else _converted(model, recipe))
-    if recipe.scheme == FLOAT:
-        return fitted(model, recipe.settings, FLOAT, output)
-    if recipe.parent is None:
-        fitted(model, first, FLOAT, output / FLOAT)
-    quantized = _converted(model, recipe)
-    if not (output / STATE).exists():
-        inputs, _ = source.training.batch(first_keys(source.training, recipe.settings.seed, _CALIBRATION))
-        # Every process calibrates on the same samples; DistributedDataParallel then takes the first one's values.
-        calibrate(quantized, [inputs])
-    what = recipe.scheme + "".join(f" {name}={value}" for name, value in recipe.options.items())
-    return fitted(quantized, recipe.settings, what, output)
+    with begun(model if recipe.scheme == FLOAT else _converted(model, recipe)):
+        if recipe.scheme == FLOAT:
+            return fitted(model, recipe.settings, FLOAT, output)
+        if recipe.parent is None:
+            fitted(model, first, FLOAT, output / FLOAT)
+        quantized = _converted(model, recipe)
+        if not (output / STATE).exists():
+            inputs, _ = source.training.batch(first_keys(source.training, recipe.settings.seed, _CALIBRATION))
+            # Every process calibrates on the same samples; DistributedDataParallel then takes the first one's values.
+            calibrate(quantized, [inputs])
+        what = recipe.scheme + "".join(f" {name}={value}" for name, value in recipe.options.items())
+        return fitted(quantized, recipe.settings, what, output)
 
 
 def _check_free(output: str | os.PathLike) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from math import inf
 
 from paconv.errors import UsageError
 
@@ -12,6 +11,9 @@ __all__ = ["OPTIMIZERS", "SCHEDULES", "Settings"]
 SCHEDULES = ("cosine", "step")
 OPTIMIZERS = {"adam": (2e-3, 1e-2), "sgd": (0.05, 1e-4)}
 """Optimizer -> learning rate and weight decay where none are given."""
+
+_MOST_RATE = 1e6
+"""Larger ones are no rates: float32 has no such steps."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,17 @@ class Settings:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
+        if self.seed >= 1 << 63:
+            raise UsageError(f"seed must be below 2**63; found {self.seed}")
         for name, low, high in (
-            ("lr", 0, inf), ("momentum", 0, 1), ("weight_decay", 0, inf), ("decay", 0, 1), ("warmup", 0, self.epochs),
+            ("lr", 0, _MOST_RATE), ("momentum", 0, 1), ("weight_decay", 0, _MOST_RATE), ("decay", 0, 1),
+            ("warmup", 0, self.epochs),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is None and name in ("lr", "weight_decay"):
                 continue
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not low <= value <= high or value == inf:
+            if not number or not low <= value <= high:
                 raise UsageError(f"{name} must be a number from {low} to {high}; found {value!r}")
 
     def resolved(self) -> Settings:

@@ -12,13 +12,17 @@ from pathlib import Path
 
 import torch
 
+from paconv.checkpoint.container import TRAINING as FORMAT
 from paconv.checkpoint.container import check_file
 from paconv.errors import CheckpointError
 from paconv.files import replacing
 
 __all__ = ["TrainingState", "load_state", "save_state"]
 
-FORMAT, VERSION = "paconv-training", 1
+VERSION = 1
+
+_KINDS = {"identity": dict, "model": dict, "optimizer": dict, "random": list, "epoch": int, "step": int, "totals": list,
+          "history": list}  # fmt: skip
 
 
 @dataclass
@@ -71,4 +75,12 @@ def load_state(path: str | os.PathLike) -> TrainingState:
     for field in fields(TrainingState):
         if field.name not in found:
             raise CheckpointError(f"{path}: expected the state of a training; it has no {field.name}")
+        value, kind = found[field.name], _KINDS[field.name]
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 0)):
+            raise CheckpointError(
+                f"{path}: expected the state of a training; its {field.name} is {type(value).__name__}"
+            )
+    totals = found["totals"]
+    if len(totals) != 3 or not all(isinstance(each, float | int) for each in totals):
+        raise CheckpointError(f"{path}: expected the state of a training; its totals are {totals!r}")
     return TrainingState(**{field.name: found[field.name] for field in fields(TrainingState)})

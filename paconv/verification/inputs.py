@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from paconv.errors import UsageError
+from paconv.input_shape import MAX_VALUES
 from paconv.onnx_file.shapes import fixed_input_shapes
 from paconv.verification.model import OpenModel
 
@@ -26,8 +27,11 @@ def read_inputs(path: str | os.PathLike) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path}: expected an .npz file with an array for each input: {error}") from error
+    except UsageError:
+        raise
+    except Exception as error:  # NumPy's readers meet damaged bytes with errors of any type
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{path}: expected an .npz file with an array for each input: {reason}") from error
 
 
 def make_inputs(
@@ -90,6 +94,11 @@ def _checked(info: onnx.ValueInfoProto, given: dict[str, np.ndarray]) -> np.ndar
 
 
 def _random(info: onnx.ValueInfoProto, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    if prod(shape) > MAX_VALUES:
+        sizes = "x".join(map(str, shape))
+        raise UsageError(
+            f"input '{info.name}': expected at most {MAX_VALUES} random values, found {sizes}; fewer samples"
+        )
     dtype = _dtype(info)
     if dtype.kind == "f":
         return rng.standard_normal(shape).astype(dtype)

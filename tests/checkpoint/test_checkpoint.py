@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 import paconv
 from paconv.checkpoint import container
@@ -302,9 +303,13 @@ GARBAGE = {
     "compressed": (_compressed, "found a compressed one"),
     "torchscript": (_script, "it is a TorchScript archive"),
     "a tensor": (lambda p: torch.save(torch.zeros(2), p), "found a Tensor"),
-    "a training state": (
+    "a training checkpoint without weights": (
         lambda p: torch.save({"epoch": 3, "state_dict": {}}, p),
-        "found a dict with epoch, state_dict",
+        "found a dict with epoch, state_dict; say where in it the weights are",
+    ),
+    "a training's state": (
+        lambda p: torch.save({"format": "paconv-training", "version": 1}, p),
+        "the state of a training, for --resume; the trained model is model.pt beside",
     ),
     "an empty dict": (lambda p: torch.save({}, p), "found a dict with nothing in it"),
     "another format": (
@@ -433,3 +438,109 @@ def test_loading_a_large_zoo_model_draws_no_random_numbers(tmp_path):
     torch.manual_seed(5)
     paconv.load(tmp_path / "model.pt")
     assert torch.rand(1) == want
+
+
+WRAPPERS = {
+    "DataParallel": nn.DataParallel,
+    "AveragedModel": AveragedModel,
+    "torch.compile": lambda model: torch.compile(model, backend="eager"),
+    "two of them": lambda model: nn.DataParallel(torch.compile(model, backend="eager")),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_a_wrapped_model_is_saved_as_the_model_within(tmp_path, wrap):
+    model = converted()
+    paconv.save(wrap(model), tmp_path / "model.pt", (3, 9, 9))
+    x = torch.randn(2, 3, 9, 9)
+    assert torch.equal(paconv.load(tmp_path / "model.pt", model=Net)(x), model(x))
+    assert same(paconv.load(_save(wrap(digits()), tmp_path / "zoo.pt")), digits())
+
+
+def test_a_model_of_several_processes_is_saved_as_the_model_within(tmp_path):
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        model = converted().train()
+        paconv.save(nn.parallel.DistributedDataParallel(model), tmp_path / "model.pt", (3, 9, 9))
+    finally:
+        torch.distributed.destroy_process_group()
+    assert same(paconv.load(tmp_path / "model.pt", model=Net), model)
+
+
+def test_models_of_which_no_whole_state_can_be_saved_are_refused(tmp_path):
+    script = torch.jit.trace(Net(), torch.zeros(1, 3, 9, 9))
+    with pytest.raises(UsageError, match="found a TorchScript module"):
+        paconv.save(script, tmp_path / "model.pt")
+    sharded = Net()
+    sharded._fsdp_wrapped_module = Net()
+    with pytest.raises(
+        UsageError, match="FullyShardedDataParallel, of which each process has a part; collect its full"
+    ):
+        paconv.save(sharded, tmp_path / "model.pt")
+
+
+def test_a_part_that_was_converted_by_itself_is_told_of_when_its_conversion_is_lost(tmp_path):
+    def make() -> nn.Module:
+        return nn.Sequential(nn.Identity(), converted())
+
+    with pytest.warns(UserWarning, match="1 was converted, but Sequential as a whole wasn't.*or save 1 by itself"):
+        paconv.save(make(), tmp_path / "model.pt")
+    assert same(paconv.load(tmp_path / "model.pt", model=make), make())
+
+
+def test_state_dicts_are_found_in_what_trainings_save_and_without_a_wrappers_prefix(tmp_path):
+    net, path = Net(), tmp_path / "t.pt"
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.randn(1, 3, 9, 9)).sum().backward()
+    optimizer.step()
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    lightning = {f"model.{name}": value for name, value in state.items()}
+    loss = {"loss.weight": torch.ones(3)}
+    for saved, key in (
+        (state, None),
+        ({"epoch": 3, "state_dict": state, "optimizer": optimizer.state_dict()}, None),
+        ({"model_state_dict": nn.DataParallel(net).state_dict(), "lr": 0.1}, None),
+        (torch.compile(net, backend="eager").state_dict(), None),
+        (AveragedModel(net).state_dict(), None),
+        ({"state_dict": lightning}, None),
+        ({"state_dict": {**lightning, **loss}}, "state_dict.model"),
+        ({**lightning, **loss}, "model"),
+        ({"model": {}, "ema": state, "old": state}, "ema"),
+        ({"a.b": {"c": state}}, "a.b.c"),
+    ):
+        torch.save(saved, path)
+        assert same(paconv.load(path, model=Net, state_dict=key), net)
+
+
+def test_state_dicts_that_are_not_found_get_a_line_with_the_way_out(tmp_path):
+    state, path = Net().state_dict(), tmp_path / "t.pt"
+    lightning = {f"model.{name}": value for name, value in state.items()}
+    for saved, key, message in (
+        ({"model": state, "ema": state}, None, r"found several \(model, ema\); say which is meant \(--state-dict KEY"),
+        (
+            {"model": state, "ema": state},
+            "emo",
+            "--state-dict emo .*: expected tensors by name there, found model, ema",
+        ),
+        ({"model": state}, "model.head.weight", "expected tensors by name there, found "),
+        ({"epoch": 3}, None, "found a dict with epoch; say where in it the weights are"),
+        (
+            {**lightning, "loss.weight": torch.ones(3)},
+            None,
+            "tensors begin with model., and it has others such as loss",
+        ),
+    ):
+        torch.save(saved, path)
+        with pytest.raises(CheckpointError, match=message) as caught:
+            paconv.load(path, model=Net, state_dict=key)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(CheckpointError, match="written by paconv.save, and has one state dict"):
+        paconv.load(_save(digits(), path), state_dict="model")
+
+
+def test_a_pickled_training_checkpoint_is_read_where_pickles_are_trusted(tmp_path):
+    net, path = Net(), tmp_path / "t.pt"
+    torch.save({"epoch": 3, "model": net, "folder": tmp_path}, path)
+    assert same(paconv.load(path, trust_pickle=True), net)
+    torch.save({"weights": net.state_dict(), "folder": tmp_path}, path)
+    assert same(paconv.load(path, Net, trust_pickle=True), net)

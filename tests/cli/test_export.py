@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import types
+from pathlib import Path
 
 import onnx
 import pytest
@@ -228,3 +231,50 @@ def test_a_model_without_convolutions_is_exported_with_none(paconv_command, fold
     torch.save(nn.Linear(3, 2), "linear.pt")
     code, out, _ = paconv_command("export", "linear.pt", "--trust-pickle", "--input-shape", "3")
     assert code == 0 and out.endswith("0 quantized and 0 real convolutions\n")
+
+
+SHADOWS = ("statistics", "networkx", "filelock", "shlex", "getpass", "html", "profile")
+"""Modules that torch imports when it needs them."""
+
+
+@pytest.mark.parametrize("command", ["export", "cost"])
+@pytest.mark.parametrize("factory", [None, "user_nets:make"])
+def test_modules_of_the_current_folder_stand_in_for_none_of_torchs(folder, command, factory):
+    """In a process of its own, where torch has imported none of them yet."""
+    for name in SHADOWS:
+        (folder / f"{name}.py").write_text(f"open('ran', 'a').write('{name} ')\n")
+    for name, text in (("user_nets", FACTORY), ("late_import_of_the_factory", "")):
+        (folder / f"{name}.py").write_text(text)
+    if factory is None:
+        paconv.save(digits_resnet(M=2, N=1, width=4), "model.pt", (1, 8, 8))
+    else:
+        torch.save({"state_dict": user_nets().Net().state_dict()}, "model.pt")
+    shape = ("--input-shape", "3x9x9") if command == "export" else ("--input-shape", "3,9,9")
+    options = () if factory is None else ("--model", factory, *shape)
+    program = Path(sys.executable).parent / "paconv"
+    done = subprocess.run([program, command, "model.pt", *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "ran").exists()
+
+
+def user_nets() -> types.ModuleType:
+    made = types.ModuleType("user_nets_here")
+    exec(FACTORY, made.__dict__)
+    return made
+
+
+def test_the_weights_of_a_training_checkpoint_are_chosen_by_key(folder, paconv_command):
+    for name, text in (("user_nets", FACTORY), ("late_import_of_the_factory", "")):
+        (folder / f"{name}.py").write_text(text)
+    state = user_nets().Net().state_dict()
+    torch.save({"model": state, "ema": {f"module.{k}": v for k, v in state.items()}}, "t.pt")
+    made = ("export", "t.pt", "--model", "user_nets:make", "--input-shape", "x=3x9x9")
+    code, _, err = paconv_command(*made)
+    assert code == 1 and "found several (model, ema); say which is meant (--state-dict KEY" in err
+    assert paconv_command(*made, "--state-dict", "ema")[0] == 0
+    code, _, err = paconv_command("export", "t.pt", "--state-dict", "ema")
+    assert code == 1 and "--state-dict is for a checkpoint whose model --model PKG.MOD:FUNCTION makes; give" in err
+    for shapes in (["x=3x9x9", "3x9x9"], ["x=3x9x9", "x=3x9x9"]):
+        options = [part for shape in shapes for part in ("--input-shape", shape)]
+        code, _, err = paconv_command("export", "t.pt", *options)
+        assert code == 1 and "expected each input once and by name, or all without" in err

@@ -64,6 +64,15 @@ def test_pictures_are_read_from_a_folder(run, network, tmp_path):
         (["--data", "nan.npz"], "expected finite values"),
         (["--data", "narrow.npz"], "expected samples (S, 3, 12, 12)"),
         (["--data", "empty"], "empty"),
+        (["--data", "pictures", "--mean", "123"], "mean: expected values from 0 to 1, found 123; bytes are taken as"),
+        (["--data", "pictures", "--std", "0"], "std: expected values above 0, up to 1, found 0"),
+        (["--data", "pictures", "--std", "58,57,57"], "std: expected values above 0, up to 1, found 58,57,57; bytes"),
+        (["--data", "pictures", "--size", "99999999"], "size: input image takes pictures of 12x12"),
+        (["--data", "images.npz", "--fast", "--most-error", "0"], "so that none is quantized; "),
+        (["--data", "images.npz", "--keep", "nothing"], "keep: 'nothing' names no layer"),
+        (["--data", "images.npz", "-N", "9"], "must be 1..8, or full precision (None, -N full); found 9"),
+        (["--data", "images.npz", "--keep-worst", "99"], "worst (--keep-worst): expected fewer layers"),
+        (["--data", "images.npz", "--state-dict", "ema"], "--state-dict tells how to read a checkpoint"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(
@@ -74,6 +83,8 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(
     np.savez("nan.npz", image=np.full((2, 3, 12, 12), np.nan, np.float32))
     np.savez("narrow.npz", image=np.zeros((2, 3, 12, 11), np.float32))
     (tmp_path / "empty").mkdir()
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (12, 12)).save("pictures/x.png")
     code, _, err = run("quantize", network, "-o", "model.onnx", *arguments)
     assert code in (1, 2) and message in err and err.count("\n") == 1
     assert not (tmp_path / "model.onnx").exists()

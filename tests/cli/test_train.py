@@ -11,6 +11,7 @@ import torch
 
 import paconv
 from paconv.cli import training_progress
+from paconv.folder_lock import LOCK, locked
 from paconv.models import digits_resnet
 from paconv.nn import level_report
 from tests.train.architectures import tiny_color_net
@@ -159,7 +160,15 @@ BAD_OPTIONS = [
     ("--epochs 0", "epochs must be a whole number from 1; found 0"),
     ("--batch-size 0", "batch_size must be a whole number from 1; found 0"),
     ("--batch-size 5000", "batch_size=5000, but there are only 1347 samples"),
-    ("--lr nan", "lr must be a number from 0 to inf; found nan"),
+    ("--lr nan", "lr must be a number from 0 to 1000000.0; found nan"),
+    ("--lr 1e300", "lr must be a number from 0 to 1000000.0; found 1e+300"),
+    ("--seed 99999999999999999999", "seed must be below 2**63; found 99999999999999999999"),
+    ("--threads 9999999999999999999999", "--threads: expected at most 1024, found 9999999999999999999999"),
+    ("--workers 1000000", "workers must be at most 1024, each of which is a process; found 1000000"),
+    ("--data folder:images --size 99999999", "data: expected images of at most 268435456 values, found 3x99999999x"),
+    ("--linear magic", "linear must be 'real' or 'pa'; found 'magic'"),
+    ("--scheme syq --linear syq", "linear must be 'real': SYQ has no linear layers; found 'syq'"),
+    ("--scheme bireal --signed never", "scheme bireal has no parameter 'signed'; it takes none"),
     ("--workers -1", "workers must be a whole number from 0; found -1"),
     ("--checkpoint-steps 0", "checkpoint_steps must be a whole number from 1; found 0"),
     ("--seed -1", "seed must be a whole number from 0; found -1"),
@@ -309,3 +318,44 @@ def test_help_has_an_example(train):
 def test_what_cannot_be_trained_leaves_no_folder(train, folder, options):
     assert train("-o run", *DIGITS, *options.split())[0] == 1
     assert not (folder / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[3]", "found list"),
+        ("{", "Expecting property name"),
+        ('{"epochs": "many"}', "'many' is not a valid integer"),
+        ('{"device": "tpu"}', "'tpu' is not one of"),
+    ],
+)
+def test_damaged_options_of_a_training_are_one_line(folder, train, content, message):
+    (folder / "run").mkdir()
+    (folder / "run/options.json").write_text(content)
+    code, out, err = train("-o run --resume")
+    assert (code, out) == (1, "") and err.count("\n") == 1 and message in err
+    assert err.startswith("paconv: error: run/options.json: expected the options of the training, as JSON: ")
+
+
+def test_a_folder_in_which_a_training_is_at_work_is_refused_before_anything_is_written(folder, train):
+    (folder / "run").mkdir()
+    with locked(folder / "run", "training"):
+        for options in ((), ("--resume",)):
+            code, out, err = train("-o run", *DIGITS, *options)
+            assert (code, out, err.count("\n")) == (1, "", 1) and "run: another training is at work there" in err
+        assert [path.name for path in (folder / "run").iterdir()] == [LOCK]
+
+
+def test_linear_layers_and_levels_below_zero_are_options(folder, train):
+    torch.manual_seed(0)
+    paconv.save(digits_resnet(10), "float.pt", (1, 8, 8))
+    code, _, err = train("-o run --float float.pt --linear pa --signed never --lr 0", *DIGITS)
+    assert (code, err) == (0, "")
+    conversion = paconv.load("run/model.pt").paconv_conversion
+    assert (conversion["linear"], conversion["signed"], conversion["signed_activations"]) == ("pa", False, [])
+
+
+def test_help_names_no_planes_as_those_of_every_scheme(train):
+    text = " ".join(train("--help")[1].split())
+    assert "[default: the scheme's; of pa 4, where 2, 4, 6 and 8 are possible]" in text
+    assert "[default: the scheme's; of pa 5, where 1 to 8 are possible]" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,8 @@ from paconv.nn import PAActivation, calibrate, convert, settle_batch_norm
 from paconv.nn.schemes.abc_net import ABCActivation
 from tests.nn.networks import FunctionalResNet
 from tests.test_gaussian import normal_quantiles
+
+calibration = sys.modules["paconv.nn.calibrate"]  # paconv.nn.calibrate is the function
 
 
 def calibrated(N: int, x: torch.Tensor) -> tuple[PAActivation, object]:
@@ -172,3 +176,72 @@ def test_a_scheme_that_moves_the_mean_is_calibrated_with_the_statistics_of_the_s
     endpoints = [0.5 - module.v for module in model.modules() if isinstance(module, ABCActivation)]
     # Activations behind a batch norm have variance 1; the five endpoints of a half Gaussian are below 2.1.
     assert len(endpoints) == 6 and all(0 < v.min() and v.max() < 4 for v in endpoints)
+
+
+class Pyramid(nn.Module):
+    """One head on images of several sizes and scales, and a quantizer behind it that runs once."""
+
+    def __init__(self, scales):
+        super().__init__()
+        self.scales = scales
+        self.head, self.last = PAActivation(3), PAActivation(2)
+
+    def forward(self, x):
+        made = [self.head(scale * x[..., : x.shape[-1] >> level]) for level, scale in enumerate(self.scales)]
+        return self.last(torch.cat(made, -1) + 1)
+
+
+def test_a_quantizer_that_runs_on_several_tensors_is_set_from_all_of_them():
+    x = torch.rand(4, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    several, one = Pyramid((1, 3, 9)).double(), PAActivation(3).double()
+    found = calibrate(several, [x])
+    joint = torch.cat([x.flatten(), 3 * x[..., :32].flatten(), 9 * x[..., :16].flatten()])
+    (alone,) = calibrate(nn.Sequential(one), [joint])
+    assert [each.name for each in found] == ["head", "last"]
+    assert (found[0].positive, found[0].unit) == (alone.positive, pytest.approx(alone.unit, rel=1e-12))
+    assert several.head.v.tolist() == pytest.approx(one.v.tolist(), rel=1e-6)  # lloyd_max sums in another order
+    # What runs once sees what the final head makes, as in a forward after it.
+    seen = []
+    several.last.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    several(x)
+    assert found[1].unit == pytest.approx(seen[0].square().mean().sqrt().item(), rel=1e-12)
+
+
+def test_a_module_that_runs_on_zeros_first_is_set_from_what_follows():
+    x = torch.rand(4, 32, 32, generator=torch.Generator().manual_seed(0))
+    model = Pyramid((0, 1))
+    head, _ = calibrate(model, [x])
+    assert head.positive == 4 * 32 * 16 and "never positive" not in str(head)
+    assert 0 < model.head.v[0] < model.head.v[-1] < 1
+
+
+def test_each_tensor_weighs_by_its_size_where_only_samples_are_taken(monkeypatch):
+    monkeypatch.setattr(calibration, "_SAMPLE", 1000)
+    x = torch.rand(4, 64, 64, generator=torch.Generator().manual_seed(0))
+    model = Pyramid((1, 8))
+    head, _ = calibrate(model, [x])
+    exact = torch.cat([x.flatten(), 8 * x[..., :32].flatten()]).double().square().mean().sqrt().item()
+    # 1500 values, whose squares deviate by 1.7 of their mean: 4.4 % of it, half of that of the root; four of those.
+    assert head.unit == pytest.approx(exact, rel=0.09)
+
+
+def test_convolutions_that_read_one_tensor_count_it_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pa = PAActivation(3)
+
+        def forward(self, x):
+            return self.pa(x) + self.pa(x.relu())
+
+    x = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    (found,) = calibrate(model := Twice(), [x])
+    (alone,) = calibrate(nn.Sequential(one := PAActivation(3)), [x])
+    assert (found.positive, found.unit) == (alone.positive, alone.unit) and torch.equal(model.pa.v, one.v)
+
+
+def test_a_wrapped_model_is_calibrated_by_its_own_scheme():
+    torch.manual_seed(0)
+    parent, images = digits_resnet(), torch.randn(64, 1, 8, 8)
+    models = [paconv.convert(parent, scheme="abc") for _ in range(2)]
+    assert calibrate(models[0], [images]) == calibrate(nn.DataParallel(models[1]), [images])

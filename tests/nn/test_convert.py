@@ -8,13 +8,15 @@ import json
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, prune
+from torch.optim.swa_utils import AveragedModel
 
 import paconv
 from paconv.cost.host.speed import speed_of
 from paconv.cost.source import network_of_module
 from paconv.errors import CheckpointError, UsageError
-from paconv.nn import PAConv2d, conversion_report, convert, convert_from_config
+from paconv.nn import PAConv2d, calibrate, conversion_report, convert, convert_from_config
+from paconv.nn.layers import PALinear
 from tests.cost.host import synthetic
 from tests.nn.networks import FunctionalResNet, PreActivation, TwoRelus, TwoStems, Untraceable, mobile_block
 
@@ -148,7 +150,7 @@ def test_without_activation_planes_there_is_no_activation_quantizer():
     assert model.paconv_conversion["rectified"] == []
 
 
-def test_other_paddings_other_dimensions_subclasses_and_reparametrized_weights_stay_real():
+def test_other_paddings_other_dimensions_subclasses_and_weights_that_are_no_parameters_stay_real():
     class MyConv(nn.Conv2d):
         def forward(self, x):
             return 2 * super().forward(x)
@@ -158,8 +160,7 @@ def test_other_paddings_other_dimensions_subclasses_and_reparametrized_weights_s
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
         MyConv(4, 4, 3),
         nn.ConvTranspose2d(4, 4, 3),
-        parametrizations.weight_norm(nn.Conv2d(4, 4, 3)),
-        nn.utils.spectral_norm(nn.Conv2d(4, 4, 3)),
+        without_parameter(nn.Conv2d(4, 4, 3)),
         nn.Conv2d(4, 4, 3),
         nn.Conv2d(4, 4, 3),
     )
@@ -169,9 +170,104 @@ def test_other_paddings_other_dimensions_subclasses_and_reparametrized_weights_s
         "2": "subclass",
         "3": "not-conv2d",
         "4": "reparametrized",
-        "5": "reparametrized",
-        "7": "last-layer",
+        "6": "last-layer",
     }
+
+
+def without_parameter(conv: nn.Conv2d) -> nn.Conv2d:
+    """`conv`, whose weight is an attribute that its owner's code sets."""
+    weight = conv.weight
+    del conv.weight
+    conv.weight = weight.detach() * 1
+    return conv
+
+
+COMPUTED = {
+    "weight_norm": nn.utils.weight_norm,
+    "spectral_norm": nn.utils.spectral_norm,
+    "pruning masks": lambda conv: prune.l1_unstructured(conv, "weight", 0.5),
+    "parametrizations (WeightNorm)": parametrizations.weight_norm,
+    "parametrizations (SpectralNorm)": parametrizations.spectral_norm,
+    "parametrizations (Orthogonal)": parametrizations.orthogonal,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("how", COMPUTED)
+@pytest.mark.parametrize("ran", [False, True], ids=["fresh", "after a forward"])
+def test_computed_weights_are_taken_as_they_are_in_eval_mode_and_come_back(tmp_path, how, ran):
+    """weight_norm and prune leave tensors on the layer that copy.deepcopy refuses."""
+
+    def make() -> nn.Module:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 2, 3))
+        COMPUTED[how](model[2])
+        return model
+
+    parent, x = make(), torch.randn(2, 3, 8, 8)
+    if ran:
+        parent(x)
+    model = convert(parent, 4, 5)
+    parent.eval()(x)
+    assert model[2].weight.is_leaf and model[2].weight.requires_grad and model[2].training
+    assert torch.equal(model[2].weight, parent[2].weight) and "weight" not in parent[2]._parameters
+    assert f"its weight, computed by {how}, is a plain one now" in str(conversion_report(model))
+    model(x).sum().backward()
+    assert model[2].weight.grad.any()
+    paconv.save(model, tmp_path / "model.pt")
+    assert torch.equal(paconv.load(tmp_path / "model.pt", make)(x), model.eval()(x))
+
+
+def test_computed_weights_of_layers_that_stay_real_are_still_computed():
+    parent = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 2))
+    prune.l1_unstructured(parent[0], "weight", 0.5)
+    parametrizations.weight_norm(parent[3])
+    state = convert(parent, 4, 5).state_dict()
+    assert {"0.weight_mask", "3.parametrizations.weight.original0"} <= state.keys()
+    both = convert(parent, 4, 5, linear="pa", last="pa")
+    assert isinstance(both[3], PALinear) and torch.equal(both[3].weight.flatten(1), parent[3].weight)
+
+
+def test_a_model_that_keeps_a_tensor_of_its_last_forward_is_converted():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 3)
+
+        def forward(self, x):
+            self.seen = {"features": [self.a(x)]}
+            return self.c(self.b(self.seen["features"][0].relu()))
+
+    parent, x = Keeping(), torch.randn(1, 3, 8, 8)
+    parent(x)
+    assert converted_names(convert(parent)) == ["b"]
+
+
+class Locked:
+    def __deepcopy__(self, memo):
+        raise TypeError("a lock can't be copied")
+
+
+def test_what_cannot_be_copied_and_torchscript_get_a_line():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
+    model.lock = Locked()
+    with pytest.raises(UsageError, match=r"can't be copied \(copy.deepcopy\): TypeError: a lock can't be copied"):
+        convert(model)
+    del model.lock
+    script = torch.jit.trace(model, torch.zeros(1, 3, 9, 9))
+    for use in (convert, conversion_report, lambda m: calibrate(m, [torch.zeros(1, 3, 9, 9)])):
+        with pytest.raises(UsageError, match="found a TorchScript module, .*give the module that it was made from"):
+            use(script)
+    around = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), script)
+    assert kept(convert(around))["3"] == "torchscript"
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, AveragedModel, lambda m: torch.compile(m, backend="eager")])
+def test_of_a_wrapped_model_the_model_within_is_converted(wrap):
+    model = FunctionalResNet()
+    made = convert(wrap(model), 4, 5)
+    assert type(made) is FunctionalResNet and converted_names(made) == converted_names(convert(model, 4, 5))
+    assert str(conversion_report(wrap(made))) == str(conversion_report(made))
 
 
 def test_a_convolution_known_under_two_names_is_replaced_under_both():

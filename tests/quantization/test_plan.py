@@ -202,7 +202,7 @@ def test_weights_that_two_layers_share_are_counted_once():
 def test_options_without_a_meaning_are_refused():
     with pytest.raises(UsageError, match="first must be 'real' or 'pa'; found 'float'"):
         plan(graph(CHAIN), first="float")
-    with pytest.raises(UsageError, match=r"keep='conv\*' names no layer; layers are s, a, y"):
+    with pytest.raises(UsageError, match=r"keep: 'conv\*' names no layer; layers are s, a, y"):
         plan(graph(CHAIN), keep="conv*")
 
 

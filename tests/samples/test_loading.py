@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from paconv.errors import DataError, UsageError
 from paconv.samples.loading import load_samples
+from paconv.verification.inputs import read_inputs
 from tests.samples.idx import mnist_folder
 
 COLOR = [("x", ("batch", 3, 8, 8), np.float32)]
@@ -147,7 +150,12 @@ def test_arrays_that_do_not_fit_get_a_line(data, inputs, message):
         (FREE, {}, "input x takes pictures of any size; give a size"),
         (COLOR, {"size": 9}, "input x takes pictures of 8x8 (height x width), found 9"),
         (COLOR, {"mean": (0, 0)}, "mean: expected 1 value or 3, for the channels of input x, found 2"),
-        (COLOR, {"std": 0}, "std: expected a value for all channels or one a channel, found 0"),
+        (COLOR, {"std": 0}, "std: expected values above 0, up to 1, found 0"),
+        (COLOR, {"std": (0.2, 58, 0.2)}, "std: expected values above 0, up to 1, found 0.2,58,0.2; bytes are taken"),
+        (COLOR, {"mean": 123}, "mean: expected values from 0 to 1, found 123; bytes are taken as fractions of 255"),
+        (COLOR, {"mean": -0.1}, "mean: expected values from 0 to 1, found -0.1"),
+        (COLOR, {"mean": ()}, "mean: expected a value for all channels or one a channel, found ()"),
+        (FREE, {"size": 99999999}, "pictures of at most 268435456 values, found 99999999x99999999 (height x width)"),
         (COLOR, {"count": 0}, "expected at least 1 sample to be asked for, found 0"),
         ([("x", ("n", 3, 8, 8), np.uint8)], {"mean": 0.5}, "mean and std are for bytes (uint8) that a network of"),
     ],
@@ -184,8 +192,43 @@ def test_files_that_hold_no_samples_get_a_line(tmp_path):
 
 def test_options_of_bytes_and_pictures_are_refused_for_arrays_of_floats():
     with pytest.raises(UsageError, match="mean and std are for bytes"):
-        load_samples(X, COLOR, std=2)
+        load_samples(X, COLOR, std=0.5)
     with pytest.raises(UsageError, match="a size is for pictures"):
         load_samples(X, COLOR, size=8)
     with pytest.raises(UsageError, match="expected a folder of pictures.*; found int"):
         load_samples(5, COLOR)
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [header((1 << 40, 3, 8, 8)), header((-1, 3, 8, 8)), b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((", b"\x93NUMPY\x09"],
+    ids=["promises 256 TiB", "negative size", "no Python", "unknown version"],
+)
+@pytest.mark.parametrize("read", [lambda path: load_samples(path, COLOR), read_inputs], ids=["quantize", "verify"])
+def test_damaged_headers_in_an_archive_get_a_line(tmp_path, content, read):
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    with pytest.raises((DataError, UsageError), match=r"d\.npz: (cannot be read|expected an \.npz file)") as caught:
+        read(tmp_path / "d.npz")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [lambda path: load_samples(path, COLOR), read_inputs], ids=["quantize", "verify"])
+def test_an_archive_with_any_byte_damaged_is_read_or_refused(tmp_path, read):
+    file, path, refused = io.BytesIO(), tmp_path / "d.npz", 0
+    np.savez_compressed(file, x=X)
+    for at in range(0, len(file.getvalue()), 23):
+        damaged = bytearray(file.getvalue())
+        damaged[at] ^= 0x55
+        path.write_bytes(damaged)
+        try:
+            read(path)
+        except (DataError, UsageError):
+            refused += 1
+    assert refused > 50  # what isn't checked by the archive are dates and the like

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 
 import numpy as np
 import pytest
 
 from paconv.errors import DataError, UsageError
+from paconv.samples import mnist as mnist_files
 from paconv.samples.mnist import mnist
 from tests.samples.idx import idx, mnist_folder
 
@@ -51,3 +53,11 @@ def test_what_is_missing_is_told_with_the_command_that_fetches_it(tmp_path):
         mnist(tmp_path)
     with pytest.raises(UsageError, match="'train' or 'test'; found 'val'"):
         mnist(tmp_path, "val")
+
+
+def test_a_file_that_unpacks_to_far_more_than_mnist_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist_files, "_MOST", 1 << 16)
+    with gzip.open(mnist_folder(tmp_path) / "train-images-idx3-ubyte", "wb") as file:
+        file.write(bytes(1 << 20))
+    with pytest.raises(DataError, match="expected at most 65536 bytes of MNIST's, found more; fetch it again"):
+        mnist(tmp_path)

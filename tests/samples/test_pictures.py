@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -66,4 +69,36 @@ def test_a_picture_too_large_to_be_one_is_named(tmp_path, monkeypatch):
     picture(50, 70).save(tmp_path / "x.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError, match=r"x\.png: Image size \(3500 pixels\) exceeds limit"):
+        read_picture(tmp_path / "x.png")
+
+
+def test_postscript_under_another_name_starts_no_program(tmp_path, monkeypatch):
+    """Pillow runs `gs` to draw it."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\necho ran > {tmp_path}/ran\nexit 1\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "x.jpg").write_bytes(drawing)
+    with pytest.raises(DataError, match=r"x\.jpg: expected an image, found something else"):
+        read_picture(tmp_path / "x.jpg")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_picture_of_too_many_pixels_gets_a_line_and_a_large_one_no_warning(tmp_path, monkeypatch, recwarn):
+    picture(50, 70).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)  # Pillow warns from there on, and refuses twice that
+    assert read_picture(tmp_path / "x.png").size == (70, 50) and not recwarn.list
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match=r"x\.png: Image size \(3500 pixels\) exceeds limit of 2000 pixels"):
+        read_picture(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("error", [MemoryError, IndexError("list index out of range"), struct.error("unpack requires")])
+def test_a_decoder_that_fails_in_any_way_gets_a_line(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    picture(5, 7).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(DataError, match=r"x\.png: the image is damaged: .+; repair or replace it"):
         read_picture(tmp_path / "x.png")

@@ -475,3 +475,91 @@ def test_what_is_exported_is_a_module_or_a_checkpoint_elsewhere(tmp_path, model)
         with pytest.raises(UsageError, match="tell how to read a checkpoint; found a torch module"):
             paconv.export(model, tmp_path / "m.onnx", SHAPE, **options)
     assert [f.name for f in tmp_path.iterdir()] == ["model.pt"]
+
+
+class Several(nn.Module):
+    """Arguments of every kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 3)
+
+    def run(self, x):
+        return self.c(torch.relu(self.b(torch.relu(self.a(x)))))
+
+
+class Star(Several):
+    def forward(self, *images):
+        return sum(self.run(x) for x in images)
+
+
+class KeywordOnly(Several):
+    def forward(self, x, *more, scale):
+        return self.run(x) * scale.mean() + sum(self.run(y) for y in more)
+
+
+class Keywords(Several):
+    def forward(self, x, flag=True, mask=None, **others):
+        x = x if mask is None else x * mask
+        return self.run(x) + sum(self.run(others[name]) for name in sorted(others))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes", "names"),
+    [
+        (Star, [SHAPE], ["input"]),
+        (Star, [SHAPE, SHAPE], ["images_0", "images_1"]),
+        (KeywordOnly, [SHAPE, SHAPE, (4,)], ["x", "more_0", "scale"]),
+        (Keywords, [SHAPE], ["input"]),
+        (Keywords, {"mask": SHAPE, "x": SHAPE}, ["x", "mask"]),
+        (Keywords, {"x": SHAPE, "other": SHAPE}, ["x", "other"]),
+    ],
+    ids=str,
+)
+def test_arguments_of_every_kind_are_inputs(tmp_path, kind, shapes, names):
+    torch.manual_seed(0)
+    model = paconv.convert(kind(), keep="b", last="pa", first="real")
+    paconv.export(model, tmp_path / "model.onnx", shapes)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    assert [i.name for i in graph.input] == names
+    assert all(i.type.tensor_type.shape.dim[0].dim_param == "batch" for i in graph.input)
+    given = shapes if isinstance(shapes, list) else [SHAPE] * len(shapes)
+    inputs = [torch.randn(3, *shape) for shape in given]
+    (found,) = run(tmp_path / "model.onnx", *inputs)
+    assert found.shape == (3, 2, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes", "message"),
+    [
+        (Residual, [SHAPE, SHAPE], "forward takes 1 inputs, found shapes of 2"),
+        (Residual, {"y": SHAPE}, "forward has no argument y; it has x"),
+        (Keywords, [SHAPE] * 4, "forward takes 3 inputs, found shapes of 4; give inputs of .*kwargs by name"),
+    ],
+)
+def test_inputs_that_forward_does_not_take_get_a_line(tmp_path, kind, shapes, message):
+    with pytest.raises(ExportError, match=message):
+        paconv.export(paconv.convert(kind()), tmp_path / "model.onnx", shapes)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_computed_weights_of_real_layers_are_constants_of_the_file(tmp_path):
+    torch.manual_seed(0)
+    net = Residual()
+    nn.utils.weight_norm(net.conv)
+    nn.utils.parametrizations.spectral_norm(net.fc)
+    x = torch.randn(2, *SHAPE)
+    net(x)  # weight_norm leaves a tensor that can't be copied
+    paconv.export(paconv.convert(net), tmp_path / "model.onnx", SHAPE)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    stored = {tensor.name for tensor in graph.initializer}
+    weights = [node.input[1] for node in graph.node if node.op_type == "Gemm" or node.name == "conv"]
+    assert len(weights) == 2 and stored.issuperset(weights)
+    assert "weight_g" in net.conv._parameters
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda m: torch.compile(m, backend="eager")])
+def test_a_wrapped_model_is_exported_as_the_model_within(tmp_path, path, model, wrap):
+    paconv.export(wrap(model), tmp_path / "model.onnx", SHAPE)
+    assert (tmp_path / "model.onnx").read_bytes() == path.read_bytes()

@@ -16,6 +16,7 @@ import torch
 import paconv
 from paconv.cli.main import main
 from paconv.errors import CheckpointError, DataError, UsageError
+from paconv.folder_lock import LOCK, locked
 from paconv.models import digits_resnet
 from paconv.train import DataSource, Settings, fit
 from paconv.train.data.samples import Samples
@@ -115,6 +116,47 @@ def test_a_damaged_state_is_refused(tmp_path, damage):
     state.write_bytes(damage(state.read_bytes()))
     with pytest.raises(CheckpointError, match="state.pt"):
         tiny_fit(tmp_path, resume=True)
+
+
+def test_a_second_training_in_a_folder_is_refused_while_the_first_writes_there(tmp_path):
+    with locked(tmp_path, "training"):
+        left = tmp_path / ".state.pt.abc.tmp"  # what the first is writing now
+        left.write_bytes(b"half")
+        for resume in (False, True):
+            with pytest.raises(UsageError, match="another training is at work there"):
+                tiny_fit(tmp_path, resume=resume)
+        assert left.read_bytes() == b"half"
+    tiny_fit(tmp_path, resume=True)
+    assert not left.exists() and not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epoch", -1, "its epoch is int"),
+        ("step", 1.5, "its step is float"),
+        ("model", [], "its model is list"),
+        ("totals", [0.0], r"its totals are \[0.0\]"),
+        ("model", {}, "expected the state of this training, which it isn't: .*; delete it to begin anew"),
+        ("optimizer", {"state": 3}, "expected the state of this training, which it isn't"),
+        ("optimizer", {"state": {}, "param_groups": []}, "expected the state of this training, which it isn't"),
+        ("random", [3], "expected the state of this training, which it isn't"),
+    ],
+)
+def test_a_state_with_other_contents_is_refused(tmp_path, field, value, message):
+    tiny_fit(tmp_path, epochs=1)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    torch.save({**state, field: value}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match=message) as caught:
+        tiny_fit(tmp_path, epochs=1, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrapped_model_is_trained_and_saved_as_the_model_within(tmp_path):
+    torch.manual_seed(0)
+    model = digits_resnet(4, width=4)
+    fit(torch.nn.DataParallel(model), small_source(), Settings(1, batch_size=16), output=tmp_path)
+    assert equal(weights(tmp_path), model.state_dict())
 
 
 def test_a_model_is_no_state(tmp_path):

@@ -279,6 +279,11 @@ def test_the_command_verifies_files_prints_json_and_names_the_difference(tmp_pat
     assert "integers: sums of integer levels" in table and "counts, error / bound: of levels that are no" in table
 
 
+def test_more_random_values_than_fit_are_refused():
+    with pytest.raises(UsageError, match="expected at most 268435456 random values, found 1000000000x"):
+        paconv.verify(REFERENCE, OPTIMIZED, batch=10**9)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
 def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from paconv.files import make_folder
+from paconv.folder_lock import locked
 from paconv.studies.accuracy.deploy import Deployed, deploy
 from paconv.studies.accuracy.runs import Record, Run, execute
 from paconv.studies.accuracy.study import Study
@@ -116,7 +117,8 @@ def compare(
         The outcome of every system on every data set.
 
     Raises:
-        UsageError: `folder` holds a training of the same name with other settings.
+        UsageError: `folder` holds a training of the same name with other settings, or another comparison is at work
+            there.
         DataError: The data are bad.
         PaconvError: Whatever else training raises.
     """
@@ -124,7 +126,7 @@ def compare(
     tries = len(study.rates) + study.seeds - 1
     groups = len(study.data) * (len(study.activations) + len(study.systems))
     progress = _Progress(update, groups * tries + len(study.data) * len(study.systems))
-    with workers(jobs, threads) as submit:
+    with locked(root, "comparison"), workers(jobs, threads) as submit:
         bare = parse_system(FLOAT)
         starts = [(data, bare, activation) for data in study.data for activation in study.activations]
         parents = _tuned(study, root, submit, progress, starts, lambda *_: None)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from math import inf, nan
 
 from paconv.errors import UsageError
+from paconv.input_shape import MAX_VALUES
 from paconv.train.data.in_memory import InMemory
 from paconv.train.data.samples import CLASSIFICATION, DETECTION, DataSource, Samples
 
@@ -36,6 +37,8 @@ def open_source(spec: str, *, seed: int = 0, size: int | None = None) -> DataSou
         raise UsageError(f"data: expected {kind}:PATH, found {spec!r}")
     if kind in ("digits", "synthetic") and size is not None:
         raise UsageError(f"data: {kind} takes no size; found {size}")
+    if size is not None and 3 * size**2 > MAX_VALUES:
+        raise UsageError(f"data: expected images of at most {MAX_VALUES} values, found 3x{size}x{size}")
     if kind == "digits":
         from paconv.train.data.digits import digits
 
