@@ -114,13 +114,13 @@ def _integers(values_at, count, integers_at):
 
 def prepare_coding(arguments, task):
     """The one task: fills `coding`, `alpha_k`, `beta_l` and `level_codes` from alpha, beta and the masks."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     M, N, E, rows, codes = a[F.M], a[F.N], a[F.E], a[F.alpha_rows], a[F.weight_codes]
     alpha_k = carray(pointer(a[F.alpha_k]), (rows, M + 1), np.float32)
     beta_l = carray(pointer(a[F.beta_l]), (N + 1,), np.float32)
     weight_masks = carray(pointer(a[F.weight_masks]), (codes,), np.uint8)
     level_masks = carray(pointer(a[F.level_masks]), (E + 1,), np.uint8)
-    coding = carray(pointer(a[F.coding]), (len(CODING) - 1 + rows,), np.float64)
+    coding = carray(pointer(a[F.coding]), (CODING.count - 1 + rows,), np.float64)
     level_codes = carray(pointer(a[F.level_codes]), (E + 1,), np.uint8)
 
     most_weight, weight_terms, level_terms, on_grid = np.float64(0), np.float64(0), np.float64(0), True

@@ -40,12 +40,12 @@ def whole_run(a):
 @_function
 def _prepare_lane(arguments, block, lane, o):
     """Words and factors of output channel o."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     M, CG, CW, taps = a[F.M], a[F.CG], a[F.CW], a[F.KH] * a[F.KW]
     codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
     masks = carray(pointer(a[F.weight_masks]), (a[F.weight_codes],), np.uint8)
     alpha_k = carray(pointer(a[F.alpha_k]), (a[F.alpha_rows], M + 1), np.float32)
-    coding = carray(pointer(a[F.coding]), (len(CODING),), np.float64)
+    coding = carray(pointer(a[F.coding]), (CODING.count,), np.float64)
     start = carray(pointer(a[F.start]), (a[F.G] * a[F.OB], LANES), np.int32)
     table = carray(pointer(stack_buffer(_TABLE_BYTES)), (MAX_LEVELS,), np.int64)
     unpacked = stack_buffer(UNPACKED)
@@ -84,14 +84,14 @@ def _prepare_lane(arguments, block, lane, o):
 @_function
 def _sum_spans(arguments, block):
     """Fill span_sums of a block from its words."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     positive = carray(pointer(stack_buffer(_SPAN_LANES_BYTES)), (SPANS, LANES, _HALVES), np.int32)
     negative = carray(pointer(stack_buffer(_SPAN_LANES_BYTES)), (SPANS, LANES, _HALVES), np.int32)
     taps, run = a[F.taps], a[F.run]
     shape = a[F.G] * a[F.OB], taps, whole_run(a), LANES, 2 * _HALVES
     weights = carray(pointer(a[F.weight_words]), shape, np.int8)
     largest = carray(pointer(a[F.span_sums]), (a[F.G] * a[F.OB], SPANS), np.int64)
-    coding = carray(pointer(a[F.coding]), (len(CODING),), np.float64)
+    coding = carray(pointer(a[F.coding]), (CODING.count,), np.float64)
     lower, upper = -min(np.int64(coding[CODING.least]), 0), max(np.int64(coding[CODING.largest]), 0)
     for s in range(SPANS):
         for lane in range(LANES):
@@ -120,7 +120,7 @@ def _sum_spans(arguments, block):
 
 def prepare_codes(arguments, task):
     """Task g*OB + b prepares lane block b of group g. Expects weight_words, ... zeroed, and `coding` filled."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     block = np.int64(task)
     first_lane = (block % a[F.OB]) * LANES
     first = block // a[F.OB] * a[F.OG] + first_lane

@@ -63,7 +63,7 @@ _count_one, _count_some = _count_levels(1), _count_levels(PIXELS)
 
 def levels_of_values(arguments, task):
     """PALevels: task t is positions t*LEVEL_RUN on, all channels: x (B*H*W, C) float32 -> levels_1 uint8."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     C, E, blocks = a[F.C], a[F.E_1], a[F.OB]
     first = np.int64(task) * LEVEL_RUN
     last = min(first + LEVEL_RUN, a[F.B] * a[F.H] * a[F.W])

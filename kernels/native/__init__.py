@@ -180,7 +180,7 @@ def tables_header() -> str:
         f"enum {{ KIND_planes, {', '.join(f'KIND_{kind}' for kind in KINDS)}, KIND_COUNT }};",
         "static const char *const KIND_NAMES[] = {" + _strings(["planes", *KINDS]) + "};",
         field_enum(),
-        slot_enum("CODING", CODING, CODING_SLOTS),
+        slot_enum("CODING", CODING_SLOTS),
     ]
     return "\n".join(parts)
 

@@ -52,7 +52,7 @@ def _accumulate(a, pixels, words, offsets_at, weights, counts_at):
 
 def conv(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     M, N, P = a[F.M], a[F.N], a[F.pixels_at_once]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task), LANES)
     batch, group = image // a[F.G], image % a[F.G]
@@ -96,7 +96,7 @@ def conv(arguments, task):
 
 def conv_counts(arguments, task):
     """Writes the counts (B, M, N, O, OH, OW) int32; otherwise as conv."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     pixels, M, N, P = a[F.OH] * a[F.OW], a[F.M], a[F.N], a[F.pixels_at_once]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task), LANES)
     batch, group = image // a[F.G], image % a[F.G]
