@@ -14,7 +14,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-
 def _slots(name: str, meanings: dict[str, str]) -> ModuleType:
     """Name -> index, and `count`. A module, because Numba takes each of its attributes for a constant by itself."""
     module = ModuleType(name)
@@ -97,6 +96,7 @@ FIELDS = {
     # the channel-last finish, in blocks of LANES channels of a group
     "clip": "(2,) float32: least and largest Y",
     "thresholds_1": "(blocks, E_1, LANES) float32: endpoints of levels_1", "thresholds_2": "of levels_2",
+    "own_endpoints": "1 where each block has its own, 0 where the first one's are those of all",
     "flips_1": "(blocks, LANES) uint32: the sign bit where sign is -1", "flips_2": "for levels_2",
     # made once by codes/choose_codes.py and the two weights.py
     "coding": "(slots of CODING) float64",
@@ -129,6 +129,7 @@ FIELDS = {
     "signed_codes": "whether the CPU's dot products take signed activations",
     "v_rows": "1 or C", "sign_rows": "1 or C", "alpha_rows": "1 or O",
     "E_1": "endpoints of levels_1", "E_2": "endpoints of levels_2",
+    "wants_counts": "whether Y is counts, of PABitConvCounts",
     "channel_last": "whether Y is (B, OH, OW, O)", "one_hot": "whether level l sets plane l alone, and level 0 none",
     "R": "bits of a weight code", "code_bytes": "bytes of a row of codes", "weight_codes": "number of weight masks",
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",

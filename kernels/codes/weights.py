@@ -8,9 +8,9 @@ where a window's row is one run of words; where it is several, kh, kw are one in
 up with zeros to whole words_at_once. Lanes past the last output channel stay zero. A code without a mask is reported in
 the error slot.
 
-span_sums[g, b, s] is the largest magnitude of a sum of products over a span of MIN_SPAN << s words within a run, of the
-first two or of the last two channels of each word, whatever the activations: with bytes from -l to u, l, u >= 0, and
-the span's positive weights adding up to P, its negative ones to -Q, sums lie within +-max(P u + Q l, Q u + P l).
+span_sums[g, b, s] is the largest magnitude of a sum of products over a span of the window, MIN_SPAN << s words, of the
+first two or of the last two channels of each, whatever the activations: with bytes from -l to u, l, u >= 0, and the
+span's positive weights adding up to P, its negative ones to -Q, sums lie within +-max(P u + Q l, Q u + P l).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _prepare_lane(arguments, block, lane, o):
     code_of = carray(pointer(unpacked), (UNPACKED,), np.uint8)
     row = 0 if a[F.alpha_rows] == 1 else o
     for code in range(a[F.weight_codes]):
-        table[code] = np.int64(level_value(alpha_k[row], np.int64(masks[code]), M))
+        table[code] = np.int64(level_value(alpha_k[row], np.int64(masks[code]), M)[0])
 
     # one lane's words lie LANES words apart
     room, taps_of_run = whole_run(a), taps // a[F.taps]
@@ -104,9 +104,9 @@ def _sum_spans(arguments, block):
                     for k in (weights[block, tap, word, lane, 2 * half], weights[block, tap, word, lane, 2 * half + 1]):
                         positive[0, lane, half] += max(np.int32(k), np.int32(0))
                         negative[0, lane, half] -= min(np.int32(k), np.int32(0))
-            finished = word + 1
+            finished = tap * run + word + 1
             s = 0
-            while s < SPANS and (finished == run or finished % (MIN_SPAN << s) == 0):
+            while s < SPANS and (finished == taps * run or finished % (MIN_SPAN << s) == 0):
                 for lane in range(LANES):
                     for half in range(_HALVES):
                         P, Q = np.int64(positive[s, lane, half]), np.int64(negative[s, lane, half])

@@ -57,7 +57,7 @@ KERNELS = [
 
 def job_of(arrays: dict, numbers: dict) -> tuple[bytes, dict[str, slice]]:
     """The job file of an argument block for run_kernels.c; where each array lies in the memory."""
-    fields, memory, where = np.zeros(len(F), np.int64), bytearray(), {}
+    fields, memory, where = np.zeros(F.count, np.int64), bytearray(), {}
     for name, array in arrays.items():
         where[name] = slice(len(memory), len(memory) + array.nbytes)
         fields[getattr(F, name)] = len(memory) + 1
