@@ -96,7 +96,6 @@ FIELDS = {
     # the channel-last finish, in blocks of LANES channels of a group
     "clip": "(2,) float32: least and largest Y",
     "thresholds_1": "(blocks, E_1, LANES) float32: endpoints of levels_1", "thresholds_2": "of levels_2",
-    "own_endpoints": "1 where each block has its own, 0 where the first one's are those of all",
     "flips_1": "(blocks, LANES) uint32: the sign bit where sign is -1", "flips_2": "for levels_2",
     # made once by codes/choose_codes.py and the two weights.py
     "coding": "(slots of CODING) float64",

@@ -132,9 +132,7 @@ def level_arguments_of(level_case, cpu: Cpu, kind: str = "planes") -> tuple[dict
     arrays, numbers = arguments_of(case, cpu, kind, levels=True)
     shape = tuple(numbers[name] for name in ("B", "OH", "OW", "O"))
     one_hot = case.attributes["level_masks"] == bits.one_hot_masks(numbers["N"])
-    numbers |= dict(
-        channel_last=1, own_endpoints=1, one_hot=int(one_hot), gather_runs=-(-numbers["H"] * numbers["W"] // LEVEL_RUN)
-    )
+    numbers |= dict(channel_last=1, one_hot=int(one_hot), gather_runs=-(-numbers["H"] * numbers["W"] // LEVEL_RUN))
     for name in ("x", "v", "sign", "y"):
         del arrays[name]
     arrays |= {"levels": level_case.L, "clip": finish["clip"]}
@@ -156,9 +154,7 @@ def compare_arguments_of(X, v, sign) -> tuple[dict, dict]:
     rows = max(len(v), len(sign))
     thresholds, flips = endpoint_blocks(v, sign, 1, LANES if rows == 1 else C)
     arrays = {"x": X, "levels_1": np.zeros(X.shape, np.uint8), "thresholds_1": thresholds, "flips_1": flips}
-    arrays["clip"] = np.float32([-np.inf, np.inf])
-    numbers = dict(B=B, H=H, W=W, C=C, O=C, OG=C, G=1, OB=-(-C // LANES), E_1=v.shape[1], own_endpoints=int(rows > 1))
-    return arrays, numbers
+    return arrays, dict(B=B, H=H, W=W, C=C, OB=-(-C // LANES), E_1=v.shape[1], v_rows=rows)
 
 
 def depthwise_arguments_of(case) -> tuple[dict, dict]:
@@ -182,7 +178,7 @@ def depthwise_arguments_of(case) -> tuple[dict, dict]:
         name, kind = CHANNEL_LAST[output]
         arrays[name] = np.zeros(shape, kind)
     (SH, SW), (DH, DW) = (case.geometry[name] for name in ("strides", "dilations"))
-    numbers = dict(B=B, H=H, W=W, C=C, O=C, OG=C, G=1, OB=OB, OH=shape[1], OW=shape[2], KH=KH, KW=KW, own_endpoints=1)
+    numbers = dict(B=B, H=H, W=W, C=C, O=C, OG=C, G=1, OB=OB, OH=shape[1], OW=shape[2], KH=KH, KW=KW)
     numbers |= dict(SH=SH, SW=SW, DH=DH, DW=DW, PT=case.geometry["pads"][0], PL=case.geometry["pads"][1])
     for k in (1, 2):
         v, sign = case.constants[f"v{k}"], case.constants[f"sign{k}"]

@@ -93,7 +93,7 @@ def conv_codes(arguments, task):
                 pixel = next_pixel
         for k in range(blocks):
             if a[F.channel_last]:
-                store_channel_last(a, out_at + k * _OUT_BYTES, VECTOR, batch, group, b + k, first_kept, kept)
+                store_channel_last(a, out_at + k * _OUT_BYTES, batch, group, b + k, first_kept, kept)
             else:
                 store_channel_first(a, out_at + k * _OUT_BYTES, batch, group, b + k, first_kept, kept)
         b += blocks

@@ -58,7 +58,7 @@ def depthwise_conv(arguments, task):
                 block += blocks
             for block in range(first_block, last_block):
                 out = out_at + (block - first_block) * _BLOCK_BYTES
-                store_channel_last(a, out, VECTOR, batch, 0, block, oh * OW + first, end - first)
+                store_channel_last(a, out, batch, 0, block, oh * OW + first, end - first)
 
 
 @_inline

@@ -21,18 +21,20 @@ from paconv.kernels.emit.loops import turns
 from paconv.kernels.emit.memory import copy_bytes, pointer, stack_buffer
 from paconv.kernels.emit.vectors import BYTES, FLOATS, VECTOR, WORDS, broadcast, const, element, load, plus, store
 
-__all__ = ["store_channel_last"]
+__all__ = ["finish", "store_channel_last"]
 
 _PIXELS = 4  # that are finished at a time
 _inline = njit(inline="always", error_model="numpy")
 
 
 @partial(emitted, floats=("low", "high"))
-def _finish(
+def finish(
     builder, count, values, apart, residual, low, high, y, step,
     thresholds_1, flips_1, E_1, levels_1, thresholds_2, flips_2, E_2, levels_2,
 ):  # fmt: skip
-    """Addresses; 0 for a residual, y or levels that there is none of. values (LANES,) float32 lie `apart` bytes,
+    """Finish `count` pixels of LANES channels.
+
+    Addresses; 0 for a residual, y or levels that there is none of. values (LANES,) float32 lie `apart` bytes,
     residual and y (LANES,) float32 4 `step` bytes apart, and levels (LANES,) uint8 `step` bytes, all without alignment;
     thresholds and flips are 64-byte aligned.
     """
@@ -42,7 +44,7 @@ def _finish(
     def there(address):
         return builder.if_then(builder.icmp_signed("!=", address, const(0)))
 
-    def finish(first, pixels: int) -> None:
+    def finish_together(first, pixels: int) -> None:
         def places(start, apart):
             return [builder.add(start, builder.mul(apart, plus(builder, first, p))) for p in range(pixels)]
 
@@ -69,10 +71,10 @@ def _finish(
 
     whole = builder.sdiv(count, const(_PIXELS))
     with turns(builder, whole) as loop:
-        finish(builder.mul(loop.index, const(_PIXELS)), _PIXELS)
+        finish_together(builder.mul(loop.index, const(_PIXELS)), _PIXELS)
     done = builder.mul(whole, const(_PIXELS))
     with turns(builder, builder.sub(count, done)) as loop:
-        finish(builder.add(done, loop.index), 1)
+        finish_together(builder.add(done, loop.index), 1)
 
 
 def _levels(builder, values: list, thresholds, flips, E) -> list:
@@ -91,17 +93,16 @@ def _levels(builder, values: list, thresholds, flips, E) -> list:
 
 
 @_inline
-def store_channel_last(a, values, apart, batch, group, b, first_pixel, count):
+def store_channel_last(a, values, batch, group, b, first_pixel, count):
     """Finish `count` pixels of lane block b: Y, levels_1 and levels_2, those that are wanted.
 
-    values: (LANES,) float32 of each pixel, `apart` bytes apart, what the convolution gave.
+    values: (count, LANES) float32, what the convolution gave.
     """
     lanes, block, O = min(LANES, a[F.OG] - b * LANES), group * a[F.OB] + b, a[F.O]
     clip = carray(pointer(a[F.clip]), (2,), np.float32)
     low, high, E_1, E_2 = clip[0], clip[1], a[F.E_1], a[F.E_2]
-    own = block * a[F.own_endpoints] * VECTOR
-    thresholds_1, flips_1 = a[F.thresholds_1] + own * E_1, a[F.flips_1] + own
-    thresholds_2, flips_2 = a[F.thresholds_2] + own * E_2, a[F.flips_2] + own
+    thresholds_1, flips_1 = a[F.thresholds_1] + block * E_1 * VECTOR, a[F.flips_1] + block * VECTOR
+    thresholds_2, flips_2 = a[F.thresholds_2] + block * E_2 * VECTOR, a[F.flips_2] + block * VECTOR
     first = (batch * a[F.OH] * a[F.OW] + first_pixel) * O + group * a[F.OG] + b * LANES
     # Where the first pixel's values lie; 0 for what there is none of.
     residual = a[F.residual] + first * 4 if a[F.residual] else 0
@@ -109,8 +110,8 @@ def store_channel_last(a, values, apart, batch, group, b, first_pixel, count):
     levels_1 = a[F.levels_1] + first if a[F.levels_1] else 0
     levels_2 = a[F.levels_2] + first if a[F.levels_2] else 0
     if lanes == LANES:
-        _finish(
-            count, values, apart, residual, low, high, y, O,
+        finish(
+            count, values, VECTOR, residual, low, high, y, O,
             thresholds_1, flips_1, E_1, levels_1, thresholds_2, flips_2, E_2, levels_2,
         )  # fmt: skip
         return
@@ -121,8 +122,8 @@ def store_channel_last(a, values, apart, batch, group, b, first_pixel, count):
         at = q * O
         if residual:
             copy_bytes(residual_at, residual + at * 4, 4 * lanes)
-        _finish(
-            1, values + q * apart, 0, residual_at if residual else 0, low, high, y_at, 0,
+        finish(
+            1, values + q * VECTOR, 0, residual_at if residual else 0, low, high, y_at, 0,
             thresholds_1, flips_1, E_1, levels_1_at if levels_1 else 0,
             thresholds_2, flips_2, E_2, levels_2_at if levels_2 else 0,
         )  # fmt: skip

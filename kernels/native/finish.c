@@ -38,7 +38,7 @@ OrtStatus *read_endpoints(Node *node, const OrtKernelInfo *info, const char *v_n
       if (exists && ((const int8_t *)sign.data)[sign.dims[0] == 1 ? 0 : channel] < 0)
         flips[block * LANES + lane] = UINT32_C(1) << 31;
     }
-  node->fields[E_field] = E, node->fields[F_own_endpoints] = 1;
+  node->fields[E_field] = E;
   node->fields[thresholds_field] = (int64_t)(intptr_t)thresholds;
   node->fields[flips_field] = (int64_t)(intptr_t)flips;
   return NULL;

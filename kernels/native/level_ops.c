@@ -7,8 +7,6 @@
 
 /* ---- PALevels ---------------------------------------------------------------------------------------------------- */
 
-static const float EVERYTHING[2] = {-INFINITY, INFINITY};
-
 static OrtStatus *fill_levels(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;
   Constant v, sign;
@@ -23,7 +21,6 @@ static OrtStatus *fill_levels(Node *node, const OrtKernelInfo *info) {
   f[F_v_rows] = channels;
   RETURN_IF_ERROR(read_endpoints(node, info, "v", "sign", 1, channels == 1 ? LANES : channels, F_E_1, F_thresholds_1,
                                  F_flips_1));
-  f[F_own_endpoints] = channels > 1, f[F_G] = 1, f[F_clip] = (int64_t)(intptr_t)EVERYTHING;
   return take_cpu(node);
 }
 
@@ -43,7 +40,7 @@ OrtStatus *compute_levels(void *handle, OrtKernelContext *context) {
                    list(text, sizeof text, dims, 4));
   RETURN_IF_ERROR(make_output(context, 0, dims, 4, &levels));
   f[F_x] = (int64_t)(intptr_t)x, f[F_levels_1] = (int64_t)(intptr_t)levels;
-  f[F_B] = dims[0], f[F_H] = dims[1], f[F_W] = dims[2], f[F_C] = f[F_O] = f[F_OG] = dims[3];
+  f[F_B] = dims[0], f[F_H] = dims[1], f[F_W] = dims[2], f[F_C] = dims[3];
   f[F_OB] = (f[F_C] + LANES - 1) / LANES;
   const int64_t positions = f[F_B] * f[F_H] * f[F_W];
   return run_tasks(context, node->cpu->levels_of_values, (positions + LEVEL_RUN - 1) / LEVEL_RUN, f);

@@ -105,6 +105,6 @@ def conv(arguments, task):
                 scale_counts(out_at + p * VECTOR, has_offsets, scale, bias, counts_at, phi, M * N, taken)
             p += taken
         if a[F.channel_last]:
-            store_channel_last(a, out_at, VECTOR, batch, group, b, first_pixel, count)
+            store_channel_last(a, out_at, batch, group, b, first_pixel, count)
         elif not a[F.wants_counts]:
             store_channel_first(a, out_at, batch, group, b, first_pixel, count)
