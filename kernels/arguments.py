@@ -5,13 +5,21 @@ Pointers are stored as integers. The shim's header is generated from this list, 
 
 from __future__ import annotations
 
-from collections import namedtuple
+from types import ModuleType
 
 __all__ = [
     "CODING", "DEPTHWISE_BLOCKS", "DEPTHWISE_RUN", "FIELDS", "ROW_RUN", "GATHER_RUN", "LANES", "LEVEL_RUN", "PEAK_RING",
     "MAX_EXACT_FLOAT", "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN", "CODING_SLOTS", "PIXEL_CHUNK", "SPANS",
     "F", "field_enum", "slot_enum",
 ]  # fmt: skip
+
+
+def _slots(name: str, meanings: dict[str, str]) -> ModuleType:
+    """Name -> index, and `count`. A module, because Numba takes each of its attributes for a constant by itself."""
+    module = ModuleType(name)
+    module.__dict__.update({slot: index for index, slot in enumerate(meanings)}, count=len(meanings))
+    return module
+
 
 LANES = 16
 """Output channels in one vector: 16 words of 32 bits."""
@@ -63,7 +71,7 @@ CODING_SLOTS = {
 }  # fmt: skip
 """Slot of `coding` -> meaning (kernels/codes/choose_codes.py)."""
 
-CODING = namedtuple("CODING", CODING_SLOTS)(*range(len(CODING_SLOTS)))
+CODING = _slots("CODING", CODING_SLOTS)
 """Slot name -> index."""
 
 FIELDS = {
@@ -120,6 +128,7 @@ FIELDS = {
     "signed_codes": "whether the CPU's dot products take signed activations",
     "v_rows": "1 or C", "sign_rows": "1 or C", "alpha_rows": "1 or O",
     "E_1": "endpoints of levels_1", "E_2": "endpoints of levels_2",
+    "wants_counts": "whether Y is counts, of PABitConvCounts",
     "channel_last": "whether Y is (B, OH, OW, O)", "one_hot": "whether level l sets plane l alone, and level 0 none",
     "R": "bits of a weight code", "code_bytes": "bytes of a row of codes", "weight_codes": "number of weight masks",
     "has_alpha_0": "some alpha_0 is not 0", "has_beta_0": "beta_0 is not 0",
@@ -139,16 +148,16 @@ FIELDS = {
 }  # fmt: skip
 """Field name -> meaning."""
 
-F = namedtuple("F", FIELDS)(*range(len(FIELDS)))
-"""Field name -> slot; Numba sees it as constants."""
+F = _slots("F", FIELDS)
+"""Field name -> slot."""
 
 
 def field_enum() -> str:
     """The C enum of the argument block's slots."""
-    return slot_enum("F", F, FIELDS)
+    return slot_enum("F", FIELDS)
 
 
-def slot_enum(prefix: str, slots, meanings: dict[str, str]) -> str:
-    """A C enum of slots (a namedtuple of their numbers), with their meanings."""
-    lines = [f"  {prefix}_{name} = {slot}, /* {meanings[name]} */" for name, slot in slots._asdict().items()]
+def slot_enum(prefix: str, meanings: dict[str, str]) -> str:
+    """A C enum of slots, with their meanings."""
+    lines = [f"  {prefix}_{name} = {slot}, /* {meaning} */" for slot, (name, meaning) in enumerate(meanings.items())]
     return "enum {\n" + "\n".join(lines) + f"\n  {prefix}_COUNT = {len(lines)}\n}};\n"

@@ -40,7 +40,8 @@ class Cpu:
     16 words, accumulators and weights, that its registers hold beside temporaries: AVX-512 has 32 registers of 16
     words; elsewhere 16 words take several registers (AVX2: 2 of 16, SSE: 4 of 16, NEON: 4 of 32), and popcount without
     VPOPCNTD or cnt needs constants and temporaries. As many as no inner loop spills with
-    (tests/kernels/test_registers.py). multipliers: of level codes, by a kind of kernels/registry.py's KINDS. base: a
+    (tests/kernels/test_registers.py), but no more than pay: of those that count bytes in so many instructions, 12.
+    multipliers: of level codes, by a kind of kernels/registry.py's KINDS. base: a
     CPU whose machine code serves here as well, but for the multipliers that it doesn't have.
     """
 
@@ -86,7 +87,7 @@ CPUS = (
         {"narrow": Multiplier("PairsOf256", 1, 6), "wide": Multiplier("WidePairs", 1, 4)},
     ),
     Cpu(
-        "x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", _V4, 26,
+        "x86-64-v4", "x86_64", "x86-64-v4", "-prefer-256-bit", _V4, 12,
         {"narrow": Multiplier("PairsOf512", 2, 12), "wide": Multiplier("WidePairs", 2, 12)},
     ),
     Cpu(

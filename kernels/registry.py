@@ -56,7 +56,6 @@ KERNELS = {
         Kernel("gather_levels", "paconv.kernels.planes.gather_from_levels"),
         Kernel("window_rows", "paconv.kernels.planes.window_rows"),
         Kernel("conv", "paconv.kernels.planes.conv"),
-        Kernel("conv_counts", "paconv.kernels.planes.conv"),
         Kernel("prepare_coding", "paconv.kernels.codes.choose_codes", once=True),
         Kernel("prepare_codes", "paconv.kernels.codes.weights", once=True),
         Kernel("gather_codes", "paconv.kernels.codes.gather"),

@@ -39,22 +39,14 @@ _function = njit(error_model="numpy")
 
 @_function
 def level_value(coefficients, mask, planes):
-    """coefficients[0] plus those of the planes in `mask`, in float64."""
-    value = np.float64(coefficients[0])
+    """coefficients[0] plus those of the planes in `mask`, in float64; and the sum of their magnitudes: no partial sum
+    is larger.
+    """
+    value, magnitude = np.float64(coefficients[0]), abs(np.float64(coefficients[0]))
     for i in range(planes):
         if (mask >> i) & 1:
-            value += np.float64(coefficients[i + 1])
-    return value
-
-
-@_function
-def _magnitude(coefficients, mask, planes):
-    """level_value of the coefficients without their signs: no partial sum of a level is larger."""
-    value = abs(np.float64(coefficients[0]))
-    for i in range(planes):
-        if (mask >> i) & 1:
-            value += abs(np.float64(coefficients[i + 1]))
-    return value
+            value, magnitude = value + coefficients[i + 1], magnitude + abs(coefficients[i + 1])
+    return value, magnitude
 
 
 @_function
@@ -114,13 +106,13 @@ def _integers(values_at, count, integers_at):
 
 def prepare_coding(arguments, task):
     """The one task: fills `coding`, `alpha_k`, `beta_l` and `level_codes` from alpha, beta and the masks."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     M, N, E, rows, codes = a[F.M], a[F.N], a[F.E], a[F.alpha_rows], a[F.weight_codes]
     alpha_k = carray(pointer(a[F.alpha_k]), (rows, M + 1), np.float32)
     beta_l = carray(pointer(a[F.beta_l]), (N + 1,), np.float32)
     weight_masks = carray(pointer(a[F.weight_masks]), (codes,), np.uint8)
     level_masks = carray(pointer(a[F.level_masks]), (E + 1,), np.uint8)
-    coding = carray(pointer(a[F.coding]), (len(CODING) - 1 + rows,), np.float64)
+    coding = carray(pointer(a[F.coding]), (CODING.count - 1 + rows,), np.float64)
     level_codes = carray(pointer(a[F.level_codes]), (E + 1,), np.uint8)
 
     most_weight, weight_terms, level_terms, on_grid = np.float64(0), np.float64(0), np.float64(0), True
@@ -130,14 +122,13 @@ def prepare_coding(arguments, task):
         on_grid = on_grid and unit > 0
         if unit > 0:
             for k in range(codes):
-                most_weight = max(most_weight, abs(level_value(alpha_k[row], np.int64(weight_masks[k]), M)))
-                weight_terms = max(weight_terms, _magnitude(alpha_k[row], np.int64(weight_masks[k]), M))
+                value, magnitude = level_value(alpha_k[row], np.int64(weight_masks[k]), M)
+                most_weight, weight_terms = max(most_weight, abs(value)), max(weight_terms, magnitude)
     coding[CODING.unit] = _integers(a[F.beta], N + 1, a[F.beta_l])
     least, largest = np.float64(0), np.float64(0)
     for k in range(E + 1):
-        value = level_value(beta_l, np.int64(level_masks[k]), N)
-        least, largest = min(least, value), max(largest, value)
-        level_terms = max(level_terms, _magnitude(beta_l, np.int64(level_masks[k]), N))
+        value, magnitude = level_value(beta_l, np.int64(level_masks[k]), N)
+        least, largest, level_terms = min(least, value), max(largest, value), max(level_terms, magnitude)
     on_grid = on_grid and coding[CODING.unit] > 0 and most_weight <= MOST_WEIGHT
     on_grid = on_grid and least >= -MOST_WEIGHT and largest <= (MOST_ACTIVATION if least == 0 else MOST_WEIGHT)
 
@@ -160,7 +151,7 @@ def prepare_coding(arguments, task):
     elif least < 0:
         zero = np.float64(LOW_ZERO)
     for k in range(E + 1):
-        level_codes[k] = np.uint8(np.int64(level_value(beta_l, np.int64(level_masks[k]), N) + zero) & 255)
+        level_codes[k] = np.uint8(np.int64(level_value(beta_l, np.int64(level_masks[k]), N)[0] + zero) & 255)
     coding[CODING.zero], coding[CODING.least], coding[CODING.largest] = zero, least + zero, largest + zero
     coding[CODING.most_weight], coding[CODING.most_level] = most_weight, max(largest, -least)
     coding[CODING.most_terms] = weight_terms * level_terms

@@ -55,7 +55,7 @@ def _kept_run(a, pixel, stop):
 
 def conv_codes(arguments, task):
     """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     P, most_blocks = a[F.pixels_at_once], a[F.blocks_at_once]
     unit = P if a[F.words_at_once] > 1 else 1
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task), unit)

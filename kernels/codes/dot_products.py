@@ -12,6 +12,8 @@ up.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from llvmlite import ir
 
 from paconv.kernels.arguments import LANES
@@ -24,22 +26,21 @@ _shorts, _bytes = vector(i16, 2 * LANES), vector(i8, 4 * LANES)
 _widened = vector(i32, 2 * LANES)
 
 
-def _pieces(builder, vector, count: int) -> list:
-    """A vector in `count` equal parts."""
-    size = vector.type.count // count
-    return [
-        builder.shuffle_vector(vector, vector, indexes(range(k * size, (k + 1) * size))) if count > 1 else vector
-        for k in range(count)
-    ]
-
-
-def _joined(builder, pieces: list):
-    """Equal vectors side by side."""
-    while len(pieces) > 1:
-        size = 2 * pieces[0].type.count
-        pieces = [
-            builder.shuffle_vector(a, b, indexes(range(size))) for a, b in zip(pieces[::2], pieces[1::2], strict=True)
-        ]
+def _in_pieces(builder, name: str, width: int, result, *operands):
+    """An instruction of `width` bits on vectors of any size, piece by piece. operands: (vector, type of its elements as
+    the instruction takes them); result: type of what it gives.
+    """
+    pieces = []
+    for k in range(32 * LANES // width):
+        parts = []
+        for whole, kind in operands:
+            size = whole.type.count * width // (32 * LANES)
+            part = builder.shuffle_vector(whole, whole, indexes(range(k * size, (k + 1) * size)))
+            parts.append(builder.bitcast(part, vector(kind, width // kind.width)))
+        pieces.append(call_instruction(builder, vector(result, width // result.width), name, *parts))
+    while len(pieces) > 1:  # side by side
+        both = indexes(range(2 * pieces[0].type.count))
+        pieces = [builder.shuffle_vector(a, b, both) for a, b in zip(pieces[::2], pieces[1::2], strict=True)]
     return pieces[0]
 
 
@@ -50,102 +51,49 @@ def _add_neighbours(builder, vector):
     return builder.add(even, odd)
 
 
-class _Bytes:
-    """Words as they are, bytes to an instruction of `width` bits at a time."""
+@dataclass(frozen=True)
+class Dots:
+    """Four products added to an int32 by an instruction of `width` bits, which takes words, or signed bytes of weights
+    first.
+    """
 
-    sums: ir.VectorType
     width: int
     instruction: str
+    operands: ir.Type
+    sums = WORDS
 
-    @classmethod
-    def weights(cls, builder, words):
+    def weights(self, builder, words):
         return words
 
     activations = weights
 
+    def add(self, builder, total, a, w):
+        pair = (w, a) if self.operands == i8 else (a, w)
+        operands = [(each, self.operands) for each in pair]
+        return _in_pieces(builder, self.instruction, self.width, i32, (total, i32), *operands)
 
-class _Dots(_Bytes):
-    """Four products added to an int32 by one instruction."""
-
-    sums = WORDS
-
-    @classmethod
-    def add(cls, builder, total, a, w):
-        count = 32 * LANES // cls.width
-        kind = cls.operand(cls.width)
-        parts = zip(*(_pieces(builder, v, count) for v in (total, *cls.operands(builder, a, w))), strict=True)
-        sums = vector(i32, cls.width // 32)
-        return _joined(
-            builder,
-            [
-                call_instruction(builder, sums, cls.instruction, s, *(builder.bitcast(v, kind) for v in pair))
-                for s, *pair in parts
-            ],
-        )
-
-    @classmethod
-    def words(cls, builder, total):
+    def words(self, builder, total):
         return total
 
 
-class DotOf512(_Dots):
-    """VPDPBUSD: unsigned activations with signed weights."""
-
-    width, instruction = 512, "x86.avx512.vpdpbusd.512"
-
-    @staticmethod
-    def operand(width: int):
-        return vector(i32, width // 32)
-
-    @staticmethod
-    def operands(builder, a, w):
-        return a, w
-
-
-class DotOf128(_Dots):
-    """SDOT: signed with signed."""
-
-    width, instruction = 128, "aarch64.neon.sdot.v4i32.v16i8"
-
-    @staticmethod
-    def operand(width: int):
-        return vector(i8, width // 8)
-
-    @staticmethod
-    def operands(builder, a, w):
-        return w, a
-
-
-class _Pairs(_Bytes):
+@dataclass(frozen=True)
+class Pairs:
     """PMADDUBSW: the products of two channels added in 16 bits, saturated, where spans keep clear of it."""
 
+    width: int
+    instruction: str
     sums = _shorts
 
-    @classmethod
-    def add(cls, builder, total, a, w):
-        bytes_, shorts = (vector(kind, cls.width // kind.width) for kind in (i8, i16))
-        pairs = zip(*(_pieces(builder, v, 32 * LANES // cls.width) for v in (a, w)), strict=True)
-        products = [
-            call_instruction(builder, shorts, cls.instruction, *(builder.bitcast(v, bytes_) for v in pair))
-            for pair in pairs
-        ]
-        return builder.add(total, _joined(builder, products))
+    def weights(self, builder, words):
+        return words
 
-    @classmethod
-    def words(cls, builder, total):
+    activations = weights
+
+    def add(self, builder, total, a, w):
+        return builder.add(total, _in_pieces(builder, self.instruction, self.width, i16, (a, i8), (w, i8)))
+
+    def words(self, builder, total):
         return _add_neighbours(builder, builder.sext(total, _widened))
-
-
-class PairsOf128(_Pairs):
-    width, instruction = 128, "x86.ssse3.pmadd.ub.sw.128"
-
-
-class PairsOf256(_Pairs):
-    width, instruction = 256, "x86.avx2.pmadd.ub.sw"
-
-
-class PairsOf512(_Pairs):
-    width, instruction = 512, "x86.avx512.pmaddubs.w.512"
 
 
 class WideningBytes:
@@ -200,4 +148,12 @@ def _even_and_odd(builder, words, shift) -> list:
     return [builder.sext(half, _widened) for half in (shift(builder.shl(both, eight), eight), shift(both, eight))]
 
 
-PRODUCTS = {p.__name__: p for p in (DotOf512, DotOf128, PairsOf128, PairsOf256, PairsOf512, WideningBytes, WidePairs)}
+PRODUCTS = {
+    "DotOf512": Dots(512, "x86.avx512.vpdpbusd.512", i32),
+    "DotOf128": Dots(128, "aarch64.neon.sdot.v4i32.v16i8", i8),
+    "PairsOf128": Pairs(128, "x86.ssse3.pmadd.ub.sw.128"),
+    "PairsOf256": Pairs(256, "x86.avx2.pmadd.ub.sw"),
+    "PairsOf512": Pairs(512, "x86.avx512.pmaddubs.w.512"),
+    "WideningBytes": WideningBytes,
+    "WidePairs": WidePairs,
+}

@@ -47,7 +47,7 @@ _POSITIONS_BYTES = 8 * GATHER_RUN
 
 def gather_codes(arguments, task):
     """Task (b*G + g)*gather_runs + run packs one run of pixels of one group, all its channels."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     W, Wp, CG, CW, E = a[F.W], a[F.Wp], a[F.CG], a[F.CW], a[F.E]
     pixels = a[F.H] * W
     image, first = np.int64(task) // a[F.gather_runs], np.int64(task) % a[F.gather_runs] * GATHER_RUN

@@ -45,7 +45,7 @@ def _choose(builder, levels, codes, E, target):
 
 def gather_level_codes(arguments, task):
     """Task (b*G + g)*gather_runs + run packs LEVEL_RUN positions of one group."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     W, CG, E, codes = a[F.W], a[F.CG], a[F.E], a[F.level_codes]
     image, first = np.int64(task) // a[F.gather_runs], np.int64(task) % a[F.gather_runs] * LEVEL_RUN
     last = min(first + LEVEL_RUN, a[F.H] * W)

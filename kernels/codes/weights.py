@@ -8,9 +8,9 @@ where a window's row is one run of words; where it is several, kh, kw are one in
 up with zeros to whole words_at_once. Lanes past the last output channel stay zero. A code without a mask is reported in
 the error slot.
 
-span_sums[g, b, s] is the largest magnitude of a sum of products over a span of MIN_SPAN << s words within a run, of the
-first two or of the last two channels of each word, whatever the activations: with bytes from -l to u, l, u >= 0, and
-the span's positive weights adding up to P, its negative ones to -Q, sums lie within +-max(P u + Q l, Q u + P l).
+span_sums[g, b, s] is the largest magnitude of a sum of products over a span of the window, MIN_SPAN << s words, of the
+first two or of the last two channels of each, whatever the activations: with bytes from -l to u, l, u >= 0, and the
+span's positive weights adding up to P, its negative ones to -Q, sums lie within +-max(P u + Q l, Q u + P l).
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def whole_run(a):
 @_function
 def _prepare_lane(arguments, block, lane, o):
     """Words and factors of output channel o."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     M, CG, CW, taps = a[F.M], a[F.CG], a[F.CW], a[F.KH] * a[F.KW]
     codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
     masks = carray(pointer(a[F.weight_masks]), (a[F.weight_codes],), np.uint8)
     alpha_k = carray(pointer(a[F.alpha_k]), (a[F.alpha_rows], M + 1), np.float32)
-    coding = carray(pointer(a[F.coding]), (len(CODING),), np.float64)
+    coding = carray(pointer(a[F.coding]), (CODING.count,), np.float64)
     start = carray(pointer(a[F.start]), (a[F.G] * a[F.OB], LANES), np.int32)
     table = carray(pointer(stack_buffer(_TABLE_BYTES)), (MAX_LEVELS,), np.int64)
     unpacked = stack_buffer(UNPACKED)
@@ -53,7 +53,7 @@ def _prepare_lane(arguments, block, lane, o):
     code_of = carray(pointer(unpacked), (UNPACKED,), np.uint8)
     row = 0 if a[F.alpha_rows] == 1 else o
     for code in range(a[F.weight_codes]):
-        table[code] = np.int64(level_value(alpha_k[row], np.int64(masks[code]), M))
+        table[code] = np.int64(level_value(alpha_k[row], np.int64(masks[code]), M)[0])
 
     # one lane's words lie LANES words apart
     room, taps_of_run = whole_run(a), taps // a[F.taps]
@@ -84,14 +84,14 @@ def _prepare_lane(arguments, block, lane, o):
 @_function
 def _sum_spans(arguments, block):
     """Fill span_sums of a block from its words."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     positive = carray(pointer(stack_buffer(_SPAN_LANES_BYTES)), (SPANS, LANES, _HALVES), np.int32)
     negative = carray(pointer(stack_buffer(_SPAN_LANES_BYTES)), (SPANS, LANES, _HALVES), np.int32)
     taps, run = a[F.taps], a[F.run]
     shape = a[F.G] * a[F.OB], taps, whole_run(a), LANES, 2 * _HALVES
     weights = carray(pointer(a[F.weight_words]), shape, np.int8)
     largest = carray(pointer(a[F.span_sums]), (a[F.G] * a[F.OB], SPANS), np.int64)
-    coding = carray(pointer(a[F.coding]), (len(CODING),), np.float64)
+    coding = carray(pointer(a[F.coding]), (CODING.count,), np.float64)
     lower, upper = -min(np.int64(coding[CODING.least]), 0), max(np.int64(coding[CODING.largest]), 0)
     for s in range(SPANS):
         for lane in range(LANES):
@@ -104,9 +104,9 @@ def _sum_spans(arguments, block):
                     for k in (weights[block, tap, word, lane, 2 * half], weights[block, tap, word, lane, 2 * half + 1]):
                         positive[0, lane, half] += max(np.int32(k), np.int32(0))
                         negative[0, lane, half] -= min(np.int32(k), np.int32(0))
-            finished = word + 1
+            finished = tap * run + word + 1
             s = 0
-            while s < SPANS and (finished == run or finished % (MIN_SPAN << s) == 0):
+            while s < SPANS and (finished == taps * run or finished % (MIN_SPAN << s) == 0):
                 for lane in range(LANES):
                     for half in range(_HALVES):
                         P, Q = np.int64(positive[s, lane, half]), np.int64(negative[s, lane, half])
@@ -120,7 +120,7 @@ def _sum_spans(arguments, block):
 
 def prepare_codes(arguments, task):
     """Task g*OB + b prepares lane block b of group g. Expects weight_words, ... zeroed, and `coding` filled."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     block = np.int64(task)
     first_lane = (block % a[F.OB]) * LANES
     first = block // a[F.OB] * a[F.OG] + first_lane

@@ -34,7 +34,7 @@ def _inside(start, taps, step, size):
 
 def depthwise_conv(arguments, task):
     """Task b*OH + oh: x (B, H, W, C) float32 -> y, levels_1 and levels_2 of one row, those that are wanted."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     C, W, OW, taps = a[F.C], a[F.W], a[F.OW], a[F.KH] * a[F.KW]
     batch, oh = np.int64(task) // a[F.OH], np.int64(task) % a[F.OH]
     top = oh * a[F.SH] - a[F.PT]

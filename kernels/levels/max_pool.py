@@ -16,7 +16,7 @@ __all__ = ["pool_levels"]
 
 def pool_levels(arguments, task):
     """Task b*OH + oh pools one row: levels (B, H, W, C) uint8 -> levels_1 (B, OH, OW, C) uint8."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     H, W, C, OH, OW = a[F.H], a[F.W], a[F.C], a[F.OH], a[F.OW]
     batch, oh = np.int64(task) // OH, np.int64(task) % OH
     levels = carray(pointer(a[F.levels] + batch * H * W * C), (H, W, C), np.uint8)

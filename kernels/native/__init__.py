@@ -15,21 +15,8 @@ from pathlib import Path
 from paconv import bits, ops
 from paconv._version import __version__
 from paconv.bits import MAX_PLANES, WORD_BITS
-from paconv.kernels.arguments import (
-    CODING,
-    CODING_SLOTS,
-    GATHER_RUN,
-    LANES,
-    LEVEL_RUN,
-    MAX_EXACT_FLOAT,
-    MAX_HALO,
-    MAX_ROW_WORDS,
-    MIN_SPAN,
-    PIXEL_CHUNK,
-    SPANS,
-    field_enum,
-    slot_enum,
-)
+from paconv.kernels import arguments
+from paconv.kernels.arguments import CODING_SLOTS, field_enum, slot_enum
 from paconv.kernels.blocking import TILE_ROWS, blocking
 from paconv.kernels.cpus import Cpu
 from paconv.kernels.rates import rates_of
@@ -138,23 +125,9 @@ def _entry(cpu: Cpu) -> str:
 
 def tables_header() -> str:
     """Text of paconv_tables.h."""
-    limits = {
-        "LANES": LANES,
-        "WORD_BITS": WORD_BITS,
-        "PIXEL_CHUNK": PIXEL_CHUNK,
-        "GATHER_RUN": GATHER_RUN,
-        "LEVEL_RUN": LEVEL_RUN,
-        "MIN_SPAN": MIN_SPAN,
-        "SPANS": SPANS,
-        "TILE_ROWS": TILE_ROWS,
-        "MAX_EXACT_FLOAT": MAX_EXACT_FLOAT,
-        "MAX_ROW_WORDS": MAX_ROW_WORDS,
-        "MAX_HALO": MAX_HALO,
-        "MAX_PLANES": MAX_PLANES,
-        "MAX_ENDPOINTS": MAX_ENDPOINTS,
-        "MAX_WINDOW": MAX_WINDOW,
-        "MAX_PAD": MAX_PAD,
-    }
+    limits = {name: value for name, value in vars(arguments).items() if name.isupper() and isinstance(value, int)}
+    limits |= {"WORD_BITS": WORD_BITS, "TILE_ROWS": TILE_ROWS, "MAX_PLANES": MAX_PLANES, "MAX_ENDPOINTS": MAX_ENDPOINTS}
+    limits |= {"MAX_WINDOW": MAX_WINDOW, "MAX_PAD": MAX_PAD}
     choices = ["CHOICE_" + name.replace("-", "_") for name in CHOICES]
     attributes = {a.name: a.length or 0 for op in LIBRARY_OPS for a in op.attributes if not a.strings}
     parts = [
@@ -180,7 +153,7 @@ def tables_header() -> str:
         f"enum {{ KIND_planes, {', '.join(f'KIND_{kind}' for kind in KINDS)}, KIND_COUNT }};",
         "static const char *const KIND_NAMES[] = {" + _strings(["planes", *KINDS]) + "};",
         field_enum(),
-        slot_enum("CODING", CODING, CODING_SLOTS),
+        slot_enum("CODING", CODING_SLOTS),
     ]
     return "\n".join(parts)
 

@@ -123,7 +123,7 @@ static OrtStatus *convolve(const Node *node, OrtKernelContext *context, int64_t 
   const int kind = node->op->kind;
   const Task gather = kind == OP_PALevelConv ? (f[F_coded] ? cpu->gather_level_codes : cpu->gather_levels)
                                              : (f[F_coded] ? cpu->gather_codes : cpu->gather);
-  const Task conv = kind == OP_PABitConvCounts ? cpu->conv_counts : f[F_coded] ? cpu->conv_codes : cpu->conv;
+  const Task conv = f[F_coded] ? cpu->conv_codes : cpu->conv;
   OrtStatus *status = run_tasks(context, gather, f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs], f);
   if (!status && f[F_by_rows]) status = run_tasks(context, cpu->window_rows, f[F_B] * f[F_G] * f[F_Hp], f);
   if (!status) status = run_tasks(context, conv, f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks], f);
@@ -145,8 +145,8 @@ OrtStatus *compute_bit_conv(void *handle, OrtKernelContext *context) {
   } else {
     const int64_t y_dims[4] = {f[F_B], f[F_O], f[F_OH], f[F_OW]};
     const int64_t count_dims[6] = {f[F_B], f[F_M], f[F_N], f[F_O], f[F_OH], f[F_OW]};
-    const int counts = kind == OP_PABitConvCounts;
-    RETURN_IF_ERROR(make_output(context, 0, counts ? count_dims : y_dims, counts ? 6 : 4, &data));
+    f[F_wants_counts] = kind == OP_PABitConvCounts;
+    RETURN_IF_ERROR(make_output(context, 0, f[F_wants_counts] ? count_dims : y_dims, f[F_wants_counts] ? 6 : 4, &data));
     f[F_y] = (int64_t)(intptr_t)data;
   }
   return f[F_B] ? convolve(node, context, f) : NULL;

@@ -1,4 +1,4 @@
-"""The convolution tasks: register blocks of pixels through accumulate, scale and finish, stored as Y or as counts.
+"""The convolution task: register blocks of pixels through accumulate, scale and finish, stored as Y or as counts.
 
 A task is a run of output pixels (flat index oh*OW + ow) times a run of lane blocks of one group of one image. The run
 is divided evenly into parts of at most P pixels, wherever they lie, each by its own offset. No two tasks write the same
@@ -22,7 +22,7 @@ from paconv.kernels.planes.offsets import TOTALS_BYTES, add_scaled, add_window_o
 from paconv.kernels.planes.scale import scale_counts
 from paconv.kernels.tasks import task_range, window_offsets
 
-__all__ = ["conv", "conv_counts"]
+__all__ = ["conv"]
 
 _inline = njit(inline="always", error_model="numpy")
 
@@ -50,9 +50,22 @@ def _accumulate(a, pixels, words, offsets_at, weights, counts_at):
         i += m
 
 
+@_inline
+def _store_counts(a, counts_at, count, batch, group, b, first_pixel):
+    """Store `count` pixels of lane block b to the counts (B, M, N, O, OH, OW). counts_at: (count, M*N, LANES) int32."""
+    pixels, pairs = a[F.OH] * a[F.OW], a[F.M] * a[F.N]
+    counts = carray(pointer(counts_at), (count, pairs, LANES), np.int32)
+    for k in range(pairs):
+        for lane in range(min(LANES, a[F.OG] - b * LANES)):
+            channel = (batch * pairs + k) * a[F.O] + group * a[F.OG] + b * LANES + lane
+            y = carray(pointer(a[F.y] + (channel * pixels + first_pixel) * 4), (count,), np.int32)
+            for p in range(count):
+                y[p] = counts[p, k, lane]
+
+
 def conv(arguments, task):
-    """Writes Y (B, O, OH, OW) float32, or what a channel-last finish is asked for."""
-    a = carray(arguments, (len(F),), np.int64)
+    """Writes Y (B, O, OH, OW) float32, what a channel-last finish is asked for, or counts (B, M, N, O, OH, OW)."""
+    a = carray(arguments, (F.count,), np.int64)
     M, N, P = a[F.M], a[F.N], a[F.pixels_at_once]
     image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task), LANES)
     batch, group = image // a[F.G], image % a[F.G]
@@ -86,40 +99,12 @@ def conv(arguments, task):
         for part in range(parts):
             taken = least + 1 if part < larger else least
             _accumulate(a, taken, words, offsets_at + 8 * p, weights, counts_at)
-            scale_counts(out_at + p * VECTOR, has_offsets, scale, bias, counts_at, phi, M * N, taken)
+            if a[F.wants_counts]:
+                _store_counts(a, counts_at, taken, batch, group, b, first_pixel + p)
+            else:
+                scale_counts(out_at + p * VECTOR, has_offsets, scale, bias, counts_at, phi, M * N, taken)
             p += taken
         if a[F.channel_last]:
             store_channel_last(a, out_at, batch, group, b, first_pixel, count)
-        else:
+        elif not a[F.wants_counts]:
             store_channel_first(a, out_at, batch, group, b, first_pixel, count)
-
-
-def conv_counts(arguments, task):
-    """Writes the counts (B, M, N, O, OH, OW) int32; otherwise as conv."""
-    a = carray(arguments, (len(F),), np.int64)
-    pixels, M, N, P = a[F.OH] * a[F.OW], a[F.M], a[F.N], a[F.pixels_at_once]
-    image, first_pixel, count, first_block, last_block = task_range(a, np.int64(task), LANES)
-    batch, group = image // a[F.G], image % a[F.G]
-    word_bytes = a[F.CW] * N * 4
-    words = a[F.words] + image * a[F.Hp] * a[F.Wp] * word_bytes
-    block_bytes = a[F.taps] * a[F.run] * M * LANES * 4
-    offsets_at, counts_at = stack_buffer(_OFFSETS_BYTES), stack_buffer(_COUNTS_BYTES)
-    offsets = carray(pointer(offsets_at), (PIXEL_CHUNK,), np.int64)
-    counts = carray(pointer(counts_at), (P, M * N, LANES), np.int32)
-    window_offsets(offsets, a, first_pixel, count, word_bytes)
-    parts = (count + P - 1) // P
-    least, larger = count // parts, count % parts  # pixels of a part; parts with one more
-    for b in range(first_block, last_block):
-        weights = a[F.weight_words] + (group * a[F.OB] + b) * block_bytes
-        first_channel = group * a[F.OG] + b * LANES
-        p = 0
-        for part in range(parts):
-            taken = least + 1 if part < larger else least
-            _accumulate(a, taken, words, offsets_at + 8 * p, weights, counts_at)
-            for k in range(M * N):
-                for lane in range(min(LANES, a[F.OG] - b * LANES)):
-                    at = ((batch * M * N + k) * a[F.O] + first_channel + lane) * pixels + first_pixel + p
-                    y = carray(pointer(a[F.y] + at * 4), (P,), np.int32)
-                    for q in range(taken):
-                        y[q] = counts[q, k, lane]
-            p += taken

@@ -50,7 +50,7 @@ _RUN_BYTES = 4 * GATHER_RUN
 
 def gather(arguments, task):
     """Task ((b*G + g)*gather_parts + part)*gather_runs + run packs a run of pixels of one group, part of its words."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     W, CG, CW, N, E = a[F.W], a[F.CG], a[F.CW], a[F.N], a[F.E]
     pixels = a[F.H] * W
     first, rest = np.int64(task) % a[F.gather_runs] * GATHER_RUN, np.int64(task) // a[F.gather_runs]

@@ -41,7 +41,7 @@ def _which(typingctx, levels, level, above):
 
 def gather_levels(arguments, task):
     """Task (b*G + g)*gather_runs + run packs LEVEL_RUN positions of one group."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     W, CG, CW, N, E = a[F.W], a[F.CG], a[F.CW], a[F.N], a[F.E]
     image, first = np.int64(task) // a[F.gather_runs], np.int64(task) % a[F.gather_runs] * LEVEL_RUN
     last = min(first + LEVEL_RUN, a[F.H] * W)

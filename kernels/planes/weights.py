@@ -33,7 +33,7 @@ def _layout(a):
 @njit(error_model="numpy")
 def _ones(arguments, block, lane, plane, tap):
     """Weights of a lane that set the plane at a window position."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     words = carray(pointer(a[F.weight_words]), (a[F.G] * a[F.OB], a[F.taps] * a[F.run], a[F.M], LANES), np.uint32)
     step, row_words = _layout(a)
     bit = tap % a[F.KW] * step
@@ -49,7 +49,7 @@ def _ones(arguments, block, lane, plane, tap):
 @njit(error_model="numpy")
 def _set_bits(arguments, block, lane, o):
     """Set the bits of output channel o in its lane's words."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     M, CG, KW, taps = a[F.M], a[F.CG], a[F.KW], a[F.KH] * a[F.KW]
     step, row_words = _layout(a)
     codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
@@ -80,7 +80,7 @@ def _set_bits(arguments, block, lane, o):
 
 def prepare_weights(arguments, task):
     """Task g*OB + b prepares lane block b of group g. Expects weight_words, phi, ... zeroed."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     M, N, CG, KH, KW = a[F.M], a[F.N], a[F.CG], a[F.KH], a[F.KW]
     block = np.int64(task)
     group, first_lane = block // a[F.OB], (block % a[F.OB]) * LANES

@@ -54,7 +54,7 @@ def _clear(builder, target):
 
 def window_rows(arguments, task):
     """Task (b*G + g)*Hp + row joins one row of an image. Expects (KW - 1)*DW <= MAX_HALO and CW <= MAX_ROW_WORDS."""
-    a = carray(arguments, (len(F),), np.int64)
+    a = carray(arguments, (F.count,), np.int64)
     CG, CW, N, Wp, KW, DW, SW = a[F.CG], a[F.CW], a[F.N], a[F.Wp], a[F.KW], a[F.DW], a[F.SW]
     words_of_position, step = (CG + WORD_BITS - 1) // WORD_BITS, CW * N * 4
     row = a[F.words] + np.int64(task) * Wp * step

@@ -118,8 +118,8 @@ def check_counts(case, cpu: str, after: bool) -> None:
     """PABitConvCounts."""
     expected = pa_bit_conv(case.X, attributes=case.attributes, inputs=case.inputs).counts.astype(np.int32)
     arrays, numbers = arguments_of(case, find_cpu(cpu))
-    block = FencedBlock(cpu, after, arrays | {"y": np.zeros_like(expected)}, numbers)
-    convolve(block, "planes", "gather", "conv_counts")
+    block = FencedBlock(cpu, after, arrays | {"y": np.zeros_like(expected)}, numbers | {"wants_counts": 1})
+    convolve(block, "planes", "gather")
     assert (block.array("y") == expected).all()
 
 

@@ -25,7 +25,7 @@ class Block:
 
     def __init__(self, cpu: str, arrays: dict, numbers: dict) -> None:
         self.cpu, self.numbers = cpu, numbers
-        self.fields = np.zeros(len(F), np.int64)
+        self.fields = np.zeros(F.count, np.int64)
         self._placed = {name: self.place(name, array) for name, array in arrays.items()}
         for name, value in {**numbers, **{name: a.ctypes.data for name, a in self._placed.items()}}.items():
             self[name] = value
@@ -48,9 +48,9 @@ class Block:
             task(self.fields.ctypes.data, number)
 
 
-def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: int = 0) -> None:
-    """The tasks of a convolution, by planes or by codes with a kind of products. last: instead of the task that gives
-    outputs; accumulate: the address of another accumulate function of codes.
+def convolve(block: Block, kind: str, gather: str, accumulate: int = 0) -> None:
+    """The tasks of a convolution, by planes or by codes with a kind of products. accumulate: the address of another
+    accumulate function of codes.
     """
     numbers, coded = block.numbers, kind != "planes"
     images, blocks = numbers["B"] * numbers["G"], numbers["G"] * numbers["OB"]
@@ -71,7 +71,7 @@ def convolve(block: Block, kind: str, gather: str, last: str = "", accumulate: i
     if numbers["by_rows"]:
         block.run("window_rows", images * numbers["Hp"])
     tasks = images * numbers["pixel_chunks"] * numbers["block_chunks"]
-    block.run(last or ("conv_codes" if coded else "conv"), tasks)
+    block.run("conv_codes" if coded else "conv", tasks)
 
 
 def output_of(case, cpu: str, kind: str, accumulate: int = 0, tile: Multiplier | None = None) -> np.ndarray:

@@ -1,5 +1,5 @@
-/* Runs the kernels of a PABitConv, or of a PALevelConv where there are levels, from a library, without onnxruntime:
- * run_kernels LIBRARY LEVEL JOB OUTPUT.
+/* Runs the kernels of a PABitConv, of a PALevelConv where there are levels, or of a PADepthwiseConv where there are
+ * tap_weights, from a library, without onnxruntime: run_kernels LIBRARY LEVEL JOB OUTPUT.
  *
  * JOB: F_COUNT int64 argument fields, then the memory they point into; a pointer is stored as its offset + 1 in that
  * memory, 0 for none. F_accumulate holds the kind of products, KIND_planes for none. OUTPUT gets the memory after all
@@ -15,6 +15,11 @@
 typedef void (*Task)(void *, size_t);
 typedef void (*(*Find)(const char *, const char *, int64_t, int64_t))(void);
 
+static int write_all(const char *path, const char *memory, size_t bytes) {
+  FILE *output = fopen(path, "wb");
+  return output && fwrite(memory, 1, bytes, output) == bytes && !fclose(output);
+}
+
 int main(int argc, char **argv) {
   if (argc != 5) return 2;
   void *library = dlopen(argv[1], RTLD_NOW);
@@ -29,8 +34,15 @@ int main(int argc, char **argv) {
   fseek(job, start, SEEK_SET);
   char *memory = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
   if (fread(memory, 1, (size_t)bytes, job) != (size_t)bytes) return 5;
-  for (int k = F_x; k <= F_out_bias; k++) f[k] = f[k] ? (int64_t)(intptr_t)memory + f[k] - 1 : 0;
+  for (int k = F_x; k <= F_tap_weights; k++) f[k] = f[k] ? (int64_t)(intptr_t)memory + f[k] - 1 : 0;
 
+  if (f[F_tap_weights]) {
+    f[F_accumulate] = (int64_t)(intptr_t)find(argv[2], "depthwise_sums", 0, 0);
+    Task depthwise_conv = (Task)find(argv[2], "depthwise_conv", 0, 0);
+    if (!f[F_accumulate] || !depthwise_conv) return fprintf(stderr, "no kernels for %s\n", argv[2]), 6;
+    for (int64_t t = 0; t < f[F_B] * f[F_OH]; t++) depthwise_conv(f, (size_t)t);
+    return !write_all(argv[4], memory, (size_t)bytes);
+  }
   static int64_t planes[MAX_PLANES + 1][MAX_PLANES + 1];
   const int64_t coded = f[F_coded];
   if (coded) {
@@ -61,6 +73,5 @@ int main(int argc, char **argv) {
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_gather_parts] * f[F_gather_runs]; t++) gather(f, (size_t)t);
   for (int64_t t = 0; f[F_by_rows] && t < f[F_B] * f[F_G] * f[F_Hp]; t++) window_rows(f, (size_t)t);
   for (int64_t t = 0; t < f[F_B] * f[F_G] * f[F_pixel_chunks] * f[F_block_chunks]; t++) conv(f, (size_t)t);
-  FILE *output = fopen(argv[4], "wb");
-  return !output || fwrite(memory, 1, (size_t)bytes, output) != (size_t)bytes || fclose(output) || f[F_error];
+  return !write_all(argv[4], memory, (size_t)bytes) || f[F_error];
 }

@@ -23,7 +23,8 @@ from paconv.library_build.targets import find_target
 from paconv.reference import finish_level_conv
 from tests.assembly import disassemble, vector_spills, working_loops
 from tests.bit_conv_cases import exact_output, grid_of, make_case, model_of
-from tests.kernel_arguments import CHANNEL_LAST, arguments_of, level_arguments_of
+from tests.depthwise_cases import make_depthwise_case
+from tests.kernel_arguments import CHANNEL_LAST, arguments_of, depthwise_arguments_of, level_arguments_of
 from tests.level_conv_cases import make_level_case
 
 RUN_KERNELS = Path(__file__).with_name("run_kernels.c")
@@ -45,6 +46,11 @@ SIZES = [
     dict(M=2, N=2, channels=20, out=17, dilations=(1, 2), offsets=True),  # folded
     dict(M=2, N=3, channels=160, out=16),  # more words than byte counters hold
 ]  # fmt: skip
+DEPTHWISE_SIZES = [
+    dict(channels=58, size=(5, 70), residual=False),
+    dict(channels=5, kernel=(5, 3), strides=(2, 1), pads=(2, 1, 0, 3)),  # less than a vector
+    dict(channels=33, size=(9, 13), strides=(1, 2), dilations=(2, 3)),
+]
 GRIDS = [None, (1, 0, 1), (15, 0, 31), (127, -127, 127), (127, 0, 255)]
 KERNELS = [
     (cpu.name, kind, grid)
@@ -57,7 +63,7 @@ KERNELS = [
 
 def job_of(arrays: dict, numbers: dict) -> tuple[bytes, dict[str, slice]]:
     """The job file of an argument block for run_kernels.c; where each array lies in the memory."""
-    fields, memory, where = np.zeros(len(F), np.int64), bytearray(), {}
+    fields, memory, where = np.zeros(F.count, np.int64), bytearray(), {}
     for name, array in arrays.items():
         where[name] = slice(len(memory), len(memory) + array.nbytes)
         fields[getattr(F, name)] = len(memory) + 1
@@ -101,19 +107,35 @@ def program(tmp_path_factory) -> Path:
     return output
 
 
+def run_under_qemu(program: list, job: tuple[bytes, dict], folder: Path) -> tuple[bytes, dict]:
+    """(the memory after the job of job_of, where each array lies in it). program: run_kernels, library, level."""
+    (folder / "job").write_bytes(job[0])
+    machine = [TOOLS[1], "-cpu", CPUS[program[-1]], "-L", "/usr/aarch64-linux-gnu"]
+    subprocess.run([*machine, *program, "job", "out"], check=True, capture_output=True, cwd=folder)
+    return (folder / "out").read_bytes(), job[1]
+
+
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: f"{sizes['channels']} channels")
 @pytest.mark.parametrize(("name", "kind", "grid"), KERNELS)
 def test_kernels_for_aarch64_give_the_same_bits_under_qemu(library, program, tmp_path, name, kind, grid, sizes):
     rng, cpu = np.random.default_rng(0), find_cpu(name)
     case = make_case(rng, grid=grid, **sizes)
     for arguments, outputs in jobs_of(case, cpu, kind, rng):
-        job, where = job_of(*arguments)
-        (tmp_path / "job").write_bytes(job)
-        machine = [TOOLS[1], "-cpu", CPUS[name], "-L", "/usr/aarch64-linux-gnu"]
-        subprocess.run([*machine, program, library, name, "job", "out"], check=True, capture_output=True, cwd=tmp_path)
-        memory = (tmp_path / "out").read_bytes()
+        memory, where = run_under_qemu([program, library, name], job_of(*arguments), tmp_path)
         for field, expected in outputs.items():
             assert memory[where[field]] == expected.tobytes(), field
+
+
+@pytest.mark.parametrize("cpu", cpus_of("aarch64"), ids=lambda cpu: cpu.name)
+@pytest.mark.parametrize("sizes", DEPTHWISE_SIZES, ids=lambda sizes: f"{sizes['channels']} channels")
+def test_depthwise_kernels_for_aarch64_give_the_bits_of_the_reference_under_qemu(
+    library, program, tmp_path, cpu, sizes
+):
+    case = make_depthwise_case(np.random.default_rng(0), **sizes)
+    job = job_of(*depthwise_arguments_of(case))
+    memory, where = run_under_qemu([program, library, cpu.name], job, tmp_path)
+    for name, expected in case.expected.items():
+        assert memory[where[CHANNEL_LAST[name][0]]] == expected.tobytes(), name
 
 
 @pytest.mark.parametrize("cpu", cpus_of("aarch64"), ids=lambda cpu: cpu.name)

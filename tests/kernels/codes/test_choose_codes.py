@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from paconv.bits import binary_masks, one_hot_masks
 from paconv.grid import nearest_grid
-from paconv.kernels.arguments import CODING, F
+from paconv.kernels.arguments import CODING, CODING_SLOTS, F
 from paconv.runtime.library import runnable_cpus
 from tests.bit_conv_cases import largest_unit
 from tests.effort import examples
@@ -41,7 +41,7 @@ def coding_of(alpha, beta, weight_masks=None, level_masks=None, signed=False, cp
     weight_masks = np.array(one_hot_masks(M) if weight_masks is None else weight_masks, np.uint8)
     level_masks = np.array(one_hot_masks(N) if level_masks is None else level_masks, np.uint8)
     coding, alpha_k, beta_l = np.zeros(CODING.rows + len(alpha)), np.zeros_like(alpha), np.zeros_like(beta)
-    level_codes, arguments = np.zeros(len(level_masks), np.uint8), np.zeros(len(F), np.int64)
+    level_codes, arguments = np.zeros(len(level_masks), np.uint8), np.zeros(F.count, np.int64)
     fields = dict(
         M=M, N=N, E=len(level_masks) - 1, alpha_rows=len(alpha), weight_codes=len(weight_masks), alpha=alpha, beta=beta,
         weight_masks=weight_masks, level_masks=level_masks, coding=coding, alpha_k=alpha_k, beta_l=beta_l,
@@ -50,7 +50,7 @@ def coding_of(alpha, beta, weight_masks=None, level_masks=None, signed=False, cp
     for name, value in fields.items():
         arguments[getattr(F, name)] = value.ctypes.data if isinstance(value, np.ndarray) else value
     kernel(cpu or runnable_cpus()[0], "prepare_coding")(arguments.ctypes.data, 0)
-    slots = {name: coding[slot] for name, slot in CODING._asdict().items() if name != "rows"}
+    slots = {name: coding[slot] for slot, name in enumerate(CODING_SLOTS) if name != "rows"}
     return Coding(slots, coding[CODING.rows :], alpha_k, beta_l, level_codes)
 
 

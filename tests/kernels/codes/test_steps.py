@@ -73,15 +73,16 @@ def test_sums_of_spans_are_the_largest_that_the_weights_can_give(channels, kerne
     for cpu in runnable_cpus():
         block = prepared(cpu, case)
         weights = weight_bytes(block).astype(np.int64)
+        weights = weights.reshape(len(weights), -1, LANES, 4)  # all words of a window
         low, high = (reduce(*(weights * byte for byte in bytes_)) for reduce in (np.minimum, np.maximum))
         found = block.array("span_sums")
         for s in range(SPANS):
             words = MIN_SPAN << s
             for b in range(len(weights)):
                 largest = 0
-                for first in range(0, weights.shape[2], words):
+                for first in range(0, weights.shape[1], words):
                     for half in (slice(0, 2), slice(2, 4)):
-                        ends = (each[b, :, first : first + words, :, half].sum((1, 3)) for each in (low, high))
+                        ends = (each[b, first : first + words, :, half].sum((0, 2)) for each in (low, high))
                         largest = max(largest, *(np.abs(end).max() for end in ends))
                 assert found[b, s] == largest, (s, b)
 
@@ -103,22 +104,21 @@ def test_blocks_of_codes_are_no_larger_than_the_tasks_have_room_for(cpu):
 
 
 def bounded_weights(rng, shape, span: int, total: int) -> np.ndarray:
-    """Weights (blocks, taps, run, LANES, 4) of bytes whose magnitudes add up to `total` over each span of a run, in the
-    first and in the last two channels of its words, all of one sign for a lane and half.
+    """Weights (blocks, taps, run, LANES, 4) of bytes whose magnitudes add up to `total` over each span of a window, in
+    the first and in the last two channels of its words, all of one sign for a lane and half.
     """
     blocks, taps, words, lanes, _ = shape
-    weights = np.zeros(shape, np.int64)
-    for first in range(0, words, span):
-        taken = weights[:, :, first : first + span]
-        for index in product(range(blocks), range(taps), range(lanes), range(2)):
-            b, tap, lane, half = index
-            magnitudes, left = np.zeros(2 * taken.shape[2], np.int64), total
+    weights = np.zeros((blocks, taps * words, lanes, 4), np.int64)
+    for first in range(0, taps * words, span):
+        taken = weights[:, first : first + span]
+        for b, lane, half in product(range(blocks), range(lanes), range(2)):
+            magnitudes, left = np.zeros(2 * taken.shape[1], np.int64), total
             for k in rng.permutation(len(magnitudes)):
                 magnitudes[k] = min(left, 127 if len(magnitudes) == 2 else rng.integers(1, 128))
                 left -= magnitudes[k]
             sign = -1 if lane >> half & 1 else 1
-            taken[b, tap, :, lane, 2 * half : 2 * half + 2] = sign * magnitudes.reshape(-1, 2)
-    return weights
+            taken[b, :, lane, 2 * half : 2 * half + 2] = sign * magnitudes.reshape(-1, 2)
+    return weights.reshape(shape)
 
 
 def check_dots(cpu, kind, weights, image, span, rng) -> None:
@@ -176,7 +176,7 @@ def test_dot_products_are_exact_where_sums_of_16_bits_are_as_large_as_they_can_b
     weights = bounded_weights(rng, shape, span, total)
     image = rng.integers(0, byte + 1, (words + 7 * taps + 40, 4))
     image[: words + 7 * taps] = byte
-    pairs = np.abs(weights[:, :, :span, :, :2]).sum((2, 4)) * byte
+    pairs = np.abs(weights.reshape(MAX_CODE_BLOCKS, -1, LANES, 4)[:, :span, :, :2]).sum((1, 3)) * byte
     assert LIMIT - byte < pairs.max() <= LIMIT
     check_dots(cpu, "narrow", weights, image, span, rng)
 
@@ -207,7 +207,7 @@ def test_gathers_store_the_byte_of_each_level(channels):
     channel_last = np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
     gathers = {"gather_codes": GATHER_RUN, "gather_level_codes": LEVEL_RUN}
     for cpu, name in product(runnable_cpus(), gathers):
-        words, arguments = np.zeros((group, Hp, Wp, CW), np.uint32), np.zeros(len(F), np.int64)
+        words, arguments = np.zeros((group, Hp, Wp, CW), np.uint32), np.zeros(F.count, np.int64)
         runs = -(-height * width // gathers[name])
         fields = dict(
             x=X, levels=channel_last, words=words, v=v, sign=sign, level_codes=level_codes, B=1, C=C, H=height, W=width,

@@ -76,7 +76,7 @@ def test_gather_packs_the_reference_levels_bit_for_bit(seed, channels, group, co
         XSH=1, XSW=1, G=group, CG=channels, CW=CW, Hp=Hp, Wp=Wp, PT=1, PL=0, N=4, E=v.shape[1],
         gather_runs=runs, gather_parts=parts, v_rows=len(v), sign_rows=len(sign),
     )  # fmt: skip
-    arguments = np.zeros(len(F), np.int64)
+    arguments = np.zeros(F.count, np.int64)
     for name, value in fields.items():
         arguments[getattr(F, name)] = value
     planes = masks[activation_levels(X, v, sign)[0]].reshape(group, channels, 3, width)
@@ -104,7 +104,7 @@ def test_window_rows_puts_a_rows_channels_side_by_side(cpu, channels, KW, DW, SW
     padded[..., :channels] = planes
     words = rng.integers(0, 2**32, (Hp, Wp, CW, N), dtype=np.uint32)  # what is not folded yet may be anything
     words[:, :, :own] = np.packbits(padded, axis=-1, bitorder="little").view(np.uint32).transpose(0, 1, 3, 2)
-    arguments = np.zeros(len(F), np.int64)
+    arguments = np.zeros(F.count, np.int64)
     for name, value in dict(
         words=words.ctypes.data, CG=channels, CW=CW, N=N, Wp=Wp, OW=OW, KW=KW, DW=DW, SW=SW
     ).items():
