@@ -19,7 +19,9 @@ Evenly spaced levels have binary masks (8-bit activations are 8 planes, 255 endp
 
 The result is float32(float32(scale_o * sum) + bias_o). Where alpha and beta are small integers, the sum is exact
 (paconv.ops.integer_levels), so that every kernel gives the same bits, and so does the function body where no sum
-reaches 2**24. `paconv optimize` makes them integers wherever levels are multiples of a unit: the units go into scale.
+reaches 2**24. `paconv optimize` makes them integers wherever levels are multiples of a unit: the units go into scale,
+and no divisor is left that is common to a row of alpha or to beta. In a file of others that has one, kernels take it
+into scale, rounded, where it is no power of two.
 
 Coefficients, scale and bias are finite, and their results within float32 (paconv.ops.values): other nodes are refused.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.fuzz.watched import Outcome, watch
 
-MEMORY = 12 << 30
+MEMORY = 4 << 30
 KINDS = ("files", "networks", "commands", "stops")
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     cases = range(arguments.first, arguments.first + arguments.count)
     tally = watch(
         partial(work, arguments.seed), cases, seconds=300.0, until=time.monotonic() + 60 * arguments.minutes,
-        memory=MEMORY if arguments.memory == "plain" else None, say=lambda line: print(line, flush=True),
+        memory=None if arguments.memory == "sanitized" else MEMORY, say=lambda line: print(line, flush=True),
     )  # fmt: skip
     print(f"{arguments.kind}, seed {arguments.seed} from {arguments.first}, {arguments.memory} memory: {tally}", flush=True)
     return int(bool(tally.findings))

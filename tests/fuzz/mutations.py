@@ -114,7 +114,7 @@ def _sizes_together(rng: Rng, model: onnx.ModelProto) -> None:
         return
     W = rng.integers(0, 256, (rows, (count + 7) // 8)).astype(np.uint8)
     name = node.input[2 if node.op_type == "PALevelConv" else 1]
-    target = next(t for t in model.graph.initializer if t.name == name)
+    (target, *_) = [t for t in model.graph.initializer if t.name == name]
     target.CopyFrom(numpy_helper.from_array(W, name))
     if rng.integers(2):
         of["weight_masks"].ints[:] = [int(m) for m in rng.integers(0, 2, 1 << rows)]

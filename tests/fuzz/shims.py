@@ -59,7 +59,7 @@ def sanitized(folder: Path) -> dict[str, str]:
     found = [subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
              for name in ("libasan.so", "libubsan.so")]  # fmt: skip
     # Without its own handlers a fault ends the process by SIGABRT. An allocation that is too large gives NULL.
-    options = "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:max_allocation_size_mb=8192"
+    options = "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:max_allocation_size_mb=4096"
     return {"LD_PRELOAD": ":".join(found), "ASAN_OPTIONS": options, "UBSAN_OPTIONS": "abort_on_error=1", SHIM: str(path)}
 
 

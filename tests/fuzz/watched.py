@@ -15,9 +15,6 @@ from dataclasses import dataclass, field
 
 __all__ = ["Outcome", "Tally", "watch"]
 
-JUMP = 512 << 10
-"""KiB that a case may add to the process' largest size."""
-
 BLOCK = 2000
 """Cases of one child: its memory is given back after them."""
 
@@ -46,13 +43,13 @@ def watch(
     cases: range,
     *,
     seconds: float = 60.0,
-    memory: int | None = 12 << 30,
+    memory: int | None = 4 << 30,
     until: float = float("inf"),
     say: Callable[[str], None] = lambda line: None,
 ) -> Tally:
     """Do `work` for each of `cases`, until the monotonic clock passes `until`.
 
-    seconds: that a case may take; memory: bytes that the child may map, None for no limit; say: told of each finding.
+    seconds: that a case may take; memory: bytes of data that the child may have, None for no limit; say: told of each finding.
     The caller must not have opened sessions, whose threads a fork would lose.
     """
     tally, at = Tally(), cases.start
@@ -91,7 +88,7 @@ def _start(work: Callable[[int], Outcome], block: Iterable[int], memory: int | N
         os.close(output)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if memory:
-            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+            resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         if "FUZZ_LOG" not in os.environ:  # what onnxruntime says of bad files
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1), os.dup2(null, 2)
@@ -102,14 +99,9 @@ def _start(work: Callable[[int], Outcome], block: Iterable[int], memory: int | N
 
 
 def _go_through(work: Callable[[int], Outcome], block: Iterable[int], write: int) -> None:
-    largest = None
     for index in block:
         os.write(write, json.dumps([index]).encode() + b"\n")
         outcome = work(index)
-        now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if largest is not None and now - largest > JUMP:
-            outcome.findings.append(f"{now - largest >> 10} MiB more at once")
-        largest = max(largest or 0, now)
         os.write(write, json.dumps([dict(outcome.counts), outcome.findings]).encode() + b"\n")
 
 
