@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from paconv.cli.ranges import SEED, THREADS
 from paconv.errors import UsageError
 from paconv.files import write_text
 from paconv.grid import DEFAULT_GRID, parse_grid
@@ -111,8 +112,8 @@ _OPTIONS = "options.json"
     help="Side of the images [default: 224; voc: 300; mnist: 28].",
 )
 @click.option("--workers", type=int, default=0, show_default=True, help="Processes that read images.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="Of torch, in each process [default: torch's].")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--threads", type=THREADS, help="Of torch, in each process [default: torch's].")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--checkpoint-steps",

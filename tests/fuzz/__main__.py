@@ -36,7 +36,7 @@ def main() -> int:
         partial(work, arguments.seed), cases, seconds=300.0, until=time.monotonic() + 60 * arguments.minutes,
         memory=None if arguments.memory == "sanitized" else MEMORY, say=lambda line: print(line, flush=True),
     )  # fmt: skip
-    print(f"{arguments.kind}, seed {arguments.seed} from {arguments.first}, {arguments.memory} memory: {tally}", flush=True)
+    print(f"{arguments.kind}, seed {arguments.seed}, {arguments.memory} memory: {tally}", flush=True)
     return int(bool(tally.findings))
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class running:  # noqa: N801  used as a function
                  in_child: Callable[[], None] = lambda: None) -> None:  # fmt: skip
         assert isinstance(cli, LazyGroup)
         cli.get_command(None, next((a for a in arguments if a in COMMANDS), "cost"))  # type: ignore[arg-type]
-        self.err = tempfile.TemporaryFile()
+        self.err = tempfile.TemporaryFile()  # noqa: SIM115  wait() reads it
         sys.stdout.flush()
         self.began, self.pid = time.monotonic(), os.fork()
         if self.pid:
@@ -58,21 +59,23 @@ class running:  # noqa: N801  used as a function
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             os.dup2(os.open(os.devnull, os.O_RDWR), 1)
             os.dup2(self.err.fileno(), 2)
-            sys.stdout, sys.stderr = (io.TextIOWrapper(os.fdopen(fd, "wb", closefd=False), line_buffering=True) for fd in (1, 2))
+            sys.stdout, sys.stderr = map(_text, (1, 2))
             sys.argv = ["paconv", *arguments]
             signal.signal(signal.SIGINT, signal.default_int_handler)
             in_child()
             main()
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException:  # noqa: B036  what a process would print as it ends
+        except BaseException:  # what a process would print as it ends
             sys.excepthook(*sys.exc_info())
         finally:
             sys.stderr.flush()
             os._exit(code)
 
-    def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+    def signal_after(self, number: int, seconds: float) -> None:
+        """Send a signal so many seconds after it began, unless it has ended."""
+        time.sleep(max(0.0, self.began + seconds - time.monotonic()))
+        os.kill(self.pid, number)  # one that has ended is still there to be waited for
 
     def wait(self, seconds: float) -> Done:
         """Ends the command, and all that it started, if it takes longer."""
@@ -83,14 +86,17 @@ class running:  # noqa: N801  used as a function
                 code = os.waitstatus_to_exitcode(status)
             else:
                 time.sleep(0.005)
-        try:
+        self.seconds = time.monotonic() - self.began
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         if code is None:
             os.waitpid(self.pid, 0)
         self.err.seek(0)
         return Done(code, self.err.read(1 << 20).decode(errors="replace"))
+
+
+def _text(descriptor: int) -> io.TextIOWrapper:
+    return io.TextIOWrapper(os.fdopen(descriptor, "wb", closefd=False), line_buffering=True)
 
 
 def run(arguments: Sequence[str], folder: Path, seconds: float = 60.0, **options) -> Done:

@@ -79,29 +79,36 @@ TEMPLATES = (
     "{name} {any}",
 )
 
-NUMBERS = ("0", "-1", "1e9", "1000000000", "1e22", "99999999999999999999999", "nan", "inf", "", "x", "0x10", "1.5", " 4", "\u0663")
-FILES = ("missing", "empty", "text.txt", "binary", "folder", "zeros", "dangling", "loop", "/dev/null", "a\nb", "x" * 300, "-", "\u00e9.onnx")
+NUMBERS = ("0", "-1", "1e9", "1000000000", "1e22", "99999999999999999999999", "nan", "inf", "", "x", "0x10", "1.5",
+           " 4", "\u0663")  # fmt: skip
+FILES = ("missing", "empty", "text.txt", "binary", "folder", "zeros", "dangling", "loop", "/dev/null", "a\nb", "x" * 300,
+         "-", "\u00e9.onnx")  # fmt: skip
 BAD = {
     "onnx": ("cut.onnx", "model.pt", "in.npz", "mutated.onnx", "mutated.onnx", *FILES),
-    "npz": ("evil.npy", "evil.npz", "wrongname.npz", "wrongshape.npz", "text.npz", "nan.npz", "batch0.npz", "complex.npz", "bomb.npz",
-            "huge_header.npz", "bad_header.npz", "deep_header.npz", "damaged.npz", "cut.npz", "model.pt", "pa.onnx", *FILES),
-    "checkpoint": ("cut.pt", "evil.pt", "evil2.pt", "evil_old.pt", "traversal.pt", "many.pt", "absurd_config.pt", "negative.pt", "type.pt",
-                   "unknown.pt", "dunder.pt", "shape.pt", "shape0.pt", "conversion.pt", "conversion2.pt", "conversion3.pt", "nostate.pt",
-                   "nan.pt", "sparse.pt", "expanded.pt", "version.pt", "recursive.pt", "cyclic.pt", "pa.onnx", *FILES),
+    "npz": ("evil.npy", "evil.npz", "wrongname.npz", "wrongshape.npz", "text.npz", "nan.npz", "batch0.npz",
+            "complex.npz", "bomb.npz", "huge_header.npz", "bad_header.npz", "deep_header.npz", "damaged.npz", "cut.npz", "model.pt",
+            "pa.onnx", *FILES),
+    "checkpoint": ("cut.pt", "evil.pt", "evil2.pt", "evil_old.pt", "traversal.pt", "many.pt", "absurd_config.pt",
+                   "negative.pt", "type.pt", "unknown.pt", "dunder.pt", "shape.pt", "shape0.pt", "conversion.pt",
+                   "conversion2.pt", "conversion3.pt", "nostate.pt", "nan.pt", "sparse.pt", "expanded.pt", "version.pt",
+                   "recursive.pt", "cyclic.pt", "pa.onnx", *FILES),
     "any": ("cut.onnx", "cut.pt", "evil.pt", "mutated.onnx", "in.npz", *FILES),
     "out": ("folder", "missing/x", "empty/x", "/dev/full", "/proc/x", "x" * 300, "", "loop", "/dev/null"),
     "number": NUMBERS,
     "share": tuple(n for n in NUMBERS if not n.isdecimal() or n == "99999999999999999999999"),
-    "shape": ("0", "0x0x0", "1x8", "1x8x8x8", "-1x8x8", "axbxc", "1x8x99999999999", "1x100000x100000", "", "x", "1,8,8,", "1x1x1", "3x8x8"),
-    "class": ("", ":", "os", "os:", ":x", "os:system", "nothing:x", "builtins:print", "sys:exit", "a.b.c:d", "builtins:dict", "..x:y"),
+    "shape": ("0", "0x0x0", "1x8", "1x8x8x8", "-1x8x8", "axbxc", "1x8x99999999999", "1x100000x100000", "", "x",
+              "1,8,8,", "1x1x1", "3x8x8"),
+    "class": ("", ":", "os", "os:", ":x", "os:system", "nothing:x", "builtins:print", "sys:exit", "a.b.c:d",
+              "builtins:dict", "..x:y"),
     "scheme": ("nothing", "", "pa:x,y", "pa:1e9,2", "pa:-1,5", "pa:", ":4,5", "pa:4,5,6", "float:4"),
-    "source": ("", "digits:x", "digits:nan", "digits:-1", "nothing", "voc:a:b:c:d", "folder:", "digits:inf", "digits:1e30", "folder:missing",
-               "folder:folder", "voc:empty", "mnist:folder", "synthetic:9"),
-    "name": ("../x", "..", ".", "", "a/b", "/abs", "a\\b", "-x", "x" * 300, "\u00e9", "a b", "a\n", "a%s", "~", "$HOME", "nothing"),
+    "source": ("", "digits:x", "digits:nan", "digits:-1", "nothing", "voc:a:b:c:d", "folder:", "digits:inf",
+               "digits:1e30", "folder:missing", "folder:folder", "voc:empty", "mnist:folder", "synthetic:9"),
+    "name": ("../x", "..", ".", "", "a/b", "/abs", "a\\b", "-x", "x" * 300, "\u00e9", "a b", "a\n", "a%s", "~", "$HOME",
+             "nothing"),
 }  # fmt: skip
 GOOD = {
-    "onnx": "pa.onnx", "npz": "in.npz", "checkpoint": "model.pt", "any": "pa.onnx", "out": "out.onnx", "number": "4", "share": "0.5",
-    "shape": "1x8x8", "class": "paconv.models:digits_resnet", "scheme": "pa", "source": "digits:0.9", "name": "adam",
+    "onnx": "pa.onnx", "npz": "in.npz", "checkpoint": "model.pt", "any": "pa.onnx", "out": "out.onnx", "number": "4",
+    "share": "0.5", "shape": "1x8x8", "class": "paconv.models:digits_resnet", "scheme": "pa", "source": "digits:0.9", "name": "adam",
 }  # fmt: skip
 MARK = "EXECUTED"
 """What code in a file would make."""
@@ -130,12 +137,12 @@ def work(seed: int, index: int) -> Outcome:
     faults = []
     if done.code not in (0, 1, 2):
         faults.append("hang" if done.code is None else f"exit code {done.code}")
-    if "Traceback" in done.err or done.code in (1, 2) and len(told) != 1:
+    if "Traceback" in done.err or (done.code in (1, 2) and len(told) != 1):
         faults.append(f"{len(told)} error lines and {len(done.lines) - len(told)} others")
     left = set(folder.iterdir()) - before
     if (folder / MARK).exists():
         faults.append("it ran code of the file")
-    if left and done.code in (1, 2) or any(".tmp" in path.name for path in left):
+    if (left and done.code in (1, 2)) or any(".tmp" in path.name for path in left):
         faults.append(f"left {sorted(path.name for path in left)}")
     for path in left:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -165,7 +172,8 @@ def _folder() -> Path:
     optimize(folder / "model.onnx", folder / "pa.onnx")
     onnx.save(float_network(), folder / "float.onnx")
     np.savez(folder / "in.npz", input=rng.random((8, 1, 8, 8)).astype(np.float32))
-    for name, data in (("empty", b""), ("text.txt", b"hello\n" * 100), ("binary", rng.bytes(5000)), ("zeros", bytes(4096))):
+    contents = {"empty": b"", "text.txt": b"hello\n" * 100, "binary": rng.bytes(5000), "zeros": bytes(4096)}
+    for name, data in contents.items():
         (folder / name).write_bytes(data)
     (folder / "folder").mkdir()
     os.symlink("nowhere", folder / "dangling")
@@ -194,9 +202,10 @@ def _make_arrays(folder: Path, rng: np.random.Generator) -> None:
         return text.getvalue()
 
     def archive(name: str, *parts: bytes, method: int = zipfile.ZIP_STORED) -> None:
-        with zipfile.ZipFile(folder / name, "w", method) as archive, archive.open("input.npy", "w", force_zip64=True) as file:
-            for part in parts:
-                file.write(part)
+        with zipfile.ZipFile(folder / name, "w", method) as archive:
+            with archive.open("input.npy", "w", force_zip64=True) as file:
+                for part in parts:
+                    file.write(part)
 
     archive("bomb.npz", header(1 << 12, 1, 8, 1 << 12), *[bytes(1 << 20)] * 512, method=zipfile.ZIP_DEFLATED)
     archive("huge_header.npz", header(1 << 40, 1, 8, 8))

@@ -1,8 +1,8 @@
 """Mutated pa.onnx files: each is refused, or it opens and runs, and then gives what its function bodies give.
 
 Where alpha and beta are integers without a common divisor and no sum reaches 2**24 the two are equal bit for bit, as
-they are without a convolution of planes. Elsewhere Y is within the bound of rounding (`_tolerance`), and levels, which a rounding turns,
-are not compared.
+they are without a convolution of planes. Elsewhere Y is within the bound of rounding (`_tolerance`), and levels, which
+a rounding turns, are not compared.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def work(seed: int, index: int) -> Outcome:
     found, before = Outcome(), _largest()
     try:
         session = ort.InferenceSession(data, _options(KERNELS[rng.integers(len(KERNELS))]), ["CPUExecutionProvider"])
-    except ORT_ERRORS as error:
+    except (*ORT_ERRORS, UnicodeDecodeError) as error:  # of a name
         by_library = "paconv." in str(error) and "node '" in str(error)
         found.counts["refused by the library" if by_library else "refused by onnxruntime"] += 1
         return found
@@ -62,7 +62,7 @@ def work(seed: int, index: int) -> Outcome:
     names = [o.name for o in session.get_outputs()]
     found.counts["opened"] += 1
     if _largest() - before > MOST:
-        found.findings.append(f"{_largest() - before >> 20} MiB to open a file of {len(data):,} bytes, after {', '.join(done)}")
+        found.findings.append(f"{_largest() - before >> 20} MiB to open {len(data):,} bytes, after {', '.join(done)}")
     try:
         outputs = session.run(names, feeds)
     except (*ORT_ERRORS, ValueError, RuntimeError):  # ValueError: an input without an array
@@ -217,13 +217,14 @@ def _compare(data: bytes, feeds: Feeds, names: list[str], outputs: list[np.ndarr
             continue  # levels
         if not same.all():
             at = np.unravel_index(same.argmin(), same.shape)
-            return "compared", f"DIFFERENT {name}{list(map(int, at))}: {have[at]}, its body {want[at]}, bound {tolerance}"
+            where = f"{name}{list(map(int, at))}"
+            return "compared", f"DIFFERENT {where}: {have[at]}, its body {want[at]}, bound {tolerance}"
     return ("compared bit for bit" if tolerance is None else "compared within rounding"), ""
 
 
 def _tolerance(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> float | None:
-    """None where every convolution's sums are integers below 2**24 and kernels add no rounding of a common divisor. Else
-    the bound of rounding of kernel and body.
+    """None where every convolution's sums are integers below 2**24, without a common divisor. Else the bound of rounding
+    of kernel and body.
 
     Of one convolution S = scale * sum + bias that bound is gamma_{K+40} (|scale| A B K + |bias|), A and B the sums of
     the magnitudes of alpha and beta, K the window: twice tests.bit_conv_cases.body_tolerance. A product of a weight and

@@ -20,6 +20,10 @@ FLOATS = (0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-45, 1e-38, 3e38, -3e38,
 FACTORS = (1e-38, 1e-20, 1e20, 1e38, -1, 0)
 TYPES = (np.float64, np.float16, np.int32, np.int64, np.uint8, np.int8, np.float32, bool)
 LOCATIONS = ("/etc/passwd", "../x", "/dev/zero", "", "a\0b", "x" * 5000)
+IMPOSSIBLE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, DecodeError,
+              onnx.checker.ValidationError)  # fmt: skip
+"""What a change raises where an earlier one left nothing to change."""
+
 NAMES = ("", "%s%n%s%n", "x" * 10000, "\u00e9\n", "x" * 127, "x" * 128, "x" * 129)
 OP_TYPES = (*(op.name for op in ops.LIBRARY_OPS), "PAUnpackWeight", "Nothing", "Conv", "Identity")
 
@@ -36,8 +40,8 @@ def mutated(rng: Rng, model: onnx.ModelProto) -> tuple[bytes, list[str]]:
         try:
             change(rng, model)
             done.append(change.__name__.strip("_"))
-        except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, DecodeError):
-            done.append(f"no {change.__name__.strip('_')}")  # an earlier change left nothing to change here
+        except IMPOSSIBLE:
+            done.append(f"no {change.__name__.strip('_')}")
     try:
         return model.SerializeToString(), done
     except (ValueError, EncodeError):  # a name that is no UTF-8
@@ -150,8 +154,8 @@ def _declaration(rng: Rng, model: onnx.ModelProto) -> None:
         tensor.raw_data = data[: int(rng.integers(len(data) + 1))] if rng.integers(2) else data + b"\xff" * 7
     else:
         tensor.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", _pick(rng, LOCATIONS)), ("length", _pick(rng, INTS)), ("offset", _pick(rng, INTS))):
-            tensor.external_data.add(key=key, value=str(value))
+        for key, values in (("location", LOCATIONS), ("length", INTS), ("offset", INTS)):
+            tensor.external_data.add(key=key, value=str(_pick(rng, values)))
 
 
 def _form(rng: Rng, model: onnx.ModelProto) -> None:

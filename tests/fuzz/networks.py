@@ -1,7 +1,7 @@
 """Random networks of quantized convolutions through `optimize`: model.onnx against pa.onnx, fused and canonical.
 
-Even cases have numbers on a dyadic grid, so that sums of float32 are exact in any order: every form, with the library by
-each kernel and without it, gives what model.onnx gives. Odd cases have any floats, and batch norms of any sign and
+Even cases have numbers on a dyadic grid, so that sums of float32 are exact in any order: every form, with the library
+by each kernel and without it, gives what model.onnx gives. Odd cases have any floats, and batch norms of any sign and
 size: `paconv.verify` accepts both forms. In both the library's bits are the same on every CPU and number of threads.
 """
 
@@ -33,7 +33,8 @@ Rng = np.random.Generator
 Tensor = tuple[str, int, int, int]
 """(name, channels, rows, columns)"""
 
-STEPS = ("bn", "bn", "relu", "relu", "clip", "Mul", "Add", "Identity", "max", "average", "residual", "concat", "Abs", "Neg")
+STEPS = ("bn", "bn", "relu", "relu", "clip", "Mul", "Add", "Identity", "max", "average", "residual", "concat", "Abs",
+         "Neg")  # fmt: skip
 BATCHES = (2, 1, 0, 3)
 
 
@@ -108,7 +109,8 @@ class Network:
             shift, mean = self.numbers(C, top=4), self.numbers(C, top=4)
         else:
             scale = rng.standard_normal(C) * rng.choice([1, 1, 1, 1e-3, 1e-10, 1e-20, 0, 1e3, 1e10], C)
-            shift, mean = (rng.standard_normal(C) * rng.choice(sizes, C) for sizes in ([1, 1, 1e-3, 1e3, 0], [1, 1, 1e3, 0]))
+            shift = rng.standard_normal(C) * rng.choice([1, 1, 1e-3, 1e3, 0], C)
+            mean = rng.standard_normal(C) * rng.choice([1, 1, 1e3, 0], C)
             variance, epsilon = np.abs(rng.standard_normal(C)) * rng.choice([1, 1, 1e-6, 1e6, 0], C), 1e-5
         return self.op("BatchNormalization", [x, *map(self.constant, (scale, shift, mean, variance))], epsilon=epsilon)
 
@@ -118,7 +120,8 @@ class Network:
         rng, what = self.rng, STEPS[self.rng.integers(len(STEPS))]
         other = None
         if what in ("residual", "concat"):
-            fitting = [t for t in self.tensors if t[2:] == (H, W) and (t[1] == C if what == "residual" else t[1] + C < 64)]
+            beside = [t for t in self.tensors if t[2:] == (H, W)]
+            fitting = [t for t in beside if (t[1] == C if what == "residual" else t[1] + C < 64)]
             other = fitting[rng.integers(len(fitting))] if fitting else None
         if what == "bn":
             return self.batch_norm(x, C), C, H, W
@@ -228,7 +231,7 @@ def _outputs_of(form: onnx.ModelProto, feeds: list[np.ndarray], found: Outcome, 
             outputs[f"{kernel}, {cpu}, {count} threads"] = got
             first = first or got
             found.counts["compared between CPUs"] += 1
-            if any(a.tobytes() != b.tobytes() for one, other in zip(first, got, strict=True) for a, b in zip(one, other, strict=True)):
+            if _bits(got) != _bits(first):
                 found.findings.append(f"OTHER BITS: {which}, {kernel}, {cpu}, {count} threads")
     return outputs
 
@@ -241,6 +244,10 @@ def _run(model: onnx.ModelProto, feeds: list[np.ndarray], kernel: str = "", thre
         paconv.register(options, kernel)
     session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     return [session.run(None, {"x": X}) for X in feeds]
+
+
+def _bits(outputs: list[list[np.ndarray]]) -> list[list[bytes]]:
+    return [[array.tobytes() for array in one] for one in outputs]
 
 
 @contextmanager

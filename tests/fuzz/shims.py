@@ -43,8 +43,8 @@ def session_options(kernel: str) -> ort.SessionOptions:
 def fenced(folder: Path) -> dict[str, str]:
     """Variables of a process whose aligned memory is fenced; what is compiled goes into `folder`."""
     path = folder / "fence.so"
-    command = ["cc", "-O2", "-Wall", "-shared", "-fPIC", str(Path(__file__).with_name("fence.c")), "-o", str(path), "-ldl"]
-    subprocess.run(command, check=True)
+    source = Path(__file__).with_name("fence.c")
+    subprocess.run(["cc", "-O2", "-Wall", "-shared", "-fPIC", source, "-o", path, "-ldl"], check=True)
     return {"LD_PRELOAD": str(path)}
 
 
@@ -56,11 +56,12 @@ def sanitized(folder: Path) -> dict[str, str]:
         link_library(host_target(), path, cpus=(), objects=())
     finally:
         os.environ.pop("CC") if before is None else os.environ.update(CC=before)
-    found = [subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
-             for name in ("libasan.so", "libubsan.so")]  # fmt: skip
+    command = ["gcc", "-print-file-name=libasan.so", "-print-file-name=libubsan.so"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     # Without its own handlers a fault ends the process by SIGABRT. An allocation that is too large gives NULL.
     options = "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:max_allocation_size_mb=4096"
-    return {"LD_PRELOAD": ":".join(found), "ASAN_OPTIONS": options, "UBSAN_OPTIONS": "abort_on_error=1", SHIM: str(path)}
+    variables = {"LD_PRELOAD": ":".join(found), "ASAN_OPTIONS": options, "UBSAN_OPTIONS": "abort_on_error=1"}
+    return variables | {SHIM: str(path)}
 
 
 @cache
@@ -70,7 +71,8 @@ def _shim(path: str) -> str:
     install_cpu(shim, cpu)
 
     def install(name: str, first: int, second: int) -> None:
-        install_kernel(shim, name, (first, second), load_library().paconv_kernel(cpu.name.encode(), name.encode(), first, second))
+        address = load_library().paconv_kernel(cpu.name.encode(), name.encode(), first, second)
+        install_kernel(shim, name, (first, second), address)
 
     def resolve(M: int, N: int) -> bool:
         for each in (k for family in FAMILIES.values() for k in family.of_node(cpu, M, N)):

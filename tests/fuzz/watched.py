@@ -9,9 +9,11 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 __all__ = ["Outcome", "Tally", "watch"]
 
@@ -49,7 +51,8 @@ def watch(
 ) -> Tally:
     """Do `work` for each of `cases`, until the monotonic clock passes `until`.
 
-    seconds: that a case may take; memory: bytes of data that the child may have, None for no limit; say: told of each finding.
+    seconds: that a case may take; memory: bytes of data that the child may have, None for no limit; say: told of each
+    finding.
     The caller must not have opened sessions, whose threads a fork would lose.
     """
     tally, at = Tally(), cases.start
@@ -101,7 +104,12 @@ def _start(work: Callable[[int], Outcome], block: Iterable[int], memory: int | N
 def _go_through(work: Callable[[int], Outcome], block: Iterable[int], write: int) -> None:
     for index in block:
         os.write(write, json.dumps([index]).encode() + b"\n")
-        outcome = work(index)
+        try:
+            outcome = work(index)
+        except Exception as error:  # paconv let it through, or a case is wrong: either is a fault
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(frame.filename).name}:{frame.lineno}"
+            outcome = Outcome(findings=[f"RAISED {type(error).__name__}: {error} ({where})"])
         os.write(write, json.dumps([dict(outcome.counts), outcome.findings]).encode() + b"\n")
 
 
