@@ -81,13 +81,13 @@ TEMPLATES = (
 
 NUMBERS = ("0", "-1", "1e9", "1000000000", "1e22", "99999999999999999999999", "nan", "inf", "", "x", "0x10", "1.5",
            " 4", "\u0663")  # fmt: skip
-FILES = ("missing", "empty", "text.txt", "binary", "folder", "zeros", "dangling", "loop", "/dev/null", "a\nb", "x" * 300,
-         "-", "\u00e9.onnx")  # fmt: skip
+FILES = ("missing", "empty", "text.txt", "binary", "folder", "zeros", "dangling", "loop", "/dev/null", "a\nb",
+         "x" * 300, "-", "\u00e9.onnx")  # fmt: skip
 BAD = {
     "onnx": ("cut.onnx", "model.pt", "in.npz", "mutated.onnx", "mutated.onnx", *FILES),
     "npz": ("evil.npy", "evil.npz", "wrongname.npz", "wrongshape.npz", "text.npz", "nan.npz", "batch0.npz",
-            "complex.npz", "bomb.npz", "huge_header.npz", "bad_header.npz", "deep_header.npz", "damaged.npz", "cut.npz", "model.pt",
-            "pa.onnx", *FILES),
+            "complex.npz", "bomb.npz", "huge_header.npz", "bad_header.npz", "deep_header.npz", "damaged.npz",
+            "cut.npz", "model.pt", "pa.onnx", *FILES),
     "checkpoint": ("cut.pt", "evil.pt", "evil2.pt", "evil_old.pt", "traversal.pt", "many.pt", "absurd_config.pt",
                    "negative.pt", "type.pt", "unknown.pt", "dunder.pt", "shape.pt", "shape0.pt", "conversion.pt",
                    "conversion2.pt", "conversion3.pt", "nostate.pt", "nan.pt", "sparse.pt", "expanded.pt", "version.pt",
@@ -108,7 +108,8 @@ BAD = {
 }  # fmt: skip
 GOOD = {
     "onnx": "pa.onnx", "npz": "in.npz", "checkpoint": "model.pt", "any": "pa.onnx", "out": "out.onnx", "number": "4",
-    "share": "0.5", "shape": "1x8x8", "class": "paconv.models:digits_resnet", "scheme": "pa", "source": "digits:0.9", "name": "adam",
+    "share": "0.5", "shape": "1x8x8", "class": "paconv.models:digits_resnet", "scheme": "pa", "source": "digits:0.9",
+    "name": "adam",
 }  # fmt: skip
 MARK = "EXECUTED"
 """What code in a file would make."""

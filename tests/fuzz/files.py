@@ -223,8 +223,8 @@ def _compare(data: bytes, feeds: Feeds, names: list[str], outputs: list[np.ndarr
 
 
 def _tolerance(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> float | None:
-    """None where every convolution's sums are integers below 2**24, without a common divisor. Else the bound of rounding
-    of kernel and body.
+    """None where every convolution's sums are integers below 2**24, without a common divisor. Else the bound of
+    the rounding of kernel and body.
 
     Of one convolution S = scale * sum + bias that bound is gamma_{K+40} (|scale| A B K + |bias|), A and B the sums of
     the magnitudes of alpha and beta, K the window: twice tests.bit_conv_cases.body_tolerance. A product of a weight and

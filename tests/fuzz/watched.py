@@ -59,7 +59,7 @@ def watch(
     while at < cases.stop and time.monotonic() < until:
         block = range(at, min(at + BLOCK, cases.stop))
         pid, output = _start(work, block, memory)
-        begun, fault = _listen(output, tally, at - 1, seconds, until)
+        begun, fault = _listen(output, tally, at - 1, seconds, until, say)
         if fault:
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
@@ -69,12 +69,9 @@ def watch(
             fault = f"the child ended with exit code {os.WEXITSTATUS(status)}"
         if fault and time.monotonic() < until:
             tally.findings.append(f"case {begun}: {fault}")
+            say(tally.findings[-1])
             tally.cases += 1
         at = begun + 1
-        for finding in tally.findings[tally.counts["said"] :]:
-            say(finding)
-        tally.counts["said"] = len(tally.findings)
-    del tally.counts["said"]
     return tally
 
 
@@ -113,7 +110,9 @@ def _go_through(work: Callable[[int], Outcome], block: Iterable[int], write: int
         os.write(write, json.dumps([dict(outcome.counts), outcome.findings]).encode() + b"\n")
 
 
-def _listen(output: int, tally: Tally, begun: int, seconds: float, until: float) -> tuple[int, str]:
+def _listen(
+    output: int, tally: Tally, begun: int, seconds: float, until: float, say: Callable[[str], None]
+) -> tuple[int, str]:
     """(the last case that began, "" or why the child has to be ended). Closes `output`."""
     rest = b""
     try:
@@ -130,7 +129,9 @@ def _listen(output: int, tally: Tally, begun: int, seconds: float, until: float)
                 else:
                     tally.cases += 1
                     tally.counts.update(line[0])
-                    tally.findings += [f"case {begun}: {text}" for text in line[1]]
+                    for text in line[1]:
+                        tally.findings.append(f"case {begun}: {text}")
+                        say(tally.findings[-1])
         return begun, "the time is over"
     finally:
         os.close(output)
