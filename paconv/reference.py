@@ -175,7 +175,8 @@ def pa_levels(X: np.ndarray, v: np.ndarray, sign: np.ndarray) -> np.ndarray:
 
 def pa_depthwise_conv(X: np.ndarray, W: np.ndarray, bias: np.ndarray, strides, pads, dilations) -> np.ndarray:
     """PADepthwiseConv up to its finish: X (B, H, W, C), W (C, 1, KH, KW), bias (C,) or (1,), all float32 -> S
-    (B, OH, OW, C) float32, every product and every sum rounded, in the op's order. OpError where W or bias isn't finite.
+    (B, OH, OW, C) float32, every product and every sum rounded, in the op's order. OpError where W or bias is not
+    finite.
     """
     check_finite("PADepthwiseConv", W=W, bias=bias)
     kernel = W.shape[2:]

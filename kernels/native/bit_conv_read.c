@@ -65,8 +65,8 @@ static double sum_of_magnitudes(const float *values, int64_t count) {
   return sum;
 }
 
-/* Checks that all factors are finite, and that no result of theirs leaves float32: a window's products, added without
- * their signs, and what scale and bias make of them. */
+/* Checks that all factors are finite, and that nothing that is made of them leaves float32: weights and activations, a
+ * window's products, added without their signs, and what scale and bias make of them. */
 static OrtStatus *check_values(const Node *node, const Parameters *p) {
   const float *alpha = p->alpha.data, *scale = p->scale.data, *bias = p->bias.data;
   const int64_t width = p->alpha.dims[1], O = p->shape.values[0];
@@ -74,13 +74,15 @@ static OrtStatus *check_values(const Node *node, const Parameters *p) {
   RETURN_IF_ERROR(check_finite(node, "beta", &p->beta));
   RETURN_IF_ERROR(check_finite(node, "scale", &p->scale));
   RETURN_IF_ERROR(check_finite(node, "bias", &p->bias));
-  const double inputs = sum_of_magnitudes(p->beta.data, p->beta.dims[0]) * (double)p->window;
+  const double activation = sum_of_magnitudes(p->beta.data, p->beta.dims[0]);
   for (int64_t o = 0; o < O; o++) {
-    const double most = sum_of_magnitudes(alpha + (p->alpha.dims[0] == 1 ? 0 : o * width), width) * inputs;
-    const double result = most * fabs((double)scale[o]) + fabs((double)bias[o]);
-    if (most > FLT_MAX || result > FLT_MAX)
-      return failure(node, "expected alpha, beta, scale and bias whose results are within float32's %g; found sums of up to %g "
-                     "and results of up to %g in output channel %lld", FLT_MAX, most, result, (long long)o);
+    const double weight = sum_of_magnitudes(alpha + (p->alpha.dims[0] == 1 ? 0 : o * width), width);
+    const double sum = weight * activation * (double)p->window;
+    const double made[4] = {weight, activation, sum, sum * fabs((double)scale[o]) + fabs((double)bias[o])};
+    for (int k = 0; k < 4; k++)
+      if (made[k] > FLT_MAX)
+        return failure(node, "expected alpha, beta, scale and bias whose results are within float32; found up to %g in output "
+                       "channel %lld", made[k], (long long)o);
   }
   return NULL;
 }

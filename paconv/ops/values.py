@@ -1,10 +1,10 @@
 """What the numbers in a node of domain paconv may be; the C shim makes the same checks when a node is created.
 
-    factors     alpha, beta, scale, bias, and the weights of PADepthwiseConv: finite
-    results     s = sum_i |alpha_i| * sum_j |beta_j| * C/g*KH*KW and |scale| * s + |bias|, which bound every sum and every
-                result of an output channel: within float32
-    clip        [low, high], neither NaN; low = -inf and high = +inf are no bounds, low = +inf and high = -inf nonsense
-    endpoints   any number, infinite ones too (a batch norm of scale 0 makes them): ascending, NaN last
+factors     alpha, beta, scale, bias, and the weights of PADepthwiseConv: finite
+results     A = sum_i |alpha_i|, B = sum_j |beta_j|, S = A B C/g*KH*KW and |scale| S + |bias|, which bound every
+            weight, activation, sum and result of an output channel: within float32
+clip        [low, high], neither NaN; low = -inf and high = +inf are no bounds, low = +inf and high = -inf nonsense
+endpoints   any number, infinite ones too (a batch norm of scale 0 makes them): ascending, NaN last
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ def check_results(
 ) -> None:
     """alpha (1|O, M+1), beta (N+1,), scale and bias (O,), all finite; window: C/g*KH*KW. OpError beyond float32."""
     alpha, beta, scale, bias = (np.abs(a.astype(np.float64)) for a in (alpha, beta, scale, bias))
-    sums = np.broadcast_to(alpha.sum(1) * beta.sum() * window, scale.shape)
-    most = np.maximum(sums, scale * sums + bias)
+    A, B = np.broadcast_to(alpha.sum(1), scale.shape), beta.sum()
+    S = A * B * window
+    most = np.max([A, np.broadcast_to(B, A.shape), S, scale * S + bias], axis=0)
     if most.max(initial=0) > np.finfo(np.float32).max:
         raise OpError(
             f"{where}: expected alpha, beta, scale and bias whose results are within float32; "
