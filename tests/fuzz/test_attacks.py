@@ -121,6 +121,7 @@ if "free" not in {touch!r}: free()
     assert done.returncode == -ends_by, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_GCC, reason="no gcc: there is no AddressSanitizer")
 def test_the_sanitized_shim_is_sanitized(tmp_path):
     variables = shims.sanitized(tmp_path)
