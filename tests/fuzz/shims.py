@@ -56,12 +56,17 @@ def sanitized(folder: Path) -> dict[str, str]:
         link_library(host_target(), path, cpus=(), objects=())
     finally:
         os.environ.pop("CC") if before is None else os.environ.update(CC=before)
-    command = ["gcc", "-print-file-name=libasan.so", "-print-file-name=libubsan.so"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    found = [_runtime(name) for name in ("libasan.so", "libubsan.so")]
     # Without its own handlers a fault ends the process by SIGABRT. An allocation that is too large gives NULL.
     options = "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:max_allocation_size_mb=4096"
     variables = {"LD_PRELOAD": ":".join(found), "ASAN_OPTIONS": options, "UBSAN_OPTIONS": "abort_on_error=1"}
     return variables | {SHIM: str(path)}
+
+
+def _runtime(name: str) -> str:
+    """Path of a library of gcc's."""
+    command = ["gcc", f"-print-file-name={name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @cache

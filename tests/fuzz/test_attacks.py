@@ -52,7 +52,7 @@ def test_no_kernel_steps_outside_its_memory_on_mutated_files():
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_GCC, reason="no gcc: there is no AddressSanitizer")
 def test_the_shim_under_address_sanitizer_takes_mutated_files():
-    assert attack("files", 800, "--seed", "2", "--memory", "sanitized")["ran"] > 80
+    assert attack("files", 500, "--seed", "2", "--memory", "sanitized")["ran"] > 50
 
 
 @pytest.mark.slow
@@ -126,4 +126,7 @@ if "free" not in {touch!r}: free()
 def test_the_sanitized_shim_is_sanitized(tmp_path):
     variables = shims.sanitized(tmp_path)
     assert b"__asan_report_load" in Path(variables[shims.SHIM]).read_bytes()
-    assert all(Path(name).exists() for name in variables["LD_PRELOAD"].split(":"))
+    libraries = [Path(name) for name in variables["LD_PRELOAD"].split(":")]
+    assert [path.name for path in libraries] == ["libasan.so", "libubsan.so"] and all(
+        path.exists() for path in libraries
+    )
