@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["BATCH", "INT32", "MOST_THREADS", "SEED", "THREADS"]
+__all__ = ["BATCH", "EPOCHS", "INT32", "MOST_THREADS", "SEED", "THREADS", "WORKERS"]
 
 MOST_THREADS = 1024
 """Of one pool: a system refuses more, or has no memory for them."""
 
 THREADS = click.IntRange(1, MOST_THREADS)
+
+WORKERS = click.IntRange(max=MOST_THREADS)
+
+EPOCHS = click.IntRange(max=10**6)
+"""More would never end."""
 
 INT32 = 2**31 - 1
 

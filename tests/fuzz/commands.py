@@ -111,6 +111,7 @@ GOOD = {
     "share": "0.5", "shape": "1x8x8", "class": "paconv.models:digits_resnet", "scheme": "pa", "source": "digits:0.9",
     "name": "adam",
 }  # fmt: skip
+SECONDS = 240.0
 MARK = "EXECUTED"
 """What code in a file would make."""
 
@@ -131,7 +132,7 @@ def work(seed: int, index: int) -> Outcome:
             data[at] = rng.integers(256)
         (folder / "mutated.onnx").write_bytes(data)
     before = set(folder.iterdir())
-    done = run(arguments, folder)
+    done = run(arguments, folder, SECONDS)
     found = Outcome()
     found.counts[f"exit code {done.code}" if done.code is not None else "hang"] += 1
     told = [line for line in done.lines if line.startswith("paconv: error:")]
