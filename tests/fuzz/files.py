@@ -7,6 +7,7 @@ a rounding turns, are not compared.
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -25,7 +26,7 @@ from paconv.runtime.session import ORT_ERRORS
 from tests.bit_conv_cases import FLOAT_EPS, Case, make_case, model_of, with_integer_levels
 from tests.depthwise_cases import depthwise_model, make_depthwise_case
 from tests.fuzz.mutations import mutated
-from tests.fuzz.shims import session_options
+from tests.fuzz.shims import SHIM, session_options
 from tests.fuzz.watched import Outcome
 from tests.level_conv_cases import OUTPUTS, level_model, make_level_case
 
@@ -52,6 +53,9 @@ def work(seed: int, index: int) -> Outcome:
     if rng.integers(4) == 0:
         done.append(_feed_otherwise(rng, feeds))
     found, before = Outcome(), _largest()
+    if SHIM in os.environ and _asks_for_much(data):
+        found.counts["left out: too large"] += 1
+        return found
     try:
         session = ort.InferenceSession(data, _options(KERNELS[rng.integers(len(KERNELS))]), ["CPUExecutionProvider"])
     except (*ORT_ERRORS, UnicodeDecodeError, RuntimeError) as error:  # names that are no text, or too long for a file
@@ -77,6 +81,19 @@ def work(seed: int, index: int) -> Outcome:
     if fault:
         found.findings.append(f"{fault}, after {', '.join(done)}")
     return found
+
+
+def _asks_for_much(data: bytes) -> bool:
+    """Whether onnxruntime would ask for more memory than there is. Where that raises an exception otherwise,
+    AddressSanitizer's operator new ends the process.
+    """
+    try:
+        graph = onnx.ModelProto.FromString(data).graph
+    except DecodeError:
+        return True
+    sizes = [d for tensor in graph.initializer for d in tensor.dims]
+    sizes += [p for node in graph.node for a in node.attribute if a.name == "pads" for p in a.ints]
+    return max(sizes, default=0) > 1 << 16
 
 
 def _largest() -> int:

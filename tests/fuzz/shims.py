@@ -23,7 +23,7 @@ from paconv.library_build.targets import host_target
 from paconv.runtime.library import active_cpu, library_path, load_library
 from paconv.runtime.shim import install_cpu, install_kernel, set_resolver
 
-__all__ = ["fenced", "sanitized", "session_options"]
+__all__ = ["SHIM", "fenced", "sanitized", "session_options"]
 
 SHIM = "FUZZ_SHIM"
 """Variable: the sanitized shim to be used."""
