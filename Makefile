@@ -1,6 +1,7 @@
 # make demo   export, optimize, verify and serve the digits sample
 # make test   the tests but the slow ones: whole networks at 224x224, and what costs much and seldom fails
 # make test-slow   the latter of these; make test-all   all tests
+# make fuzz   the attacks of tests/fuzz at length, hours: FUZZ_SEED=1 for others than last time
 # make lint   ruff (rules and format), mypy
 # make docs   write docs/ops.md and docs/environment.md anew from what is in the code
 # make wheel  the wheel for this platform and the sdist, into dist/; on Linux with its manylinux tag
@@ -25,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A file's tests share what they set up, so a file is one worker's.
 PYTEST := -m pytest -n 2 --dist loadfile $(if $(CI),--durations=15)
 
-.PHONY: demo test test-slow test-all lint docs wheel clean install every-cpu
+.PHONY: demo test test-slow test-all fuzz lint docs wheel clean install every-cpu
 
 # Installing builds the library for this CPU; it is built again only when its sources have changed.
 install: $(INSTALLED)
@@ -46,6 +47,19 @@ test-slow: every-cpu
 
 test-all: every-cpu
 	$(IN_VENV) $(PYTEST)
+
+FUZZ_SEED ?= 0
+FUZZ := $(IN_VENV) -m tests.fuzz --seed $(FUZZ_SEED)
+
+# All of them, whatever the others find; it fails if one does.
+fuzz: every-cpu
+	@failed=0; \
+	$(FUZZ) files --count 100000 --memory fenced || failed=1; \
+	$(FUZZ) files --count 10000 --memory sanitized || failed=1; \
+	$(FUZZ) networks --count 2000 || failed=1; \
+	$(FUZZ) commands --count 2000 || failed=1; \
+	$(FUZZ) stops --count 200 || failed=1; \
+	exit $$failed
 
 lint: $(INSTALLED)
 	$(IN_VENV) -m ruff check .

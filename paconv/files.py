@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from paconv.errors import PaconvError
 
-__all__ = ["make_folder", "replacing", "write_bytes", "write_text"]
+__all__ = ["make_folder", "need_own", "replacing", "write_bytes", "write_text"]
 
 
 def make_folder(path: str | os.PathLike) -> Path:
@@ -21,6 +22,23 @@ def make_folder(path: str | os.PathLike) -> Path:
     except OSError as error:
         raise PaconvError(f"cannot make the folder {folder}: {error.strerror}") from error
     return folder
+
+
+def need_own(folder: Path, instead: str) -> None:
+    """Refuse a folder whose files are going to be run, and that others can have put there or can write to.
+
+    Raises PaconvError that ends with `instead` unless the folder is this user's or root's, no link, and only its
+    owner's group may write to it. Where there are no such owners it does nothing.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    about = folder.lstat()
+    if stat.S_ISLNK(about.st_mode):
+        raise PaconvError(f"{folder}: expected a folder of this user; found a link; {instead}")
+    if about.st_uid not in (os.geteuid(), 0):
+        raise PaconvError(f"{folder}: expected a folder of this user; found one of user {about.st_uid}; {instead}")
+    if about.st_mode & stat.S_IWOTH:
+        raise PaconvError(f"{folder}: expected a folder that others can't write to; found one they can; {instead}")
 
 
 @contextmanager

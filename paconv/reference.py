@@ -16,6 +16,7 @@ from paconv.bits import mask_bits, unpack_codes
 from paconv.errors import OpError
 from paconv.ops.integer_levels import IntegerLevels, integer_levels
 from paconv.ops.pa_bit_conv import check_parameters, output_shape
+from paconv.ops.values import check_clip, check_endpoints, check_finite
 
 __all__ = [
     "BitConvResult",
@@ -167,14 +168,17 @@ def finish_conv(sums: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.nda
 
 
 def pa_levels(X: np.ndarray, v: np.ndarray, sign: np.ndarray) -> np.ndarray:
-    """PALevels: X (B, H, W, C) float32, v (1|C, E), sign (1|C,) int8 -> (B, H, W, C) uint8."""
+    """PALevels: X (B, H, W, C) float32, v (1|C, E), sign (1|C,) int8 -> (B, H, W, C) uint8. OpError for a wrong v."""
+    check_endpoints("PALevels", "v", v)
     return activation_levels(X.transpose(0, 3, 1, 2), v, sign).transpose(0, 2, 3, 1)
 
 
 def pa_depthwise_conv(X: np.ndarray, W: np.ndarray, bias: np.ndarray, strides, pads, dilations) -> np.ndarray:
     """PADepthwiseConv up to its finish: X (B, H, W, C), W (C, 1, KH, KW), bias (C,) or (1,), all float32 -> S
-    (B, OH, OW, C) float32, every product and every sum rounded, in the op's order.
+    (B, OH, OW, C) float32, every product and every sum rounded, in the op's order. OpError where W or bias is not
+    finite.
     """
+    check_finite("PADepthwiseConv", W=W, bias=bias)
     kernel = W.shape[2:]
     seen = windows(X.transpose(0, 3, 1, 2), kernel, strides, pads, dilations)
     S = np.broadcast_to(bias, seen.shape[:4]).copy()
@@ -186,8 +190,10 @@ def pa_depthwise_conv(X: np.ndarray, W: np.ndarray, bias: np.ndarray, strides, p
 def finish_level_conv(S: np.ndarray, R: np.ndarray, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """PALevelConv and PADepthwiseConv from their sums on: S (B, OH, OW, O) float32, R float32 as in the op.
 
-    Returns Y (B, OH, OW, O) float32, L1 and L2 (B, OH, OW, O) uint8, each step rounded to float32.
+    Returns Y (B, OH, OW, O) float32, L1 and L2 (B, OH, OW, O) uint8, each step rounded to float32. Raises OpError for a
+    clip or endpoints that the op refuses.
     """
+    check_clip("the finish", inputs["clip"])
     low, high = inputs["clip"]
     Y = np.minimum(np.maximum(S + R, low), high)
     return {"Y": Y} | {f"L{k}": pa_levels(Y, inputs[f"v{k}"], inputs[f"sign{k}"]) for k in (1, 2)}

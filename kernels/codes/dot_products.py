@@ -13,6 +13,8 @@ up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+from typing import Any
 
 from llvmlite import ir
 
@@ -148,7 +150,7 @@ def _even_and_odd(builder, words, shift) -> list:
     return [builder.sext(half, _widened) for half in (shift(builder.shl(both, eight), eight), shift(both, eight))]
 
 
-PRODUCTS = {
+PRODUCTS: dict[str, Any] = {
     "DotOf512": Dots(512, "x86.avx512.vpdpbusd.512", i32),
     "DotOf128": Dots(128, "aarch64.neon.sdot.v4i32.v16i8", i8),
     "PairsOf128": Pairs(128, "x86.ssse3.pmadd.ub.sw.128"),

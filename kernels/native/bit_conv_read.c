@@ -1,5 +1,7 @@
 #include "bit_conv_read.h"
 
+#include <float.h>
+
 #include "finish.h"
 
 static OrtStatus *read_attributes(const Node *node, const OrtKernelInfo *info, Parameters *p) {
@@ -57,6 +59,34 @@ static OrtStatus *check_coefficients(const Node *node, int reads_levels, const P
   return NULL;
 }
 
+static double sum_of_magnitudes(const float *values, int64_t count) {
+  double sum = 0;
+  for (int64_t k = 0; k < count; k++) sum += fabs((double)values[k]);
+  return sum;
+}
+
+/* Checks that all factors are finite, and that nothing that is made of them leaves float32: weights and activations, a
+ * window's products, added without their signs, and what scale and bias make of them. */
+static OrtStatus *check_values(const Node *node, const Parameters *p) {
+  const float *alpha = p->alpha.data, *scale = p->scale.data, *bias = p->bias.data;
+  const int64_t width = p->alpha.dims[1], O = p->shape.values[0];
+  RETURN_IF_ERROR(check_finite(node, "alpha", &p->alpha));
+  RETURN_IF_ERROR(check_finite(node, "beta", &p->beta));
+  RETURN_IF_ERROR(check_finite(node, "scale", &p->scale));
+  RETURN_IF_ERROR(check_finite(node, "bias", &p->bias));
+  const double activation = sum_of_magnitudes(p->beta.data, p->beta.dims[0]);
+  for (int64_t o = 0; o < O; o++) {
+    const double weight = sum_of_magnitudes(alpha + (p->alpha.dims[0] == 1 ? 0 : o * width), width);
+    const double sum = weight * activation * (double)p->window;
+    const double made[4] = {weight, activation, sum, sum * fabs((double)scale[o]) + fabs((double)bias[o])};
+    for (int k = 0; k < 4; k++)
+      if (made[k] > FLT_MAX)
+        return failure(node, "expected alpha, beta, scale and bias whose results are within float32; found up to %g in output "
+                       "channel %lld", made[k], (long long)o);
+  }
+  return NULL;
+}
+
 /* Checks the masks and the codes that choose among them. */
 static OrtStatus *check_codes(const Node *node, int reads_levels, const Parameters *p) {
   const int64_t E = (int64_t)p->level_masks.count - 1, code_bytes = (p->weights + 7) / 8;
@@ -83,5 +113,6 @@ OrtStatus *read_parameters(const Node *node, const OrtKernelInfo *info, Paramete
   RETURN_IF_ERROR(check_sizes(node, p));
   RETURN_IF_ERROR(read_constants(node, info, reads_levels, p));
   RETURN_IF_ERROR(check_coefficients(node, reads_levels, p));
+  RETURN_IF_ERROR(check_values(node, p));
   return check_codes(node, reads_levels, p);
 }

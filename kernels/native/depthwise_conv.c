@@ -35,6 +35,8 @@ static OrtStatus *fill(Node *node, const OrtKernelInfo *info) {
     return failure(node, "expected W of shape (C, 1, KH, KW), all at least 1; found %s", list(text, sizeof text, W.dims, W.rank));
   if (bias.rank != 1 || (bias.dims[0] != 1 && bias.dims[0] != W.dims[0]))
     return failure(node, "expected bias of shape (1 or %lld,); found %s", (long long)W.dims[0], list(text, sizeof text, bias.dims, bias.rank));
+  RETURN_IF_ERROR(check_finite(node, "W", &W));
+  RETURN_IF_ERROR(check_finite(node, "bias", &bias));
   f[F_C] = f[F_O] = f[F_OG] = W.dims[0], f[F_G] = 1, f[F_KH] = W.dims[2], f[F_KW] = W.dims[3];
   f[F_OB] = (f[F_C] + LANES - 1) / LANES;
   RETURN_IF_ERROR(read_window(node, info));

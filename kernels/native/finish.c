@@ -51,6 +51,9 @@ OrtStatus *read_finish(Node *node, const OrtKernelInfo *info) {
   if (clip.rank != 1 || clip.dims[0] != 2)
     return failure(node, "expected clip of shape (2,); found rank %zu, length %lld", clip.rank,
                    (long long)(clip.rank ? clip.dims[0] : 1));
+  const float low = ((const float *)clip.data)[0], high = ((const float *)clip.data)[1];
+  if (!(low < INFINITY && high > -INFINITY)) /* NaN too */
+    return failure(node, "expected clip [low, high], low below infinity and high above -infinity; found [%g, %g]", low, high);
   f[F_clip] = keep(node, &clip, 4);
   if (!f[F_clip]) return failure(node, "not enough memory for a node");
   RETURN_IF_ERROR(read_endpoints(node, info, "v1", "sign1", f[F_G], f[F_OG], F_E_1, F_thresholds_1, F_flips_1));

@@ -166,13 +166,26 @@ OrtStatus *take_cpu(Node *node) {
   return node->cpu ? NULL : failure(node, "%s", message);
 }
 
-/* A copy of a constant input, owned by the node. Returns its address as a field, 0 if memory is short. */
-int64_t keep(Node *node, const Constant *constant, int64_t size) {
+static int64_t count_of(const Constant *constant) {
   int64_t count = 1;
   for (size_t k = 0; k < constant->rank; k++) count *= constant->dims[k];
+  return count;
+}
+
+/* A copy of a constant input, owned by the node. Returns its address as a field, 0 if memory is short. */
+int64_t keep(Node *node, const Constant *constant, int64_t size) {
+  const int64_t count = count_of(constant);
   void *copy = node_memory(node, count, 1, 1, 1, size);
   if (copy) memcpy(copy, constant->data, (size_t)(count * size));
   return (int64_t)(intptr_t)copy;
+}
+
+OrtStatus *check_finite(const Node *node, const char *name, const Constant *constant) {
+  const float *values = constant->data;
+  for (int64_t k = 0; k < count_of(constant); k++)
+    if (!isfinite(values[k]))
+      return failure(node, "expected finite numbers in %s; found %g at %lld", name, values[k], (long long)k);
+  return NULL;
 }
 
 OrtStatus *check_masks(const Node *node, const char *name, const Ints *masks, int64_t planes) {

@@ -89,3 +89,6 @@ int64_t keep(Node *node, const Constant *constant, int64_t size);
 
 OrtStatus *check_masks(const Node *node, const char *name, const Ints *masks, int64_t planes);
 OrtStatus *check_endpoints(const Node *node, const char *name, const float *v, int64_t rows, int64_t E);
+
+/* Checks that all numbers of a constant of floats are finite. */
+OrtStatus *check_finite(const Node *node, const char *name, const Constant *constant);

@@ -1,4 +1,5 @@
-/* What differs between operating systems: aligned memory, a lock, exported names, the CPU's features on aarch64. */
+/* What differs between operating systems: aligned memory, a lock, exported names, files that others can't have put there,
+ * the CPU's features on aarch64. */
 #pragma once
 #include <stddef.h>
 #include <stdio.h>
@@ -16,10 +17,14 @@ static inline void lock(Lock *l) { AcquireSRWLockExclusive(l); }
 static inline void unlock(Lock *l) { ReleaseSRWLockExclusive(l); }
 static inline void *aligned_memory(size_t bytes) { return _aligned_malloc(bytes, 64); }
 static inline void free_aligned(void *memory) { _aligned_free(memory); }
+static inline FILE *open_own(const char *path) { return fopen(path, "r"); }
 
 #else
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 typedef pthread_mutex_t Lock;
@@ -31,6 +36,17 @@ static inline void *aligned_memory(size_t bytes) {
   return posix_memalign(&memory, 64, bytes) ? NULL : memory;
 }
 static inline void free_aligned(void *memory) { free(memory); }
+
+/* A file to read that is this user's or root's; NULL for another's, a link, a pipe (which would be waited for), a device. */
+static inline FILE *open_own(const char *path) {
+  struct stat about;
+  const int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) return NULL;
+  const int own = !fstat(descriptor, &about) && S_ISREG(about.st_mode) && (about.st_uid == geteuid() || !about.st_uid);
+  FILE *file = own ? fdopen(descriptor, "r") : NULL;
+  if (!file) close(descriptor);
+  return file;
+}
 
 #endif
 
@@ -47,7 +63,6 @@ static inline void free_aligned(void *memory) { free(memory); }
 #include <cpuid.h>
 #ifdef __linux__
 #include <sys/syscall.h>
-#include <unistd.h>
 long syscall(long number, ...);
 #endif
 static inline int amx_int8_permitted(void) {

@@ -1,5 +1,5 @@
 /* Reading measured rates. A file holds lines "planes M N nanoseconds" and "codes KIND 0 nanoseconds"; one that is not
- * complete is not used at all. */
+ * complete is not used at all, nor is one that another user owns. */
 #include "rates.h"
 
 #include <ctype.h>
@@ -31,13 +31,13 @@ void read_rates(const char *cpu, Rates *rates) {
   long first, second;
   double nanoseconds;
   if (!paconv_rates_path(cpu, path, sizeof path)) return;
-  FILE *file = fopen(path, "r");
+  FILE *file = open_own(path);
   if (!file) return;
   Rates found;
   memset(&found, 0, sizeof found);
   int lines = 0, expected = MAX_PLANES * MAX_PLANES, fields;
   while ((fields = fscanf(file, "%15s %ld %ld %lf", word, &first, &second, &nanoseconds)) == 4) {
-    if (!(nanoseconds > 0) || first < 1 || second < 0 || first > MAX_PLANES || second > MAX_PLANES) break;
+    if (!(nanoseconds > 0 && nanoseconds < 1e9) || first < 1 || second < 0 || first > MAX_PLANES || second > MAX_PLANES) break;
     double *rate = !strcmp(word, "planes") && second ? &found.planes[first][second]
                    : !strcmp(word, "codes") && !second && first < KIND_COUNT && rates->codes[first] > 0 ? &found.codes[first]
                                                                                                          : NULL;

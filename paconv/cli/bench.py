@@ -10,6 +10,7 @@ import click
 from paconv.bench.models import bench as run_bench
 from paconv.bench.tables import layers_table, sessions_table
 from paconv.cli.console import print_tables, progress_bar
+from paconv.cli.ranges import BATCH, MOST_THREADS, SEED
 from paconv.kernels.registry import CHOICES
 from paconv.onnx_file.shapes import parse_input_shapes
 from paconv.reporting.tables import to_json
@@ -28,8 +29,8 @@ class Counts(click.ParamType):
         if isinstance(value, list):
             return value
         parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isdecimal() and int(part) > 0 for part in parts):
-            self.fail(f"expected counts of at least 1, such as 1,2; found {value!r}", param, ctx)
+        if not all(part.isdecimal() and len(part) < 10 and 0 < int(part) <= MOST_THREADS for part in parts):
+            self.fail(f"expected counts of 1 to {MOST_THREADS}, such as 1,2; found {value!r}", param, ctx)
         return [int(part) for part in parts]
 
 
@@ -68,9 +69,8 @@ class Counts(click.ParamType):
     help="Time for the models, and again for the layers at each thread count.",
 )
 @click.option("--inputs", type=click.Path(path_type=Path), help="Arrays to feed, one for each input (.npz).")
-@click.option(
-    "--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Random samples, without --inputs."
-)
+@click.option("--batch", default=1, show_default=True, type=BATCH, help="Random samples, without --inputs.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the random samples.")
 @click.option(
     "--input-shape",
     "shapes",
@@ -79,7 +79,6 @@ class Counts(click.ParamType):
     help="Sizes of free dimensions of the random samples: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. May be "
     "repeated.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the random samples.")
 @click.option("--format", "style", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
 def bench(
     model: Path,

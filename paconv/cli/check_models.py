@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from paconv.cli.console import print_table, progress_bar
+from paconv.cli.ranges import SEED
 from paconv.errors import PaconvError
 
 __all__ = ["check_models"]
@@ -26,7 +27,7 @@ _SCHEMES = ("pa:4,5", "pa:8,7", "pa:4,full", "bireal")
     show_default=True,
     help="May be repeated.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random weights.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random weights.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, style: str) -> None:
     """Build each architecture of paconv.models (all of them, or those NAMEd) with random weights under each scheme, and

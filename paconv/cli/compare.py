@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from paconv.cli.console import print_table, progress_bar
+from paconv.cli.ranges import EPOCHS
 from paconv.cores import usable_cores
 from paconv.extras import check_matplotlib
 
@@ -58,8 +59,8 @@ class _Rates(click.ParamType):
     show_default=True,
     help="Learning rates that each system may choose from.",
 )
-@click.option("--epochs", type=int, default=30, show_default=True, help="Of every system.")
-@click.option("--float-epochs", type=int, help="Of the float network that they start from [default: as --epochs].")
+@click.option("--epochs", type=EPOCHS, default=30, show_default=True, help="Of every system.")
+@click.option("--float-epochs", type=EPOCHS, help="Of the float network that they start from [default: as --epochs].")
 @click.option("--batch-size", type=int, default=64, show_default=True)
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam (AdamW) or sgd.")
 @click.option(

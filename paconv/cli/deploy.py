@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from paconv.cli.ranges import BATCH, INT32, THREADS
 from paconv.deployment.deploy import DEFAULT_SERVED_AT, SERVERS, Deployment
 from paconv.deployment.deploy import deploy as write_repository
 from paconv.deployment.triton_config import DEFAULT_MAX_BATCH_SIZE
@@ -40,7 +41,7 @@ __all__ = ["deploy"]
 )
 @click.option(
     "--max-batch-size",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, INT32),
     metavar="N",
     help="Most samples that the server runs together; 0: a request is run as it is "
     f"[default: {DEFAULT_MAX_BATCH_SIZE}, or 0 if the model's batch is not free].",
@@ -48,23 +49,19 @@ __all__ = ["deploy"]
 @click.option(
     "--preferred-batch-size",
     "preferred",
-    type=click.IntRange(min=1),
+    type=BATCH,
     multiple=True,
     metavar="N",
     help="Batch size that is run at once. May be repeated.",
 )
 @click.option(
     "--max-queue-delay",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, INT32),
     metavar="MICROSECONDS",
     help="How long a request may wait for others to share its batch.",
 )
-@click.option(
-    "--instances", type=click.IntRange(min=1), default=1, show_default=True, help="Batches that run at the same time."
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of each instance [default: one for each core]."
-)
+@click.option("--instances", type=THREADS, default=1, show_default=True, help="Batches that run at the same time.")
+@click.option("--threads", type=THREADS, metavar="N", help="Threads of each instance [default: one for each core].")
 @click.option("--force", is_flag=True, help="Replace a model of this name that deploy wrote.")
 def deploy(
     model: Path,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from paconv.cli.ranges import THREADS
 from paconv.cost.host.calibrate import host_model, times_alone
 from paconv.cost.host.model import HostModel
 from paconv.cost.source import CHECKPOINT_SUFFIXES
@@ -45,7 +46,7 @@ def host_options(command: Callable) -> Callable:
                      help="Print latency predicted for this machine instead, for each kernel, from rates that are "
                      "measured once (half a minute) and kept; whether it is faster than float, which layers are "
                      "not, and what would help. With --sweep: add it."),
-        click.option("--threads", type=int, help="With --host: threads of onnxruntime's pool.  [default: 1]"),
+        click.option("--threads", type=THREADS, help="With --host: threads of onnxruntime's pool.  [default: 1]"),
         click.option("--refresh", is_flag=True, help="With --host: measure the rates again."),
         click.option("--measure", is_flag=True,
                      help="With --host: measure every layer and the network too, and print predicted against "

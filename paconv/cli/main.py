@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -61,7 +62,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a defect of paconv."""
+    """Run the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a defect of paconv, 130 and 143
+    stopped by INT and TERM.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: _fail("stopped", 143))  # what is half written is removed on the way out
     try:
         sys.exit(cli.main(sys.argv[1:] or ["--help"], standalone_mode=False))
     except click.exceptions.Abort:
@@ -70,8 +74,8 @@ def main() -> None:
         _fail(error.format_message(), error.exit_code)
     except PaconvError as error:
         _fail(str(error), 1)
-    except MemoryError as error:
-        _fail(f"there is not enough memory for that: {error}".rstrip(": "), 1)
+    except MemoryError as error:  # numpy says of what
+        _fail(f"not enough memory: {error}" if str(error) else "not enough memory", 1)
     except OSError as error:
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 1)
     except Exception as error:

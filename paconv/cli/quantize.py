@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from paconv.cli.console import output_console, print_table, progress_bar
+from paconv.cli.ranges import SEED
 from paconv.errors import UsageError
 from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, parse_grid
@@ -110,7 +111,7 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
     help="Leave the K layers real that add most to the error. Takes twice as long.",
 )
 @click.option("--worst-levels", metavar="M,N", help="Give these K layers so many planes instead, such as 8,7.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is drawn at random.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of what is drawn at random.")
 @click.option(
     "--input-shape",
     "shapes",

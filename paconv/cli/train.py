@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from paconv.cli.ranges import EPOCHS, SEED, THREADS, WORKERS
 from paconv.errors import UsageError
 from paconv.files import write_text
 from paconv.grid import DEFAULT_GRID, parse_grid
@@ -118,8 +119,8 @@ _OPTIONS = "options.json"
     metavar="MODEL.PT",
     help="Trained float classifier that a detector starts from, its last layer left out.",
 )
-@click.option("--epochs", type=int, default=30, show_default=True)
-@click.option("--float-epochs", type=int, help="Epochs of the float network [default: as --epochs].")
+@click.option("--epochs", type=EPOCHS, default=30, show_default=True)
+@click.option("--float-epochs", type=EPOCHS, help="Epochs of the float network [default: as --epochs].")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Of all processes together.")
 @click.option("--optimizer", default="adam", show_default=True, metavar="NAME", help="adam (AdamW) or sgd.")
 @click.option("--lr", type=float, help="Learning rate [default: 0.002 for adam, 0.0005 with --from; 0.05 for sgd].")
@@ -140,9 +141,9 @@ _OPTIONS = "options.json"
     metavar="PIXELS",
     help="Side of the images [default: 224; voc: 300; mnist: 28].",
 )
-@click.option("--workers", type=int, default=0, show_default=True, help="Processes that read images.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), help="Of torch, in each process [default: torch's].")
+@click.option("--workers", type=WORKERS, default=0, show_default=True, help="Processes that read images.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--threads", type=THREADS, help="Of torch, in each process [default: torch's].")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--checkpoint-steps",

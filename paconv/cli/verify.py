@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from paconv.cli.console import output_console, print_table, progress_bar
+from paconv.cli.ranges import SEED
 from paconv.errors import VerifyError
 from paconv.onnx_file.shapes import parse_input_shapes
 from paconv.reporting.tables import Column, Table, grouped
@@ -26,7 +27,7 @@ __all__ = ["print_result", "run_verify", "verify"]
 @click.option(
     "--batch", default=2, show_default=True, type=click.IntRange(min=1), help="Random samples, without --inputs."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the random samples.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the random samples.")
 @click.option(
     "--input-shape",
     "shapes",

@@ -62,21 +62,22 @@ def chosen_cpus(target: Target, names: Sequence[str]) -> list[Cpu]:
         names: Of CPUs, or "host" for what this machine runs fastest; none of them is all of the target's architecture.
 
     Raises:
-        UsageError: The target's architecture hasn't got a CPU of that name.
+        UsageError: The target's architecture hasn't got a CPU of that name, or this machine isn't the target.
     """
     known = cpus_of(target.architecture)
     if not names:
         return known
-    wanted = set(names)
+    wanted, choices = set(names), ", ".join(cpu.name for cpu in known)
+    if "host" in wanted and not target.is_host:
+        raise UsageError(f"--cpu host: this machine is none for {target.name}; expected {choices}")
     if "host" in wanted:
         from paconv.kernels.emit.compile import host_cpus
 
         wanted = wanted - {"host"} | {cpu.name for cpu in host_cpus()}
     unknown = sorted(wanted - {cpu.name for cpu in known})
     if unknown:
-        raise UsageError(
-            f"unknown CPU {unknown[0]!r} of {target.name}: expected host, {', '.join(k.name for k in known)}"
-        )
+        host = "host, " if target.is_host else ""
+        raise UsageError(f"unknown CPU {unknown[0]!r} of {target.name}: expected {host}{choices}")
     wanted |= {cpu.base for cpu in known if cpu.name in wanted}
     return [cpu for cpu in known if cpu.name in wanted]
 

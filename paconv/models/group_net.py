@@ -128,6 +128,7 @@ class GroupNetResNet(nn.Module):
         x = self.bn1(self.maxpool(self.conv1(x)))
         branches: list[Tensor] | None = None
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            assert isinstance(layer, nn.ModuleList)
             for block in layer:
                 branches, x = block(branches, x)
         return self.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import TypeVar
 
 from torch import Tensor, nn
 from torch.nn.utils import prune
@@ -24,8 +25,10 @@ from paconv.errors import UsageError
 
 __all__ = ["computed_by", "copied", "fix_"]
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def copied(model: nn.Module) -> nn.Module:
+
+def copied(model: Module) -> Module:
     """A deep copy of `model`; tensors that it has computed are copied without what they were computed from.
 
     Raises UsageError where something on it can't be copied.

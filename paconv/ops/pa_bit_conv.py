@@ -19,7 +19,11 @@ Evenly spaced levels have binary masks (8-bit activations are 8 planes, 255 endp
 
 The result is float32(float32(scale_o * sum) + bias_o). Where alpha and beta are small integers, the sum is exact
 (paconv.ops.integer_levels), so that every kernel gives the same bits, and so does the function body where no sum
-reaches 2**24. `paconv optimize` makes them integers wherever levels are multiples of a unit: the units go into scale.
+reaches 2**24. `paconv optimize` makes them integers wherever levels are multiples of a unit: the units go into scale,
+and no divisor is left that is common to a row of alpha or to beta. In a file of others that has one, kernels take it
+into scale, rounded, where it is no power of two.
+
+Coefficients, scale and bias are finite, and their results within float32 (paconv.ops.values): other nodes are refused.
 
 `sign` carries the direction of the comparison: batch norm with a negative scale turns a >= v into x <= t, which is
 (-1) * x >= -t, exactly, in floating point.
@@ -40,6 +44,7 @@ from paconv.bits import MAX_PLANES, packed_bytes
 from paconv.errors import OpError
 from paconv.ops.pa_unpack_weight import WEIGHT_ATTRIBUTES, WEIGHT_INPUTS
 from paconv.ops.schema import OPSET_VERSION, Attribute, OpSchema, Tensor
+from paconv.ops.values import check_endpoints, check_finite, check_results
 
 __all__ = [
     "CONVOLUTION_ATTRIBUTES",
@@ -232,8 +237,9 @@ def check_parameters(attributes: dict, inputs: dict[str, np.ndarray], where: str
     need(sign.shape in ((1,), (channels,)), f"sign of shape (1,) or ({channels},)", sign.shape)
     need(bool((np.abs(sign.astype(np.int16)) == 1).all()), "sign +1 or -1", sorted(set(sign.tolist())))
     need(scale.shape == (out,) and bias.shape == (out,), f"scale and bias of shape ({out},)", (scale.shape, bias.shape))
-    ascending = (v[:, 1:] >= v[:, :-1]) | np.isnan(v[:, 1:])
-    need(bool(ascending.all()), "v ascending in each row, NaN last", "endpoints out of order")
+    check_endpoints(where, "v", v)
+    check_finite(where, alpha=alpha, beta=beta, scale=scale, bias=bias)
+    check_results(where, alpha, beta, scale, bias, prod(shape[1:]))
     for name, planes in (("weight_masks", alpha.shape[1] - 1), ("level_masks", beta.shape[0] - 1)):
         masks = attributes[name]
         need(0 <= min(masks, default=-1) and max(masks) < 1 << planes, f"{name} within 0..{(1 << planes) - 1}", masks)

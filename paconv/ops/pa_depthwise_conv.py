@@ -11,7 +11,7 @@ columns kw, upwards; each product is rounded, then each sum. So there is one res
 the function body. A Conv of onnxruntime adds in an order of its own and may fuse products and sums, by kind of CPU; it
 differs by rounding.
 
-Weights and bias are finite. `names` as in PALevelConv.
+Weights and bias are finite: other nodes are refused. `names` as in PALevelConv.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ RESIDUAL_INPUT = Tensor(
 )
 
 FINISH_INPUTS = (
-    Tensor("clip", TensorProto.FLOAT, "(2,)", "least and largest Y; infinite where there is no bound"),
+    Tensor("clip", TensorProto.FLOAT, "(2,)", "least and largest Y; -inf and +inf where there is no bound"),
     *_endpoints(1),
     *_endpoints(2),
 )

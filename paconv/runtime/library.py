@@ -15,6 +15,7 @@ from paconv import variables
 from paconv.errors import PaconvError
 from paconv.kernels import native
 from paconv.library_build.targets import BUILT
+from paconv.runtime.elf import missing_bytes
 
 __all__ = ["active_cpu", "runnable_cpus", "library_path", "load_library"]
 
@@ -57,6 +58,9 @@ def load_library() -> ctypes.CDLL:
     if not BUILT.exists():
         raise PaconvError(f"the custom-op library {BUILT} isn't built: {how}")
     try:
+        missing = missing_bytes(BUILT)
+        if missing:
+            raise OSError(f"it is cut off, {missing:,} bytes are missing")
         library = ctypes.CDLL(str(BUILT))
         library.paconv_library_info.restype = ctypes.c_char_p
         found = library.paconv_library_info().decode()

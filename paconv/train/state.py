@@ -76,7 +76,7 @@ def load_state(path: str | os.PathLike) -> TrainingState:
         if field.name not in found:
             raise CheckpointError(f"{path}: expected the state of a training; it has no {field.name}")
         value, kind = found[field.name], _KINDS[field.name]
-        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 0)):
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             raise CheckpointError(
                 f"{path}: expected the state of a training; its {field.name} is {type(value).__name__}"
             )

@@ -64,11 +64,13 @@ def test_tables_name_the_models_and_the_layers(run, files):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--threads", "0"), "expected counts of at least 1"),
-        (("--threads", "1,x"), "expected counts of at least 1"),
+        (("--threads", "0"), "expected counts of 1 to 1024"),
+        (("--threads", "1,x"), "expected counts of 1 to 1024"),
         (("--against", "none.onnx"), "none.onnx: no such file"),
         (("--kernel", "fastest"), "'fastest' is not one of"),
         (("--int8",), "expected a float model to quantize"),
+        (("--threads", "10000000000000000000000"), "expected counts of 1 to 1024"),
+        (("--batch", "10000000000000000000000"), "is not in the range 1<=x<=2147483647"),
         (("--seconds", "0"), "0.0 is not in the range"),
         (("--inputs", "none.npz"), "none.npz: no such file"),
     ],
@@ -134,7 +136,7 @@ def test_a_part_of_it_can_be_asked_for(run, asked, tmp_path):
     [
         (("--networks", "vgg"), "found 'vgg'"),
         (("--networks", "none", "--no-layers"), "leaves nothing to compare"),
-        (("--threads", "0"), "expected counts of at least 1"),
+        (("--threads", "0"), "expected counts of 1 to 1024"),
         (("--seconds", "-1"), "is not in the range"),
     ],
 )

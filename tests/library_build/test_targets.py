@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from paconv.cli.main import cli
 from paconv.errors import PaconvError, UsageError
-from paconv.library_build.build import build_library, is_current
+from paconv.library_build.build import build_library, chosen_cpus, is_current
 from paconv.library_build.targets import BUILT, TARGETS, find_target, host_target
 
 
@@ -28,3 +28,14 @@ def test_without_a_compiler_building_says_which_one_is_needed_and_leaves_the_old
     with pytest.raises(PaconvError, match=f"Numba|{other.compilers[0]}"):
         build_library(other, tmp_path / "lib.so")
     assert (tmp_path / "lib.so").read_bytes() == b"old"
+
+
+def test_the_cpu_of_this_machine_is_none_of_another_target():
+    other = next(t for t in TARGETS.values() if t.architecture != host_target().architecture)
+    for names in (["host"], ["nothing"]):
+        with pytest.raises(UsageError) as caught:
+            chosen_cpus(other, names)
+        assert f"{other.name}" in str(caught.value) and "expected host" not in str(caught.value)
+        assert all(cpu.name in str(caught.value) for cpu in chosen_cpus(other, []))
+    with pytest.raises(UsageError, match="unknown CPU 'nothing' of .*: expected host, "):
+        chosen_cpus(host_target(), ["nothing"])

@@ -11,6 +11,7 @@ import paconv
 from paconv.errors import PaconvError
 from paconv.kernels import native
 from paconv.runtime import library
+from paconv.runtime.elf import missing_bytes
 from tests.bit_conv_cases import make_case, model_of
 
 
@@ -54,6 +55,19 @@ def test_a_library_of_other_sources_is_refused(fresh, monkeypatch):
     monkeypatch.setattr(native, "library_info", lambda: "9.9.9 1 0123456789abcdef")
     with pytest.raises(PaconvError, match="built from other sources: expected .* 9.9.9 1 0123456789abcdef; found"):
         paconv.library_path()
+
+
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5, 0.9])
+def test_a_library_that_is_cut_off_is_refused_before_it_is_mapped(fresh, monkeypatch, tmp_path, share):
+    data = library.BUILT.read_bytes()
+    (tmp_path / "libpaconv.so").write_bytes(data[: int(share * len(data))])
+    monkeypatch.setattr(library, "BUILT", tmp_path / "libpaconv.so")
+    with pytest.raises(PaconvError, match=r"can't be loaded: it is cut off, [\d,]+ bytes are missing; .* anew"):
+        paconv.library_path()
+
+
+def test_the_built_library_is_whole():
+    assert missing_bytes(library.BUILT) == 0
 
 
 def test_a_file_that_is_no_library_is_refused(fresh, monkeypatch, tmp_path):

@@ -48,7 +48,7 @@ class SSD300(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.backbone = Backbone(variant)
-        channels = self.backbone.channels
+        channels: tuple[int, ...] = self.backbone.channels
         self.narrow: ExtraBlock | None = None
         if maps == "ssd":
             self.narrow = narrowing_block(channels[-1])
