@@ -58,6 +58,7 @@ def _loaded() -> tuple[Path, ctypes.CDLL]:
     except OSError as error:
         raise PaconvError(f"the development library {path}: {error}; PACONV_CACHE sets another folder") from error
     install_cpu(library, host_cpus()[0])
+    _install(library, folder, 1, 1)  # nodes without planes ask for none: they find what all nodes share
     set_resolver(library, lambda M, N: _install(library, folder, M, N))
     return path, library
 
