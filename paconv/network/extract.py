@@ -198,13 +198,15 @@ class _Extraction:
             self.consumed.add(activation.output[0])
             content = self._content(activation.input[1])
             direct = activation.output[0] == source
-            layer = replace(layer, input_id=f"{activation.input[0]}|{content}" if direct else data, compared_by=content)
+            source = self._unpadded(activation.input[0]) if direct else source
+            layer = replace(layer, input_id=f"{source}|{content}" if direct else data, compared_by=content)
         channels = weight.shape[0] if product.kind == CONV else weight.shape[1] * layer.group
         bias = self._bias(node, product.bias, channels)
         layer = replace(layer, bias=bias, shortcut=self._is_shortcut(node, data, weight.shape))
         layer = with_window_placement(node, layer)
         if product.kind == CONV:  # what is padded is compared before
             layer = replace(layer, input_shape=self._shape(source, layer.name))
+            layer = layer if activation is not None else replace(layer, input_id=source)
         return self._with_part(node, layer, activation)
 
     def _unpadded(self, tensor: str) -> str:
@@ -234,7 +236,8 @@ class _Extraction:
         )
         layer = self._with_weight(node, Product(CONV), Parameter(shape, W, node), group=attribute(node, "group"))
         content = f"{self._content(v)}|{self._content(sign)}"
-        key = f"{X}|{content}"
+        source = self._unpadded(X)
+        key = f"{source}|{content}"
         if self.note is None:
             if self._value(scale, 1) or self._is_unit(alpha, beta, scale):
                 layer = replace(layer, bias=0 if self._value(bias, 0) else shape[0])
@@ -245,7 +248,8 @@ class _Extraction:
                 self.batch_norms.append(Layer(f"{self.view.label(node)} (endpoints)", BATCH_NORM, (self._dims(v)[0],)))
         shortcut = self._is_shortcut(node, X, shape)
         layer = replace(layer, planes=planes, input_id=key, compared_by=content, shortcut=shortcut)
-        return self._with_part(node, with_window_placement(node, layer), None)
+        layer = replace(with_window_placement(node, layer), input_shape=self._shape(source, layer.name))
+        return self._with_part(node, layer, None)
 
     def _linear(self, node: onnx.NodeProto, product: Product) -> Layer | None:
         left, right = node.input[product.data], node.input[product.weight]

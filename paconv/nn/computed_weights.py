@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 from torch.nn.utils import prune
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
@@ -76,12 +76,12 @@ def fix_(layer: nn.Module) -> nn.Module:
     modes = [(module, module.training) for module in layer.modules()]
     layer.eval()
     if is_parametrized(layer):
-        for name in list(layer.parametrizations):  # type: ignore[arg-type]
-            remove_parametrizations(layer, name, leave_parametrized=True)
-            value = getattr(layer, name)
-            if not isinstance(value, nn.Parameter):  # of frozen parameters torch makes a plain tensor
-                delattr(layer, name)
-                layer.register_parameter(name, nn.Parameter(value.detach(), requires_grad=False))
+        # torch's remove_parametrizations takes the parameters off the class, which copies of the layer share
+        values = {name: getattr(layer, name) for name in layer.parametrizations}  # type: ignore[union-attr]
+        del layer.parametrizations
+        layer.__class__ = type(layer).__bases__[0]
+        for name, value in values.items():
+            layer.register_parameter(name, nn.Parameter(value.detach(), requires_grad=value.requires_grad))
     for hook in list(layer._forward_pre_hooks.values()):
         if isinstance(hook, WeightNorm):
             remove_weight_norm(layer, hook.name)

@@ -16,7 +16,7 @@ from paconv.checkpoint.container import Contents, read_contents
 from paconv.checkpoint.rebuilding import from_user_model, from_zoo
 from paconv.errors import CheckpointError, UsageError
 from paconv.models import build
-from paconv.models.resnet import VARIANTS, warn_of_v1
+from paconv.models.resnet import VARIANTS, ResNet, warn_of_v1
 
 __all__ = ["activation_of", "architecture_of", "quantized_from", "with_backbone_of", "with_weights_of"]
 
@@ -75,7 +75,7 @@ def with_backbone_of(path: str | os.PathLike, model: nn.Module, name: str) -> nn
     contents = _float_contents(path, backbone.classifier)
     if contents.architecture is None:
         warn_of_v1(backbone, path)
-    elif backbone.is_v1 != (contents.config.get("variant", VARIANTS[0]) == VARIANTS[0]):
+    elif isinstance(backbone, ResNet) and backbone.is_v1 != (contents.config.get("variant", VARIANTS[0]) == VARIANTS[0]):
         found = contents.config.get("variant", VARIANTS[0])
         raise CheckpointError(
             f"{path}: its bottlenecks are {found}, the backbone's not; give --architecture variant={found}"

@@ -218,7 +218,7 @@ def test_a_shape_that_is_none_or_does_not_fit_is_one_clear_line(paconv_command, 
 
 def test_an_onnx_file_given_as_checkpoint_is_told_so(paconv_command, checkpoint):
     paconv_command("export", "model.pt")
-    code, _, err = paconv_command("export", "model.onnx")
+    code, _, err = paconv_command("export", "model.onnx", "-o", "other.onnx")
     assert code == 1 and "it looks like an ONNX model" in err
 
 

@@ -195,7 +195,7 @@ def test_an_onnx_file_gives_no_checkpoint(tmp_path):
         {"biases": 3},
         {"planes": {"fc": [4, 5]}},
         {"planes": {"cut": [4, 3]}},
-        {"planes": {"one": [3, 5]}},
+        {"planes": {"one": [9, 5]}},
         {"planes": {"one": [4, None]}},
         {"planes": {"one": 4}},
     ],

@@ -354,7 +354,7 @@ class Failing(nn.Conv2d):
             nn.Conv2d,
             (SHAPE, SHAPE),
             {},
-            "inputs of shape 3x16x16 and 3x16x16: TypeError: too many positional arguments",
+            "forward takes 1 inputs, found shapes of 2",
         ),
         (BatchBranching, SHAPE, {}, "decides by the batch of its input.* only for batch 0 to 4"),
         (
