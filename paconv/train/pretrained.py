@@ -73,10 +73,10 @@ def with_backbone_of(path: str | os.PathLike, model: nn.Module, name: str) -> nn
     if backbone is None:
         raise UsageError(f"{name} has no backbone that could start from {path}; ssd300 has one")
     contents = _float_contents(path, backbone.classifier)
+    found = contents.config.get("variant", VARIANTS[0])
     if contents.architecture is None:
         warn_of_v1(backbone, path)
-    elif isinstance(backbone, ResNet) and backbone.is_v1 != (contents.config.get("variant", VARIANTS[0]) == VARIANTS[0]):
-        found = contents.config.get("variant", VARIANTS[0])
+    elif isinstance(backbone, ResNet) and backbone.is_v1 != (found == VARIANTS[0]):
         raise CheckpointError(
             f"{path}: its bottlenecks are {found}, the backbone's not; give --architecture variant={found}"
         )
