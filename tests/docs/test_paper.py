@@ -124,6 +124,7 @@ def test_every_training_is_possible_up_to_its_first_step(commands, tmp_path, mon
     for name, stand_in in {
         "build": on_meta,
         "fit": fit,
+        "fit_in_locked": fit,
         "activation_of": lambda path: None,
         "calibrate": lambda model, batches: None,
         "with_weights_of": lambda path, model, name, classes: model,
@@ -172,7 +173,9 @@ def test_memory_and_flops_of_resnets_are_what_is_counted_now(trainings, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["densenet121", "mobilenet_v1", "ssd300", "groupnet18"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v1", "ssd300", "groupnet18", pytest.param("densenet121", marks=pytest.mark.whole)]
+)
 def test_so_are_those_of_the_other_architectures(trainings, tmp_path, name):
     size = 300 if name == "ssd300" else 224
     paconv.save(models.build(name), tmp_path / "model.pt", input_shape=(3, size, size))

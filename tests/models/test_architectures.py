@@ -191,9 +191,16 @@ def test_a_scheme_has_its_own_planes_unless_M_and_N_are_given(given, scheme, M, 
 LARGE = ("densenet121", "ssd300", "resnet50", "resnet34", "bireal34", "groupnet18", "groupnet34")
 """Tens of layers, each converted under each scheme: the same kinds of layers are in smaller architectures."""
 
+LARGEST = ("densenet121", "groupnet34")
+"""Minutes of all of them, with `make test-all` alone."""
+
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in models.names()]
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow, *[pytest.mark.whole] * (n in LARGEST)] if n in LARGE else ())
+        for n in models.names()
+    ],
 )
 def test_every_architecture_takes_every_scheme(name):
     with torch.device("meta"):
