@@ -32,11 +32,11 @@ _BETWEEN, _NARROWEST = 1.0, 2.0
 def bars(measured: Sequence[Measured], threads: int) -> dict[str, dict[str, float]]:
     """What is drawn: form -> subject -> how many times as fast as float it is.
 
-    PA as a session runs it by itself. What has no float of its own (another layout of ResNet18, Larq's networks) is
-    set beside the first that has.
+    PA as a session runs it by itself. Only what was timed in turns, as the report's tables have it. What has no float
+    of its own (another layout of ResNet18, Larq's networks) is set beside the first that has.
     """
     found: dict[str, dict[str, float]] = {}
-    own = [m for m in measured if m.threads == threads]
+    own = [m for m in measured if m.threads == threads and not m.spinning]
     for m in own:
         if m.what == FLOAT or (m.what == PA and not (m.chosen or m.kernel == "auto")):
             continue
