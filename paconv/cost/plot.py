@@ -84,10 +84,10 @@ def _draw(figure, axes, points: Sequence[Point], across: Sequence[float], height
     lost = [timed and beaten(p, points) for p in points]
     for N, colour in _colours().items():
         own = [index for index, p in enumerate(points) if p.N == N]
-        x, y = [across[i] for i in own], [heights[i] for i in own]
-        axes.plot(x, y, color=colour, zorder=1)
-        axes.scatter(x, y, s=36, facecolor=["white" if lost[i] else colour for i in own], edgecolor=colour, zorder=2)
-        ends.append((f"N={'full' if N is None else N}", x[-1], y[-1]))
+        xs, ys = [across[i] for i in own], [heights[i] for i in own]
+        axes.plot(xs, ys, color=colour, zorder=1)
+        axes.scatter(xs, ys, s=36, facecolor=["white" if lost[i] else colour for i in own], edgecolor=colour, zorder=2)
+        ends.append((f"N={'full' if N is None else N}", xs[-1], ys[-1]))
     axes.set_ylim(bottom=-0.05 * max(heights))  # room for the names below the lowest points
     axes.grid(alpha=0.3)
     if timed:

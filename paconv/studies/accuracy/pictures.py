@@ -46,7 +46,7 @@ def draw_histograms(shown: Approximation, symbol: str, path: str | os.PathLike) 
     real.hist(value, bins=_BINS)
     real.set_ylabel(f"number of {symbol}")
     levels, counts = np.unique(shown.approximated.numpy(), return_counts=True)
-    few.bar(levels, counts, width=(value.max() - value.min()) / _BINS, color="tab:orange")
+    few.bar(levels, counts, width=(value.max() - value.min()) / _BINS, color="tab:orange", edgecolor="white")
     few.set_ylabel(rf"number of $\bar{{{symbol}}}$")
     few.set_xlabel(f"{symbol} and its {len(levels)} levels, {shown.layer}")
     if counts.max() > 0.4 * counts.sum():  # the zeros that a ReLU leaves would hide the rest

@@ -53,7 +53,9 @@ def slots(found: dict[str, dict[str, float]]) -> tuple[dict[tuple[str, str], flo
 
     A group has only the bars it needs, so a subject of few forms leaves no empty place.
     """
-    places, middles, right = {}, {}, 0.0
+    places: dict[tuple[str, str], float] = {}
+    middles: dict[str, float] = {}
+    right = 0.0
     for subject in dict.fromkeys(subject for heights in found.values() for subject in heights):
         forms = [form for form, heights in found.items() if subject in heights]
         width = max(_NARROWEST, len(forms))
