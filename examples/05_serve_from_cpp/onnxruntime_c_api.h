@@ -1,5 +1,5 @@
-// The part of onnxruntime's C API that main.cpp uses, for machines without onnxruntime's own header (the Python package
-// has the shared library but no headers). With the real one, leave this file out: main.cpp needs no change.
+// The part of onnxruntime's C API that session.cpp uses, for machines without onnxruntime's own header (the Python
+// package has the shared library but no headers). With the real one, leave this file out: session.cpp needs no change.
 //
 // OrtApi is a table of function pointers to which releases only append. So each function keeps its place, and the
 // places between those used here can be left blank.
@@ -35,7 +35,9 @@ struct OrtApi {
   OrtStatus *(*Run)(OrtSession *, const OrtRunOptions *, const char *const *input_names, const OrtValue *const *inputs,
                     size_t input_count, const char *const *output_names, size_t output_count, OrtValue **outputs);
   OrtStatus *(*CreateSessionOptions)(OrtSessionOptions **);
-  void *blank11[19];
+  void *blank11[13];
+  OrtStatus *(*SetIntraOpNumThreads)(OrtSessionOptions *, int);
+  void *blank25[5];
   OrtStatus *(*SessionGetInputCount)(const OrtSession *, size_t *);
   void *blank31[5];
   OrtStatus *(*SessionGetInputName)(const OrtSession *, size_t index, OrtAllocator *, char **);
@@ -70,6 +72,7 @@ struct OrtApi {
   OrtStatus *(*RegisterCustomOpsLibrary_V2)(OrtSessionOptions *, const char *path);
 };
 static_assert(offsetof(OrtApi, Run) == 9 * sizeof(void *));
+static_assert(offsetof(OrtApi, SetIntraOpNumThreads) == 24 * sizeof(void *));
 static_assert(offsetof(OrtApi, CreateTensorWithDataAsOrtValue) == 49 * sizeof(void *));
 static_assert(offsetof(OrtApi, ReleaseEnv) == 92 * sizeof(void *));
 static_assert(offsetof(OrtApi, RegisterCustomOpsLibrary_V2) == 228 * sizeof(void *));

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from paconv.cost.host.model import HostModel
 from paconv.cost.rules import Storage
 from paconv.cost.sweep import PLANES_N, Point, beaten
+from paconv.cost.units import scale, with_unit
 from paconv.errors import UsageError
 from paconv.extras import check_matplotlib
 from paconv.files import replacing
 
-__all__ = ["plot_sweep"]
+__all__ = ["plot_sweep", "spread"]
 
 _FORMATS = (".png", ".svg")
+_APART = 10.0
+"""Between the names of two curves, in points."""
 _STORED = {"planes": " (M bits per binary weight, as in the paper)", "level-index": " (as in an optimized model)"}
 
 
@@ -36,95 +41,101 @@ def plot_sweep(
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
     axes = figure.add_subplot()
     axes.margins(x=0.12)
+    bits, prefix = scale(max(p.bits for p in points), most=1e6)
+    axes.set_xlabel(f"memory [{prefix}bit], storage {stored.name}{_STORED.get(stored.name, '')}")
     if host is None:
-        _draw_flops(axes, points)
-        axes.set_title(f"{source}: memory and Flops of PA with M weight and N activation planes")
+        heights, note = _flops(axes, points)
     else:
-        _draw_latency(axes, points)
-        axes.set_title(
-            f"{source} as PA with M weight and N activation planes\n"
-            f"latency predicted for {host.identity['cpu']}, threads {host.threads}"
-        )
-    axes.set_xlabel(f"memory [Mbit], storage {stored.name}{_STORED.get(stored.name, '')}")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
+        heights, note = _latency(axes, points, host)
+    axes.set_title(f"{source} as PA with M weight and N activation planes\n", fontsize=12)
+    axes.annotate(note, (0.5, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points", ha="center")
+    _draw(figure, axes, points, [p.bits / bits for p in points], heights)
     # A fixed salt and no date: the same sweep gives the same file.
     with rc_context({"svg.hashsalt": "paconv"}), replacing(path) as temporary:
         kind = path.suffix.lower()[1:]
         figure.savefig(temporary, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
 
 
-def _draw_flops(axes, points: Sequence[Point]) -> None:
-    heights = [p.flops / 1e9 for p in points]
-    for N, shade in _shades():
-        curve = [(p, y) for p, y in zip(points, heights, strict=True) if p.N == N]
-        axes.plot([p.megabits for p, _ in curve], [y for _, y in curve], marker="o", color=shade)
-        if N is not None:
-            _label(axes, f"N={N}", *_last(curve))
-    _label_planes(axes, points, heights)
+def _flops(axes, points: Sequence[Point]) -> tuple[list[float], str]:
+    """(heights of the points, a line on full precision); the axis gets its name."""
     whole = points[0].totals
-    axes.annotate(
-        f"N=full (weights only): full precision's {whole.float_flops / 1e9:.3g}e9 Flops; "
-        f"full precision itself has {whole.float_bits / 1e6:,.0f} Mbit",
-        (0.01, whole.float_flops / 1e9), xycoords=("axes fraction", "data"),
-        xytext=(0, 7), textcoords="offset points", fontsize=9,
-    )  # fmt: skip
-    axes.set_ylabel("Flops [1e9], 64 bit operations as one")
+    unit, _ = scale(max(p.flops for p in points))
+    of = "" if unit == 1 else f" [1e{len(str(int(unit))) - 1}]"
+    axes.set_ylabel(f"Flops{of}, 64 bit operations as one")
+    note = f"N=full: only weights. Full precision: {with_unit(whole.float_bits, 'bit', most=1e6)}, N=full's Flops"
+    return [p.flops / unit for p in points], note
 
 
-def _draw_latency(axes, points: Sequence[Point]) -> None:
-    heights = [1e3 * (p.latency or 0.0) for p in points]
-    lost = [beaten(p, points) for p in points]
-    for N, shade in _shades():
-        curve = [(p, y) for p, y in zip(points, heights, strict=True) if p.N == N]
-        color = "crimson" if N is None else shade
-        axes.plot([p.megabits for p, _ in curve], [y for _, y in curve], color=color, alpha=0.8, zorder=1)
-        for hollow in (False, True):
-            chosen = [(p.megabits, y) for p, y, out in zip(points, heights, lost, strict=True)
-                      if p.N == N and out == hollow]  # fmt: skip
-            fill = "white" if hollow else color
-            axes.scatter(*zip(*chosen, strict=True) if chosen else ([], []), s=36, facecolor=fill, edgecolor=color)
-        _label(axes, "N=full" if N is None else f"N={N}", *_last(curve))
-    _label_planes(axes, points, heights)
-    whole = points[0].totals
-    axes.plot(
-        [],
-        [],
-        color="crimson",
-        label=f"N=full: weights only, full precision's time (which takes {whole.float_bits / 1e6:,.0f} Mbit)",
-    )
-    axes.plot([], [], "o", color="dimgray", label="Pareto: no point with as many planes is as small and faster")
-    axes.plot([], [], "o", color="dimgray", markerfacecolor="white",
-              label="beaten: another has as many planes or more, is no larger, and faster")  # fmt: skip
-    axes.legend(loc="upper left", fontsize=8)
-    axes.set_ylabel("latency [ms], predicted")
+def _latency(axes, points: Sequence[Point], host: HostModel) -> tuple[list[float], str]:
+    """(heights of the points, a line on the host); the axis gets its name."""
+    seconds = [p.latency or 0.0 for p in points]
+    each, unit = (1e3, "ms") if max(seconds) >= 1e-3 else (1e6, "us")
+    axes.set_ylabel(f"latency [{unit}], predicted")
+    note = f"N=full: only weights, full precision's time. Host: {host.identity['cpu']}, threads: {host.threads}"
+    return [each * s for s in seconds], note
 
 
-def _shades() -> list[tuple[int | None, tuple[float, ...]]]:
-    """N -> colour."""
+def _draw(figure, axes, points: Sequence[Point], across: Sequence[float], heights: Sequence[float]) -> None:
+    """A curve per N; points that are beaten are hollow."""
+    ends, timed = [], points[0].latency is not None
+    lost = [timed and beaten(p, points) for p in points]
+    for N, colour in _colours().items():
+        own = [index for index, p in enumerate(points) if p.N == N]
+        xs, ys = [across[i] for i in own], [heights[i] for i in own]
+        axes.plot(xs, ys, color=colour, zorder=1)
+        axes.scatter(xs, ys, s=36, facecolor=["white" if lost[i] else colour for i in own], edgecolor=colour, zorder=2)
+        ends.append((f"N={'full' if N is None else N}", xs[-1], ys[-1]))
+    axes.set_ylim(bottom=-0.05 * max(heights))  # room for the names below the lowest points
+    axes.grid(alpha=0.3)
+    if timed:
+        kinds = {"Pareto: no point with as many planes is as small and faster": "dimgray",
+                 "beaten: another has as many planes or more, is no larger, and faster": "white"}  # fmt: skip
+        for meaning, fill in kinds.items():
+            axes.plot([], [], "o", color="dimgray", markerfacecolor=fill, label=meaning)
+        figure.legend(loc="outside lower center", fontsize=8)
+    _name_columns(axes, points, across, heights)
+    figure.draw_without_rendering()  # from here on places are known
+    ends.sort(key=lambda end: end[2])
+    at = [float(axes.transData.transform((x, y))[1]) * 72 / figure.dpi for _, x, y in ends]
+    for (name, x, y), found, given in zip(ends, at, spread(at, _APART), strict=True):
+        axes.annotate(name, (x, y), xytext=(18, given - found), textcoords="offset points", va="center", fontsize=9)
+
+
+def _name_columns(axes, points: Sequence[Point], across: Sequence[float], heights: Sequence[float]) -> None:
+    """M below the lowest point; several M in one name where they take the same memory."""
+    lowest: dict[float, float] = {}
+    planes: dict[float, list[int]] = {}
+    for point, x, y in zip(points, across, heights, strict=True):
+        lowest[x] = min(y, lowest.get(x, y))
+        if point.M not in planes.setdefault(x, []):
+            planes[x].append(point.M)
+    for x, y in lowest.items():
+        axes.annotate(
+            f"M={', '.join(map(str, planes[x]))}", (x, y),
+            xytext=(0, -15), textcoords="offset points", ha="center", fontsize=9,
+        )  # fmt: skip
+
+
+def spread(places: Sequence[float], apart: float) -> list[float]:
+    """Ascending `places` moved as little as can be, in the sum of squares, until they are `apart` from each other.
+
+    With `apart` times its number taken off each, they only have to be ascending: where they aren't, their mean is.
+    """
+    groups: list[list[float]] = []
+    for number, place in enumerate(places):
+        groups.append([place - apart * number])
+        while len(groups) > 1 and fmean(groups[-2]) > fmean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    means = [fmean(group) for group in groups for _ in group]
+    return [mean + apart * number for number, mean in enumerate(means)]
+
+
+def _colours() -> dict[int | None, Any]:
+    """N -> colour; full precision's is no shade."""
     from matplotlib import colormaps
 
     shades = colormaps["viridis"].resampled(len(PLANES_N) + 1)
-    return [(N, shades(number)) for number, N in enumerate(PLANES_N)]
-
-
-def _last(curve: Sequence[tuple[Point, float]]) -> tuple[float, float]:
-    point, height = curve[-1]
-    return point.megabits, height
-
-
-def _label(axes, text: str, x: float, y: float) -> None:
-    axes.annotate(text, (x, y), xytext=(7, 0), textcoords="offset points", va="center", fontsize=8)
-
-
-def _label_planes(axes, points: Sequence[Point], heights: Sequence[float]) -> None:
-    """M below the points of the smallest N."""
-    for point, height in zip(points, heights, strict=True):
-        if point.N == PLANES_N[0]:
-            axes.annotate(
-                f"M={point.M}", (point.megabits, height),
-                xytext=(0, -14), textcoords="offset points", ha="center", fontsize=9,
-            )  # fmt: skip
+    return {N: "crimson" if N is None else shades(number) for number, N in enumerate(PLANES_N)}

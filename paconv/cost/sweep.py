@@ -16,6 +16,7 @@ from paconv.cost.host.model import HostModel
 from paconv.cost.host.report import PREDICTED, host_rates, milliseconds
 from paconv.cost.rules import Rule, Storage
 from paconv.cost.schemes import under_scheme
+from paconv.cost.units import scale
 from paconv.network.layers import Network
 from paconv.reporting.tables import Column, Table, exact, ratio
 
@@ -40,8 +41,8 @@ class Point:
     """Seconds predicted on a host; None without one."""
 
     @property
-    def megabits(self) -> float:
-        return self.totals.bits / 1e6
+    def bits(self) -> int:
+        return self.totals.bits
 
     @property
     def flops(self) -> float:
@@ -84,21 +85,23 @@ def beaten(point: Point, points: Sequence[Point]) -> bool:
     )
 
 
-_COLUMNS = (
-    Column("M", "M"),
-    Column("N", "N"),
-    Column("bits", "memory [Mbit]", "counted", lambda bits: f"{bits / 1e6:.2f}", csv_key="bits_counted"),
-    Column("memory_saving", "saving", "counted", ratio, csv_key="memory_saving_counted"),
-    Column(
-        "level_index_bits",
-        "level index [Mbit]",
-        "counted",
-        lambda bits: f"{bits / 1e6:.2f}",
-        csv_key="level_index_bits_counted",
-    ),
-    Column("flops", "Flops", "counted", lambda flops: f"{float(flops):.4g}", csv_key="flops_counted"),
-    Column("speedup", "speedup", "counted", ratio, csv_key="speedup_counted"),
-)
+def _figures(points: Sequence[Point]) -> tuple[Column, ...]:
+    """The columns of figures, memory in a unit that suits the largest point."""
+    unit, prefix = scale(max(p.bits for p in points), most=1e6)
+
+    def shown(bits: int) -> str:
+        return f"{bits / unit:.2f}"
+
+    return (
+        Column("M", "M"),
+        Column("N", "N"),
+        Column("bits", f"memory [{prefix}bit]", "counted", shown, csv_key="bits_counted"),
+        Column("memory_saving", "saving", "counted", ratio, csv_key="memory_saving_counted"),
+        Column("level_index_bits", f"level index [{prefix}bit]", "counted", shown, csv_key="level_index_bits_counted"),
+        Column("flops", "Flops", "counted", lambda flops: f"{float(flops):.4g}", csv_key="flops_counted"),
+        Column("speedup", "speedup", "counted", ratio, csv_key="speedup_counted"),
+    )
+
 
 _HOST_COLUMNS = (
     Column("latency", "latency [ms]", PREDICTED, milliseconds, csv_key="latency_predicted_s"),
@@ -122,8 +125,8 @@ def _rows(points: Sequence[Point]) -> list[dict[str, Any]]:
     ]
 
 
-def _columns(host: HostModel | None) -> tuple[Column, ...]:
-    return _COLUMNS if host is None else (*_COLUMNS, *_HOST_COLUMNS)
+def _columns(points: Sequence[Point], host: HostModel | None) -> tuple[Column, ...]:
+    return _figures(points) if host is None else (*_figures(points), *_HOST_COLUMNS)
 
 
 def sweep_table(
@@ -141,7 +144,7 @@ def sweep_table(
             f"latency is {PREDICTED}: {host.identity['cpu']}, threads {host.threads}",
             "beaten: a point with as many planes or more takes no more memory and no more time, and less of one",
         ]
-    return Table(f"{source} as PA over M and N", _columns(host), _rows(points), notes=notes)
+    return Table(f"{source} as PA over M and N", _columns(points, host), _rows(points), notes=notes)
 
 
 def sweep_data(
@@ -154,6 +157,6 @@ def sweep_data(
         "rule": by.name,
         "storage": stored.name,
         "points": rows,
-        "provenance": {c.key: c.provenance for c in _columns(host) if c.provenance},
+        "provenance": {c.key: c.provenance for c in _columns(points, host) if c.provenance},
         **({} if host is None else {"host": dict(host.identity), "rates": host_rates(host)}),
     }

@@ -1,5 +1,6 @@
 """The C++ example: the same bits as Python, and one clear line for what goes wrong. Needs make and a C++ compiler."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,25 @@ def test_the_program_gives_the_bits_that_python_gives(program, pa, tmp_path, bat
     assert (tmp_path / "output.bin").read_bytes() == expected.tobytes()
 
 
+def test_under_load_every_answer_has_the_bits_of_the_first_and_no_memory_is_kept(program, pa, tmp_path):
+    images = held_out_digits()[0][:40]
+    images.tofile(tmp_path / "input.bin")
+    load = ("--seconds", 1, "--threads", 3, "--sessions", 2, "--batch", 4, "--reopen", 5, "--per-answer", 2)
+    code, out, err = run(program, *load, pa, paconv.library_path(), tmp_path / "input.bin", tmp_path / "output.bin",
+                         *images.shape, environment={"PACONV_CPU": active_cpu()})  # fmt: skip
+    assert (code, err) == (0, ""), out
+    lines = out.splitlines()
+    assert lines[1] == "threads: 3, sessions: 2, samples of a request: 1 to 4, seconds: 1"
+    assert len(lines) == 3 + 10 + 2
+    found = re.fullmatch(
+        r"(\d+) answers of (\d+) samples, each the right one to the bit; (\d+) sessions opened and closed", lines[-2]
+    )
+    assert found is not None
+    answers, samples, opened = map(int, found.groups())
+    assert answers <= samples <= 4 * answers and 3 <= opened <= answers // 5 + 3
+    assert lines[-1].startswith("allocated ")
+
+
 def test_what_goes_wrong_is_said_in_a_line(program, pa, tmp_path):
     given, answered, library = tmp_path / "input.bin", tmp_path / "output.bin", paconv.library_path()
     np.zeros(64, np.float32).tofile(given)
@@ -74,6 +94,9 @@ def test_what_goes_wrong_is_said_in_a_line(program, pa, tmp_path):
         "has 256 bytes; the shape needs 512": (pa, library, given, answered, 2, 1, 8, 8),
         "Invalid rank": (pa, library, given, answered, 1, 64),
         "expected a size, found x": (pa, library, given, answered, 1, 1, 8, "x"),
+        "expected a number of threads, 1 or more, found 0": ("--threads", 0, pa, library, given, answered, *shape),
+        "expected seconds, 1 or more, found long": ("--seconds", "long", pa, library, given, answered, *shape),
+        "unknown option --time": ("--time", 3, pa, library, given, answered, *shape),
         "usage": (pa, library),
     }
     for message, arguments in cases.items():

@@ -28,7 +28,7 @@ def draw_passes(shown: Approximation, symbol: str, path: str | os.PathLike) -> N
     forward.plot(value, value, color="lightgrey", label=symbol)
     forward.plot(value, approximated, ".", markersize=2, label=rf"forward: $\bar{{{symbol}}}$")
     forward.set_ylabel(rf"$\bar{{{symbol}}}$")
-    forward.legend()
+    forward.legend(markerscale=4)
     backward.plot(value, slope, ".", markersize=2, color="tab:orange")
     backward.set_ylabel(rf"backward: $\partial\bar{{{symbol}}}/\partial {symbol}$")
     backward.set_xlabel(f"{symbol}, {shown.layer}")
@@ -37,18 +37,21 @@ def draw_passes(shown: Approximation, symbol: str, path: str | os.PathLike) -> N
 
 
 def draw_histograms(shown: Approximation, symbol: str, path: str | os.PathLike) -> None:
-    """Values and their approximation as Figures 4 and 5 have them, to a PNG file. symbol: W or A."""
-    figure, (real, few) = _figure(2, sharex=True)
+    """Values and their approximation as Figures 4 and 5 have them, to a PNG file. symbol: W or A.
+
+    Both have the same axes, and a level's bar is as wide as those of the values: heights can be compared.
+    """
+    figure, (real, few) = _figure(2, sharex=True, sharey=True)
     value = shown.value.numpy()
     real.hist(value, bins=_BINS)
     real.set_ylabel(f"number of {symbol}")
     levels, counts = np.unique(shown.approximated.numpy(), return_counts=True)
-    few.bar(levels, counts, width=(value.max() - value.min()) / _BINS, color="tab:orange")
+    few.bar(levels, counts, width=(value.max() - value.min()) / _BINS, color="tab:orange", edgecolor="white")
     few.set_ylabel(rf"number of $\bar{{{symbol}}}$")
-    few.set_xlabel(f"{shown.layer}, {len(levels)} levels")
+    few.set_xlabel(f"{symbol} and its {len(levels)} levels, {shown.layer}")
     if counts.max() > 0.4 * counts.sum():  # the zeros that a ReLU leaves would hide the rest
         real.set_yscale("log")
-        few.set_yscale("log")
+        real.set_ylim(bottom=0.8)  # a bar of one value is seen
     _save(figure, path)
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from paconv.errors import PaconvError, UsageError
 from paconv.studies.speed import report
-from paconv.studies.speed.plot import bars
+from paconv.studies.speed.measured import PA
+from paconv.studies.speed.plot import bars, main, slots
 from paconv.studies.speed.report import DATA, PICTURE, REPORT, check_report, report_text, write_report
-from tests.studies.speed.synthetic import ADVICE, comparison, layers
+from tests.studies.speed.synthetic import ADVICE, comparison, layers, networks
 
 
 def test_the_report_has_the_machine_the_targets_and_every_table():
@@ -81,6 +82,30 @@ def test_the_picture_shows_how_many_times_as_fast_as_float(tmp_path):
     }  # fmt: skip
     write_report(comparison(), tmp_path)
     assert (tmp_path / PICTURE).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_has_the_figures_of_the_table_not_those_timed_alone():
+    in_turns = networks()
+    alone = [replace(m, spinning=True, timing=replace(m.timing, best=2.0)) for m in in_turns if m.what == PA]
+    assert bars(in_turns + alone, 1) == bars(in_turns, 1) != {}
+
+
+def test_a_group_of_bars_has_no_empty_place():
+    found = {"int8": {"a": 2.0, "b": 3.0}, "PA(1,1)": {"a": 4.0}, "Larq, binary": {"c": 0.1, "a": 0.2}}
+    places, middles = slots(found)
+    assert list(middles) == ["a", "b", "c"]
+    assert [places[form, "a"] - places["int8", "a"] for form in found] == [0, 1, 2]
+    assert middles["a"] == places["PA(1,1)", "a"]
+    assert (middles["b"], middles["c"]) == (places["int8", "b"], places["Larq, binary", "c"])
+    assert len(places) == 5 and len(set(places.values())) == 5
+
+
+def test_the_picture_is_drawn_anew_from_the_data_beside_it(tmp_path):
+    write_report(comparison(), tmp_path)
+    before = (tmp_path / PICTURE).read_bytes()
+    (tmp_path / PICTURE).unlink()
+    main([str(tmp_path)])
+    assert (tmp_path / PICTURE).read_bytes() == before
 
 
 def test_a_comparison_of_part_of_it_is_a_report_too(tmp_path):
