@@ -10,7 +10,7 @@ from types import ModuleType
 __all__ = [
     "CODING", "DEPTHWISE_BLOCKS", "DEPTHWISE_RUN", "FIELDS", "ROW_RUN", "GATHER_RUN", "LANES", "LEVEL_RUN", "PEAK_RING",
     "MAX_EXACT_FLOAT", "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN", "CODING_SLOTS", "PIXEL_CHUNK", "SPANS",
-    "F", "field_enum", "slot_enum",
+    "F", "slot_enum",
 ]  # fmt: skip
 
 
@@ -89,8 +89,6 @@ FIELDS = {
     "sign": "(sign_rows,) int8",
     "alpha": "(alpha_rows, M+1) float32",
     "beta": "(N+1,) float32",
-    "scale": "(O,) float32",
-    "bias": "(O,) float32",
     "weight_masks": "(weight_codes,) uint8",
     "level_masks": "(E+1,) uint8",
     # the channel-last finish, in blocks of LANES channels of a group
@@ -150,11 +148,6 @@ FIELDS = {
 
 F = _slots("F", FIELDS)
 """Field name -> slot."""
-
-
-def field_enum() -> str:
-    """The C enum of the argument block's slots."""
-    return slot_enum("F", FIELDS)
 
 
 def slot_enum(prefix: str, meanings: dict[str, str]) -> str:

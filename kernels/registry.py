@@ -13,7 +13,7 @@ from paconv.kernels.blocking import PopcountPeak, SubBlock, blocking, most_pixel
 from paconv.kernels.cpus import Cpu, Multiplier, find_cpu
 
 __all__ = [
-    "CHOICES", "FAMILIES", "KERNELS", "KINDS", "Choice", "Family", "Kernel", "Microkernel", "kind_number",
+    "CHOICES", "FAMILIES", "KERNELS", "KINDS", "Family", "Kernel", "Microkernel", "kind_number",
     "microkernel_home", "microkernels", "plane_pairs", "task_home",
 ]  # fmt: skip
 
@@ -164,18 +164,8 @@ def microkernel_home(cpu: Cpu, microkernel: Microkernel) -> Cpu:
     return base if microkernel in microkernels(base) else cpu
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A way to run a PABitConv node. name: in the session configuration entry "paconv.kernel" and in PACONV_KERNEL."""
-
-    name: str
-    summary: str
-
-
 CHOICES = {
-    c.name: c
-    for c in (
-        Choice("planes", "AND and popcount of bit planes; time grows with M N"),
-        Choice("codes", "integer dot products of level codes, where levels are on a grid; time independent of M and N"),
-    )
+    "planes": "AND and popcount of bit planes; time grows with M N",
+    "codes": "integer dot products of level codes, where levels are on a grid; time independent of M and N",
 }
+"""Ways to run a PABitConv node, by their names in the session configuration entry "paconv.kernel" and PACONV_KERNEL."""

@@ -7,7 +7,10 @@ uint64; a mask keeps bit i in byte i; adding 0x80 - 2^i brings that bit to the b
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
+
+from paconv.kernels.arguments import F
+from paconv.kernels.emit.memory import pointer
 
 __all__ = ["UNPACKED", "unpack"]
 
@@ -22,27 +25,24 @@ _SEVEN = np.uint64(7)
 
 
 @_inline
-def unpack(codes, first, most, unpacked):
+def unpack(a, first, most, unpacked):
     """Unpack weights from number `first` on, at most `most`. Returns (skip, count): bytes skip to skip + count of
-    `unpacked` are their codes.
-
-    codes: (R, bytes) uint8; unpacked: (UNPACKED // 8,) uint64.
+    `unpacked`, the address of UNPACKED bytes, are their codes. One without a mask is reported in the error slot, and
+    counts as 0.
     """
+    codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
+    eights = carray(pointer(unpacked), (UNPACKED // 8,), np.uint64)
+    code_of = carray(pointer(unpacked), (UNPACKED,), np.uint8)
     skip = first & 7
     count = min(UNPACKED - skip, most)
-    _unpack_bytes(codes, first >> 3, (skip + count + 7) >> 3, unpacked)
-    return skip, count
-
-
-@_inline
-def _unpack_bytes(codes, first_byte, count, unpacked):
-    """unpacked[k] = codes of the eight weights of byte first_byte + k, the first in the lowest byte, for k < count.
-
-    codes: (R, bytes) uint8; unpacked: (at least count,) uint64.
-    """
-    for k in range(count):
+    for k in range((skip + count + 7) >> 3):
         eight = np.uint64(0)
-        for r in range(codes.shape[0]):
-            spread = (np.uint64(codes[r, first_byte + k]) * _EVERY_BYTE) & _BIT_OF_BYTE
+        for r in range(a[F.R]):
+            spread = (np.uint64(codes[r, (first >> 3) + k]) * _EVERY_BYTE) & _BIT_OF_BYTE
             eight |= (((spread + _TO_THE_TOP) >> _SEVEN) & _EVERY_BYTE) << np.uint64(r)
-        unpacked[k] = eight
+        eights[k] = eight  # the first weight in the lowest byte
+    for k in range(skip, skip + count):
+        if code_of[k] >= a[F.weight_codes]:
+            a[F.error] = 1 + first + k - skip
+            code_of[k] = 0
+    return skip, count

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from paconv.kernels.emit.loops import repeat, when
-from paconv.kernels.emit.vectors import const, element, i64, less
+from paconv.kernels.emit.vectors import WORDS, const, element, i64, less, load, store
 
-__all__ = ["Windows", "sum_in_stretches", "sum_window"]
+__all__ = ["Windows", "sum_windows"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,25 @@ class Windows:
         return weights, sums
 
 
-def sum_window(windows: Windows, first: list) -> list:
+def sum_windows(windows: Windows, first: list, targets: list, kind: ir.Type, most, as_words: Callable) -> None:
+    """Write `first` and the products of all words to the targets, vectors of WORDS.
+
+    kind: of the sums in registers. Others than WORDS hold the products of `most` bytes of words; as_words(builder, sum)
+    is then added to the target.
+    """
+    builder = windows.builder
+
+    def take(sums):
+        for target, value in zip(targets, sums, strict=True):
+            store(builder, builder.add(load(builder, target, WORDS), as_words(builder, value)), target)
+
+    for target, value in zip(targets, _whole(windows, first) if kind == WORDS else first, strict=True):
+        store(builder, value, target)
+    if kind != WORDS:
+        _in_stretches(windows, [const(0, kind)] * len(targets), most, take)
+
+
+def _whole(windows: Windows, first: list) -> list:
     """`first` and the products of all words."""
     builder = windows.builder
 
@@ -63,7 +81,7 @@ def sum_window(windows: Windows, first: list) -> list:
     return sums
 
 
-def sum_in_stretches(windows: Windows, zeros: list, most, take: Callable) -> None:
+def _in_stretches(windows: Windows, zeros: list, most, take: Callable) -> None:
     """The products of all words in stretches of `most` bytes of them, as many as sums can hold, through whatever runs;
     the last may be shorter. take(sums) after each; then they are `zeros` again.
     """

@@ -14,9 +14,9 @@ from __future__ import annotations
 from paconv.kernels.codes.dot_products import PRODUCTS
 from paconv.kernels.cpus import Multiplier
 from paconv.kernels.emit.inline import caller
-from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, load, plus, store
+from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, load, plus
 from paconv.kernels.registry import FAMILIES
-from paconv.kernels.window_sums import Windows, sum_in_stretches, sum_window
+from paconv.kernels.window_sums import Windows, sum_windows
 
 __all__ = ["call_accumulate_codes", "emit", "pixel_sizes"]
 
@@ -76,16 +76,6 @@ def _register_block(
             added += [product.add(builder, next(sums), a, each) for each in w]
         return added
 
-    def take(sums):
-        for target, value in zip(targets, sums, strict=True):
-            store(builder, builder.add(load(builder, target, WORDS), product.words(builder, value)), target)
-
     run_bytes, span_bytes = (builder.mul(words, const(4)) for words in (run, span))
     windows = Windows(builder, starts, tap_offsets, taps, run_bytes, const(4), weights, const(VECTOR), add)
-    if product.sums == WORDS:
-        for target, value in zip(targets, sum_window(windows, first), strict=True):
-            store(builder, value, target)
-    else:
-        for target, value in zip(targets, first, strict=True):
-            store(builder, value, target)
-        sum_in_stretches(windows, [const(0, product.sums)] * len(targets), span_bytes, take)
+    sum_windows(windows, first, targets, product.sums, span_bytes, product.words)

@@ -12,8 +12,8 @@ up.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 from llvmlite import ir
 
@@ -52,8 +52,26 @@ def _add_neighbours(builder, vector):
     return builder.add(even, odd)
 
 
+class Product(ABC):
+    """One that takes words as they are, and whose totals are words."""
+
+    sums: ir.Type = WORDS
+
+    def weights(self, builder, words):
+        return words
+
+    def activations(self, builder, words):
+        return words
+
+    @abstractmethod
+    def add(self, builder, total, a, w): ...
+
+    def words(self, builder, total):
+        return total
+
+
 @dataclass(frozen=True)
-class Dots:
+class Dots(Product):
     """Four products added to an int32 by an instruction of `width` bits, which takes words, or signed bytes of weights
     first.
     """
@@ -61,34 +79,20 @@ class Dots:
     width: int
     instruction: str
     operands: ir.Type
-    sums = WORDS
-
-    def weights(self, builder, words):
-        return words
-
-    activations = weights
 
     def add(self, builder, total, a, w):
         pair = (w, a) if self.operands == i8 else (a, w)
         operands = [(each, self.operands) for each in pair]
         return _in_pieces(builder, self.instruction, self.width, i32, (total, i32), *operands)
 
-    def words(self, builder, total):
-        return total
-
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Product):
     """PMADDUBSW: the products of two channels added in 16 bits, saturated, where spans keep clear of it."""
 
     width: int
     instruction: str
     sums = _shorts
-
-    def weights(self, builder, words):
-        return words
-
-    activations = weights
 
     def add(self, builder, total, a, w):
         return builder.add(total, _in_pieces(builder, self.instruction, self.width, i16, (a, i8), (w, i8)))
@@ -97,48 +101,36 @@ class Pairs:
         return _add_neighbours(builder, builder.sext(total, _widened))
 
 
-class WideningBytes:
+class WideningBytes(Product):
     """SMLAL: signed bytes multiplied and added in 16 bits, a sum for each channel of a word. LLVM knows the pattern."""
 
     sums = vector(i16, 4 * LANES)
 
-    @classmethod
-    def weights(cls, builder, words):
-        return builder.sext(builder.bitcast(words, _bytes), cls.sums)
+    def weights(self, builder, words):
+        return builder.sext(builder.bitcast(words, _bytes), self.sums)
 
     activations = weights
 
-    @staticmethod
-    def add(builder, total, a, w):
+    def add(self, builder, total, a, w):
         return builder.add(total, builder.mul(a, w))
 
-    @staticmethod
-    def words(builder, total):
+    def words(self, builder, total):
         wide = builder.sext(total, vector(i32, 4 * LANES))
         return _add_neighbours(builder, _add_neighbours(builder, wide))
 
 
-class WidePairs:
+class WidePairs(Product):
     """PMADDWD of a word's even bytes and of its odd ones, widened to 16 bits: for codes of any size."""
 
-    sums = WORDS
-
-    @staticmethod
-    def weights(builder, words):
+    def weights(self, builder, words):
         return _even_and_odd(builder, words, builder.ashr)
 
-    @staticmethod
-    def activations(builder, words):
+    def activations(self, builder, words):
         return _even_and_odd(builder, words, builder.lshr)
 
-    @staticmethod
-    def add(builder, total, a, w):
+    def add(self, builder, total, a, w):
         for left, right in zip(a, w, strict=True):
             total = builder.add(total, _add_neighbours(builder, builder.mul(left, right)))
-        return total
-
-    @staticmethod
-    def words(builder, total):
         return total
 
 
@@ -149,12 +141,12 @@ def _even_and_odd(builder, words, shift) -> list:
     return [builder.sext(half, _widened) for half in (shift(builder.shl(both, eight), eight), shift(both, eight))]
 
 
-PRODUCTS: dict[str, Any] = {
+PRODUCTS: dict[str, Product] = {
     "DotOf512": Dots(512, "x86.avx512.vpdpbusd.512", i32),
     "DotOf128": Dots(128, "aarch64.neon.sdot.v4i32.v16i8", i8),
     "PairsOf128": Pairs(128, "x86.ssse3.pmadd.ub.sw.128"),
     "PairsOf256": Pairs(256, "x86.avx2.pmadd.ub.sw"),
     "PairsOf512": Pairs(512, "x86.avx512.pmaddubs.w.512"),
-    "WideningBytes": WideningBytes,
-    "WidePairs": WidePairs,
+    "WideningBytes": WideningBytes(),
+    "WidePairs": WidePairs(),
 }

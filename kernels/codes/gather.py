@@ -17,7 +17,7 @@ from numba.core import cgutils
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
 from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.loops import turns
-from paconv.kernels.emit.memory import pointer, stack_buffer
+from paconv.kernels.emit.memory import clear_bytes, copy_bytes, copy_words, pointer, stack_buffer
 from paconv.kernels.emit.transpose import transpose
 from paconv.kernels.emit.vectors import (
     FLOATS,
@@ -56,8 +56,6 @@ def gather_codes(arguments, task):
     words_at = a[F.words] + image * a[F.Hp] * Wp * CW * 4
     sign = carray(pointer(a[F.sign]), (a[F.sign_rows],), np.int8)
     x_at, rows_at, block_at = stack_buffer(_X_BYTES), stack_buffer(_ROWS_BYTES), stack_buffer(_BLOCK_BYTES)
-    x_copy = carray(pointer(x_at), (_CHANNELS, GATHER_RUN), np.float32)
-    block = carray(pointer(block_at), (LANES, LANES), np.uint32)
     positions = carray(pointer(stack_buffer(_POSITIONS_BYTES)), (GATHER_RUN,), np.int64)
 
     column, position = first % W, (first // W + a[F.PT]) * Wp + first % W + a[F.PL]
@@ -74,11 +72,9 @@ def gather_codes(arguments, task):
         x, stride = a[F.x] + ((batch * a[F.C] + c) * pixels + first) * 4, pixels * 4
         if count < GATHER_RUN:
             for k in range(channels):
-                tail = carray(pointer(x + k * stride), (count,), np.float32)
-                for p in range(count):
-                    x_copy[k, p] = tail[p]
+                copy_bytes(x_at + k * _RUN_BYTES, x + k * stride, 4 * count)
             x, stride = x_at, np.int64(_RUN_BYTES)
-        _clear_row(rows_at + row * _RUN_BYTES)
+        clear_bytes(rows_at + row * _RUN_BYTES, _RUN_BYTES)
         for k in range(channels):
             negative = np.int64(sign[0 if a[F.sign_rows] == 1 else c + k] < 0)
             endpoints = a[F.v] + (0 if a[F.v_rows] == 1 else c + k) * E * 4
@@ -89,20 +85,12 @@ def gather_codes(arguments, task):
                 transpose(rows_at + q * 4, _RUN_BYTES, block_at)
                 for p in range(q, min(q + LANES, count)):
                     target = words_at + (positions[p] * CW + cw + 1 - row) * 4
+                    source = block_at + (p - q) * VECTOR
                     if row == LANES:
-                        _copy_vector(block_at + (p - q) * 4 * LANES, target)
+                        _copy_vector(source, target)
                     else:
-                        words = carray(pointer(target), (row,), np.uint32)
-                        for k in range(row):
-                            words[k] = block[p - q, k]
+                        copy_words(target, 4, source, 4, row)
             row = 0
-
-
-@emitted
-def _clear_row(builder, row):
-    """Zero a run of words."""
-    for k in range(GATHER_RUN // LANES):
-        store(builder, const(0, WORDS), plus(builder, row, k, VECTOR))
 
 
 @emitted

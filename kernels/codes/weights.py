@@ -42,14 +42,12 @@ def _prepare_lane(arguments, block, lane, o):
     """Words and factors of output channel o."""
     a = carray(arguments, (F.count,), np.int64)
     M, CG, CW, taps = a[F.M], a[F.CG], a[F.CW], a[F.KH] * a[F.KW]
-    codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
     masks = carray(pointer(a[F.weight_masks]), (a[F.weight_codes],), np.uint8)
     alpha_k = carray(pointer(a[F.alpha_k]), (a[F.alpha_rows], M + 1), np.float32)
     coding = carray(pointer(a[F.coding]), (CODING.count,), np.float64)
     start = carray(pointer(a[F.start]), (a[F.G] * a[F.OB], LANES), np.int32)
     table = carray(pointer(stack_buffer(_TABLE_BYTES)), (MAX_LEVELS,), np.int64)
     unpacked = stack_buffer(UNPACKED)
-    codes_of_eight = carray(pointer(unpacked), (UNPACKED // 8,), np.uint64)
     code_of = carray(pointer(unpacked), (UNPACKED,), np.uint8)
     row = 0 if a[F.alpha_rows] == 1 else o
     for code in range(a[F.weight_codes]):
@@ -62,12 +60,9 @@ def _prepare_lane(arguments, block, lane, o):
     tap, within, total, at, tap_of_run = 0, 0, np.int64(0), 0, 0
     done = 0
     while done < window:
-        skip, count = unpack(codes, first + done, window - done, codes_of_eight)
+        skip, count = unpack(a, first + done, window - done, unpacked)
         for k in range(skip, skip + count):
             code = np.int64(code_of[k])
-            if code >= a[F.weight_codes]:
-                a[F.error] = 1 + first + done + k - skip
-                code = 0
             total += table[code]
             carray(pointer(word + at * LANES * 4 + within), (1,), np.int8)[0] = np.int8(table[code])
             tap, tap_of_run, at = tap + 1, tap_of_run + 1, at + CW

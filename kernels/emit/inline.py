@@ -13,12 +13,13 @@ from paconv.kernels.emit.vectors import i64
 __all__ = ["caller", "emitted"]
 
 
-def emitted(body, floats: tuple[str, ...] = ()):
-    """Of body(builder, *arguments), which emits instructions: a function for Numba that returns nothing.
+def emitted(body, floats: tuple[str, ...] = (), result=types.void):
+    """Of body(builder, *arguments), which emits instructions and returns their value: a function for Numba.
 
-    Its arguments are int64, addresses among them, but for those in `floats`, which are float32.
+    Its arguments are int64, addresses among them, but for those in `floats`, which are float32; `result` is the type of
+    what it returns.
     """
-    return _inlined(body, list(inspect.signature(body).parameters)[1:], floats)
+    return _inlined(body, list(inspect.signature(body).parameters)[1:], floats, result)
 
 
 def caller(*arguments: str):
@@ -28,16 +29,16 @@ def caller(*arguments: str):
         kind = ir.FunctionType(ir.VoidType(), [i64] * len(values))
         builder.call(builder.inttoptr(address, kind.as_pointer()), values)
 
-    return _inlined(body, ["address", *arguments], ())
+    return _inlined(body, ["address", *arguments], (), types.void)
 
 
-def _inlined(body, names: list[str], floats: tuple[str, ...]):
-    signature = types.void(*(types.float32 if name in floats else types.int64 for name in names))
+def _inlined(body, names: list[str], floats: tuple[str, ...], result):
+    signature = result(*(types.float32 if name in floats else types.int64 for name in names))
 
     def typed(typingctx, *arguments):
         def codegen(context, builder, _, args):
-            body(builder, *args)
-            return context.get_dummy_value()
+            value = body(builder, *args)
+            return context.get_dummy_value() if value is None else value
 
         return signature, codegen
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -10,7 +12,7 @@ from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.loops import repeat
 from paconv.kernels.emit.vectors import const, i32, i64, load, on_stack, store
 
-__all__ = ["copy_bytes", "copy_words", "popcount", "pointer", "stack_buffer"]
+__all__ = ["clear_bytes", "copy_bytes", "copy_words", "popcount", "pointer", "stack_buffer"]
 
 
 @intrinsic
@@ -37,6 +39,12 @@ def stack_buffer(typingctx, size):
 
 
 @emitted
+def clear_bytes(builder, target, size):
+    """Zero a number of bytes at an address."""
+    cgutils.memset(builder, builder.inttoptr(target, cgutils.voidptr_t), size, 0)
+
+
+@emitted
 def copy_bytes(builder, target, source, size):
     """memcpy: two addresses and a number of bytes."""
     pointers = [builder.inttoptr(address, cgutils.voidptr_t) for address in (target, source)]
@@ -56,11 +64,7 @@ def copy_words(builder, target, target_step, source, source_step, count):
     repeat(builder, [target, source, count], body)
 
 
-@intrinsic
-def popcount(typingctx, word):
-    """Set bits of a uint32, as int64."""
-
-    def codegen(context, builder, signature, args):
-        return builder.zext(builder.ctpop(args[0]), i64)
-
-    return types.int64(types.uint32), codegen
+@partial(emitted, result=types.int64)
+def popcount(builder, word):
+    """Set bits of a word of 32 bits."""
+    return builder.zext(builder.ctpop(builder.trunc(word, i32)), i64)

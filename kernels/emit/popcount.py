@@ -10,9 +10,9 @@ word. So the pairwise sums that a count of words needs (several instructions) ar
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import cgutils
 
 from paconv.kernels.arguments import LANES
+from paconv.kernels.emit.intrinsics import call_instruction
 from paconv.kernels.emit.vectors import WORDS, const, i8, i16, vector
 
 __all__ = ["MAX_BYTE_WORDS", "add_bits", "as_words", "counter_type"]
@@ -31,9 +31,8 @@ def counter_type(in_bytes: bool) -> ir.VectorType:
 def add_bits(builder, counter, words):
     """counter + the bits of each of `words` (LANES,) uint32, as the counter's type counts."""
     kind = counter.type
-    name = f"llvm.ctpop.v{kind.count}i{kind.element.width}"
-    ctpop = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
-    return builder.add(counter, builder.call(ctpop, [builder.bitcast(words, kind)]))
+    name = f"ctpop.v{kind.count}i{kind.element.width}"
+    return builder.add(counter, call_instruction(builder, kind, name, builder.bitcast(words, kind)))
 
 
 def as_words(builder, counter):

@@ -16,7 +16,7 @@ from paconv import bits, ops
 from paconv._version import __version__
 from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels import arguments
-from paconv.kernels.arguments import CODING_SLOTS, field_enum, slot_enum
+from paconv.kernels.arguments import CODING_SLOTS, FIELDS, slot_enum
 from paconv.kernels.blocking import TILE_ROWS, blocking
 from paconv.kernels.cpus import Cpu
 from paconv.kernels.rates import rates_of
@@ -152,7 +152,7 @@ def tables_header() -> str:
         f"static const char *const CHOICE_NAMES[] = {{{_strings(list(CHOICES))}}};",
         f"enum {{ KIND_planes, {', '.join(f'KIND_{kind}' for kind in KINDS)}, KIND_COUNT }};",
         "static const char *const KIND_NAMES[] = {" + _strings(["planes", *KINDS]) + "};",
-        field_enum(),
+        slot_enum("F", FIELDS),
         slot_enum("CODING", CODING_SLOTS),
     ]
     return "\n".join(parts)

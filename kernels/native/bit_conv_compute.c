@@ -83,10 +83,9 @@ static void clear_padding(const int64_t *f) {
 static OrtStatus *take_image(const Node *node, int64_t *f, const int64_t *dims) {
   const int levels = node->op->kind == OP_PALevelConv;
   const char *name = levels ? "L" : "X";
-  char text[160];
   if (dims[levels ? 3 : 1] != f[F_C])
     return failure(node, levels ? "expected %s of shape (B, H, W, %lld); found %s" : "expected %s of shape (B, %lld, H, W); found %s",
-                   name, (long long)f[F_C], list(text, sizeof text, dims, 4));
+                   name, (long long)f[F_C], list(dims, 4).text);
   f[F_B] = dims[0], f[F_H] = dims[levels ? 1 : 2], f[F_W] = dims[levels ? 2 : 3];
   RETURN_IF_ERROR(slide_window(node, f, dims));
   if (f[F_OH] == 1) f[F_SH] = 1; /* there is no next */

@@ -137,7 +137,7 @@ static OrtStatus *prepare(Node *node, const Parameters *p, const int64_t *once) 
 }
 
 /* Everything that is the same in every call. */
-static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
+OrtStatus *fill_bit_conv(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields, once[F_COUNT];
   uint8_t weight_masks[MAX_ENDPOINTS + 1];
   Parameters p = {0};
@@ -149,7 +149,6 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   RETURN_IF_ERROR(keep_constants(node, &p));
   if (!resolve_kernels(f[F_M], f[F_N]))
     return failure(node, "the kernels for M=%lld, N=%lld could not be compiled", (long long)f[F_M], (long long)f[F_N]);
-  RETURN_IF_ERROR(take_cpu(node));
   memcpy(once, f, sizeof once);
   once[F_codes] = (int64_t)(intptr_t)p.W.data, once[F_alpha] = (int64_t)(intptr_t)p.alpha.data;
   once[F_weight_masks] = (int64_t)(intptr_t)mask_bytes(&p.weight_masks, weight_masks).data;
@@ -157,16 +156,7 @@ static OrtStatus *fill_node(Node *node, const OrtKernelInfo *info) {
   choose_kernel(node, once, p.window);
   scale_lanes(f, p.scale.data, p.bias.data);
   RETURN_IF_ERROR(lay_out(node, &p));
-  return prepare(node, &p, once);
-}
-
-static OrtStatus *fill(Node *node, const OrtKernelInfo *info) {
-  RETURN_IF_ERROR(fill_node(node, info));
-  if (node->op->kind != OP_PALevelConv) return NULL;
-  node->fields[F_channel_last] = 1;
-  return read_finish(node, info);
-}
-
-OrtStatus *create_bit_conv(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
-  return (void)api, make_node(op, info, fill, handle);
+  RETURN_IF_ERROR(prepare(node, &p, once));
+  f[F_channel_last] = node->op->kind == OP_PALevelConv;
+  return f[F_channel_last] ? read_finish(node, info) : NULL;
 }

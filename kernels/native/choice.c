@@ -6,7 +6,6 @@
 
 #include "platform.h"
 
-/* The active CPU's rates: read when the library is registered first, so that a process never changes its mind. */
 static Rates active_rates;
 
 void read_rates_once(const Cpu *cpu) {
@@ -42,7 +41,6 @@ static OrtStatus *unknown(const char *where, const char *name) {
   return ORT_CALL(CreateStatus)(ORT_INVALID_ARGUMENT, message);
 }
 
-/* What a session asks for: its configuration, else the environment. */
 OrtStatus *session_choice(const OrtSessionOptions *options, int *choice) {
   char value[64] = "";
   int configured = 0;

@@ -64,7 +64,6 @@ EXPORT void (*paconv_kernel(const char *cpu, const char *name, int64_t first, in
   return NULL;
 }
 
-/* The CPU that nodes get: PACONV_CPU's, or the highest that this machine runs. On failure NULL, and why in `message`. */
 const Cpu *choose_cpu(char *message, size_t size) {
   const char *forced = getenv("PACONV_CPU");
   if (resolver) return &installed;

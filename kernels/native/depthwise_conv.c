@@ -24,40 +24,30 @@ static OrtStatus *lay_out(Node *node, const float *W, const Constant *bias) {
   return NULL;
 }
 
-static OrtStatus *fill(Node *node, const OrtKernelInfo *info) {
+OrtStatus *fill_depthwise_conv(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;
-  char text[160];
   Constant W, bias;
-  RETURN_IF_ERROR(check_version(node, info));
-  RETURN_IF_ERROR(read_constant(node, info, "W", &W));
-  RETURN_IF_ERROR(read_constant(node, info, "bias", &bias));
+  RETURN_IF_ERROR(read_finite(node, info, "W", &W));
+  RETURN_IF_ERROR(read_finite(node, info, "bias", &bias));
   if (W.rank != 4 || W.dims[1] != 1 || smallest(W.dims, 4) < 1)
-    return failure(node, "expected W of shape (C, 1, KH, KW), all at least 1; found %s", list(text, sizeof text, W.dims, W.rank));
+    return failure(node, "expected W of shape (C, 1, KH, KW), all at least 1; found %s", list(W.dims, W.rank).text);
   if (bias.rank != 1 || (bias.dims[0] != 1 && bias.dims[0] != W.dims[0]))
-    return failure(node, "expected bias of shape (1 or %lld,); found %s", (long long)W.dims[0], list(text, sizeof text, bias.dims, bias.rank));
-  RETURN_IF_ERROR(check_finite(node, "W", &W));
-  RETURN_IF_ERROR(check_finite(node, "bias", &bias));
+    return failure(node, "expected bias of shape (1 or %lld,); found %s", (long long)W.dims[0], list(bias.dims, bias.rank).text);
   f[F_C] = f[F_O] = f[F_OG] = W.dims[0], f[F_G] = 1, f[F_KH] = W.dims[2], f[F_KW] = W.dims[3];
   f[F_OB] = (f[F_C] + LANES - 1) / LANES;
   RETURN_IF_ERROR(read_window(node, info));
   RETURN_IF_ERROR(lay_out(node, W.data, &bias));
-  RETURN_IF_ERROR(read_finish(node, info));
-  return take_cpu(node);
-}
-
-OrtStatus *create_depthwise_conv(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
-  return (void)api, make_node(op, info, fill, handle);
+  return read_finish(node, info);
 }
 
 OrtStatus *compute_depthwise_conv(void *handle, OrtKernelContext *context) {
   const Node *node = handle;
   int64_t f[F_COUNT], dims[4];
-  char text[160];
   void *x = NULL, *copy = NULL;
   memcpy(f, node->fields, sizeof f);
   RETURN_IF_ERROR(read_input(node, context, 0, dims, 4, &x));
   if (dims[3] != f[F_C])
-    return failure(node, "expected X of shape (B, H, W, %lld); found %s", (long long)f[F_C], list(text, sizeof text, dims, 4));
+    return failure(node, "expected X of shape (B, H, W, %lld); found %s", (long long)f[F_C], list(dims, 4).text);
   f[F_B] = dims[0], f[F_H] = dims[1], f[F_W] = dims[2];
   RETURN_IF_ERROR(slide_window(node, f, dims));
   RETURN_IF_ERROR(take_finish(node, context, f));

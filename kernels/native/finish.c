@@ -3,15 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static OrtStatus *check_endpoints(const Node *node, const char *name, const float *v, int64_t rows, int64_t E) {
+  for (int64_t row = 0; row < rows; row++)
+    for (int64_t e = 1; e < E; e++) {
+      const float before = v[row * E + e - 1], here = v[row * E + e];
+      if (!(here >= before || isnan(here)))
+        return failure(node, "expected %s ascending in each row, NaN last; found %g before %g in row %lld", name, before,
+                       here, (long long)row);
+    }
+  return NULL;
+}
+
 OrtStatus *check_endpoint_shapes(const Node *node, const char *v_name, const Constant *v, const char *sign_name,
                                  const Constant *sign, int64_t channels) {
-  char text[256];
   if (v->rank != 2 || (v->dims[0] != 1 && v->dims[0] != channels) || v->dims[1] < 1 || v->dims[1] > MAX_ENDPOINTS)
     return failure(node, "expected %s of shape (1 or %lld, E), E in 1..%d; found %s", v_name, (long long)channels,
-                   MAX_ENDPOINTS, list(text, sizeof text, v->dims, v->rank));
+                   MAX_ENDPOINTS, list(v->dims, v->rank).text);
   if (sign->rank != 1 || (sign->dims[0] != 1 && sign->dims[0] != channels))
     return failure(node, "expected %s of shape (1,) or (%lld,); found %s", sign_name, (long long)channels,
-                   list(text, sizeof text, sign->dims, sign->rank));
+                   list(sign->dims, sign->rank).text);
   for (int64_t k = 0; k < sign->dims[0]; k++)
     if (abs(((const int8_t *)sign->data)[k]) != 1)
       return failure(node, "expected %s +1 or -1; found %d at %lld", sign_name, ((const int8_t *)sign->data)[k],
@@ -63,14 +73,12 @@ OrtStatus *read_finish(Node *node, const OrtKernelInfo *info) {
 OrtStatus *take_finish(const Node *node, OrtKernelContext *context, int64_t *f) {
   const int64_t y_dims[4] = {f[F_B], f[F_OH], f[F_OW], f[F_O]};
   int64_t dims[4];
-  char found[160], expected[160];
   void *data = NULL;
   RETURN_IF_ERROR(read_input(node, context, 1, dims, 4, &data));
   const int whole = !memcmp(dims, y_dims, sizeof dims);
   const int single = dims[0] == 1 && dims[1] == 1 && dims[2] == 1 && dims[3] == 1;
   if (!whole && !(single && *(const float *)data == 0))
-    return failure(node, "expected R of shape %s, or a single 0; found %s", list(expected, sizeof expected, y_dims, 4),
-                   list(found, sizeof found, dims, 4));
+    return failure(node, "expected R of shape %s, or a single 0; found %s", list(y_dims, 4).text, list(dims, 4).text);
   f[F_residual] = whole ? (int64_t)(intptr_t)data : 0;
   const int fields[3] = {F_y, F_levels_1, F_levels_2};
   for (size_t k = 0; k < 3; k++) {

@@ -4,13 +4,13 @@
 #include "infer.h"
 #include "ops.h"
 #include "tasks.h"
+#include "window.h"
 
 /* ---- PALevels ---------------------------------------------------------------------------------------------------- */
 
-static OrtStatus *fill_levels(Node *node, const OrtKernelInfo *info) {
+OrtStatus *fill_levels(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;
   Constant v, sign;
-  RETURN_IF_ERROR(check_version(node, info));
   RETURN_IF_ERROR(read_constant(node, info, "v", &v));
   RETURN_IF_ERROR(read_constant(node, info, "sign", &sign));
   if (v.rank != 2 || sign.rank != 1)
@@ -19,25 +19,17 @@ static OrtStatus *fill_levels(Node *node, const OrtKernelInfo *info) {
   /* One row for all channels fills one block, whatever their number is in a call. */
   const int64_t channels = v.dims[0] > sign.dims[0] ? v.dims[0] : sign.dims[0];
   f[F_v_rows] = channels;
-  RETURN_IF_ERROR(read_endpoints(node, info, "v", "sign", 1, channels == 1 ? LANES : channels, F_E_1, F_thresholds_1,
-                                 F_flips_1));
-  return take_cpu(node);
-}
-
-OrtStatus *create_levels(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
-  return (void)api, make_node(op, info, fill_levels, handle);
+  return read_endpoints(node, info, "v", "sign", 1, channels == 1 ? LANES : channels, F_E_1, F_thresholds_1, F_flips_1);
 }
 
 OrtStatus *compute_levels(void *handle, OrtKernelContext *context) {
   const Node *node = handle;
   int64_t f[F_COUNT], dims[4];
-  char text[160];
   void *x = NULL, *levels = NULL;
   memcpy(f, node->fields, sizeof f);
   RETURN_IF_ERROR(read_input(node, context, 0, dims, 4, &x));
   if (f[F_v_rows] != 1 && dims[3] != f[F_v_rows])
-    return failure(node, "expected X of shape (B, H, W, %lld); found %s", (long long)f[F_v_rows],
-                   list(text, sizeof text, dims, 4));
+    return failure(node, "expected X of shape (B, H, W, %lld); found %s", (long long)f[F_v_rows], list(dims, 4).text);
   RETURN_IF_ERROR(make_output(context, 0, dims, 4, &levels));
   f[F_x] = (int64_t)(intptr_t)x, f[F_levels_1] = (int64_t)(intptr_t)levels;
   f[F_B] = dims[0], f[F_H] = dims[1], f[F_W] = dims[2], f[F_C] = dims[3];
@@ -54,44 +46,30 @@ OrtStatus *infer_levels(const OrtCustomOp *op, OrtShapeInferContext *context) {
 
 /* ---- PALevelMaxPool ---------------------------------------------------------------------------------------------- */
 
-static OrtStatus *fill_max_pool(Node *node, const OrtKernelInfo *info) {
+OrtStatus *fill_max_pool(Node *node, const OrtKernelInfo *info) {
   int64_t *f = node->fields;
-  char text[160];
-  Ints kernel, strides, pads;
-  RETURN_IF_ERROR(check_version(node, info));
+  Ints kernel, pads;
   RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_kernel_shape, &kernel));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_strides, &strides));
-  RETURN_IF_ERROR(read_ints(node, info, ATTRIBUTE_pads, &pads));
+  RETURN_IF_ERROR(read_steps(node, info, &pads));
   if (smallest(kernel.values, 2) < 1)
-    return failure(node, "expected kernel_shape of at least 1; found %s", list(text, sizeof text, kernel.values, 2));
-  if (smallest(strides.values, 2) < 1)
-    return failure(node, "expected strides of at least 1; found %s", list(text, sizeof text, strides.values, 2));
+    return failure(node, "expected kernel_shape of at least 1; found %s", list(kernel.values, 2).text);
   for (int k = 0; k < 4; k++)
     if (pads.values[k] < 0 || pads.values[k] >= kernel.values[k % 2])
       return failure(node, "expected pads of at least 0 and smaller than the window; found %s",
-                     list(text, sizeof text, pads.values, 4));
-  f[F_KH] = kernel.values[0], f[F_KW] = kernel.values[1], f[F_SH] = strides.values[0], f[F_SW] = strides.values[1];
-  f[F_PT] = pads.values[0], f[F_PL] = pads.values[1];
-  f[F_Hp] = pads.values[0] + pads.values[2], f[F_Wp] = pads.values[1] + pads.values[3];
-  return take_cpu(node);
-}
-
-OrtStatus *create_max_pool(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
-  return (void)api, make_node(op, info, fill_max_pool, handle);
+                     list(pads.values, 4).text);
+  f[F_KH] = kernel.values[0], f[F_KW] = kernel.values[1], f[F_DH] = f[F_DW] = 1;
+  take_pads(f, &pads);
+  return NULL;
 }
 
 OrtStatus *compute_max_pool(void *handle, OrtKernelContext *context) {
   const Node *node = handle;
   int64_t f[F_COUNT], dims[4];
-  char text[160];
   void *levels = NULL, *pooled = NULL;
   memcpy(f, node->fields, sizeof f);
   RETURN_IF_ERROR(read_input(node, context, 0, dims, 4, &levels));
   f[F_B] = dims[0], f[F_H] = dims[1], f[F_W] = dims[2], f[F_C] = dims[3];
-  if (f[F_H] + f[F_Hp] < f[F_KH] || f[F_W] + f[F_Wp] < f[F_KW])
-    return failure(node, "expected a padded image of at least %lld x %lld (the window); found L %s",
-                   (long long)f[F_KH], (long long)f[F_KW], list(text, sizeof text, dims, 4));
-  f[F_OH] = (f[F_H] + f[F_Hp] - f[F_KH]) / f[F_SH] + 1, f[F_OW] = (f[F_W] + f[F_Wp] - f[F_KW]) / f[F_SW] + 1;
+  RETURN_IF_ERROR(slide_window(node, f, dims));
   const int64_t out[4] = {f[F_B], f[F_OH], f[F_OW], f[F_C]};
   RETURN_IF_ERROR(make_output(context, 0, out, 4, &pooled));
   f[F_levels] = (int64_t)(intptr_t)levels, f[F_levels_1] = (int64_t)(intptr_t)pooled;

@@ -21,13 +21,14 @@ void drop(OrtStatus *status) {
   if (status) ORT_CALL(ReleaseStatus)(status);
 }
 
-/* "[1, 2, 3]" */
-const char *list(char *text, size_t size, const int64_t *values, size_t count) {
-  size_t at = (size_t)snprintf(text, size, "[");
+List list(const int64_t *values, size_t count) {
+  List made = {"["};
+  const size_t size = sizeof made.text;
+  size_t at = 1;
   for (size_t k = 0; k < count && at + 24 < size; k++)
-    at += (size_t)snprintf(text + at, size - at, "%s%lld", k ? ", " : "", (long long)values[k]);
-  snprintf(text + at, size - at, "]");
-  return text;
+    at += (size_t)snprintf(made.text + at, size - at, "%s%lld", k ? ", " : "", (long long)values[k]);
+  snprintf(made.text + at, size - at, "]");
+  return made;
 }
 
 int64_t smallest(const int64_t *values, size_t count) {
@@ -37,7 +38,6 @@ int64_t smallest(const int64_t *values, size_t count) {
   return least;
 }
 
-/* 64-byte aligned zeroed memory of a*b*c*d*size bytes, owned by the node; NULL if it can't be had. */
 void *node_memory(Node *node, int64_t a, int64_t b, int64_t c, int64_t d, int64_t size) {
   int64_t bytes;
   if (__builtin_mul_overflow(a, b, &bytes) || __builtin_mul_overflow(bytes, c, &bytes) ||
@@ -46,12 +46,6 @@ void *node_memory(Node *node, int64_t a, int64_t b, int64_t c, int64_t d, int64_
   void *memory = aligned_memory((size_t)(bytes > 64 ? bytes : 64));
   if (memory) memset(node->owned[node->owned_count++] = memory, 0, (size_t)bytes);
   return memory;
-}
-
-void destroy(void *handle) {
-  Node *node = handle;
-  for (size_t k = 0; k < node->owned_count; k++) free_aligned(node->owned[k]);
-  free(node);
 }
 
 OrtStatus *read_ints(const Node *node, const OrtKernelInfo *info, int attribute, Ints *ints) {
@@ -77,15 +71,16 @@ OrtStatus *read_int(const Node *node, const OrtKernelInfo *info, int attribute, 
   return failure(node, "expected the attribute %s, an integer; found none", ATTRIBUTE_NAMES[attribute]);
 }
 
-/* Rank and dimensions of a tensor's type; `capacity` bounds the rank. */
-OrtStatus *read_dims(const Node *node, const char *name, const OrtValue *value, int64_t *dims, size_t capacity,
-                     size_t *rank) {
+/* Rank, dimensions and element type of a tensor; `capacity` bounds the rank. */
+static OrtStatus *read_type(const Node *node, const char *name, const OrtValue *value, int64_t *dims, size_t capacity,
+                            size_t *rank, int *type) {
   OrtTensorInfo *info;
   RETURN_IF_ERROR(ORT_CALL(GetTensorTypeAndShape)(value, &info));
   OrtStatus *status = ORT_CALL(GetDimensionsCount)(info, rank);
   if (!status && *rank > capacity)
     status = failure(node, "expected %s of rank at most %zu; found rank %zu", name, capacity, *rank);
   if (!status) status = ORT_CALL(GetDimensions)(info, dims, *rank);
+  if (!status) status = ORT_CALL(GetTensorElementType)(info, type);
   ORT_CALL(ReleaseTensorTypeAndShapeInfo)(info);
   return status;
 }
@@ -95,17 +90,11 @@ OrtStatus *read_constant(const Node *node, const OrtKernelInfo *info, const char
   int input = 0;
   while (strcmp(table->input_names[input], name)) input++;
   const OrtValue *value = NULL;
-  int is_constant = 0;
+  int is_constant = 0, type;
   RETURN_IF_ERROR(ORT_CALL(KernelInfoGetConstantInput_tensor)(info, (size_t)input, &is_constant, &value));
   if (!is_constant || !value)
     return failure(node, "expected %s as a constant initializer; found a computed or fed tensor", name);
-  RETURN_IF_ERROR(read_dims(node, name, value, constant->dims, 4, &constant->rank));
-  OrtTensorInfo *type_info;
-  int type = 0;
-  RETURN_IF_ERROR(ORT_CALL(GetTensorTypeAndShape)(value, &type_info));
-  OrtStatus *status = ORT_CALL(GetTensorElementType)(type_info, &type);
-  ORT_CALL(ReleaseTensorTypeAndShapeInfo)(type_info);
-  if (status) return status;
+  RETURN_IF_ERROR(read_type(node, name, value, constant->dims, 4, &constant->rank, &type));
   if (type != table->input_types[input])
     return failure(node, "expected %s of element type %d; found %d", name, table->input_types[input], type);
   void *data = NULL;
@@ -119,9 +108,10 @@ OrtStatus *read_input(const Node *node, const OrtKernelContext *context, size_t 
   const char *name = OP_TABLES[node->op->kind].input_names[index];
   const OrtValue *value = NULL;
   size_t found;
+  int type; /* onnxruntime has checked that of inputs */
   RETURN_IF_ERROR(ORT_CALL(KernelContext_GetInput)(context, index, &value));
   if (!value) return failure(node, "expected the input %s; found none", name);
-  RETURN_IF_ERROR(read_dims(node, name, value, dims, rank, &found));
+  RETURN_IF_ERROR(read_type(node, name, value, dims, rank, &found, &type));
   if (found != rank) return failure(node, "expected %s of rank %zu; found rank %zu", name, rank, found);
   return ORT_CALL(GetTensorMutableData)(value, data);
 }
@@ -133,25 +123,8 @@ OrtStatus *make_output(OrtKernelContext *context, size_t index, const int64_t *d
   return value ? ORT_CALL(GetTensorMutableData)(value, data) : NULL;
 }
 
-OrtStatus *make_node(const OrtCustomOp *op, const OrtKernelInfo *info,
-                     OrtStatus *(*fill)(Node *node, const OrtKernelInfo *info), void **handle) {
-  *handle = NULL;
-  Node *node = calloc(1, sizeof *node);
-  if (!node) return ORT_CALL(CreateStatus)(ORT_FAIL, "paconv: not enough memory for a node");
-  node->op = (const Op *)op;
-  char name[128] = "?";
-  size_t size = sizeof name;
-  drop(ORT_CALL(KernelInfo_GetNodeName)(info, name, &size)); /* a longer name stays "?": the message must not fail */
-  snprintf(node->where, sizeof node->where, "%s.%s node '%s'", DOMAIN_NAME, OP_TABLES[node->op->kind].name, name);
-  OrtStatus *status = fill(node, info);
-  if (status)
-    destroy(node);
-  else
-    *handle = node;
-  return status;
-}
-
-OrtStatus *check_version(const Node *node, const OrtKernelInfo *info) {
+/* Refuses nodes newer than this library. */
+static OrtStatus *check_version(const Node *node, const OrtKernelInfo *info) {
   int64_t version;
   RETURN_IF_ERROR(read_int(node, info, ATTRIBUTE_version, &version));
   if (version < 1 || version > LIBRARY_OPSET)
@@ -160,10 +133,31 @@ OrtStatus *check_version(const Node *node, const OrtKernelInfo *info) {
   return NULL;
 }
 
-OrtStatus *take_cpu(Node *node) {
-  char message[256];
+OrtStatus *create_node(const OrtCustomOp *op, const OrtFunction *api, const OrtKernelInfo *info, void **handle) {
+  (void)api;
+  *handle = NULL;
+  Node *node = calloc(1, sizeof *node);
+  if (!node) return ORT_CALL(CreateStatus)(ORT_FAIL, "paconv: not enough memory for a node");
+  node->op = (const Op *)op;
+  char name[128] = "?", message[256];
+  size_t size = sizeof name;
+  drop(ORT_CALL(KernelInfo_GetNodeName)(info, name, &size)); /* a longer name stays "?": the message must not fail */
+  snprintf(node->where, sizeof node->where, "%s.%s node '%s'", DOMAIN_NAME, OP_TABLES[node->op->kind].name, name);
+  OrtStatus *status = check_version(node, info); /* first: the rest may mean something else */
   node->cpu = choose_cpu(message, sizeof message);
-  return node->cpu ? NULL : failure(node, "%s", message);
+  if (!status && !node->cpu) status = failure(node, "%s", message);
+  if (!status) status = node->op->fill(node, info);
+  if (status)
+    destroy_node(node);
+  else
+    *handle = node;
+  return status;
+}
+
+void destroy_node(void *handle) {
+  Node *node = handle;
+  for (size_t k = 0; k < node->owned_count; k++) free_aligned(node->owned[k]);
+  free(node);
 }
 
 static int64_t count_of(const Constant *constant) {
@@ -172,7 +166,6 @@ static int64_t count_of(const Constant *constant) {
   return count;
 }
 
-/* A copy of a constant input, owned by the node. Returns its address as a field, 0 if memory is short. */
 int64_t keep(Node *node, const Constant *constant, int64_t size) {
   const int64_t count = count_of(constant);
   void *copy = node_memory(node, count, 1, 1, 1, size);
@@ -180,29 +173,11 @@ int64_t keep(Node *node, const Constant *constant, int64_t size) {
   return (int64_t)(intptr_t)copy;
 }
 
-OrtStatus *check_finite(const Node *node, const char *name, const Constant *constant) {
+OrtStatus *read_finite(const Node *node, const OrtKernelInfo *info, const char *name, Constant *constant) {
+  RETURN_IF_ERROR(read_constant(node, info, name, constant));
   const float *values = constant->data;
   for (int64_t k = 0; k < count_of(constant); k++)
     if (!isfinite(values[k]))
       return failure(node, "expected finite numbers in %s; found %g at %lld", name, values[k], (long long)k);
-  return NULL;
-}
-
-OrtStatus *check_masks(const Node *node, const char *name, const Ints *masks, int64_t planes) {
-  for (size_t k = 0; k < masks->count; k++)
-    if (masks->values[k] < 0 || masks->values[k] >= (int64_t)1 << planes)
-      return failure(node, "expected %s within 0..%d for %lld planes; found %lld", name, (1 << planes) - 1,
-                     (long long)planes, (long long)masks->values[k]);
-  return NULL;
-}
-
-OrtStatus *check_endpoints(const Node *node, const char *name, const float *v, int64_t rows, int64_t E) {
-  for (int64_t row = 0; row < rows; row++)
-    for (int64_t e = 1; e < E; e++) {
-      const float before = v[row * E + e - 1], here = v[row * E + e];
-      if (!(here >= before || isnan(here)))
-        return failure(node, "expected %s ascending in each row, NaN last; found %g before %g in row %lld", name, before,
-                       here, (long long)row);
-    }
   return NULL;
 }

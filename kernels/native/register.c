@@ -8,7 +8,6 @@
  * No state is shared between calls but the node, which is read-only after creation: threads may share a session.
  */
 #include <stdio.h>
-#include <string.h>
 
 #include "choice.h"
 #include "ops.h"
@@ -29,16 +28,17 @@ static int op_zero(const OrtCustomOp *op, size_t k) { return (void)op, (void)k, 
 static int op_one(const OrtCustomOp *op) { return (void)op, 1; }
 static int op_end_version(const OrtCustomOp *op) { return (void)op, 0x7fffffff; }
 
-#define ORT_OP(op)                                                                                                   \
-  {.version = ORT_API_VERSION_USED, .GetName = op_name, .GetExecutionProviderType = op_provider,                     \
-   .GetInputType = op_input_type, .GetInputTypeCount = op_inputs, .GetOutputType = op_output_type,                   \
-   .GetOutputTypeCount = op_outputs, .KernelDestroy = destroy, .GetInputCharacteristic = op_zero,                    \
-   .GetOutputCharacteristic = op_optional, .GetInputMemoryType = op_zero, .GetVariadicInputMinArity = op_one,        \
+#define ORT_OP(op)                                                                                                     \
+  {.fill = fill_##op, .ort = {                                                                                         \
+   .version = ORT_API_VERSION_USED, .GetName = op_name, .GetExecutionProviderType = op_provider,                       \
+   .GetInputType = op_input_type, .GetInputTypeCount = op_inputs, .GetOutputType = op_output_type,                     \
+   .GetOutputTypeCount = op_outputs, .KernelDestroy = destroy_node, .GetInputCharacteristic = op_zero,                 \
+   .GetOutputCharacteristic = op_optional, .GetInputMemoryType = op_zero, .GetVariadicInputMinArity = op_one,          \
    .GetVariadicInputHomogeneity = op_one, .GetVariadicOutputMinArity = op_one, .GetVariadicOutputHomogeneity = op_one, \
-   .CreateKernelV2 = create_##op, .KernelComputeV2 = compute_##op, .InferOutputShape = infer_##op,                   \
-   .GetStartVersion = op_one, .GetEndVersion = op_end_version}
+   .CreateKernelV2 = create_node, .KernelComputeV2 = compute_##op, .InferOutputShape = infer_##op,                     \
+   .GetStartVersion = op_one, .GetEndVersion = op_end_version}}
 
-static const OrtCustomOp OPS[OP_COUNT] = {
+static const Op OPS[OP_COUNT] = {
     [OP_PABitConv] = ORT_OP(bit_conv), [OP_PABitConvCounts] = ORT_OP(bit_conv), [OP_PALevelConv] = ORT_OP(bit_conv),
     [OP_PALevels] = ORT_OP(levels),    [OP_PALevelMaxPool] = ORT_OP(max_pool),    [OP_PADepthwiseConv] = ORT_OP(depthwise_conv),
 };
@@ -69,8 +69,8 @@ static OrtStatus *make_domain(int choice, OrtCustomOpDomain **result) {
     OrtCustomOpDomain *fresh = NULL;
     RETURN_IF_ERROR(ORT_CALL(CreateCustomOpDomain)(DOMAIN_NAME, &fresh));
     for (int kind = 0; kind < OP_COUNT; kind++) {
-      const Op made = {OPS[kind], kind, choice};
-      Op *op = memcpy(&ops[choice + 1][kind], &made, sizeof made); /* its members are const to everyone else */
+      Op *op = &ops[choice + 1][kind];
+      *op = OPS[kind], op->kind = kind, op->choice = choice;
       RETURN_IF_ERROR(ORT_CALL(CustomOpDomain_Add)(fresh, &op->ort));
     }
     *domain = fresh;

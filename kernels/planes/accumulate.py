@@ -17,9 +17,9 @@ from __future__ import annotations
 from paconv.kernels.blocking import SubBlock
 from paconv.kernels.emit.inline import caller
 from paconv.kernels.emit.popcount import MAX_BYTE_WORDS, add_bits, as_words, counter_type
-from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, load, plus, store
+from paconv.kernels.emit.vectors import VECTOR, WORDS, at, broadcast, const, element, i32, plus
 from paconv.kernels.registry import FAMILIES
-from paconv.kernels.window_sums import Windows, sum_in_stretches, sum_window
+from paconv.kernels.window_sums import Windows, sum_windows
 
 __all__ = ["call_accumulate", "emit"]
 
@@ -51,7 +51,7 @@ def _pass(
 ) -> None:
     """A pass over the windows of `pixels`. Sums and targets go by pixels, then j, then i."""
     word, row = builder.mul(N, const(4)), builder.mul(N, const(VECTOR))
-    pixel, kind = builder.mul(M, row), counter_type(plan.in_bytes)
+    pixel = builder.mul(M, row)
     starts = [builder.add(image, element(builder, pixel_offsets, p)) for p in range(pixels)]
     planes = [(j, i) for j in range(plan.n) for i in range(plan.m)]
     addresses = [
@@ -62,7 +62,6 @@ def _pass(
         for j, i in planes
     ]
     targets = [at(builder, address, WORDS) for address in addresses]
-    zeros = [const(0, kind)] * len(targets)
 
     def add(weights, words, sums):
         w = [element(builder, weights, i, WORDS) for i in range(plan.m)]
@@ -73,16 +72,7 @@ def _pass(
                 added += [add_bits(builder, next(sums), builder.and_(each, a)) for each in w]
         return added
 
-    def take(sums):
-        for target, value in zip(targets, sums, strict=True):
-            store(builder, builder.add(load(builder, target, WORDS), as_words(builder, value)), target)
-
     run_bytes, weight_step = builder.mul(run, word), builder.mul(M, const(VECTOR))
     windows = Windows(builder, starts, tap_offsets, taps, run_bytes, word, weights, weight_step, add)
-    if plan.in_bytes:
-        for target in targets:
-            store(builder, const(0, WORDS), target)
-        sum_in_stretches(windows, zeros, builder.mul(word, const(MAX_BYTE_WORDS)), take)
-    else:
-        for target, value in zip(targets, sum_window(windows, zeros), strict=True):
-            store(builder, value, target)
+    zeros, most = [const(0, WORDS)] * len(targets), builder.mul(word, const(MAX_BYTE_WORDS))
+    sum_windows(windows, zeros, targets, counter_type(plan.in_bytes), most, as_words)

@@ -23,7 +23,7 @@ from paconv.bits import MAX_PLANES, WORD_BITS
 from paconv.kernels.arguments import GATHER_RUN, LANES, F
 from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.loops import turns
-from paconv.kernels.emit.memory import copy_words, pointer, stack_buffer
+from paconv.kernels.emit.memory import copy_bytes, copy_words, pointer, stack_buffer
 from paconv.kernels.emit.vectors import (
     FLOATS,
     VECTOR,
@@ -62,7 +62,6 @@ def gather(arguments, task):
     masks = carray(pointer(a[F.level_masks]), (E + 1,), np.uint8)
     planes_at, run_at = stack_buffer(_PLANES_BYTES), stack_buffer(_RUN_BYTES)
     planes = carray(pointer(planes_at), (MAX_PLANES, GATHER_RUN), np.uint32)
-    run = carray(pointer(run_at), (GATHER_RUN,), np.float32)
     own = (CG + WORD_BITS - 1) // WORD_BITS
     for cw in range(part * own // a[F.gather_parts], (part + 1) * own // a[F.gather_parts]):
         channels = min(WORD_BITS, CG - cw * WORD_BITS)
@@ -80,9 +79,7 @@ def gather(arguments, task):
                 _copy_apart(a, run_at, channel, first, count)
                 x = run_at
             elif count < GATHER_RUN:
-                tail = carray(pointer(x), (count,), np.float32)
-                for p in range(count):
-                    run[p] = tail[p]
+                copy_bytes(run_at, x, 4 * count)
                 x = run_at
             negative = np.int64(sign[0 if a[F.sign_rows] == 1 else c] < 0)
             endpoints = a[F.v] + (0 if a[F.v_rows] == 1 else c) * E * 4

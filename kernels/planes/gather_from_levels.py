@@ -12,31 +12,27 @@ words are by rows, what follows a position's own is for kernels/planes/window_ro
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numba import carray, types
-from numba.extending import intrinsic
 
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LEVEL_RUN, F
+from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.memory import copy_bytes, pointer, stack_buffer
 from paconv.kernels.emit.vectors import broadcast, i1, i8, i32, load, vector
 
 __all__ = ["gather_levels"]
 
 
-@intrinsic
-def _which(typingctx, levels, level, above):
+@partial(emitted, result=types.uint32)
+def _which(builder, levels, level, above):
     """Bit c of the uint32 result: levels[c] == level, or levels[c] > level if `above` is 1. levels: (32,) uint8."""
-
-    def codegen(context, builder, signature, args):
-        levels, level, above = args
-        bytes_ = load(builder, levels, vector(i8, WORD_BITS), align=1)
-        wanted = broadcast(builder, builder.trunc(level, i8), bytes_.type)
-        equal, greater = builder.icmp_unsigned("==", bytes_, wanted), builder.icmp_unsigned(">", bytes_, wanted)
-        chosen = builder.select(builder.trunc(above, i1), greater, equal)
-        return builder.bitcast(chosen, i32)
-
-    return types.uint32(*[types.int64] * 3), codegen
+    bytes_ = load(builder, levels, vector(i8, WORD_BITS), align=1)
+    wanted = broadcast(builder, builder.trunc(level, i8), bytes_.type)
+    equal, greater = builder.icmp_unsigned("==", bytes_, wanted), builder.icmp_unsigned(">", bytes_, wanted)
+    return builder.bitcast(builder.select(builder.trunc(above, i1), greater, equal), i32)
 
 
 def gather_levels(arguments, task):

@@ -52,22 +52,16 @@ def _set_bits(arguments, block, lane, o):
     a = carray(arguments, (F.count,), np.int64)
     M, CG, KW, taps = a[F.M], a[F.CG], a[F.KW], a[F.KH] * a[F.KW]
     step, row_words = _layout(a)
-    codes = carray(pointer(a[F.codes]), (a[F.R], a[F.code_bytes]), np.uint8)
     masks = carray(pointer(a[F.weight_masks]), (a[F.weight_codes],), np.uint8)
     words = carray(pointer(a[F.weight_words]), (a[F.G] * a[F.OB], a[F.taps] * a[F.run], M, LANES), np.uint32)
     unpacked = stack_buffer(UNPACKED)
-    codes_of_eight = carray(pointer(unpacked), (UNPACKED // 8,), np.uint64)
     code_of = carray(pointer(unpacked), (UNPACKED,), np.uint8)
     first, window, done = o * CG * taps, CG * taps, 0
     tap, c = 0, 0
     while done < window:
-        skip, count = unpack(codes, first + done, window - done, codes_of_eight)
+        skip, count = unpack(a, first + done, window - done, unpacked)
         for k in range(skip, skip + count):
-            code = np.int64(code_of[k])
-            if code >= a[F.weight_codes]:
-                a[F.error] = 1 + first + done + k - skip
-                code = 0
-            mask = np.int64(masks[code])
+            mask = np.int64(masks[code_of[k]])
             bit = tap % KW * step + c
             word, shift = tap // KW * row_words + bit // WORD_BITS, bit % WORD_BITS
             for i in range(M):

@@ -23,7 +23,7 @@ from numba import carray
 from paconv.bits import WORD_BITS
 from paconv.kernels.arguments import LANES, MAX_HALO, MAX_ROW_WORDS, ROW_RUN, F
 from paconv.kernels.emit.inline import emitted
-from paconv.kernels.emit.memory import copy_words, stack_buffer
+from paconv.kernels.emit.memory import clear_bytes, copy_words, stack_buffer
 from paconv.kernels.emit.vectors import VECTOR, WORDS, broadcast, const, i32, load, plus, store
 
 __all__ = ["window_rows"]
@@ -45,13 +45,6 @@ def _merge(builder, target, source, shift):
         store(builder, builder.or_(load(builder, to, WORDS), moved), to)
 
 
-@emitted
-def _clear(builder, target):
-    """ROW_RUN zero words at an aligned address."""
-    for k in range(ROW_RUN // LANES):
-        store(builder, const(0, WORDS), plus(builder, target, k, VECTOR))
-
-
 def window_rows(arguments, task):
     """Task (b*G + g)*Hp + row joins one row of an image. Expects (KW - 1)*DW <= MAX_HALO and CW <= MAX_ROW_WORDS."""
     a = carray(arguments, (F.count,), np.int64)
@@ -69,8 +62,7 @@ def window_rows(arguments, task):
             words = row + first * step + j * 4
             for k in range(words_of_position):
                 copy_words(own + k * _OWN, 4, words + k * N * 4, step, needed)
-            for t in range(CW):
-                _clear(joined + t * _ROW)
+            clear_bytes(joined, CW * _ROW)
             for kw in range(KW):
                 for k in range(words_of_position):
                     bit = kw * CG + k * WORD_BITS
