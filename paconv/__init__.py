@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from paconv.checkpoint import load, save
     from paconv.deployment.deploy import deploy
     from paconv.errors import PaconvError
-    from paconv.nn.convert import convert
     from paconv.model_report.report import report
+    from paconv.nn.convert import convert
     from paconv.pipeline import optimize
     from paconv.quantization.api import quantize
     from paconv.runtime.library import library_path

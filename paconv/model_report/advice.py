@@ -1,10 +1,10 @@
 """What would help most: each piece derived from numbers that the report shows.
 
-    slower than float     seconds of the layer beside those of its float form; leaving it real saves the difference
-    lanes not filled      at most the part of the layer's time in which its kernel works on padding
-    more levels           ceil(log2(M+1)) bits store a weight: M grows for nothing up to the next power of two
-    dead levels           a level that no weight, or no activation on the samples, has
-    real layers           the part of the time that no quantization of the others can take away
+slower than float     seconds of the layer beside those of its float form; leaving it real saves the difference
+lanes not filled      at most the part of the layer's time in which its kernel works on padding
+more levels           ceil(log2(M+1)) bits store a weight: M grows for nothing up to the next power of two
+dead levels           a level that no weight, or no activation on the samples, has
+real layers           the part of the time that no quantization of the others can take away
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from collections.abc import Iterable, Sequence
 
 from paconv.bits import code_bits
 from paconv.model_report.contents import Advice, LayerPart
-from paconv.model_report.words import error, factor, percent, seconds
+from paconv.model_report.words import EQUAL, error, factor, percent, seconds
 
 __all__ = ["advice"]
-
-_SLOWER = 0.95
-"""A layer below this share of float's speed is slower; between is noise."""
 
 _FILLED = 0.8
 """Below it, channels waste lanes."""
@@ -57,7 +54,7 @@ def _named(layers: Iterable[LayerPart]) -> tuple[tuple[str, str], ...]:
 
 def _slower(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     slow = [(layer, layer.gain) for layer in layers]
-    slow = [(layer, gain) for layer, gain in slow if gain is not None and gain < _SLOWER]
+    slow = [(layer, gain) for layer, gain in slow if gain is not None and gain * EQUAL < 1]
     slow.sort(key=lambda pair: (pair[0].float_seconds or 0) - (pair[0].seconds or 0))
     saved = sum((layer.seconds or 0) - (layer.float_seconds or 0) for layer, _ in slow)
     if not slow or saved < _WORTH * total:
@@ -68,9 +65,9 @@ def _slower(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     )
     yield Advice(
         f"Leave real what is slower than float: {len(slow)} layer{'s' if len(slow) > 1 else ''}",
-        f"{worst}. In float they would take {seconds(saved)} less ({percent(saved / total)} of a call): name them in "
-        "paconv.convert's keep, or paconv quantize --keep. A layer left real between quantized ones also parts a chain, "
-        "so measure again.",
+        f"{worst}. Left real, that would be {seconds(saved)} less ({percent(saved / total)} of a call): "
+        "paconv.convert's keep and paconv quantize --keep take their names. A layer left real between quantized ones "
+        "also parts a chain, so measure again.",
         _named(layer for layer, _ in slow),
         saved,
     )
@@ -82,11 +79,11 @@ def _lanes(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     if not wasted or saved < _WORTH * total:
         return
     worst = max(wasted, key=lambda layer: (layer.seconds or 0) * (1 - (layer.filling or 1)))
+    some = f"{len(wasted)} layer{'s fill' if len(wasted) > 1 else ' fills'}"
     yield Advice(
         "Choose widths that fill the lanes",
-        f"{len(wasted)} layer{'s' if len(wasted) > 1 else ''} fill less than {percent(_FILLED)} of what their kernel works "
-        f"on at once; most is lost in {worst.name}, {percent(worst.filling or 1)} filled: {worst.filling_text}. Up to "
-        f"{seconds(saved)} of a call ({percent(saved / total)}) goes into padding.",
+        f"{some} less than {percent(_FILLED)} of what the kernel works on at once; most is lost in {worst.name}, "
+        f"{percent(worst.filling or 1)} filled: {worst.filling_text}. Up to {seconds(saved)} of a call ({percent(saved / total)}) goes into padding.",
         _named(wasted),
         saved,
     )
@@ -98,8 +95,8 @@ def _real(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
         part = (layer.seconds or 0) / total
         yield Advice(
             f"Look at {layer.name}, which is real",
-            f"It takes {seconds(layer.seconds or 0)}, {percent(part)} of a call: however fast the other layers get, the "
-            f"network stays below {factor(1 / part)} of its present speed. {layer.real_reason}",
+            f"It takes {seconds(layer.seconds or 0)}, {percent(part)} of a call: however fast the other layers get, "
+            f"the network stays below {factor(1 / part)} of its present speed. {layer.real_reason}",
             _named([layer]),
             0.0,
         )
@@ -119,7 +116,9 @@ def _levels(layers: Sequence[LayerPart]) -> Iterable[Advice]:
         costs = []
         if larger is not None:
             before, after = code_bits(M + 1), code_bits(larger + 1)
-            costs.append(f"M={larger} stores {after} bits a weight" + (", as now" if before == after else f" ({before} now)"))
+            costs.append(
+                f"M={larger} stores {after} bits a weight" + (", as now" if before == after else f" ({before} now)")
+            )
         if N is not None and _ALLOWED_N > N:
             costs.append(f"N={N + 1} costs no memory")
         texts.append(f"{layer.name} loses {error(found)}" + (f": {', '.join(costs)}" if costs else ""))
@@ -143,8 +142,8 @@ def _dead(layers: Sequence[LayerPart]) -> Iterable[Advice]:
     if levels:
         yield Advice(
             "Take away levels that nothing uses",
-            f"{len(levels)} layer{'s have' if len(levels) > 1 else ' has'} a level that no weight, or no activation on the "
-            "samples, ever takes: fewer levels would give the same outputs, or calibrating anew would use them.",
+            f"{len(levels)} layer{'s have' if len(levels) > 1 else ' has'} a level that no weight, or no activation on "
+            "the samples, ever takes: fewer levels would give the same outputs, or calibrating anew would use them.",
             _named(levels),
             0.0,
         )
@@ -163,7 +162,9 @@ def _dead(layers: Sequence[LayerPart]) -> Iterable[Advice]:
 def _dead_channels(layer: LayerPart) -> str:
     parts = []
     if layer.weights is not None and layer.weights.dead_channels:
-        parts.append(f"{layer.weights.dead_channels} of {layer.weights.channels} output channels have weights of 0 alone")
+        parts.append(
+            f"{layer.weights.dead_channels} of {layer.weights.channels} output channels have weights of 0 alone"
+        )
     if layer.activations is not None and layer.activations.dead_channels:
         parts.append(f"{layer.activations.dead_channels} of {layer.activations.channels} input channels never change")
     return ", ".join(parts)

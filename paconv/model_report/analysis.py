@@ -20,12 +20,12 @@ from paconv.model_report.advice import advice
 from paconv.model_report.contents import Distribution, LayerPart, LevelShare, Measurement, Report, Side, Totals
 from paconv.model_report.float_twin import float_twin
 from paconv.model_report.packed import PackedConv, packed_convs
-from paconv.model_report.parent import EXPORTED, FLOAT, Parent, parent_of
+from paconv.model_report.parent import FLOAT, Parent, parent_of
 from paconv.model_report.real_weights import real_weights
 from paconv.model_report.sampled import Sampled, Samples, sampled
 from paconv.model_report.times import LayerTimes, Predicted, layer_times, predicted, whole_networks
 from paconv.network.extract import network
-from paconv.network.layers import BATCH_NORM, CONV_TRANSPOSE, LINEAR, Layer, Network
+from paconv.network.layers import BATCH_NORM, CONV_TRANSPOSE, LINEAR, Layer
 from paconv.network.parameters_note import read_note
 from paconv.onnx_file.graph_view import GraphView, attribute, op_name
 from paconv.onnx_file.loading import load_model
@@ -44,6 +44,9 @@ _FILE_SAYS_NOTHING = (
     "Its place and shape would allow to quantize it, and the file doesn't say why it wasn't: it was named to be kept "
     "(keep, --keep), or its error was too large (--keep-worst, --most-error)."
 )
+
+_TAKEN_IN = ("Add", "BatchNormalization", "Clip", "LeakyRelu", "Relu")
+"""onnxruntime does these within a float convolution. It is the last one before an addition that takes that in."""
 
 Progress = Callable[[str], None]
 
@@ -102,7 +105,7 @@ def analyse(
     parts = _Parts(fused, model, packed, counted, parent, samples, expected, measured, twin, node_kernels(str(path)))
     found = parts.all()
     totals = _totals(path, counted, expected, measured, samples)
-    total = measured.whole.seconds if measured is not None and measured.own is not None else expected.total
+    total = expected.total if totals.nodes_measured is None else totals.nodes_measured
     return Report(
         source=path.name,
         reference="" if reference is None else Path(reference).name,
@@ -147,7 +150,6 @@ def _measured(
     )
     names = _node_names(model)
     own = layer_times(path, feeds, seconds / 4, whole.own.best, names)
-    real_names = names if real is twin else {**_node_names(real)}
     return _Measured(
         Measurement(
             whole.own.best,
@@ -157,18 +159,29 @@ def _measured(
             what,
             machine,
             whole.noise,
+            whole.busy,
         ),
         own,
-        layer_times(real, feeds, seconds / 4, whole.real.best, real_names),
+        layer_times(twin, feeds, seconds / 4, whole.real.best, names),
     )
 
 
 def _node_names(model: onnx.ModelProto) -> dict[str, str]:
-    """What onnxruntime's profile may call a layer's node -> the layer's name."""
+    """What onnxruntime's profile may call a layer's node -> the layer's name.
+
+    Its own name, that of its result, or, as onnxruntime takes what follows into a convolution, of a later result.
+    """
     view = GraphView(model.graph)
     weighted = ("Conv", "ConvTranspose", "Gemm", "MatMul", f"{DOMAIN}.PABitConv")
     nodes = [node for node in view.nodes if op_name(node) in weighted]
-    return {name: view.label(node) for node in nodes for name in (node.output[0], view.label(node))}
+    found = {}
+    for node in nodes:
+        result, label = node.output[0], view.label(node)
+        found[label] = found[result] = label
+        while len(readers := view.consumers[result]) == 1 and op_name(readers[0]) in _TAKEN_IN:
+            result = readers[0].output[0]
+            found[result] = label
+    return found
 
 
 def _feeds(
@@ -176,14 +189,14 @@ def _feeds(
 ) -> dict[str, np.ndarray]:
     """One batch: the first samples given, or standard normal ones."""
     if inputs:
-        return {
-            name: np.ascontiguousarray(array[: shapes[name][0]]) for name, array in _by_name(model, inputs).items()
-        }
+        return {name: np.ascontiguousarray(array[: shapes[name][0]]) for name, array in _by_name(model, inputs).items()}
     rng = np.random.default_rng(0)
     types = {i.name: onnx.helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type) for i in model.graph.input}
     whole = [name for name in shapes if not np.issubdtype(types[name], np.floating)]
     if whole:
-        raise UsageError(f"input '{whole[0]}' is {types[whole[0]]}, not random numbers; give arrays with --inputs FILE.npz")
+        raise UsageError(
+            f"input '{whole[0]}' is {types[whole[0]]}, not random numbers; give arrays with --inputs FILE.npz"
+        )
     return {name: rng.standard_normal(shape).astype(types[name]) for name, shape in shapes.items()}
 
 
@@ -223,7 +236,9 @@ def _totals(
         rest_predicted=expected.rest(),
         rest_float_predicted=expected.rest(real=True),
         rates=expected.rates,
+        nodes_measured=None if measured is None or measured.own is None else measured.own.total,
         rest_measured=None if measured is None or measured.own is None else measured.own.rest,
+        float_nodes_measured=None if measured is None or measured.real is None else measured.real.total,
         rest_float_measured=None if measured is None or measured.real is None else measured.real.rest,
         same_choice=min(same, default=None),
         output_error=max((a.error for a in agreement), default=None),
@@ -268,6 +283,7 @@ class _Parts:
             name=layer.name,
             kind=_kind(layer, kernel),
             shape=_shape(layer),
+            makes="×".join(map(str, layer.output_shape[2:])),  # noqa: RUF001
             planes=None if layer.planes is None else (layer.planes.M, layer.planes.N),
             macs=layer.macs,
             flops=float(cost.flops),
@@ -277,6 +293,7 @@ class _Parts:
             float_predicted=self.expected.real.get(layer.name),
             measured=None if measured is None or measured.own is None else measured.own.layers.get(layer.name),
             float_measured=None if measured is None or measured.real is None else measured.real.layers.get(layer.name),
+            by_measured=measured is not None and measured.own is not None,
             kernel=_kernel(layer, kernel),
             kernel_reason=_kernel_reason(kernel),
             folded=self.links.get(layer.name, ()),
@@ -294,15 +311,19 @@ class _Parts:
         if real is not None:
             distribution, error = real_weights(conv, real)
             if distribution is None:
-                missing = "The reference holds the levels in place of the real weights; --reference float.onnx has them."
+                missing = (
+                    "The reference holds the levels in place of the real weights; --reference float.onnx has them."
+                )
         elif self.parent is not None:
             missing = "The reference has no convolution of this name and shape."
         else:
             missing = "--reference float.onnx (or the exported model.onnx) adds the histogram of the real weights."
         rows = len(conv.table)
-        unit = "before the output's scale" if rows == 1 else f"of the first of {rows} channels, before the output's scale"
+        unit = (
+            "before the output's scale" if rows == 1 else f"of the first of {rows} channels, before the output's scale"
+        )
         levels = tuple(
-            LevelShare(f"{value:.4g}", float(share)) for value, share in zip(conv.table[0], conv.shares, strict=True)
+            LevelShare(_level(value), float(share)) for value, share in zip(conv.table[0], conv.shares, strict=True)
         )
         if distribution is None:
             low, high = float(conv.table[0].min()), float(conv.table[0].max())
@@ -310,7 +331,7 @@ class _Parts:
         return Side(levels, unit, distribution, missing, error, conv.dead_channels, len(conv.codes))
 
     def _activations(self, name: str, conv: PackedConv, shown: Sampled | None) -> Side:
-        values = [f"{value:.4g}" for value in conv.activation_values]
+        values = [_level(value) for value in conv.activation_values]
         unit = "before the output's scale"
         if shown is None:
             missing = "--inputs samples.npz adds the histogram of activations, and how often each level occurs."
@@ -322,6 +343,10 @@ class _Parts:
         return Side(
             levels, unit, shown.distribution, missing, shown.activation_error, shown.dead_channels, shown.channels
         )
+
+
+def _level(value: float) -> str:
+    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _kind(layer: Layer, kernel: NodeKernel | None) -> str:
@@ -343,7 +368,7 @@ def _shape(layer: Layer) -> str:
         text += f", stride {'×'.join(map(str, dict.fromkeys(layer.strides)))}"  # noqa: RUF001
     if layer.group > 1:
         text += f", {layer.group} groups"
-    return f"{text}, makes {'×'.join(map(str, layer.output_shape[2:]))}"  # noqa: RUF001
+    return text
 
 
 def _kernel(layer: Layer, kernel: NodeKernel | None) -> str:

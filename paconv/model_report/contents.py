@@ -74,7 +74,9 @@ class LayerPart:
     kind: str
     """A key of KINDS in render.py."""
     shape: str
-    """In words."""
+    """Channels, kernel, strides and groups, in words."""
+    makes: str
+    """Sizes of its output, in words; "" of a linear layer."""
     planes: tuple[int, int | None] | None
     """(M, N) of a quantized layer; N is None for real activations."""
     macs: int
@@ -89,8 +91,10 @@ class LayerPart:
     """Seconds; None where the host model knows none."""
     float_predicted: float | None
     measured: float | None
-    """Seconds within the network; None if it wasn't."""
+    """Seconds within the network; None if it wasn't, or the profile doesn't name it."""
     float_measured: float | None
+    by_measured: bool
+    """Whether `seconds` of the report's layers are measured ones: those of all layers, or of none."""
     kernel: str
     """What runs it, in words."""
     kernel_reason: str
@@ -114,13 +118,13 @@ class LayerPart:
 
     @property
     def seconds(self) -> float | None:
-        """Measured where that is known, else predicted."""
-        return self.predicted if self.measured is None else self.measured
+        """Measured or predicted; None where that isn't known."""
+        return self.measured if self.by_measured else self.predicted
 
     @property
     def float_seconds(self) -> float | None:
         """Of the same origin as `seconds`."""
-        return self.float_predicted if self.measured is None else self.float_measured
+        return self.float_measured if self.by_measured else self.float_predicted
 
     @property
     def gain(self) -> float | None:
@@ -147,6 +151,8 @@ class Measurement:
     """CPU, kernels and versions."""
     noise: str
     """How busy the machine was, in words."""
+    busy: bool
+    """Whether it was too busy to trust the times."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,10 @@ class Totals:
     rest_float_predicted: float | None
     rates: str
     """Whose rates the predictions are from; why there are none where there are none."""
+    nodes_measured: float | None
+    """Sum of the fastest calls of all nodes, of which those of layers are a part; None where they weren't measured."""
     rest_measured: float | None
+    float_nodes_measured: float | None
     rest_float_measured: float | None
     same_choice: float | None
     """Part of the samples with the float parent's class."""
@@ -221,4 +230,14 @@ class Report:
     @property
     def measured(self) -> bool:
         """Whether `seconds` of layers are measured."""
-        return any(layer.measured is not None for layer in self.layers)
+        return any(layer.by_measured for layer in self.layers)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of all nodes, of the same origin as those of layers."""
+        return self.totals.nodes_measured if self.measured else self.totals.predicted
+
+    @property
+    def float_seconds(self) -> float | None:
+        """The same of the float network."""
+        return self.totals.float_nodes_measured if self.measured else self.totals.float_predicted

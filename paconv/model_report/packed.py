@@ -96,7 +96,10 @@ class PackedConv:
 
 
 def packed_convs(model: onnx.ModelProto, where: str) -> dict[str, PackedConv]:
-    """Label -> PABitConv of a model in canonical form. Raises ModelError for one whose parameters are computed or wrong."""
+    """Label -> PABitConv of a model in canonical form.
+
+    where: what messages call it. Raises ModelError for a node whose parameters are computed or wrong.
+    """
     view = GraphView(model.graph)
     found = {}
     for node in view.nodes:

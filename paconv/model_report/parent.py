@@ -81,7 +81,7 @@ def parent_of(path: str | os.PathLike, packed: Mapping[str, PackedConv]) -> Pare
     found = _exported(path, packed) if kinds else _float(path, packed)
     if packed and not found.weights:
         raise UsageError(
-            f"{path}: none of the {len(packed)} quantized layers has a convolution of its name and shape there, such as "
+            f"{path}: none of the {len(packed)} quantized layers has a convolution of its name and shape there, as "
             f"'{next(iter(packed))}'; is it the right reference?"
         )
     return found

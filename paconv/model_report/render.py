@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from paconv.model_report import words
 from paconv.model_report.contents import LayerPart, Report, Side
 from paconv.model_report.drawing import HEIGHT, WIDTH, Chart, chart
-from paconv.model_report.verdict import answers, real_groups, report_total
+from paconv.model_report.verdict import answers, real_groups
 
 __all__ = ["KINDS", "html"]
 
@@ -62,7 +62,7 @@ def html(report: Report) -> str:
 
 
 def _variables(report: Report) -> dict[str, Any]:
-    total = report_total(report)
+    total = report.seconds
     return {
         "report": report,
         "answers": answers(report),
@@ -91,14 +91,12 @@ def _charts(layer: LayerPart) -> dict[str, Chart]:
 
 def _strips(report: Report) -> tuple[_Strip, ...]:
     """This network and the float one, on one scale; none where no times are known."""
-    totals, timed = report.totals, report.measurement if report.measured else None
-    own = timed.seconds if timed else totals.predicted
-    real = timed.float_seconds if timed else totals.float_predicted
+    totals, own, real = report.totals, report.seconds, report.float_seconds
     if own is None or real is None:
         return ()
-    rest, real_rest = (
-        (totals.rest_measured, totals.rest_float_measured) if timed else (totals.rest_predicted, totals.rest_float_predicted)
-    )
+    rest, real_rest = totals.rest_predicted, totals.rest_float_predicted
+    if report.measured:
+        rest, real_rest = totals.rest_measured, totals.rest_float_measured
     scale = max(own, real)
     return (
         _strip("This network", own, rest or 0, scale, [(la, la.seconds, la.kind) for la in report.layers]),

@@ -88,7 +88,9 @@ def sampled(
     other = None
     if parent is not None:
         wanted = [step.x for step in parent.activations.values()] + list(parent.results.values())
-        other = _Probe(OpenModel(parent.model, "the reference"), [*(v.name for v in parent.model.graph.output), *wanted])
+        other = _Probe(
+            OpenModel(parent.model, "the reference"), [*(v.name for v in parent.model.graph.output), *wanted]
+        )
     layers = {name: _Layer(conv, parent, name) for name, conv in packed.items()}
     mine: dict[str, list[np.ndarray]] = {name: [] for name in names}
     theirs: list[list[np.ndarray]] = [[] for _ in names]
@@ -97,7 +99,7 @@ def sampled(
         reference = {} if other is None else other.run(batch)
         for layer in layers.values():
             layer.add(values, reference)
-        for name, kept in zip(names, theirs, strict=True):
+        for name in names:
             mine[name].append(values[name])
         if parent is not None and parent.kind == FLOAT:
             for kept, value in zip(theirs, parent.model.graph.output, strict=False):

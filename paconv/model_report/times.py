@@ -1,10 +1,9 @@
 """Seconds of layers and networks: predicted by the host model, and measured with onnxruntime's own profile.
 
     predicted   each layer as a node alone (paconv.cost.host.kernels); the rest is what moves data between layers
-    measured    within the network: of the profiled calls of a node, the mean of the faster half. What all nodes take
-                more than a call of the network without the profile is the profile's own, and taken off each node in
-                equal parts. Where that is much of the whole, a network is too small to be profiled. The rest is the
-                whole network's best call less its layers.
+    measured    within the network: the fastest of a node's calls. What all nodes take more than the fastest call of
+                the network without the profile is the profile's own, and taken off each node in equal parts. Where that
+                is much of the whole, a network is too small to be profiled. The rest is the other nodes.
 
 Whole networks are timed in turns, without the profile.
 """
@@ -13,8 +12,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,7 +30,7 @@ from paconv.cost.host.kernels import FLOAT, network_seconds, own_kernel, planes_
 from paconv.cost.host.model import HostModel
 from paconv.cost.schemes import under_scheme
 from paconv.errors import ModelError, UsageError
-from paconv.measure.timing import Timing, noise_line
+from paconv.measure.timing import Timing, busy, noise_line
 from paconv.measure.turns import Timed, take_turns
 from paconv.network.layers import BATCH_NORM, Network
 from paconv.runtime.session import ORT_ERRORS, register
@@ -38,7 +38,7 @@ from paconv.runtime.session import ORT_ERRORS, register
 __all__ = ["LayerTimes", "Predicted", "Whole", "layer_times", "predicted", "whole_networks"]
 
 _MOST_CALLS = 200
-_LEAST_CALLS = 5
+_LEAST_CALLS = 10
 
 _MOST_OWN = 0.3
 """Part of the profiled time that may be the profile's own."""
@@ -89,6 +89,7 @@ class Whole:
     int8: Timing | None
     int8_bytes: int | None
     noise: str
+    busy: bool
 
 
 def whole_networks(
@@ -109,7 +110,7 @@ def whole_networks(
             size = output.stat().st_size
             sessions.append(Timed(output, 1, feed=feed, library=False))
     timings = [Timing.of(calls) for calls in take_turns(sessions, seconds)]
-    return Whole(timings[0], timings[1], timings[2] if int8 else None, size, noise_line(timings))
+    return Whole(timings[0], timings[1], timings[2] if int8 else None, size, noise_line(timings), busy(timings))
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,10 @@ class LayerTimes:
     """By name; those that the profile doesn't name are missing."""
     rest: float
     """Between layers."""
+
+    @property
+    def total(self) -> float:
+        return self.rest + sum(self.layers.values())
 
 
 def layer_times(
@@ -154,23 +159,20 @@ def layer_times(
 
 
 def _summed(events: Iterable[Mapping], names: Mapping[str, str], call: float) -> LayerTimes | None:
-    durations: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, float] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            durations[event["name"].removesuffix("_kernel_time")].append(1e-6 * event["dur"])
-    found = {node: _typical(calls) for node, calls in durations.items()}
+            node = event["name"].removesuffix("_kernel_time")
+            found[node] = min(found.get(node, inf), 1e-6 * event["dur"])
     total = sum(found.values())
     own = max(0.0, total - call)
     if not found or own > _MOST_OWN * total:
         return None
-    layers: dict[str, float] = defaultdict(float)
+    rest, layers = 0.0, defaultdict[str, float](float)
     for node, time in found.items():
         name = names.get(node) or names.get(node.removesuffix("_nchwc"))
-        if name is not None:
+        if name is None:
+            rest += max(0.0, time - own / len(found))
+        else:
             layers[name] += max(0.0, time - own / len(found))
-    return LayerTimes(dict(layers), max(0.0, call - sum(layers.values())))
-
-
-def _typical(seconds: Sequence[float]) -> float:
-    """Mean of the faster half."""
-    return float(np.mean(sorted(seconds)[: -(-len(seconds) // 2)]))
+    return LayerTimes(dict(layers), rest)

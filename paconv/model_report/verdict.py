@@ -54,16 +54,22 @@ def _speed(report: Report) -> Answer:
             f"{times_as(totals.float_predicted / totals.predicted)} (sum of single nodes)."
         )
     if measured is not None:
-        ratio = measured.float_seconds / measured.seconds
-        word = times_as(ratio)
+        word = times_as(measured.float_seconds / measured.seconds)
         head = f"No, {word}" if "slower" in word else "No, about as fast" if word == "as fast" else f"Yes, {word}"
-        text = f"Measured: {seconds(measured.seconds)} a call, float {seconds(measured.float_seconds)}. {guess}"
-        return Answer(question, head, text.strip())
+        text = f"Measured: {seconds(measured.seconds)} a call, float {seconds(measured.float_seconds)}. "
+        if measured.busy:
+            text += "The machine was busy: measure again when it is quiet. "
+            if totals.nodes_measured and totals.float_nodes_measured:
+                word = times_as(totals.float_nodes_measured / totals.nodes_measured)
+                summed = f"{seconds(totals.nodes_measured)}, float {seconds(totals.float_nodes_measured)}"
+                text += f"The fastest calls of all nodes add up to {summed}. "
+            head = f"Probably {'about ' if word == 'as fast' else ''}{word}"
+        return Answer(question, head, (text + guess).strip())
     if not guess:
         return Answer(question, "Not known", f"{totals.rates}; nothing was measured.")
     assert totals.predicted and totals.float_predicted
     word = times_as(totals.float_predicted / totals.predicted)
-    head = f"Probably {word}" if word != "as fast" else "Probably about as fast"
+    head = f"Probably {'about ' if word == 'as fast' else ''}{word}"
     return Answer(question, head, f"{guess} Nothing was measured.")
 
 
@@ -71,13 +77,14 @@ def _size(report: Report) -> Answer:
     totals = report.totals
     ratio = totals.float_bytes / totals.file_bytes
     head = f"{size(totals.file_bytes)}, {factor(ratio)} smaller" if ratio >= 1.05 else f"{size(totals.file_bytes)}"
+    share = totals.binary_parameters / max(1, totals.parameters)
     eight = totals.int8_bytes / totals.file_bytes
     beside = f"{factor(eight)} smaller than that" if eight >= 1.05 else f"{factor(1 / eight)} larger than that"
     return Answer(
         "How large is it?",
         head,
-        f"Float weights take {size(totals.float_bytes)}; 8-bit ones would take about {size(totals.int8_bytes)}: this file "
-        f"is {beside}. {percent(totals.binary_parameters / max(1, totals.parameters))} of the parameters are level codes.",
+        f"Float weights take {size(totals.float_bytes)}; 8-bit ones would take about {size(totals.int8_bytes)}: this "
+        f"file is {beside}. {percent(share)} of the parameters are codes of levels.",
     )
 
 
@@ -88,39 +95,30 @@ def _costliest(report: Report) -> Answer:
         worst = max(report.layers, key=lambda layer: layer.flops)
         return Answer(question, worst.name, "By operations, as no times are known.", (worst.id, worst.name))
     worst = max(timed, key=lambda layer: layer.seconds or 0)
-    total = report_total(report)
+    total = report.seconds
     share = f", {percent((worst.seconds or 0) / total)} of a call" if total else ""
-    own = "Measured" if worst.measured is not None else "Predicted"
-    form = "It stayed real." if worst.real else f"It is quantized; in float: {seconds(worst.float_seconds)}." if (
-        worst.float_seconds
-    ) else "It is quantized."
-    return Answer(
-        question, worst.name, f"{own}: {seconds(worst.seconds or 0)}{share}. {form} {worst.shape}.", (worst.id, worst.name)
-    )
-
-
-def report_total(report: Report) -> float | None:
-    """Seconds of a call, of the same origin as those of the layers."""
-    return report.measurement.seconds if report.measured and report.measurement else report.totals.predicted
+    own = "Measured" if report.measured else "Predicted"
+    form = "stayed real" if worst.real else "is quantized"
+    beside = "" if worst.real or not worst.float_seconds else f"; in float it takes {seconds(worst.float_seconds)}"
+    text = f"{own}: {seconds(worst.seconds or 0)}{share}. It {form} ({worst.shape}){beside}."
+    return Answer(question, worst.name, text, (worst.id, worst.name))
 
 
 def _real(report: Report) -> Answer:
     real = [layer for layer in report.layers if layer.real]
     if not real:
         return Answer("What stayed real, and why?", "Nothing", "Every layer with weights is quantized.")
-    total = report_total(report)
+    total = report.seconds
     parts = []
     for reason, layers in real_groups(report.layers):
         names = ", ".join(layer.name for layer in layers[:_NAMED])
         more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
-        parts.append(f"{names}{more}: {reason}")
+        parts.append(f"{names}{more}: {reason.partition(';')[0].partition(' (')[0].rstrip('.')}.")
     share = ""
     if total:
         part = sum(layer.seconds or 0 for layer in real) / total
         share = f" Together they take {percent(part)} of a call."
-    return Answer(
-        "What stayed real, and why?", f"{len(real)} of {len(report.layers)} layers", " ".join(parts) + share
-    )
+    return Answer("What stayed real, and why?", f"{len(real)} of {len(report.layers)} layers", " ".join(parts) + share)
 
 
 def _agreement(report: Report) -> Answer:

@@ -6,9 +6,9 @@ from math import inf
 
 from paconv.quantization.agreement import decibels
 
-__all__ = ["count", "error", "factor", "percent", "seconds", "size", "times_as"]
+__all__ = ["EQUAL", "count", "error", "factor", "percent", "seconds", "size", "times_as"]
 
-_EQUAL = 1.05
+EQUAL = 1.05
 """Factor up to which measured or predicted times are called equal."""
 
 
@@ -51,7 +51,7 @@ def factor(value: float) -> str:
 def times_as(ratio: float) -> str:
     """A speed against float in words: 1.8x faster, 1.3x slower, as fast."""
     larger = max(ratio, 1 / ratio)
-    return f"{factor(larger)} {'faster' if ratio > 1 else 'slower'}" if larger >= _EQUAL else "as fast"
+    return f"{factor(larger)} {'faster' if ratio > 1 else 'slower'}" if larger >= EQUAL else "as fast"
 
 
 def error(value: float) -> str:
