@@ -83,7 +83,8 @@ def _lanes(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     yield Advice(
         "Choose widths that fill the lanes",
         f"{some} less than {percent(_FILLED)} of what the kernel works on at once; most is lost in {worst.name}, "
-        f"{percent(worst.filling or 1)} filled: {worst.filling_text}. Up to {seconds(saved)} of a call ({percent(saved / total)}) goes into padding.",
+        f"{percent(worst.filling or 1)} filled: {worst.filling_text}. Up to {seconds(saved)} of a call "
+        f"({percent(saved / total)}) goes into padding.",
         _named(wasted),
         saved,
     )
@@ -166,5 +167,6 @@ def _dead_channels(layer: LayerPart) -> str:
             f"{layer.weights.dead_channels} of {layer.weights.channels} output channels have weights of 0 alone"
         )
     if layer.activations is not None and layer.activations.dead_channels:
-        parts.append(f"{layer.activations.dead_channels} of {layer.activations.channels} input channels never change")
+        read = layer.activations
+        parts.append(f"{read.dead_channels} of {read.channels} input channels never change on the samples")
     return ", ".join(parts)

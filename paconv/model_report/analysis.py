@@ -314,6 +314,8 @@ class _Parts:
                 missing = (
                     "The reference holds the levels in place of the real weights; --reference float.onnx has them."
                 )
+            elif distribution.levels and not distribution.endpoints:
+                missing = "Real weights of neighbouring levels overlap, so that no endpoints part them."
         elif self.parent is not None:
             missing = "The reference has no convolution of this name and shape."
         else:
