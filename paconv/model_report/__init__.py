@@ -7,6 +7,7 @@ How data flows, one file per step:
     sampled.py     samples through both -> histograms of activations, shares of levels, errors
     float_twin.py  a packed model -> the same network with float convolutions in its places
     times.py       predicted seconds by layer and, with a stopwatch, measured ones
+    labels.py      names of layers, without what can be left out
     advice.py      numbers of layers -> what would help most
     analysis.py    all of these -> contents.Report                     contents.py  what a page says, as plain data
     drawing.py     histograms -> paths of SVG                          render.py    Report -> HTML, by templates/

@@ -49,7 +49,7 @@ def advice(layers: Sequence[LayerPart], total: float | None) -> tuple[Advice, ..
 
 
 def _named(layers: Iterable[LayerPart]) -> tuple[tuple[str, str], ...]:
-    return tuple((layer.id, layer.name) for layer in layers)
+    return tuple((layer.id, layer.label) for layer in layers)
 
 
 def _slower(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
@@ -60,7 +60,7 @@ def _slower(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     if not slow or saved < _WORTH * total:
         return
     worst = "; ".join(
-        f"{layer.name} takes {seconds(layer.seconds or 0)}, in float {seconds(layer.float_seconds or 0)}"
+        f"{layer.label} takes {seconds(layer.seconds or 0)}, in float {seconds(layer.float_seconds or 0)}"
         for layer, _ in slow[:_WORST]
     )
     yield Advice(
@@ -82,7 +82,7 @@ def _lanes(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     some = f"{len(wasted)} layer{'s fill' if len(wasted) > 1 else ' fills'}"
     yield Advice(
         "Choose widths that fill the lanes",
-        f"{some} less than {percent(_FILLED)} of what the kernel works on at once; most is lost in {worst.name}, "
+        f"{some} less than {percent(_FILLED)} of what the kernel works on at once; most is lost in {worst.label}, "
         f"{percent(worst.filling or 1)} filled: {worst.filling_text}. Up to {seconds(saved)} of a call "
         f"({percent(saved / total)}) goes into padding.",
         _named(wasted),
@@ -95,7 +95,7 @@ def _real(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     for layer in large:
         part = (layer.seconds or 0) / total
         yield Advice(
-            f"Look at {layer.name}, which is real",
+            f"Look at {layer.label}, which is real",
             f"It takes {seconds(layer.seconds or 0)}, {percent(part)} of a call: however fast the other layers get, "
             f"the network stays below {factor(1 / part)} of its present speed. {layer.real_reason}",
             _named([layer]),
@@ -122,7 +122,7 @@ def _levels(layers: Sequence[LayerPart]) -> Iterable[Advice]:
             )
         if N is not None and _ALLOWED_N > N:
             costs.append(f"N={N + 1} costs no memory")
-        texts.append(f"{layer.name} loses {error(found)}" + (f": {', '.join(costs)}" if costs else ""))
+        texts.append(f"{layer.label} loses {error(found)}" + (f": {', '.join(costs)}" if costs else ""))
     yield Advice(
         "Give more levels where most is lost",
         "; ".join(texts) + ". Level codes take as long whatever M and N are; bit planes take M·N times as long.",
@@ -150,7 +150,7 @@ def _dead(layers: Sequence[LayerPart]) -> Iterable[Advice]:
         )
     channels = [la for la in layers if any(side and side.dead_channels for side in (la.weights, la.activations))]
     if channels:
-        text = "; ".join(f"{la.name}: {_dead_channels(la)}" for la in channels[:_WORST])
+        text = "; ".join(f"{la.label}: {_dead_channels(la)}" for la in channels[:_WORST])
         more = f", and {len(channels) - _WORST} layers more" if len(channels) > _WORST else ""
         yield Advice(
             "Take away channels that say nothing",

@@ -19,6 +19,7 @@ from paconv.measure.environment import environment
 from paconv.model_report.advice import advice
 from paconv.model_report.contents import Distribution, LayerPart, LevelShare, Measurement, Report, Side, Totals
 from paconv.model_report.float_twin import float_twin
+from paconv.model_report.labels import labels
 from paconv.model_report.packed import PackedConv, packed_convs
 from paconv.model_report.parent import FLOAT, Parent, parent_of
 from paconv.model_report.real_weights import real_weights
@@ -126,7 +127,9 @@ class _Measured:
 
     def __init__(self, whole: Measurement, own: LayerTimes | None, real: LayerTimes | None):
         self.whole = whole
-        self.own, self.real = (None, None) if own is None or real is None else (own, real)
+        both = own is not None and real is not None
+        self.own = own if both else None
+        self.real = real if both else None
 
 
 def _measured(
@@ -265,6 +268,7 @@ class _Parts:
         self.expected, self.measured = expected, measured
         self.kernels = {kernel.node: kernel for kernel in kernels}
         self.links = _links(fused)
+        self.labels = labels(c.layer.name for c in counted.layers)
         self.note = read_note(model)
         self.reasons = {layer.name: layer.reason for layer in plan(twin).real}
 
@@ -281,6 +285,7 @@ class _Parts:
         return LayerPart(
             id=id,
             name=layer.name,
+            label=self.labels[layer.name],
             kind=_kind(layer, kernel),
             shape=_shape(layer),
             makes="×".join(map(str, layer.output_shape[2:])),  # noqa: RUF001

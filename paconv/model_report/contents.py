@@ -71,6 +71,8 @@ class LayerPart:
     """Of its place on the page."""
     name: str
     """Of its node."""
+    label: str
+    """The name without what can be left out."""
     kind: str
     """A key of KINDS in render.py."""
     shape: str

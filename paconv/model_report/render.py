@@ -84,7 +84,7 @@ def _charts(layer: LayerPart) -> dict[str, Chart]:
     def drawn(side: Side | None, what: str) -> dict[str, Chart]:
         if side is None or side.distribution is None:
             return {}
-        return {what: chart(side.distribution, side.levels, f"{what.capitalize()} of {layer.name}")}
+        return {what: chart(side.distribution, side.levels, f"{what.capitalize()} of {layer.label}")}
 
     return {**drawn(layer.weights, "weights"), **drawn(layer.activations, "activations")}
 
@@ -114,7 +114,7 @@ def _strip(
     segments = [
         _Segment(
             f"#{layer.id}", kind, KINDS[kind][0], round(100 * time / scale, 2),
-            f"{layer.name}, {KINDS[kind][1]}: {words.seconds(time)}, {words.percent(time / total)}",
+            f"{layer.label}, {KINDS[kind][1]}: {words.seconds(time)}, {words.percent(time / total)}",
         )
         for layer, time, kind in layers if time is not None
     ]  # fmt: skip

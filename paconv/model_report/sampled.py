@@ -120,7 +120,7 @@ def _batches(inputs: Mapping[str, np.ndarray], batch: int | None, parent: Parent
     empty = [name for name, array in inputs.items() if array.ndim == 0 or not len(array)]
     if not inputs or empty:
         raise UsageError(f"inputs: expected at least one sample of each input; found none of {empty or 'any'}")
-    sizes = {batch, None if parent is None else parent.batch} - {None}
+    sizes = {size for size in (batch, None if parent is None else parent.batch) if size is not None}
     if len(sizes) > 1:
         raise UsageError(f"the packed network takes {batch} samples at once, the reference {parent and parent.batch}")
     step = next(iter(sizes), 1)

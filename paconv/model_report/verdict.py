@@ -93,7 +93,7 @@ def _costliest(report: Report) -> Answer:
     question = "Which layer costs most?"
     if not timed:
         worst = max(report.layers, key=lambda layer: layer.flops)
-        return Answer(question, worst.name, "By operations, as no times are known.", (worst.id, worst.name))
+        return Answer(question, worst.label, "By operations, as no times are known.", (worst.id, worst.label))
     worst = max(timed, key=lambda layer: layer.seconds or 0)
     total = report.seconds
     share = f", {percent((worst.seconds or 0) / total)} of a call" if total else ""
@@ -101,7 +101,7 @@ def _costliest(report: Report) -> Answer:
     form = "stayed real" if worst.real else "is quantized"
     beside = "" if worst.real or not worst.float_seconds else f"; in float it takes {seconds(worst.float_seconds)}"
     text = f"{own}: {seconds(worst.seconds or 0)}{share}. It {form} ({worst.shape}){beside}."
-    return Answer(question, worst.name, text, (worst.id, worst.name))
+    return Answer(question, worst.label, text, (worst.id, worst.label))
 
 
 def _real(report: Report) -> Answer:
@@ -111,7 +111,7 @@ def _real(report: Report) -> Answer:
     total = report.seconds
     parts = []
     for reason, layers in real_groups(report.layers):
-        names = ", ".join(layer.name for layer in layers[:_NAMED])
+        names = ", ".join(layer.label for layer in layers[:_NAMED])
         more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
         parts.append(f"{names}{more}: {reason.partition(';')[0].partition(' (')[0].rstrip('.')}.")
     share = ""

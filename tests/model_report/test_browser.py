@@ -37,8 +37,8 @@ function next() {{
       e => !e.closest(".scroll") && !e.closest("svg") && e.getBoundingClientRect().right > page.clientWidth + 1);
     const small = [...frame.contentDocument.querySelectorAll("main a")].filter(
       e => !e.closest("svg") && parseFloat(frame.contentWindow.getComputedStyle(e).fontSize) < 11);
-    found.push({{width, client: page.clientWidth, scroll: page.scrollWidth,
-      wide: wide.map(e => e.outerHTML.slice(0, 80)), small: small.length, text: frame.contentDocument.body.innerText.length}});
+    found.push({{width, client: page.clientWidth, scroll: page.scrollWidth, small: small.length,
+      wide: wide.map(e => e.outerHTML.slice(0, 80)), text: frame.contentDocument.body.innerText.length}});
     frame.remove(); next();
   }};
   document.body.append(frame);

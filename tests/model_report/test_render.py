@@ -84,7 +84,7 @@ def test_the_strips_are_as_wide_as_their_times(alone):
 
 def test_names_are_text_and_never_markup(alone):
     bad = '<script>alert("1")</script>&\'x'
-    layers = tuple(replace(layer, name=bad, real_reason=layer.real_reason and bad) for layer in alone.layers)
+    layers = tuple(replace(layer, name=bad, label=bad, real_reason=layer.real_reason and bad) for layer in alone.layers)
     page = html(replace(alone, source=bad, reference=bad, layers=layers, unmatched=(bad,)))
     found = elements(page)
     assert "script" not in {e.tag for e in found}

@@ -13,6 +13,7 @@ from paconv.model_report import words
 from paconv.model_report.advice import advice
 from paconv.model_report.contents import Distribution, LayerPart, LevelShare, Side
 from paconv.model_report.drawing import HEIGHT, WIDTH, chart
+from paconv.model_report.labels import labels
 from paconv.model_report.packed import PackedConv
 from paconv.model_report.parent import RealWeights
 from paconv.model_report.real_weights import real_weights
@@ -83,7 +84,7 @@ def test_a_network_too_small_for_the_profile_has_no_times_of_layers():
 
 
 LAYER = LayerPart(
-    id="layer-1", name="a", kind="codes", shape="", makes="", planes=(4, 5), macs=1, flops=1, bytes=1, float_bytes=1,
+    id="layer-1", name="a", label="a", kind="codes", shape="", makes="", planes=(4, 5), macs=1, flops=1, bytes=1, float_bytes=1,
     predicted=10e-6, float_predicted=20e-6, measured=None, float_measured=None, by_measured=False, kernel="",
     kernel_reason="", folded=(), real_reason="", filling=1.0, filling_text="3 of 16", weights=None, activations=None,
     output_error=None,
@@ -118,7 +119,7 @@ def test_a_real_layer_that_takes_much_of_the_time_is_named_with_its_reason():
 
 
 def test_more_levels_are_advised_where_most_is_lost_and_say_what_they_cost():
-    (found,) = advice([replace(LAYER, output_error=0.1), replace(LAYER, name="b", output_error=0.001)], None)
+    (found,) = advice([replace(LAYER, output_error=0.1), replace(LAYER, name="b", label="b", output_error=0.001)], None)
     assert found.layers == (("layer-1", "a"),)
     assert "M=6 stores 3 bits a weight, as now" in found.text and "10.0 dB" in found.text
 
@@ -138,6 +139,13 @@ def test_a_bin_far_above_the_others_is_cut_off_and_labelled():
     assert [mark.label for mark in drawn.endpoints] == ["v1", "", "v3"]  # v2 would lie on v1
     assert [mark.x for mark in drawn.levels] == [WIDTH / 8, WIDTH / 2]
     assert "Endpoints at 1, 1.05, 3." in drawn.description
+
+
+def test_paths_of_the_exporter_are_shortened_where_no_two_become_alike():
+    assert labels(["/a/a.0/a.0.1/Conv", "/b/c/Conv", "/d/Conv", "/d/Gemm", "e.conv", "/Conv"]) == {
+        "/a/a.0/a.0.1/Conv": "a.0.1", "/b/c/Conv": "b/c", "/d/Conv": "/d/Conv", "/d/Gemm": "/d/Gemm",
+        "e.conv": "e.conv", "/Conv": "Conv",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0123, "12.3 ms"), (1.5e-6, "1.5 µs"), (2.0, "2 s"), (0.1234, "123 ms")])
