@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from paconv.checkpoint import load, save
     from paconv.deployment.deploy import deploy
     from paconv.errors import PaconvError
+    from paconv.model_report.report import report
     from paconv.nn.convert import convert
     from paconv.pipeline import optimize
     from paconv.quantization.api import quantize
@@ -37,6 +38,7 @@ _HOMES = {
     "optimize": "paconv.pipeline",
     "quantize": "paconv.quantization.api",
     "register": "paconv.runtime.session",
+    "report": "paconv.model_report.report",
     "save": "paconv.checkpoint",
     "verify": "paconv.verification.verify",
 }
@@ -61,6 +63,7 @@ __all__ = [
     "optimize",
     "quantize",
     "register",
+    "report",
     "save",
     "verify",
 ]

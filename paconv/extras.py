@@ -6,10 +6,11 @@ from importlib.util import find_spec
 
 from paconv.errors import PaconvError, UsageError
 
-__all__ = ["check_matplotlib", "missing_package"]
+__all__ = ["check_installed", "check_matplotlib", "missing_package"]
 
 _EXTRAS = {
     "PIL": "images",
+    "jinja2": "report",
     "matplotlib": "plot",
     "numba": "build",
     "onnxscript": "torch",
@@ -29,7 +30,12 @@ def missing_package(error: ModuleNotFoundError) -> PaconvError | None:
     return PaconvError(f'needs {package}: pip install "paconv[{_EXTRAS[package]}]"')
 
 
+def check_installed(package: str, what: str) -> None:
+    """Raise UsageError, saying that `what` ("--plot", "the report") needs `package`, unless that is installed."""
+    if find_spec(package) is None:
+        raise UsageError(f"{what} needs {package}, which isn't installed: pip install 'paconv[{_EXTRAS[package]}]'")
+
+
 def check_matplotlib(what: str) -> None:
     """Raise UsageError, saying that `what` ("--plot", "the report") needs it, unless matplotlib is installed."""
-    if find_spec("matplotlib") is None:
-        raise UsageError(f"{what} needs matplotlib, which isn't installed: pip install 'paconv[plot]'")
+    check_installed("matplotlib", what)

@@ -28,6 +28,7 @@ COMMANDS = {
     "optimize": "paconv.cli.optimize:optimize",
     "paper-tables": "paconv.cli.paper_tables:paper_tables",
     "quantize": "paconv.cli.quantize:quantize",
+    "report": "paconv.cli.report:report",
     "train": "paconv.cli.train:train",
     "verify": "paconv.cli.verify:verify",
 }

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["Timing", "noise", "noise_line", "ratio"]
+__all__ = ["Timing", "busy", "noise", "noise_line", "ratio"]
 
 _BUSY = 1.3
 """Noise from which on a machine has too much else to do: on a quiet one the median is a few per cent off the best."""
@@ -46,8 +46,13 @@ def noise(timings: Iterable[Timing]) -> float:
     return median([t.median / t.best for t in timings] or [1.0])
 
 
+def busy(timings: Iterable[Timing]) -> bool:
+    """Whether the machine had too much else to do."""
+    return noise(timings) > _BUSY
+
+
 def noise_line(timings: Iterable[Timing]) -> str:
     """What a reader should know of it."""
-    found = noise(timings)
-    busy = "; the machine was busy: even the best calls may be slow, measure again when it is quiet"
-    return f"a median call took {found:.2f} times as long as the best" + (busy if found > _BUSY else "")
+    timings = list(timings)
+    told = "; the machine was busy: even the best calls may be slow, measure again when it is quiet"
+    return f"a median call took {noise(timings):.2f} times as long as the best" + (told if busy(timings) else "")

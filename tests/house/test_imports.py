@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("studies",),
+    ("model_report", "studies"),
     ("bench", "conversion"),
     ("cost",),
     ("quantization",),
