@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+import torch
 from torch import nn
 
 from paconv._version import __version__
@@ -23,7 +24,7 @@ from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.input_shape import Shape, checked_shapes
 from paconv.nn.snapping import LevelReport
 from paconv.onnx_file.loading import check_model
-from paconv.onnx_file.scheme_note import write_scheme
+from paconv.onnx_file.metadata import file_sha256, grid_text, note
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
 from paconv.to_onnx.frozen_copy import frozen_copy
 from paconv.to_onnx.naming import rename
@@ -115,6 +116,8 @@ def export(
                 "the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)"
             )
         proto, levels = exported(module, checked_shapes(input_shape), opset, dynamic_size, grid)
+        if module is not source:
+            note(proto, {"paconv.source": "checkpoint", "paconv.source_sha256": file_sha256(source)})
         temporary.write_bytes(proto.SerializeToString())
         size = temporary.stat().st_size
     quantized, real = _count_convs(proto.graph)
@@ -137,8 +140,7 @@ def exported(
     rename(graph, frozen)
     proto = ir.to_proto(graph)
     _strip(proto)
-    if (conversion := getattr(module, "paconv_conversion", None)) is not None:
-        write_scheme(proto, conversion.get("scheme", "pa"))
+    note(proto, _provenance(module, levels))
     proto.ir_version = IR_VERSIONS[opset]
     proto.producer_name, proto.producer_version = "paconv", __version__
     add_functions(proto)
@@ -148,6 +150,20 @@ def exported(
     except (ModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"torch exported an invalid graph: {error}") from error
     return proto, levels
+
+
+def _provenance(module: nn.Module, levels: LevelReport | None) -> dict[str, str | None]:
+    """The entries of paconv.onnx_file.metadata.PROVENANCE that a module has."""
+    entries: dict[str, str | None] = {"paconv.source": "module"}
+    if (conversion := getattr(module, "paconv_conversion", None)) is not None:
+        M, N = conversion["M"], conversion["N"]
+        entries |= {"paconv.scheme": conversion.get("scheme", "pa"), "paconv.M": str(M)}
+        entries |= {"paconv.N": "full" if N is None else str(N)}
+    if levels is not None:
+        most = {kind: {la.most for la in levels.layers if la.kind == kind} for kind in ("weights", "activations")}
+        limits = [None if None in found else max(filter(None, found), default=None) for found in most.values()]
+        entries["paconv.grid"] = grid_text(*limits)
+    return {**entries, "paconv.torch": str(torch.__version__), "paconv.version": __version__}
 
 
 def _strip(proto: onnx.ModelProto) -> None:
