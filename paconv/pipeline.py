@@ -96,6 +96,12 @@ class OptimizeResult:
     report: ConversionReport
     """What was done to each convolution."""
 
+    def __repr__(self) -> str:
+        return f"OptimizeResult({self.report.summary()})"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
 
 def optimize(
     model: str | os.PathLike | onnx.ModelProto,

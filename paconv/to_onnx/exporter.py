@@ -22,10 +22,12 @@ from paconv.errors import ExportError, ModelError, UsageError
 from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.input_shape import Shape, checked_shapes
-from paconv.nn.snapping import LevelReport
+from paconv.nn.snapping import LevelReport, levels_table
 from paconv.onnx_file.loading import check_model
 from paconv.onnx_file.metadata import file_sha256, grid_text, note
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Table
 from paconv.to_onnx.frozen_copy import frozen_copy
 from paconv.to_onnx.naming import rename
 from paconv.to_onnx.simplify import canonicalize
@@ -55,6 +57,13 @@ class Exported:
     def as_data(self) -> dict:
         """All of it as plain data."""
         return {**vars(self), "path": str(self.path), "levels": None if self.levels is None else self.levels.as_data()}
+
+    def __repr__(self) -> str:
+        convs = f"{self.quantized} quantized and {self.real} real convolutions"
+        return f"Exported({self.path.name}: {self.size / 1e6:.2f} MB, {convs})"
+
+    def _repr_html_(self) -> str:
+        return as_html(Table(repr(self), (), ()) if self.levels is None else levels_table(self.levels, repr(self)))
 
 
 def export(
