@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ConversionReport", "conversion_report"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConversionReport(Conversion):
     """The outcome of a conversion; `str` gives a line per layer, `predict` the speed. model: what was made."""
 

@@ -20,11 +20,14 @@ from dataclasses import dataclass
 
 import onnx
 
+from paconv._version import __version__
 from paconv.errors import ModelError, UsageError
 from paconv.files import replacing
 from paconv.network.extract import parameters
 from paconv.network.parameters_note import write_note
 from paconv.onnx_file.loading import load_model
+from paconv.onnx_file.metadata import OPTIMIZER, note
+from paconv.onnx_file.names import name_nodes
 from paconv.passes.fold.drop_relu import DROP_RELU
 from paconv.passes.fold.fold_after import FOLD_AFTER
 from paconv.passes.fold.fold_before import FOLD_BEFORE
@@ -92,6 +95,12 @@ class OptimizeResult:
     """The optimized model."""
     report: ConversionReport
     """What was done to each convolution."""
+
+    def __repr__(self) -> str:
+        return f"OptimizeResult({self.report.summary()})"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 def optimize(
@@ -163,6 +172,8 @@ def _optimize(model: onnx.ModelProto, where: str, fuse: bool, allow_unchanged: b
     optimized = model
     if report.changed:
         optimized = graph.export()
+        name_nodes(optimized.graph)
+        note(optimized, {OPTIMIZER: __version__})
         write_note(optimized, parameters(model))
     report.bytes_before, report.bytes_after = model.ByteSize(), optimized.ByteSize()
     return OptimizeResult(optimized, report)

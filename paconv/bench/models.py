@@ -17,9 +17,11 @@ from paconv.bench.per_layer import LayerTime, packed_layers, time_layers
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
 from paconv.measure.environment import environment
-from paconv.measure.timing import Timing, ratio
+from paconv.measure.timing import Timing, noise_line, ratio
 from paconv.measure.turns import take_turns
 from paconv.onnx_file.loading import load_model
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Column, Table, grouped
 from paconv.verification.inputs import make_inputs, read_inputs
 from paconv.verification.model import OpenModel
 
@@ -70,6 +72,31 @@ class ModelBench:
         own = next(s for s in self.sessions if s.threads == other.threads)  # the model's are the first
         return ratio(own.timing, other.timing)
 
+    def __repr__(self) -> str:
+        first, *others = (s for s in self.sessions if s.threads == self.sessions[0].threads)
+        beside = "".join(f", {self.against(s):.2f}x as fast as {os.path.basename(s.file)}" for s in others)
+        return f"ModelBench({os.path.basename(first.file)}: {1e3 * first.timing.best:.3g} ms{beside})"
+
+    def _repr_html_(self) -> str:
+        columns = [Column("model", "model", left=True), Column("threads", "threads")]
+        columns += [
+            Column("size", "bytes", read=grouped),
+            *(Column(k, f"{k} [ms]", read=_ms) for k in ("best", "median")),
+        ]
+        columns.append(Column("ratio", "the first is times as fast", read="{:.2f}x".format))
+        rows = [
+            {
+                "model": os.path.basename(s.file),
+                "threads": s.threads,
+                "size": s.size,
+                "best": s.timing.best,
+                "median": s.timing.median,
+                "ratio": None if s.file == self.sessions[0].file else self.against(s),
+            }
+            for s in self.sessions
+        ]
+        return as_html(Table(repr(self), columns, rows, notes=[noise_line(s.timing for s in self.sessions)]))
+
     def as_data(self) -> dict[str, Any]:
         return {
             "environment": self.environment,
@@ -90,6 +117,10 @@ class ModelBench:
             "limits": None if self.peaks is None else self.peaks.as_data(),
             "units": "seconds of a call; best and median of all calls; ratios of best",
         }
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g}"
 
 
 def bench(

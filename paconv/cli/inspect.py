@@ -12,6 +12,7 @@ from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
 from paconv.onnx_file.graph_view import inner_nodes
 from paconv.onnx_file.loading import load_model
+from paconv.onnx_file.metadata import provenance
 from paconv.ops import DOMAIN
 from paconv.pipeline import FLOAT_FILE
 from paconv.reporting.tables import Column, Table
@@ -46,7 +47,8 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
       paconv inspect pa.onnx
       paconv inspect pa.onnx --measure --format json
     """
-    loaded = load_model(model).graph.node
+    whole = load_model(model)
+    loaded, made_from = whole.graph.node, provenance(whole)
     nodes = [*loaded, *inner_nodes(loaded)]
     if not any(node.op_type in ("PABitConv", "PALevelConv") for node in nodes):
         exported = any(node.domain == DOMAIN for node in nodes)
@@ -62,7 +64,8 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
     path = rates_path(cpu)
     source = str(path) if path.exists() else "the library's own (--measure measures this machine's)"
     if style == "json":
-        click.echo(json.dumps({"level": cpu, "rates": source, "nodes": [vars(n) for n in nodes]}, indent=2))
+        found = {"level": cpu, "rates": source, "provenance": made_from, "nodes": [vars(n) for n in nodes]}
+        click.echo(json.dumps(found, indent=2))
         return
     columns = [Column(name, name, left=True) for name in ("node", "kernel", "kind", "why")]
     columns += [Column(name, f"{name} ns", read="{:.2f}".format) for name in ("planes", "codes")]
@@ -77,5 +80,10 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
         }
         for n in nodes
     ]
-    notes = ("ns: of the inner loop, for one pixel, 16 output channels and one window position", f"rates: {source}")
+    notes: tuple[str, ...] = (
+        "ns: of the inner loop, for one pixel, 16 output channels and one window position",
+        f"rates: {source}",
+    )
+    if made_from:
+        notes += ("provenance: " + ", ".join(f"{name} {value}" for name, value in made_from.items()),)
     print_table(Table(f"{model.name} by the kernels for {cpu}", columns, rows, notes=notes))

@@ -13,6 +13,8 @@ from paconv.cost.rules import WORD_OPERATIONS, Rule, Storage, rule, storage
 from paconv.cost.schemes import layer_scheme
 from paconv.errors import UsageError
 from paconv.network.layers import Layer, Network, Planes
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Column, Table, grouped, ratio, significant
 from paconv.schemes import SCHEMES
 
 __all__ = ["Cost", "Counting", "LayerCost", "NetworkCost", "count", "counting"]
@@ -111,6 +113,32 @@ class NetworkCost:
     """The rule applied."""
     storage: Storage
     """The storage applied."""
+
+    def __repr__(self) -> str:
+        cost = self.totals
+        saved = "" if cost.memory_saving is None else f", saving {ratio(cost.memory_saving)}"
+        faster = "" if cost.speedup is None else f", speedup {ratio(cost.speedup)}"
+        size = f"{cost.bits / 8e6:.3g} MB{saved}; {significant(cost.flops, 1_000_000)} MFlops{faster}"
+        return f"NetworkCost({len(self.layers)} layers: {size})"
+
+    def _repr_html_(self) -> str:
+        columns = [Column("name", "layer", left=True), Column("kind", "kind", left=True)]
+        columns += [
+            Column("planes", "planes", left=True),
+            *(Column(key, key, read=grouped) for key in ("parameters", "bits")),
+        ]
+        columns += [Column("macs", "MACs", read=grouped), Column("flops", "Flops", read=grouped)]
+        columns += [Column("memory_saving", "saving", read=ratio), Column("speedup", "speedup", read=ratio)]
+        figures = [column.key for column in columns[3:]]
+        rows = [
+            {"name": name, "kind": kind, "planes": planes, **{key: getattr(cost, key) for key in figures}}
+            for name, kind, planes, cost in (
+                *((la.layer.name, la.layer.kind, la.layer.planes, la.cost) for la in self.layers),
+                ("total", "", None, self.totals),
+            )
+        ]
+        notes = ["saving and speedup: against the same network in full precision, as counted by the paper's rules"]
+        return as_html(Table(repr(self), columns, rows, totals=1, notes=notes))
 
 
 @dataclass(frozen=True)

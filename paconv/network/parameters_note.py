@@ -20,6 +20,7 @@ import onnx
 
 from paconv.errors import ModelError
 from paconv.network.layers import BATCH_NORM, Network
+from paconv.onnx_file.metadata import note, noted
 
 __all__ = ["KEY", "read_note", "write_note"]
 
@@ -31,7 +32,7 @@ def write_note(model: onnx.ModelProto, original: Network) -> None:
 
     original: paconv.network.extract.parameters(model before optimizing).
     """
-    note = {
+    kept = {
         "bias": {layer.name: layer.bias for layer in original if layer.bias},
         "batch_norm": {
             layer.name: layer.weight_shape[0]
@@ -39,23 +40,19 @@ def write_note(model: onnx.ModelProto, original: Network) -> None:
             if layer.kind == BATCH_NORM and layer.other_parameters
         },
     }
-    kept = [p for p in model.metadata_props if p.key != KEY]
-    del model.metadata_props[:]
-    model.metadata_props.extend([*kept, onnx.StringStringEntryProto(key=KEY, value=json.dumps(note))])
+    note(model, {KEY: json.dumps(kept)})
 
 
 def read_note(model: onnx.ModelProto) -> dict[str, dict[str, int]] | None:
     """The note in `model`'s metadata, None if there is none. Raises ModelError if it is malformed."""
-    for entry in model.metadata_props:
-        if entry.key == KEY:
-            break
-    else:
+    text = noted(model, KEY)
+    if text is None:
         return None
     try:
-        note = json.loads(entry.value)
-        return {kind: {str(name): int(n) for name, n in note[kind].items()} for kind in ("bias", "batch_norm")}
+        found = json.loads(text)
+        return {kind: {str(name): int(n) for name, n in found[kind].items()} for kind in ("bias", "batch_norm")}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"metadata {KEY}: expected an object with bias and batch_norm; found {entry.value[:60]!r}; "
+            f"metadata {KEY}: expected an object with bias and batch_norm; found {text[:60]!r}; "
             "optimize the model again"
         ) from error

@@ -12,6 +12,8 @@ from paconv.nn.reading import LAYERS, NON_NEGATIVE, RECTIFIED, SIGNED, UNKNOWN
 from paconv.nn.schemes.registry import scheme_class
 from paconv.nn.share import Share, share_of
 from paconv.nn.wrapping import unwrapped
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Column, Table
 
 _READS = {
     RECTIFIED: "reads what a ReLU left",
@@ -77,6 +79,20 @@ class Conversion:
     """Name of each module with several layers that it has a method to make one of, and that method's name."""
     model: nn.Module = field(repr=False, compare=False)
     """The converted model."""
+
+    def __repr__(self) -> str:
+        planes = f"M={self.M}, N={'full' if self.N is None else self.N}"
+        counts = f"{len(self.converted)} converted, {len(self.kept)} kept real"
+        return f"{type(self).__name__}({self.scheme}, {planes}: {counts})"
+
+    def _repr_html_(self) -> str:
+        columns = [Column(key, key, left=True) for key in ("layer", "form", "weights", "why")]
+        rows = [
+            {"layer": conv.name, "form": self.scheme, "weights": conv.shape, "why": _READS[conv.reads]}
+            for conv in self.converted
+        ]
+        rows += [{"layer": layer.name, "form": "real", "why": layer.reason} for layer in self.kept]
+        return as_html(Table(repr(self), columns, rows, notes=[str(self.share())]))
 
     def __str__(self) -> str:
         width = max(len(name) for name in (*(c.name for c in self.converted), *(k.name for k in self.kept)))

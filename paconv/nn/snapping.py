@@ -31,8 +31,10 @@ from paconv.nn.layers import PAConv2d
 from paconv.nn.quantizer import ActivationQuantizer
 from paconv.nn.quantizers import PAActivation
 from paconv.nn.wrapping import unwrapped
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Column, Table
 
-__all__ = ["WIDE_ERROR", "LayerLevels", "LevelReport", "level_report", "snap_", "snap_if_real_"]
+__all__ = ["WIDE_ERROR", "LayerLevels", "LevelReport", "level_report", "levels_table", "snap_", "snap_if_real_"]
 
 WIDE_ERROR = 0.01
 """Relative error from which on a scheme other than PA takes 8 bits, in the default grid."""
@@ -93,6 +95,23 @@ class LevelReport:
     def as_data(self) -> dict:
         """All of it as plain data."""
         return {"summary": str(self), "counted": self.counted, "layers": [vars(layer) for layer in self.layers]}
+
+    def __repr__(self) -> str:
+        return f"LevelReport({self})"
+
+    def _repr_html_(self) -> str:
+        return as_html(levels_table(self, str(self)))
+
+
+def levels_table(report: LevelReport, title: str) -> Table:
+    """A row per quantizer."""
+    columns = (
+        Column("name", "layer", left=True),
+        Column("kind", "levels of", left=True),
+        Column("most", "largest integer"),
+        Column("error", "moved by", read="{:.2%}".format),
+    )
+    return Table(title, columns, [vars(layer) for layer in report.layers])
 
 
 @torch.no_grad()

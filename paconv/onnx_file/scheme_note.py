@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import onnx
 
+from paconv.onnx_file.metadata import note, noted
+
 __all__ = ["KEY", "read_scheme", "write_scheme"]
 
 KEY = "paconv.scheme"
@@ -16,11 +18,10 @@ KEY = "paconv.scheme"
 
 def write_scheme(model: onnx.ModelProto, name: str) -> None:
     """Note in `model`'s metadata that its quantizers are those of scheme `name`."""
-    kept = [entry for entry in model.metadata_props if entry.key != KEY]
-    del model.metadata_props[:]
-    model.metadata_props.extend([*kept, onnx.StringStringEntryProto(key=KEY, value=name)])
+    note(model, {KEY: name})
 
 
 def read_scheme(model: onnx.ModelProto) -> str:
     """The scheme's name, "pa" where none is noted."""
-    return next((entry.value for entry in model.metadata_props if entry.key == KEY), "pa")
+    found = noted(model, KEY)
+    return "pa" if found is None else found

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from paconv._version import __version__
 from paconv.errors import UsageError
 from paconv.grid import DEFAULT_GRID, GridChoice
 from paconv.input_shape import Shape, checked_shapes
+from paconv.onnx_file.metadata import file_sha256, grid_text, note, torch_of
 from paconv.onnx_file.plain import PlainModel, plain_model
 from paconv.quantization.quantize import Quantized, quantize_plain
 from paconv.quantization.settings import Settings
@@ -146,6 +148,7 @@ def quantize(
         worst_levels=worst_levels,
         progress=progress,
     )
+    note(found.model, _provenance(source, plain.model, settings))
     if output is not None:
         found.save(output)
     if checkpoint is not None:
@@ -154,6 +157,21 @@ def quantize(
 
         save(quantized_module(module, found, shapes[0] if len(shapes) == 1 else None), checkpoint, shapes)
     return found
+
+
+def _provenance(source: Any, model: onnx.ModelProto, settings: Settings) -> dict[str, str | None]:
+    """The entries of paconv.onnx_file.metadata.PROVENANCE; model: the float network as ONNX."""
+    file = isinstance(source, (str, os.PathLike))
+    return {
+        "paconv.scheme": "pa",
+        "paconv.M": str(settings.M),
+        "paconv.N": "full" if settings.N is None else str(settings.N),
+        "paconv.grid": grid_text(*settings.largest),
+        "paconv.source": "onnx" if _is_onnx(source) else "checkpoint" if file else "module",
+        "paconv.source_sha256": file_sha256(source) if file else None,
+        "paconv.torch": torch_of(model),
+        "paconv.version": __version__,
+    }
 
 
 def _is_onnx(source: Any) -> bool:

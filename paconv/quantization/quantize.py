@@ -31,6 +31,8 @@ from paconv.quantization.segments import cut
 from paconv.quantization.settings import Settings
 from paconv.quantization.targets import targets_of, with_pads_absorbed
 from paconv.quantization.write import written
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Column, Table
 
 __all__ = ["BATCH", "LayerOutcome", "Quantized", "quantize_plain"]
 
@@ -119,6 +121,28 @@ class Quantized:
     def parameters_share(self) -> float | None:
         """Part of the weights that is quantized, from 0 to 1."""
         return _share([layer.parameters for layer in self.pa], [layer.parameters for layer in self.layers])
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{o.name} {o.snr_db:.1f} dB above the error" for o in self.outputs)
+        return f"Quantized({len(self.pa)} of {len(self.layers)} layers from {self.samples} samples: {said})"
+
+    def _repr_html_(self) -> str:
+        columns = [Column(key, key, left=True) for key in ("layer", "weight", "form", "reads")]
+        columns += [Column("error", "error", read="{:.2%}".format), Column("why", "why", left=True)]
+        rows = [
+            {
+                "layer": layer.name,
+                "weight": "x".join(map(str, layer.shape)),
+                "form": f"PA({layer.M},{'full' if layer.N is None else layer.N})" if layer.form == "pa" else "real",
+                "reads": layer.reads,
+                "error": layer.error,
+                "why": layer.reason,
+            }
+            for layer in self.layers
+        ]
+        size = f"{self.float_bytes:,} bytes as float, about {self.packed_bytes:,} after optimize"
+        error = "error: squared, of the layer's output, relative to the float network's variance"
+        return as_html(Table(repr(self), columns, rows, notes=[error, size]))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write `model`. Raises PaconvError where that isn't possible."""

@@ -17,7 +17,7 @@ from paconv.bits import one_hot_masks
 from paconv.lloyd_max import midpoints
 from paconv.onnx_file.constant_folding import keep_only
 from paconv.onnx_file.graph_view import names_read
-from paconv.onnx_file.names import unique
+from paconv.onnx_file.names import name_nodes, unique
 from paconv.onnx_file.scheme_note import write_scheme
 from paconv.ops import DOMAIN, add_functions
 from paconv.quantization.activation_levels import ActivationLevels
@@ -68,6 +68,7 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
     graph.node.extend(nodes)
     read = {name for node in graph.node for name in names_read(node)} | {value.name for value in graph.output}
     keep_only(graph.initializer, lambda tensor: tensor.name in read)
+    name_nodes(graph)
     write_scheme(made, "pa")
     made.producer_name, made.producer_version = "paconv", __version__
     add_functions(made)

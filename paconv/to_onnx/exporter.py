@@ -13,6 +13,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+import torch
 from torch import nn
 
 from paconv._version import __version__
@@ -21,11 +22,17 @@ from paconv.errors import ExportError, ModelError, UsageError
 from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.input_shape import Shape, checked_shapes
+<<<<<<< HEAD
 from paconv.nn.snapping import LevelReport
 from paconv.nn.wrapping import unwrapped
+=======
+from paconv.nn.snapping import LevelReport, levels_table
+>>>>>>> py17
 from paconv.onnx_file.loading import check_model
-from paconv.onnx_file.scheme_note import write_scheme
+from paconv.onnx_file.metadata import file_sha256, grid_text, note
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Table
 from paconv.to_onnx.frozen_copy import frozen_copy
 from paconv.to_onnx.naming import rename
 from paconv.to_onnx.simplify import canonicalize
@@ -55,6 +62,13 @@ class Exported:
     def as_data(self) -> dict:
         """All of it as plain data."""
         return {**vars(self), "path": str(self.path), "levels": None if self.levels is None else self.levels.as_data()}
+
+    def __repr__(self) -> str:
+        convs = f"{self.quantized} quantized and {self.real} real convolutions"
+        return f"Exported({self.path.name}: {self.size / 1e6:.2f} MB, {convs})"
+
+    def _repr_html_(self) -> str:
+        return as_html(Table(repr(self), (), ()) if self.levels is None else levels_table(self.levels, repr(self)))
 
 
 def export(
@@ -120,9 +134,15 @@ def export(
             raise UsageError(
                 "the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)"
             )
+<<<<<<< HEAD
         names = list(input_shape) if isinstance(input_shape, Mapping) else None
         shapes = checked_shapes(list(input_shape.values()) if isinstance(input_shape, Mapping) else input_shape)
         proto, levels = exported(module, shapes, opset, dynamic_size, grid, names)
+=======
+        proto, levels = exported(module, checked_shapes(input_shape), opset, dynamic_size, grid)
+        if module is not source:
+            note(proto, {"paconv.source": "checkpoint", "paconv.source_sha256": file_sha256(source)})
+>>>>>>> py17
         temporary.write_bytes(proto.SerializeToString())
         size = temporary.stat().st_size
     quantized, real = _count_convs(proto.graph)
@@ -146,8 +166,12 @@ def exported(
     rename(graph, frozen)
     proto = ir.to_proto(graph)
     _strip(proto)
+<<<<<<< HEAD
     if (conversion := getattr(unwrapped(module), "paconv_conversion", None)) is not None:
         write_scheme(proto, conversion.get("scheme", "pa"))
+=======
+    note(proto, _provenance(module, levels))
+>>>>>>> py17
     proto.ir_version = IR_VERSIONS[opset]
     proto.producer_name, proto.producer_version = "paconv", __version__
     add_functions(proto)
@@ -157,6 +181,20 @@ def exported(
     except (ModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"torch exported an invalid graph: {error}") from error
     return proto, levels
+
+
+def _provenance(module: nn.Module, levels: LevelReport | None) -> dict[str, str | None]:
+    """The entries of paconv.onnx_file.metadata.PROVENANCE that a module has."""
+    entries: dict[str, str | None] = {"paconv.source": "module"}
+    if (conversion := getattr(module, "paconv_conversion", None)) is not None:
+        M, N = conversion["M"], conversion["N"]
+        entries |= {"paconv.scheme": conversion.get("scheme", "pa"), "paconv.M": str(M)}
+        entries |= {"paconv.N": "full" if N is None else str(N)}
+    if levels is not None:
+        most = {kind: {la.most for la in levels.layers if la.kind == kind} for kind in ("weights", "activations")}
+        limits = [None if None in found else max(filter(None, found), default=None) for found in most.values()]
+        entries["paconv.grid"] = grid_text(*limits)
+    return {**entries, "paconv.torch": str(torch.__version__), "paconv.version": __version__}
 
 
 def _strip(proto: onnx.ModelProto) -> None:

@@ -16,6 +16,8 @@ from paconv.errors import UsageError, VerifyError
 from paconv.onnx_file.loading import load_model
 from paconv.ops import DOMAIN, LIBRARY_OPS
 from paconv.passes.fuse.unfuse import canonical, unfuse
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Column, Table, grouped
 from paconv.verification.check_layer import check_layer
 from paconv.verification.depthwise import as_served
 from paconv.verification.end_to_end import EndToEnd, compare_end_to_end
@@ -54,6 +56,22 @@ class VerifyResult:
             if not layer.ok:
                 return f"layer '{layer.name}': {layer.difference}"
         return self.glue or (self.fused.difference if self.fused else None)
+
+    def __repr__(self) -> str:
+        verdict = f"verified: {len(self.layers)} layers" if self.ok else f"differs: {self.first_difference}"
+        return f"VerifyResult({verdict})"
+
+    def _repr_html_(self) -> str:
+        columns = [Column("name", "layer", left=True), Column("M", "M"), Column("N", "N")]
+        columns += [Column(key, key, read=grouped) for key in ("decisions", "flips")]
+        columns.append(Column("verdict", "verdict", left=True))
+        rows = [vars(layer) | {"verdict": layer.difference or "equal"} for layer in self.layers]
+        between = f"graph between the layers: {self.glue or 'equal, bit for bit'}"
+        ends = [
+            f"{o.name}: largest difference {o.largest:.3g} of {o.scale:.3g}"
+            for o in (self.end_to_end.outputs if self.end_to_end else ())
+        ]
+        return as_html(Table(repr(self), columns, rows, notes=[between, *ends]))
 
     def to_dict(self) -> dict:
         """Plain data for JSON."""

@@ -16,6 +16,8 @@ from paconv.passes.graph.graph_pass import Pass, PassResult, Rewrite, Skip
 from paconv.passes.graph.matching import is_op, is_paconv_op, producer
 from paconv.passes.graph.model_graph import ModelGraph
 from paconv.passes.graph.reasons import explain
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Column, Table
 
 __all__ = ["Account", "ConvLine", "ConversionReport"]
 
@@ -80,6 +82,26 @@ class ConversionReport:
         if not self.changed and totals["convs"] > totals["real"]:
             return f"already optimized: {forms}; nothing to do"
         return f"{totals['convs']} convolutions: {forms}"
+
+    def __repr__(self) -> str:
+        return f"ConversionReport({self.summary()})"
+
+    def _repr_html_(self) -> str:
+        columns = [Column(key, key, left=True) for key in ("convolution", "form", "linked", "why", "folded")]
+        rows = [
+            {
+                "convolution": line.node,
+                "form": line.form,
+                "linked": "yes" if line.linked else "no",
+                "why": "" if line.reason == "converted" else explain(line.reason),
+                "folded": ", ".join(line.folded),
+            }
+            for line in self.convs
+        ]
+        return as_html(Table(self.summary(), columns, rows, notes=[self._bytes()]))
+
+    def _bytes(self) -> str:
+        return f"{self.bytes_before:,} -> {self.bytes_after:,} bytes"
 
     def to_json(self) -> str:
         """JSON: `convs` (a ConvLine each, with converted and explanation), `passes`, `changed`, `totals`."""

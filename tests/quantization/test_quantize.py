@@ -11,6 +11,7 @@ from onnx import numpy_helper
 import paconv
 from paconv.errors import DataError, ModelError, UsageError
 from paconv.grid import integers_of
+from paconv.onnx_file.metadata import note, provenance
 from tests.quantization.networks import images, residual_network
 
 PA = ("one", "two", "down", "cut", "group")
@@ -174,6 +175,9 @@ def test_torch_modules_are_quantized_as_their_export_is(tmp_path):
     direct = paconv.quantize(net, x, input_shape=(1, 8, 8))
     paconv.export(net, tmp_path / "float.onnx", (1, 8, 8))
     foreign = paconv.quantize(tmp_path / "float.onnx", x)
+    assert provenance(direct.model)["source"] == "module" and provenance(foreign.model)["source"] == "onnx"
+    for found in (direct, foreign):
+        note(found.model, {"paconv.source": None, "paconv.source_sha256": None})
     assert direct.model.SerializeToString() == foreign.model.SerializeToString()
     with pytest.raises(UsageError, match="input_shape"):
         paconv.quantize(net, x)

@@ -331,4 +331,10 @@ def test_inspect_takes_a_model_of_linked_convolutions_alone(tmp_path):
     fused = paconv.optimize(linked, tmp_path / "pa.onnx").model
     assert "PABitConv" not in ops(fused)
     done = CliRunner().invoke(cli, ["inspect", str(tmp_path / "pa.onnx"), "--format", "json"])
-    assert done.exit_code == 0 and json.loads(done.stdout)["level"] == active_cpu()
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0 and found["level"] == active_cpu()
+    assert found["provenance"] == {"optimizer": paconv.__version__}
+    assert (
+        f"provenance: optimizer {paconv.__version__}"
+        in CliRunner().invoke(cli, ["inspect", str(tmp_path / "pa.onnx")]).stdout
+    )
