@@ -22,12 +22,8 @@ from paconv.errors import ExportError, ModelError, UsageError
 from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.input_shape import Shape, checked_shapes
-<<<<<<< HEAD
-from paconv.nn.snapping import LevelReport
-from paconv.nn.wrapping import unwrapped
-=======
 from paconv.nn.snapping import LevelReport, levels_table
->>>>>>> py17
+from paconv.nn.wrapping import unwrapped
 from paconv.onnx_file.loading import check_model
 from paconv.onnx_file.metadata import file_sha256, grid_text, note
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
@@ -134,15 +130,11 @@ def export(
             raise UsageError(
                 "the model does not carry its input shape; give input_shape=(C, H, W) (--input-shape CxHxW)"
             )
-<<<<<<< HEAD
         names = list(input_shape) if isinstance(input_shape, Mapping) else None
         shapes = checked_shapes(list(input_shape.values()) if isinstance(input_shape, Mapping) else input_shape)
         proto, levels = exported(module, shapes, opset, dynamic_size, grid, names)
-=======
-        proto, levels = exported(module, checked_shapes(input_shape), opset, dynamic_size, grid)
-        if module is not source:
+        if isinstance(source, (str, os.PathLike)):
             note(proto, {"paconv.source": "checkpoint", "paconv.source_sha256": file_sha256(source)})
->>>>>>> py17
         temporary.write_bytes(proto.SerializeToString())
         size = temporary.stat().st_size
     quantized, real = _count_convs(proto.graph)
@@ -166,12 +158,7 @@ def exported(
     rename(graph, frozen)
     proto = ir.to_proto(graph)
     _strip(proto)
-<<<<<<< HEAD
-    if (conversion := getattr(unwrapped(module), "paconv_conversion", None)) is not None:
-        write_scheme(proto, conversion.get("scheme", "pa"))
-=======
-    note(proto, _provenance(module, levels))
->>>>>>> py17
+    note(proto, _provenance(unwrapped(module), levels))
     proto.ir_version = IR_VERSIONS[opset]
     proto.producer_name, proto.producer_version = "paconv", __version__
     add_functions(proto)
