@@ -25,7 +25,7 @@ static const int REPORTS = 10;  // over the whole time
 static const double MEBI = 1 << 20;
 
 // What the program may hold more after the load than before it, in bytes: what onnxruntime and the C++ library make once,
-// when something is done for the first time. What leaks with each answer passes it within some thousand answers.
+// when something is done for the first time. What leaks with each answer passes it within some ten thousand answers.
 static const double SLACK = 256 * 1024;
 
 namespace {
