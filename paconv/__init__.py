@@ -16,6 +16,7 @@ from paconv.extras import missing_package
 
 if TYPE_CHECKING:
     from paconv.checkpoint import load, save
+    from paconv.cost.summary import summary
     from paconv.deployment.deploy import deploy
     from paconv.errors import PaconvError
     from paconv.nn.convert import convert
@@ -38,6 +39,7 @@ _HOMES = {
     "quantize": "paconv.quantization.api",
     "register": "paconv.runtime.session",
     "save": "paconv.checkpoint",
+    "summary": "paconv.cost.summary",
     "verify": "paconv.verification.verify",
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "quantize",
     "register",
     "save",
+    "summary",
     "verify",
 ]
 
