@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 from rich.console import Console
@@ -38,13 +39,13 @@ def print_table(table: Table) -> None:
     click.echo(plain(table, console.width if terminal else _PIPE_NOTES, console.width if terminal else None), nl=False)
 
 
-def print_tables(tables: Sequence[Table], style: str) -> None:
-    """Print `tables` with an empty line between, as one of TABLE_STYLES."""
+def print_tables(tables: Sequence[Table], style: str, quiet: bool = False) -> None:
+    """Print `tables` with an empty line between, as one of TABLE_STYLES; quiet: of text, only what is below them."""
     for number, table in enumerate(tables):
-        if number:
+        if number and not (quiet and style == "table"):
             click.echo()
         if style == "table":
-            print_table(table)
+            print_table(replace(table, title="", columns=(), rows=()) if quiet else table)
         else:
             click.echo({"markdown": markdown, "csv": to_csv}[style](table), nl=False)
 

@@ -12,7 +12,7 @@ import onnx
 
 from paconv.cost.count import NetworkCost, count
 from paconv.cost.reading import readings
-from paconv.cost.source import exported_model, model_of_file
+from paconv.cost.source import CHECKPOINT_SUFFIXES, exported_model, model_of_file
 from paconv.errors import UsageError
 from paconv.network.extract import network
 from paconv.network.layers import BATCH_NORM, Layer
@@ -34,10 +34,10 @@ _WIDTH = 80
 DEFINITIONS = (
     "weights: the shape, (O, C/groups, KH, KW) of a convolution. reads: rectified, nothing below 0; signed, levels or "
     "values on both sides of 0; input, what the network is given",
-    "bits w: of a stored weight, the index of its level; bits a: of an activation, the index of its level; 32: real",
+    "bits: of a stored weight and of an activation, each the index of its level; 32: real",
     "params, MACs: shares of all parameters (a batch norm has 2 a channel) and of all multiply-accumulates",
-    "converted: layers with binary weights. The packed size is that of level indexes and real parameters; the float one "
-    "is that of 32 bits a parameter",
+    "converted: layers with approximated weights. The packed size is that of level indexes and real parameters, the "
+    "one in float that of 32 bits a parameter",
 )
 
 
@@ -74,7 +74,7 @@ class Summary:
     source: str
     """What was summarized, such as the file's name."""
     form: str
-    """float, exported (model.onnx) or optimized (pa.onnx)."""
+    """torch, float, exported (model.onnx) or optimized (pa.onnx)."""
     inputs: Mapping[str, tuple[int, ...]]
     """Shapes with the batch, by name."""
     layers: tuple[LayerSummary, ...]
@@ -163,8 +163,7 @@ class Summary:
             "kind": f"{layer.kind} {layer.scheme}" if layer.scheme else layer.kind,
             "weights": _shape(layer.weight_shape),
             "reads": layer.reads,
-            "weight_bits": layer.weight_bits,
-            "activation_bits": layer.activation_bits,
+            "bits": "/".join(str(bits) for bits in (layer.weight_bits, layer.activation_bits) if bits is not None),
             "parameters": layer.parameters / self.parameters if self.parameters else None,
             "macs": layer.macs / self.macs if layer.macs else None,
         }
@@ -204,22 +203,23 @@ def summary(
     if isinstance(source, (str, os.PathLike)):
         onnx_model, sizes = model_of_file(source, named, factory=model, trust_pickle=trust_pickle)
         label = Path(source).name
+        form = "torch" if Path(source).suffix.lower() in CHECKPOINT_SUFFIXES else _form(onnx_model)
     elif model is not None or trust_pickle:
         raise UsageError("model and trust_pickle tell how to read a checkpoint; give its path")
     elif isinstance(source, onnx.ModelProto):
-        onnx_model, sizes, label = source, named, source.graph.name or "model"
+        onnx_model, sizes, label, form = source, named, source.graph.name or "model", _form(source)
     else:
-        onnx_model, sizes, label = exported_model(source, input_shape), {}, type(source).__name__
-    return _summary(onnx_model, sizes, label)
+        onnx_model, sizes, label, form = exported_model(source, input_shape), {}, type(source).__name__, "torch"
+    return _summary(onnx_model, sizes, label, form)
 
 
-def _summary(model: onnx.ModelProto, sizes: Mapping[str, Sequence[int]], label: str) -> Summary:
+def _summary(model: onnx.ModelProto, sizes: Mapping[str, Sequence[int]], label: str, form: str) -> Summary:
     counted = count(network(model, sizes))
     reads = readings(model)
     layers = tuple(
         _layer_summary(each.layer, each.cost.parameters, reads.get(each.layer.name)) for each in counted.layers
     )
-    return Summary(label, _form(model), fixed_input_shapes(model, sizes), layers, counted)
+    return Summary(label, form, fixed_input_shapes(model, sizes), layers, counted)
 
 
 def _layer_summary(layer: Layer, parameters: int, reads: str | None) -> LayerSummary:
@@ -250,8 +250,12 @@ def _shape(sizes: Sequence[int]) -> str:
     return "x".join(map(str, sizes))
 
 
+def _hundredths(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{_hundredths(share)} %"
 
 
 def _megabytes(bits: int) -> str:
@@ -263,8 +267,7 @@ _COLUMNS = (
     Column("kind", "kind", left=True),
     Column("weights", "weights", left=True),
     Column("reads", "reads", left=True),
-    Column("weight_bits", "bits\nw"),
-    Column("activation_bits", "bits\na"),
-    Column("parameters", "params", read=_percent),
-    Column("macs", "MACs", read=_percent),
+    Column("bits", "bits\nw/a"),
+    Column("parameters", "params\n[%]", read=_hundredths),
+    Column("macs", "MACs\n[%]", read=_hundredths),
 )
