@@ -69,7 +69,7 @@ class Column:
     detail: bool = False
     """Left out of text where the table is wider than the terminal."""
     folds: bool = False
-    """Names: broken into lines where nothing else makes the table fit the terminal."""
+    """Names and sentences: broken into lines where nothing else makes the table fit the terminal."""
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ def _in_lines(name: str, width: int) -> str:
     """A name in lines of `width` columns, broken behind a separator where there is one in the latter half."""
     lines = []
     while cell_len(name) > width:
-        end = max((name.rfind(mark, width // 2, width) + 1 for mark in "/._:"), default=0) or width
-        lines.append(name[:end])
-        name = " " + name[end:]
+        end = max((name.rfind(mark, width // 2, width) + 1 for mark in " /._:"), default=0) or width
+        lines.append(name[:end].rstrip())
+        name = " " + name[end:].lstrip()
     return "\n".join([*lines, name])
 
 
