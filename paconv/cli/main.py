@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from paconv import variables
 from paconv._version import __version__
 from paconv.cli.commands import COMMANDS, GROUPS, load
+from paconv.cli.wording import as_typed
 from paconv.errors import PaconvError, UsageError
 from paconv.extras import missing_package
 
@@ -79,12 +80,16 @@ def main() -> None:
         sys.exit(cli.main(arguments, prog_name="paconv", standalone_mode=False))
     except click.exceptions.Abort:
         _fail("stopped", 130)
+    except click.NoSuchOption as error:
+        near = f"; did you mean {error.possibilities[0]!r}?" if error.possibilities else ""
+        _fail(f"there is no option {error.option_name!r}{near}{_hint(arguments)}", error.exit_code)
     except click.UsageError as error:
         _fail(error.format_message() + _hint(arguments), error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except UsageError as error:
-        _fail(str(error) + _hint(arguments), 1)
+        name = _command(arguments)
+        _fail((as_typed(str(error), load(name)) if name else str(error)) + _hint(arguments), 1)
     except PaconvError as error:
         _fail(str(error), 1)
     except OSError as error:
@@ -97,10 +102,16 @@ def main() -> None:
         _fail(f"unexpected {type(error).__name__}: {error} (PACONV_TRACEBACK=1 shows where)", 3)
 
 
+def _command(arguments: list[str]) -> str:
+    """The command that these arguments call, "" for none."""
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    return name if name in COMMANDS else ""
+
+
 def _hint(arguments: list[str]) -> str:
     """Where the usage is told of what these arguments call."""
-    name = next((word for word in arguments if not word.startswith("-")), "")
-    return f" (usage: `paconv {name} --help`)" if name in COMMANDS else " (usage: `paconv --help`)"
+    name = _command(arguments)
+    return f" (usage: `paconv {name} --help`)" if name else " (usage: `paconv --help`)"
 
 
 def _fail(message: str, code: int) -> None:
