@@ -189,9 +189,11 @@ def test_a_bad_option_is_one_line(train, folder, options, message):
 
 
 def test_options_that_are_missing_are_named(train):
-    assert train("-o run --data digits")[1:] == ("", "paconv: error: --model is missing\n")
-    assert train("-o run --model digits_resnet")[1:] == ("", "paconv: error: --data is missing\n")
-    assert train("-o run --resume")[2] == "paconv: error: --model is missing; run holds no training to resume\n"
+    usage = "(usage: `paconv train --help`)\n"
+    assert train("-o run --data digits")[1:] == ("", f"paconv: error: --model is missing {usage}")
+    assert train("-o run --model digits_resnet")[1:] == ("", f"paconv: error: --data is missing {usage}")
+    resumed = train("-o run --resume")[2]
+    assert resumed == f"paconv: error: --model is missing; run holds no training to resume {usage}"
 
 
 def test_a_parent_of_another_architecture_is_refused(folder, train):
