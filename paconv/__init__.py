@@ -16,6 +16,7 @@ from paconv.extras import missing_package
 
 if TYPE_CHECKING:
     from paconv.checkpoint import load, save
+    from paconv.cost.summary import summary
     from paconv.deployment.deploy import deploy
     from paconv.errors import PaconvError
     from paconv.model_report.report import report
@@ -40,6 +41,7 @@ _HOMES = {
     "register": "paconv.runtime.session",
     "report": "paconv.model_report.report",
     "save": "paconv.checkpoint",
+    "summary": "paconv.cost.summary",
     "verify": "paconv.verification.verify",
 }
 
@@ -65,6 +67,7 @@ __all__ = [
     "register",
     "report",
     "save",
+    "summary",
     "verify",
 ]
 

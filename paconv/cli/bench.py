@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from paconv.bench.models import bench as run_bench
-from paconv.bench.tables import layers_table, sessions_table
+from paconv.bench.tables import layers_table, milliseconds, sessions_table
 from paconv.cli.console import print_tables, progress_bar
+from paconv.cli.output import TABLES, output_options
 from paconv.cli.ranges import BATCH, MOST_THREADS, SEED
 from paconv.kernels.registry import CHOICES
 from paconv.onnx_file.shapes import parse_input_shapes
@@ -76,10 +77,10 @@ class Counts(click.ParamType):
     "shapes",
     multiple=True,
     metavar="SHAPE",
-    help="Sizes of free dimensions of the random samples: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. May be "
+    help="Sizes of free dimensions of random samples: 3x224x224 (CxHxW), INPUT=3x224x224 or DIMENSION=224. May be "
     "repeated.",
 )
-@click.option("--format", "style", type=click.Choice(["table", "markdown", "json"]), default="table", show_default=True)
+@output_options(TABLES)
 def bench(
     model: Path,
     against: tuple[Path, ...],
@@ -93,6 +94,7 @@ def bench(
     shapes: tuple[str, ...],
     seed: int,
     style: str,
+    quiet: bool,
 ) -> None:
     """Time MODEL on this machine: best and median of many calls, the models taken in turns.
 
@@ -117,5 +119,10 @@ def bench(
     if style == "json":
         click.echo(to_json(result.as_data()), nl=False)
         return
-    tables = [sessions_table(result), *([layers_table(result)] if result.layers else [])]
-    print_tables(tables, style)
+    if quiet and style == "table":
+        for session in result.sessions:
+            ratio = "" if session.file == result.sessions[0].file else f", {result.against(session):.2f}x the first's"
+            best = milliseconds(session.timing.best)
+            click.echo(f"{Path(session.file).name}, {session.threads} threads: {best} ms at best{ratio}")
+        return
+    print_tables([sessions_table(result), *([layers_table(result)] if result.layers else [])], style)

@@ -10,6 +10,7 @@ import click
 
 from paconv.cli.bench import Counts
 from paconv.cli.console import progress_bar
+from paconv.cli.output import TEXT, output_options
 from paconv.errors import UsageError
 from paconv.reporting.tables import to_json
 from paconv.studies.speed.comparison import IMAGE_NETWORKS, Options, compare_all
@@ -56,14 +57,7 @@ _QUICK_NETWORKS, _QUICK_LAYER_SECONDS, _QUICK_NETWORK_SECONDS = ("resnet18",), 2
     help="A Python that has larq-compute-engine, tensorflow, tf-keras, larq "
     "and larq-zoo, to time Larq Compute Engine beside.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What is printed of the targets; the folder has all of it.",
-)
+@output_options(TEXT, "What is printed of the targets; the folder has all of it.")
 def bench_report(
     folder: Path,
     quick: bool,
@@ -73,6 +67,7 @@ def bench_report(
     seconds: float | None,
     larq_python: str | None,
     style: str,
+    quiet: bool,
 ) -> None:
     """Compare PABitConv with onnxruntime's float and 8-bit convolutions and with Larq Compute Engine, on this machine.
 
@@ -106,7 +101,7 @@ def bench_report(
     if style == "json":
         click.echo(to_json([row.as_data() for row in rows]), nl=False)
         return
-    for row in rows:
+    for row in [] if quiet else rows:
         click.echo(f"{row.what}: {row.target}; {row.measured}: {row.verdict}")
     click.echo(f"{folder / REPORT}")
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from paconv.cli.console import progress_bar
+from paconv.cli.output import TEXT, output_options
 from paconv.library_build.build import build_library as build
 from paconv.library_build.build import chosen_cpus, is_current
 from paconv.library_build.targets import BUILT, TARGETS, find_target, host_target
+from paconv.reporting.tables import to_json
 
 __all__ = ["build_library"]
 
@@ -23,8 +25,11 @@ __all__ = ["build_library"]
     help="File to write.  [default: the package's own library; libpaconv-TARGET beside you for another platform]",
 )
 @click.option("--cpu", "names", multiple=True, metavar="NAME", help="A CPU to build for, or host.  [default: all]")
+@output_options(TEXT)
 @click.option("--if-stale", is_flag=True, help="Only if there is none of the present sources for these CPUs.")
-def build_library(target: str | None, output: Path | None, names: tuple[str, ...], if_stale: bool) -> None:
+def build_library(
+    target: str | None, output: Path | None, names: tuple[str, ...], if_stale: bool, style: str, quiet: bool
+) -> None:
     """Build the custom-op library: kernels as native code for every CPU, linked into one shared library.
 
     It takes about a minute of processor time for all CPUs of x86-64, half of that for `--cpu host` alone. Needs Numba
@@ -51,4 +56,8 @@ def build_library(target: str | None, output: Path | None, names: tuple[str, ...
             update(name, len(done), len(cpus))
 
         build(chosen, output, progress, cpus)
-    click.echo(f"{output}: {output.stat().st_size:,} bytes, kernels for {', '.join(cpu.name for cpu in cpus)}")
+    size, kernels = output.stat().st_size, [cpu.name for cpu in cpus]
+    if style == "json":
+        click.echo(to_json({"output": str(output), "target": chosen.name, "bytes": size, "cpus": kernels}), nl=False)
+    else:
+        click.echo(f"{output}: {size:,} bytes" + ("" if quiet else f", kernels for {', '.join(kernels)}"))

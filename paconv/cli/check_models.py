@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from paconv.cli.console import print_table, progress_bar
+from paconv.cli.console import print_tables, progress_bar
+from paconv.cli.output import TABLES, output_options
 from paconv.cli.ranges import SEED
 from paconv.errors import PaconvError
 
@@ -28,8 +29,8 @@ _SCHEMES = ("pa:4,5", "pa:8,7", "pa:4,full", "bireal")
     help="May be repeated.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random weights.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, style: str) -> None:
+@output_options(TABLES)
+def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, style: str, quiet: bool) -> None:
     """Build each architecture of paconv.models (all of them, or those NAMEd) with random weights under each scheme, and
     export, optimize and verify it at its real input size. Nothing is left behind.
 
@@ -62,7 +63,7 @@ def check_models(names: tuple[str, ...], schemes: tuple[str, ...], seed: int, st
     if style == "json":
         click.echo(to_json([each.as_data() for each in checked]), nl=False)
     else:
-        print_table(_table(checked))
+        print_tables([_table(checked)], style, quiet)
     wrong = [each for each in checked if not each.ok]
     if wrong:
         raise PaconvError(f"{len(wrong)} of {len(checked)} failed, first {_failure(wrong[0])}")
@@ -100,5 +101,6 @@ def _table(checked: list):
         }
         for each in checked
     ]
-    failures = [_failure(each) for each in checked if not each.ok]
-    return Table("architectures with random weights at their real input size", columns, rows, notes=failures)
+    notes = [f"{sum(each.ok for each in checked)} of {len(checked)} verified"]
+    notes += [_failure(each) for each in checked if not each.ok]
+    return Table("architectures with random weights at their real input size", columns, rows, notes=notes)

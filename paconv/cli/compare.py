@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from paconv.cli.console import print_table, progress_bar
+from paconv.cli.console import print_tables, progress_bar
+from paconv.cli.output import TABLES, output_options
 from paconv.cli.ranges import EPOCHS
 from paconv.cores import usable_cores
 from paconv.extras import check_matplotlib
@@ -72,8 +73,8 @@ class _Rates(click.ParamType):
     help="Of the training samples, for choices.",
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Trainings at once [default: one a core].")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str, **options) -> None:
+@output_options(TABLES)
+def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str, quiet: bool, **options) -> None:
     """Train the float network and its counterparts under every scheme, each with the same tries and seeds, and report
     accuracy, spread, paired differences, memory and Flops: the paper's Tables 3 and 6 in small, and its Figures 1, 2, 4
     and 5 from the trained networks.
@@ -103,8 +104,10 @@ def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str
     if style == "json":
         click.echo(to_json(found.as_data()), nl=False)
         return
-    for data in study.data:
-        for table in (results_table(found, data, data), differences_table(found, data)):
-            print_table(table)
-            click.echo()
-    click.echo(written[0])
+    tables = [
+        table for data in study.data for table in (results_table(found, data, data), differences_table(found, data))
+    ]
+    if not quiet:
+        print_tables(tables, style)
+    if style == "table":
+        click.echo(("" if quiet else "\n") + str(written[0]))

@@ -7,19 +7,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import click
-from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import Progress
 
-from paconv.reporting.tables import Table, markdown, plain
+from paconv.reporting.tables import Table, markdown, plain, to_csv
 
-__all__ = ["output_console", "print_table", "print_tables", "progress_bar", "progress_console"]
+__all__ = ["TABLE_STYLES", "output_console", "print_table", "print_tables", "progress_bar", "progress_console"]
 
 PIPE_WIDTH = 160
 """Columns of a line where there is no terminal to fit."""
 
 _PIPE_NOTES = 118
 """Columns of a table's notes there."""
+
+TABLE_STYLES = ("table", "csv", "markdown")
+"""How tables are printed; a command has "json" beside, of all that it knows."""
 
 
 def output_console() -> Console:
@@ -31,26 +33,21 @@ def output_console() -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Print `table` as wide as it is, its notes broken into lines that fit.
-
-    Where it doesn't fit the terminal, its columns stand closer, and if need be in parts, one below the other.
-    """
+    """Print `table` as wide as it is, its notes broken into lines that fit; in a terminal so that all of it fits."""
     console = output_console()
-    text = plain(table, console.width if console.is_terminal else _PIPE_NOTES)
-    if console.is_terminal and max(map(cell_len, text.splitlines())) > console.width:
-        text = plain(replace(table, narrow=True), console.width, console.width)
-    click.echo(text, nl=False)
+    terminal = console.is_terminal
+    click.echo(plain(table, console.width if terminal else _PIPE_NOTES, console.width if terminal else None), nl=False)
 
 
-def print_tables(tables: Sequence[Table], style: str) -> None:
-    """Print `tables` with an empty line between: style "table" as print_table does, "markdown" as Markdown."""
+def print_tables(tables: Sequence[Table], style: str, quiet: bool = False) -> None:
+    """Print `tables` with an empty line between, as one of TABLE_STYLES; quiet: of text, only what is below them."""
     for number, table in enumerate(tables):
-        if number:
+        if number and not (quiet and style == "table"):
             click.echo()
         if style == "table":
-            print_table(table)
+            print_table(replace(table, title="", columns=(), rows=()) if quiet else table)
         else:
-            click.echo(markdown(table), nl=False)
+            click.echo({"markdown": markdown, "csv": to_csv}[style](table), nl=False)
 
 
 def progress_console() -> Console:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
 
-from paconv.cli.console import print_table
+from paconv.cli.console import print_tables
 from paconv.cli.delays import delay_options, given_delays
 from paconv.cli.host import HostOptions, host_options, model_for, whole_model
+from paconv.cli.output import TABLES, explain_option, output_options
+from paconv.cli.schemes import FULL, METAVAR, SchemeType, Spelled, given_planes
 from paconv.cost import count, rule, storage, under_scheme
 from paconv.cost.host.calibrate import measured_alone
 from paconv.cost.host.comparison import compare, comparison_data, comparison_table
@@ -26,10 +29,19 @@ from paconv.cost.sweep import PLANES_M, PLANES_N, sweep, sweep_data, sweep_table
 from paconv.errors import ModelError, UsageError
 from paconv.network.layers import Network
 from paconv.onnx_file.shapes import parse_input_shapes
-from paconv.reporting.tables import Table, markdown, to_csv, to_json
+from paconv.reporting.tables import Table, to_json
 from paconv.schemes import SCHEMES
 
 __all__ = ["cost"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the result is printed."""
+
+    style: str
+    quiet: bool
+    explain: bool
 
 
 class _Number(click.ParamType):
@@ -46,15 +58,14 @@ class _Number(click.ParamType):
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "style", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", show_default=True
-)
+@output_options(TABLES)
+@explain_option
 @click.option(
     "--input-shape",
     "shapes",
     multiple=True,
     metavar="SHAPE",
-    help="Sizes of free dimensions: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. "
+    help="Sizes of free dimensions: 3x224x224 (CxHxW), INPUT=3x224x224 or DIMENSION=224. "
     "May be repeated. A free batch is 1.",
 )
 @click.option(
@@ -82,9 +93,14 @@ class _Number(click.ParamType):
 )
 @click.option("--mul-per-output", type=_Number(), help="Multiplications per output of a binary layer.")
 @click.option("--cmp-per-activation", type=_Number(), help="Comparisons per binarized activation.")
-@click.option("--scheme", type=click.Choice(list(SCHEMES)), help="Count the network as it would be under this scheme.")
-@click.option("-M", "M", type=int, help="Weight planes under --scheme.")
-@click.option("-N", "N", metavar="INTEGER|full", help="Activation planes under --scheme; full: weights only.")
+@click.option(
+    "--scheme",
+    type=SchemeType(SCHEMES),
+    metavar=METAVAR,
+    help="Count the network as it would be under this scheme: pa:4,5, pa:4,full (only weights), bireal, float.",
+)
+@click.option("-M", "M", type=int, help="Weight planes of --scheme, spelled apart.")
+@click.option("-N", "N", metavar="INTEGER|full", help="Activation planes of --scheme, spelled apart.")
 @click.option(
     "--keep-real",
     multiple=True,
@@ -109,6 +125,8 @@ class _Number(click.ParamType):
 def cost(
     model: Path,
     style: str,
+    quiet: bool,
+    explain: bool,
     shapes: tuple[str, ...],
     factory: str | None,
     trust_pickle: bool,
@@ -116,7 +134,7 @@ def cost(
     storage_name: str,
     mul_per_output: Fraction | None,
     cmp_per_activation: Fraction | None,
-    scheme: str | None,
+    scheme: Spelled | None,
     M: int | None,
     N: str | None,
     keep_real: tuple[str, ...],
@@ -133,37 +151,41 @@ def cost(
     """Memory, operations and latency of MODEL, layer by layer and in total.
 
     MODEL is a float ONNX model, an 8-bit one, an exported model.onnx, an optimized pa.onnx or a checkpoint (.pt); the
-    same network costs the same in each form. Exits with 1 if a layer that multiplies can't be counted, and names it.
+    same network costs the same in each form. Exits with 1 if a layer that multiplies can't be counted, and names it;
+    --allow-uncounted accepts that.
 
     \b
     Example:
       paconv cost pa.onnx
-      paconv cost resnet18.onnx --scheme pa -M 8 -N 7 --format json
+      paconv cost pa.onnx --explain
+      paconv cost resnet18.onnx --scheme pa:8,7 --format json
+      paconv cost resnet.onnx --input-shape 3x224x224 --allow-uncounted
       paconv cost resnet18.onnx --sweep --plot sweep.png
       paconv cost pa.onnx --host --measure
     """
     times = given_delays(options)
     on_host = HostOptions(host, threads, refresh, measure)
     on_host.check()
+    show = Shown(style, quiet, explain)
     _check_combination(scheme, M, N, keep_real, as_latency, as_sweep, plot, times, on_host)
     by, stored = rule(rule_name, mul_per_output, cmp_per_activation), storage(storage_name)
     sizes = parse_input_shapes(shapes)
     network = network_of_file(model, sizes, factory=factory, trust_pickle=trust_pickle)
     if as_sweep:
-        _print_sweep(network, model.name, by, stored, keep_real, plot, style, on_host)
+        _print_sweep(network, model.name, by, stored, keep_real, plot, show, on_host)
     else:
         if scheme is not None:
             network = _under(network, scheme, M, N, keep_real)
-        source = model.name if scheme is None else f"{model.name} as {scheme}"
+        source = model.name if scheme is None else f"{model.name} as {scheme.name}"
         if as_latency:
-            _print(style, latency_data(network, times, source), latency_table(network, times, source))
+            _print(show, latency_data(network, times, source), latency_table(network, times, source))
         elif host:
             whole = None if scheme is not None else lambda threads: whole_model(model, sizes, threads)
-            _print_host(network, source, style, on_host, whole)
+            _print_host(network, source, show, on_host, whole)
         else:
             counted = count(network, by, stored)
             made = {"csv": as_csv_table, "table": as_brief_table}.get(style, as_table)
-            _print(style, as_data(counted, source), made(counted, source))
+            _print(show, as_data(counted, source), made(counted, source))
     if network.uncounted_products and not allow_uncounted:
         first, *others = network.uncounted_products
         more = f" and {len(others)} more" if others else ""
@@ -171,19 +193,19 @@ def cost(
 
 
 def _print_host(
-    network: Network, source: str, style: str, on_host: HostOptions, whole: Callable[[int], Any] | None
+    network: Network, source: str, show: Shown, on_host: HostOptions, whole: Callable[[int], Any] | None
 ) -> None:
     found = model_for(on_host, planes_of(network))
     if on_host.measure:
         timed = None if whole is None else whole(found.threads)
         compared = compare(found, network, measured_alone(found.threads), timed)
-        _print(style, comparison_data(found, compared, source), comparison_table(found, compared, source))
+        _print(show, comparison_data(found, compared, source), comparison_table(found, compared, source))
     else:
-        _print(style, host_data(found, network, source), host_table(found, network, source))
+        _print(show, host_data(found, network, source), host_table(found, network, source))
 
 
 def _check_combination(
-    scheme: str | None,
+    scheme: Spelled | None,
     M: int | None,
     N: str | None,
     keep_real: tuple[str, ...],
@@ -209,12 +231,12 @@ def _check_combination(
         raise UsageError("--measure belongs to --host of one network; leave out --sweep")
 
 
-def _under(network: Network, scheme: str, M: int | None, N: str | None, keep_real: tuple[str, ...]) -> Network:
-    full = N == "full"
-    if N is not None and not full and not N.isdecimal():
-        raise UsageError(f"-N: expected a number of planes or full; found {N}")
-    planes = None if N is None or full else int(N)
-    return under_scheme(network, scheme, M, planes, full_activations=full, keep_real=keep_real)
+def _under(network: Network, scheme: Spelled, M: int | None, N: str | None, keep_real: tuple[str, ...]) -> Network:
+    weights, activations = given_planes(scheme, M, N)
+    count_N = activations if isinstance(activations, int) else None
+    return under_scheme(
+        network, scheme.name, weights, count_N, full_activations=activations == FULL, keep_real=keep_real
+    )
 
 
 def _print_sweep(
@@ -224,7 +246,7 @@ def _print_sweep(
     stored: Storage,
     keep_real: tuple[str, ...],
     plot: Path | None,
-    style: str,
+    show: Shown,
     on_host: HostOptions,
 ) -> None:
     grid = [(M, N) for M in PLANES_M for N in PLANES_N if N is not None]
@@ -232,12 +254,17 @@ def _print_sweep(
     points = sweep(network, by, stored, keep_real, host)
     if plot is not None:
         plot_sweep(points, plot, source, stored, host)
-    _print(style, sweep_data(points, source, by, stored, host), sweep_table(points, source, by, stored, host))
+    _print(show, sweep_data(points, source, by, stored, host), sweep_table(points, source, by, stored, host))
 
 
-def _print(style: str, data: dict[str, Any], table: Table) -> None:
-    if style == "table":
-        print_table(table)
+def _print(show: Shown, data: dict[str, Any], table: Table) -> None:
+    if show.style == "json":
+        click.echo(to_json(data), nl=False)
     else:
-        text = to_json(data) if style == "json" else {"markdown": markdown, "csv": to_csv}[style](table)
-        click.echo(text, nl=False)
+        hint = (
+            ["--explain says what the columns mean"]
+            if table.definitions and show.style == "table" and not show.quiet
+            else []
+        )
+        shown = table.explained() if show.explain else replace(table, notes=(*table.notes, *hint))
+        print_tables([shown], show.style, show.quiet)

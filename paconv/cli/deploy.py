@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from paconv.cli.output import TEXT, output_options
 from paconv.cli.ranges import BATCH, INT32, THREADS
 from paconv.deployment.deploy import DEFAULT_SERVED_AT, SERVERS, Deployment
 from paconv.deployment.deploy import deploy as write_repository
 from paconv.deployment.triton_config import DEFAULT_MAX_BATCH_SIZE
+from paconv.reporting.tables import to_json
 
 __all__ = ["deploy"]
 
@@ -62,6 +64,7 @@ __all__ = ["deploy"]
 )
 @click.option("--instances", type=THREADS, default=1, show_default=True, help="Batches that run at the same time.")
 @click.option("--threads", type=THREADS, metavar="N", help="Threads of each instance [default: one for each core].")
+@output_options(TEXT)
 @click.option("--force", is_flag=True, help="Replace a model of this name that deploy wrote.")
 def deploy(
     model: Path,
@@ -76,6 +79,8 @@ def deploy(
     instances: int,
     threads: int | None,
     force: bool,
+    style: str,
+    quiet: bool,
 ) -> None:
     """Write MODEL into a model repository: the model, its configuration and the custom-op library.
 
@@ -99,7 +104,12 @@ def deploy(
         threads=threads,
         force=force,
     )
+    if style == "json":
+        click.echo(to_json({name: str(v) if isinstance(v, Path) else v for name, v in vars(done).items()}), nl=False)
+        return
     click.echo(f"{done.folder}: {_summary(done)}")
+    if quiet:
+        return
     if done.machine is None:
         click.echo(
             "no library is in it: the model has no PABitConv, any onnxruntime runs it (`paconv optimize` makes "

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from paconv.cli.output import TEXT, output_options
 from paconv.errors import UsageError
 from paconv.grid import DEFAULT_GRID, parse_grid
 from paconv.input_shape import Shape, parse_shape
@@ -50,14 +51,7 @@ __all__ = ["export"]
     help="Largest integers that levels of weights and activations are to be times a unit; none for real levels. The "
     "default, 15,31 for PA, leaves a model that is on a grid since training where it is.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json has the error of every layer's levels.",
-)
+@output_options(TEXT, "json has the error of every layer's levels.")
 def export(
     checkpoint: Path,
     output: Path | None,
@@ -68,6 +62,7 @@ def export(
     dynamic_size: bool,
     grid: str,
     style: str,
+    quiet: bool,
 ) -> None:
     """Write the PA model in MODEL.PT as ONNX, each quantizer a call of a model-local function.
 
@@ -98,7 +93,7 @@ def export(
         click.echo(json.dumps(done.as_data(), indent=1))
         return
     click.echo(f"{done.path}: {done.size / 1e6:.2f} MB, {done.quantized} quantized and {done.real} real convolutions")
-    if done.levels is not None:
+    if done.levels is not None and not quiet:
         click.echo(f"{done.path}: {done.levels}")
 
 

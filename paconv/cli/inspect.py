@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import click
 
-from paconv.cli.console import print_table, progress_bar
+from paconv.cli.console import print_tables, progress_bar
+from paconv.cli.output import TABLES, output_options
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
 from paconv.onnx_file.graph_view import inner_nodes
@@ -28,8 +30,8 @@ __all__ = ["inspect"]
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--kernel", type=click.Choice(["auto", *CHOICES]), help="As if a session forced this kernel.")
 @click.option("--measure", is_flag=True, help="First measure this machine's rates (a second) and keep them.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
+@output_options(TABLES)
+def inspect(model: Path, kernel: str | None, measure: bool, style: str, quiet: bool) -> None:
     """Show which kernel each PABitConv and PALevelConv of MODEL runs on this machine, and why.
 
     \b
@@ -67,7 +69,9 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
         found = {"level": cpu, "rates": source, "provenance": made_from, "nodes": [vars(n) for n in nodes]}
         click.echo(json.dumps(found, indent=2))
         return
-    columns = [Column(name, name, left=True) for name in ("node", "kernel", "kind", "why")]
+    columns = [
+        Column(name, name, left=True, folds=name in ("node", "why")) for name in ("node", "kernel", "kind", "why")
+    ]
     columns += [Column(name, f"{name} ns", read="{:.2f}".format) for name in ("planes", "codes")]
     rows = [
         {
@@ -80,10 +84,13 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str) -> None:
         }
         for n in nodes
     ]
+    numbers = Counter(n.kernel for n in nodes)
+    summary = ", ".join(f"{number} run {kernel}" for kernel, number in numbers.items())
     notes: tuple[str, ...] = (
+        f"{len(nodes)} layers: {summary}",
         "ns: of the inner loop, for one pixel, 16 output channels and one window position",
         f"rates: {source}",
     )
     if made_from:
         notes += ("provenance: " + ", ".join(f"{name} {value}" for name, value in made_from.items()),)
-    print_table(Table(f"{model.name} by the kernels for {cpu}", columns, rows, notes=notes))
+    print_tables([Table(f"{model.name} by the kernels for {cpu}", columns, rows, notes=notes)], style, quiet)

@@ -4,51 +4,61 @@ from __future__ import annotations
 
 import signal
 import sys
-from importlib import import_module
+from difflib import get_close_matches
 
 import click
+from click.shell_completion import CompletionItem
 
 from paconv import variables
 from paconv._version import __version__
-from paconv.errors import PaconvError
+from paconv.cli.commands import COMMANDS, GROUPS, load
+from paconv.cli.wording import as_typed
+from paconv.errors import PaconvError, UsageError
 from paconv.extras import missing_package
 
 __all__ = ["cli", "main"]
 
-COMMANDS = {
-    "bench": "paconv.cli.bench:bench",
-    "bench-report": "paconv.cli.bench_report:bench_report",
-    "build-library": "paconv.cli.build_library:build_library",
-    "check-models": "paconv.cli.check_models:check_models",
-    "compare": "paconv.cli.compare:compare",
-    "cost": "paconv.cli.cost:cost",
-    "deploy": "paconv.cli.deploy:deploy",
-    "export": "paconv.cli.export:export",
-    "inspect": "paconv.cli.inspect:inspect",
-    "optimize": "paconv.cli.optimize:optimize",
-    "paper-tables": "paconv.cli.paper_tables:paper_tables",
-    "quantize": "paconv.cli.quantize:quantize",
-    "report": "paconv.cli.report:report",
-    "train": "paconv.cli.train:train",
-    "verify": "paconv.cli.verify:verify",
-}
-"""Loaded when asked for: `paconv cost` need not wait for torch."""
+HELP_WIDTH = 120
+"""Columns that a help has at most; in a narrower terminal it has that many."""
 
 
 class LazyGroup(click.Group):
-    """A click group that imports a subcommand's module only when the subcommand is used or listed."""
+    """A click group that imports a subcommand's module only when the subcommand is used: none needs another's."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[name].split(":")
-        return getattr(import_module(module), attribute)
+        return load(name) if name in COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = get_close_matches(name, COMMANDS, n=1)
+            ctx.fail(f"there is no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for purpose, commands in GROUPS.items():
+            with formatter.section(purpose):
+                formatter.write_dl([(name.ljust(width), entry.help) for name, entry in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH},
+    subcommand_metavar="COMMAND ...",
+)
 @click.version_option(__version__, prog_name="paconv")
 def cli() -> None:
     """Piecewise-approximated CNNs from PyTorch to onnxruntime.
@@ -58,7 +68,9 @@ def cli() -> None:
       paconv export model.pt -o model.onnx
       paconv optimize model.onnx -o pa.onnx
       paconv verify model.onnx pa.onnx
-      paconv cost pa.onnx
+      paconv summary pa.onnx
+
+    `paconv COMMAND --help` tells what a command takes; `paconv doctor` what is missing here.
     """
 
 
@@ -67,12 +79,21 @@ def main() -> None:
     stopped by INT and TERM.
     """
     signal.signal(signal.SIGTERM, lambda *_: _fail("stopped", 143))  # what is half written is removed on the way out
+    arguments = sys.argv[1:] or ["--help"]
     try:
-        sys.exit(cli.main(sys.argv[1:] or ["--help"], standalone_mode=False))
+        sys.exit(cli.main(arguments, prog_name="paconv", standalone_mode=False))
     except click.exceptions.Abort:
         _fail("stopped", 130)
+    except click.NoSuchOption as error:
+        near = f"; did you mean {error.possibilities[0]!r}?" if error.possibilities else ""
+        _fail(f"there is no option {error.option_name!r}{near}{_hint(arguments)}", error.exit_code)
+    except click.UsageError as error:
+        _fail(error.format_message() + _hint(arguments), error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
+    except UsageError as error:
+        name = _command(arguments)
+        _fail((as_typed(str(error), load(name)) if name else str(error)) + _hint(arguments), 1)
     except PaconvError as error:
         _fail(str(error), 1)
     except MemoryError as error:  # numpy says of what
@@ -87,6 +108,18 @@ def main() -> None:
         if isinstance(error, RuntimeError) and "allocate memory" in str(error):  # torch's
             _fail("there is not enough memory for that", 1)
         _fail(f"unexpected {type(error).__name__}: {error} (PACONV_TRACEBACK=1 shows where)", 3)
+
+
+def _command(arguments: list[str]) -> str:
+    """The command that these arguments call, "" for none."""
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    return name if name in COMMANDS else ""
+
+
+def _hint(arguments: list[str]) -> str:
+    """Where the usage is told of what these arguments call."""
+    name = _command(arguments)
+    return f" (usage: `paconv {name} --help`)" if name else " (usage: `paconv --help`)"
 
 
 def _fail(message: str, code: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from paconv.cli.console import output_console, print_table
+from paconv.cli.console import output_console, print_table, print_tables
+from paconv.cli.output import TABLES, output_options
 from paconv.cli.verify import print_result, run_verify
 from paconv.errors import UsageError, VerifyError
 from paconv.files import replacing
@@ -15,7 +17,7 @@ from paconv.passes.graph.reasons import explain
 from paconv.passes.graph.report import ConversionReport
 from paconv.pipeline import check_distinct
 from paconv.pipeline import optimize as run_passes
-from paconv.reporting.tables import Column, Table
+from paconv.reporting.tables import Column, Table, to_json
 from paconv.verification.verify import VerifyResult
 
 __all__ = ["optimize", "print_report"]
@@ -45,7 +47,7 @@ __all__ = ["optimize", "print_report"]
     help="Leave out the fusion of linked convolutions, or undo it: each stays a PABitConv among standard ops.",
 )
 @click.option("--allow-unchanged", is_flag=True, help="Accept a model with nothing to convert: write it as it is.")
-@click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
+@output_options(TABLES, "json has the whole conversion report and, with --verify, all comparisons.")
 def optimize(
     model: Path,
     output: Path,
@@ -54,6 +56,7 @@ def optimize(
     inputs: Path | None,
     canonical: bool,
     allow_unchanged: bool,
+    style: str,
     quiet: bool,
 ) -> None:
     """Turn the exported MODEL into its packed form.
@@ -79,10 +82,17 @@ def optimize(
         if check and result.report.changed:
             verdict = _verify(model, temporary, inputs)
     # Printed last: what is written doesn't depend on whether anyone reads this to its end.
+    if style == "json":
+        data = {"output": str(output), **json.loads(result.report.to_json())}
+        click.echo(to_json({**data, "verify": verdict and verdict.to_dict()}), nl=False)
+        return
+    if style != "table":
+        print_tables([_table(result.report)], style)
+        return
     if not quiet:
         print_report(result.report)
     if verdict:
-        print_result(verdict)
+        print_result(verdict, quiet)
     elif check:
         click.echo("nothing to verify: the model comes back as it is")
     click.echo(f"{output}: {result.report.summary()}")
@@ -91,19 +101,23 @@ def optimize(
 def print_report(report: ConversionReport) -> None:
     """Print a table with a line per convolution, and an explanation of every reason code in it."""
     console = output_console()
-    names = ("convolution", "converted", "form", "reason", "linked", "folded")
-    columns = [Column(name, name, left=True) for name in names]
-    rows = []
-    for line in report.convs:
-        folded = ", ".join(line.folded) + "".join(f" (kept: {code})" for code in line.kept)
-        converted, linked = ("yes" if so else "no" for so in (line.converted, line.linked))
-        rows.append(dict(zip(names, (line.node, converted, line.form, line.reason, linked, folded), strict=True)))
-    print_table(Table("", columns, rows))
+    print_table(_table(report))
     codes = {line.reason for line in report.convs} | {code for line in report.convs for code in line.kept}
     for code in sorted(codes - {"converted"}):
         console.print(f"{code}: {explain(code)}", soft_wrap=True)
     totals = report.totals
     console.print(f"{totals['bytes_before']:,} -> {totals['bytes_after']:,} bytes")
+
+
+def _table(report: ConversionReport) -> Table:
+    names = ("convolution", "converted", "form", "reason", "linked", "folded")
+    columns = [Column(name, name, left=True, folds=name in ("convolution", "folded")) for name in names]
+    rows = []
+    for line in report.convs:
+        folded = ", ".join(line.folded) + "".join(f" (kept: {code})" for code in line.kept)
+        converted, linked = ("yes" if so else "no" for so in (line.converted, line.linked))
+        rows.append(dict(zip(names, (line.node, converted, line.form, line.reason, linked, folded), strict=True)))
+    return Table("", columns, rows)
 
 
 def _verify(reference: Path, optimized: Path, inputs: Path | None) -> VerifyResult:

@@ -6,6 +6,7 @@ import click
 
 from paconv.cli.console import print_tables
 from paconv.cli.delays import delay_options, given_delays
+from paconv.cli.output import TABLES, output_options
 from paconv.cost.rules import RULES
 from paconv.reporting.tables import to_json
 from paconv.studies.paper.data import paper_data
@@ -15,7 +16,7 @@ __all__ = ["paper_tables"]
 
 
 @click.command("paper-tables")
-@click.option("--format", "style", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True)
+@output_options(TABLES)
 @click.option(
     "--rule",
     "pa_rule",
@@ -27,7 +28,9 @@ __all__ = ["paper_tables"]
 @click.option("-M", "weight_planes", type=click.IntRange(1, 8), default=4, show_default=True, help="For Table 2.")
 @click.option("-N", "planes", type=click.IntRange(1, 8), default=5, show_default=True, help="For Tables 2 and 8.")
 @delay_options
-def paper_tables(style: str, pa_rule: str, weight_planes: int, planes: int, **options: float | None) -> None:
+def paper_tables(
+    style: str, quiet: bool, pa_rule: str, weight_planes: int, planes: int, **options: float | None
+) -> None:
     """Print Table 7 (printed, ours, deviation), Table 8 (latency) and Table 2 (gates).
 
     \b
@@ -40,4 +43,4 @@ def paper_tables(style: str, pa_rule: str, weight_planes: int, planes: int, **op
         click.echo(to_json(paper_data(pa_rule, weight_planes, planes, times)), nl=False)
         return
     tables = [table7(pa_rule), table8(times), table8_numbers(planes, times), table2(weight_planes, planes)]
-    print_tables(tables, style)
+    print_tables(tables, style, quiet)

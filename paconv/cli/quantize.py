@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from paconv.cli.console import output_console, print_table, progress_bar
+from paconv.cli.console import output_console, print_table, print_tables, progress_bar
+from paconv.cli.output import TABLES, output_options
 from paconv.cli.ranges import SEED
+from paconv.cli.schemes import SchemeType, Spelled, parse_planes
 from paconv.errors import UsageError
 from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, parse_grid
@@ -35,23 +37,25 @@ class _Numbers(click.ParamType):
             self.fail(f"expected numbers such as 0.5 or 0.485,0.456,0.406; found {value!r}", param, ctx)
 
 
-def _planes(text: str) -> int | None:
-    """N: a whole number, or `full` for real activations."""
-    if text == "full":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"-N: expected a whole number from 1 to 8, or full; found {text!r}") from None
-
-
 def _levels(text: str | None) -> tuple[int, int | None] | None:
     if text is None:
         return None
-    M, _, N = text.partition(",")
+    M, _, N = text.removeprefix("pa:").partition(",")
     if not M.isdecimal() or not N:
-        raise UsageError(f"--worst-levels: expected M,N such as 8,7; found {text!r}")
-    return int(M), _planes(N)
+        raise UsageError(f"--worst-levels: expected pa:M,N such as pa:8,7; found {text!r}")
+    return int(M), _real(parse_planes(N, "--worst-levels"))
+
+
+def _planes(scheme: Spelled, M: int | None, N: str | None) -> tuple[int, int | None]:
+    """M and N, from --scheme where -M and -N don't say; (4, 5) where nothing does."""
+    weights = scheme.M if M is None else M
+    activations = scheme.N if N is None else parse_planes(N, "-N")
+    return 4 if weights is None else weights, 5 if activations is None else _real(activations)
+
+
+def _real(N: int | str | None) -> int | None:
+    """N as the Python calls take it: None for full precision."""
+    return N if isinstance(N, int) else None
 
 
 @click.command()
@@ -70,8 +74,16 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
     help="Of a torch checkpoint: write the quantized network as one too; paconv train --from goes on with those of "
     "paconv.models, paconv.train.fit with any.",
 )
-@click.option("-M", "M", type=int, default=4, show_default=True, help="Weight planes: 2, 4, 6 or 8.")
-@click.option("-N", "N", default="5", show_default=True, help="Activation planes: 1 to 8, or full.")
+@click.option(
+    "--scheme",
+    type=SchemeType(["pa"]),
+    default="pa:4,5",
+    show_default=True,
+    metavar="pa:M,N",
+    help="M weight planes: 2, 4, 6 or 8; N activation planes: 1 to 8, or full.",
+)
+@click.option("-M", "M", type=int, help="Weight planes of --scheme, spelled apart.")
+@click.option("-N", "N", help="Activation planes of --scheme, spelled apart.")
 @click.option("--count", type=click.IntRange(1), default=512, show_default=True, help="Most images to take.")
 @click.option("--mean", type=_Numbers(), help="Of each channel of pictures, from 0 to 1  [default: 0]")
 @click.option("--std", type=_Numbers(), help="Of each channel of pictures  [default: 1]")
@@ -110,7 +122,7 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
     metavar="K",
     help="Leave the K layers real that add most to the error. Takes twice as long.",
 )
-@click.option("--worst-levels", metavar="M,N", help="Give these K layers so many planes instead, such as 8,7.")
+@click.option("--worst-levels", metavar="pa:M,N", help="Give these K layers so many planes instead, such as pa:8,7.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of what is drawn at random.")
 @click.option(
     "--input-shape",
@@ -129,15 +141,15 @@ def _levels(text: str | None) -> tuple[int, int | None] | None:
 @click.option(
     "--state-dict", metavar="KEY", help="Where the weights lie in a training checkpoint, as in paconv export."
 )
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")
+@output_options(TABLES)
 def quantize(
     model: Path,
     data: str,
     output: Path,
     checkpoint: Path | None,
-    M: int,
-    N: str,
+    scheme: Spelled,
+    M: int | None,
+    N: str | None,
     count: int,
     mean: list[float] | None,
     std: list[float] | None,
@@ -168,7 +180,7 @@ def quantize(
     \b
     Examples:
       paconv quantize float.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
-      paconv quantize float.pt --model nets:make --input-shape 3x224x224 --data images.npz -M 8 -N 7
+      paconv quantize float.pt --model nets:make --input-shape 3x224x224 --data images.npz --scheme pa:8,7
       paconv quantize float.onnx --data images.npz --keep-worst 2 -o model.onnx
       paconv quantize float.pt --data pictures/ --checkpoint quantized.pt
     """
@@ -196,11 +208,15 @@ def quantize(
     if worst_levels is not None and not worst:
         raise UsageError("--worst-levels says what the layers of --keep-worst K get; give that too")
     _check_apart(MODEL=model, output=output, checkpoint=checkpoint)
+    weights, activations = _planes(scheme, M, N)
     with replacing(output) as temporary, progress_bar("reading") as update:
-        found = _run(model, data, M, _planes(N), shapes, factory, options, update)
+        found = _run(model, data, weights, activations, shapes, factory, options, update)
         found.save(temporary)
     if style == "json":
         click.echo(to_json({"output": str(output), **found.as_data()}), nl=False)
+        return
+    if style != "table":
+        print_tables([_layers_table(found)], style)
         return
     if not quiet:
         print_layers(found)
@@ -249,12 +265,19 @@ def _size(text: str) -> int | tuple[int, int]:
 
 def print_layers(found: Quantized) -> None:
     """Print a line per layer, and why those that stay real do."""
+    print_table(_layers_table(found))
+    console = output_console()
+    for output in found.outputs:
+        chosen = "" if output.same_choice is None else f", same choice at {100 * output.same_choice:.1f} %"
+        console.print(f"output {output.name}: {output.snr_db:.1f} dB above the error{chosen}", soft_wrap=True)
 
+
+def _layers_table(found: Quantized) -> Table:
     def percent(value: float) -> str:
         return f"{100 * value:.2f} %"
 
     columns = [
-        Column("name", "layer", left=True),
+        Column("name", "layer", left=True, folds=True),
         Column("shape", "weight", left=True),
         Column("form", "form", left=True),
         Column("reads", "reads", left=True),
@@ -265,7 +288,7 @@ def print_layers(found: Quantized) -> None:
         {
             "name": layer.name,
             "shape": "x".join(map(str, layer.shape)),
-            "form": f"PA({layer.M},{'full' if layer.N is None else layer.N})" if layer.form == "pa" else layer.code,
+            "form": f"pa:{layer.M},{'full' if layer.N is None else layer.N}" if layer.form == "pa" else layer.code,
             "reads": layer.reads,
             "error": layer.error,
             "added": layer.added if layer.form == "pa" else None,
@@ -278,11 +301,7 @@ def print_layers(found: Quantized) -> None:
     ]
     reasons = {layer.code: layer.reason for layer in found.layers if layer.code}
     notes += [f"{code}: {reason}" for code, reason in sorted(reasons.items())]
-    print_table(Table("", columns, rows, notes=notes))
-    console = output_console()
-    for output in found.outputs:
-        chosen = "" if output.same_choice is None else f", same choice at {100 * output.same_choice:.1f} %"
-        console.print(f"output {output.name}: {output.snr_db:.1f} dB above the error{chosen}", soft_wrap=True)
+    return Table("", columns, rows, notes=notes)
 
 
 def summary(found: Quantized) -> str:

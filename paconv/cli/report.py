@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from paconv.cli.console import progress_bar
+from paconv.cli.output import TEXT, output_options
 from paconv.errors import UsageError
 from paconv.model_report.analysis import SECONDS
 from paconv.model_report.report import report as write_report
 from paconv.model_report.verdict import answers
 from paconv.onnx_file.shapes import parse_input_shapes
+from paconv.reporting.tables import to_json
 
 __all__ = ["report"]
 
@@ -45,6 +47,7 @@ __all__ = ["report"]
     type=click.FloatRange(min=0, min_open=True),
     help=f"How long to measure.  [default: {SECONDS:g}]",
 )
+@output_options(TEXT)
 def report(
     model: Path,
     reference: Path | None,
@@ -54,6 +57,8 @@ def report(
     int8: bool,
     no_measure: bool,
     seconds: float | None,
+    style: str,
+    quiet: bool,
 ) -> None:
     """Show what became of the packed network MODEL, as one HTML file to open in a browser.
 
@@ -73,6 +78,10 @@ def report(
             model, output, reference=reference, inputs=inputs, input_shapes=parse_input_shapes(shapes) or None,
             seconds=None if no_measure else seconds or SECONDS, int8=int8, progress=lambda what: update(what, 0, 1),
         )  # fmt: skip
-    for answer in answers(found):
+    said = answers(found)
+    if style == "json":
+        click.echo(to_json({"output": str(output), "answers": {a.question: a.answer for a in said}}), nl=False)
+        return
+    for answer in () if quiet else said:
         click.echo(f"{answer.question} {answer.answer}")
     click.echo(f"{output}: {output.stat().st_size:,} bytes")

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from paconv.cli.output import TEXT, output_options
 from paconv.cli.ranges import EPOCHS, SEED, THREADS, WORKERS
+from paconv.cli.schemes import METAVAR, SchemeType, Spelled, given_planes
 from paconv.errors import UsageError
 from paconv.files import write_text
 from paconv.grid import DEFAULT_GRID, parse_grid
+from paconv.reporting.tables import to_json
+from paconv.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_OF_THIS_RUN = ("output", "resume")
+_OF_THIS_RUN = ("output", "resume", "style", "quiet")
 
 _MOST_THREADS = 1024
 """More than any machine has cores are a slip of the pen."""
@@ -63,23 +67,11 @@ _OPTIONS = "options.json"
     help="Folder for model.pt and everything else.",
 )
 @click.option(
-    "--scheme", default="pa", show_default=True, metavar="NAME",
-    help="A scheme of paconv.convert: pa, bireal, xnor, ...; or float for no quantization.",
+    "--scheme", type=SchemeType(SCHEMES), default="pa", show_default=True, metavar=METAVAR,
+    help="pa:4,5, pa:4,full, bireal, ...: a scheme of paconv.convert and its planes; or float for no quantization.",
 )  # fmt: skip
-@click.option(
-    "-M",
-    "--M",
-    "M",
-    type=int,
-    help="Weight planes, or bits per weight [default: the scheme's; of pa 4, where 1 to 8 are possible].",
-)
-@click.option(
-    "-N",
-    "--N",
-    "N",
-    help="Activation planes, or bits per activation; full for full-precision activations [default: the scheme's; of pa "
-    "5, where 1 to 8 are possible].",
-)
+@click.option("-M", "--M", "M", type=int, help="Weight planes of --scheme, spelled apart.")
+@click.option("-N", "--N", "N", help="Activation planes of --scheme, spelled apart; full for full-precision ones.")
 @click.option(
     "--linear",
     metavar="real|SCHEME",
@@ -162,6 +154,7 @@ _OPTIONS = "options.json"
     is_flag=True,
     help="Go on with the training in FOLDER, with its options where none are given; begin if there is none.",
 )
+@output_options(TEXT, "json has the measures of every epoch, when it is done.")
 @click.pass_context
 def train(context: click.Context, **options) -> None:
     """Train a network: float first, then approximated and fine-tuned (Algorithm 1). FOLDER/model.pt is the result.
@@ -172,13 +165,16 @@ def train(context: click.Context, **options) -> None:
     \b
     Examples:
       paconv train --model digits_resnet --data digits -o run
-      paconv train --model resnet18 --data folder:imagenet --float resnet18.pt -M 8 -N 7 --workers 8 -o run
+      paconv train --model resnet18 --data folder:imagenet --float resnet18.pt --scheme pa:8,7 --workers 8 -o run
       paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval --backbone resnet50.pt -o run
       paconv train --from quantized.pt --data folder:imagenet --epochs 2 --lr 0.0005 -o run
       paconv train -o run --resume
       torchrun --nproc-per-node=2 -m paconv train --model resnet18 --data folder:imagenet -o run
     """
     output, resume = options["output"], options["resume"]
+    style, quiet = options.pop("style"), options.pop("quiet")
+    silent = quiet or style == "json"
+    options["scheme"], options["M"], options["N"] = _apart(options["scheme"], options["M"], options["N"])
     if resume:
         options = _taken_up(context, options)
     if options["start"] is not None:
@@ -216,19 +212,19 @@ def train(context: click.Context, **options) -> None:
 
     def watchers(what: str, folder: Path) -> list[Watcher]:
         logs = [TensorBoardLog(folder / "tensorboard")] if options["tensorboard"] else []
-        found = [*first, TrainingBar(what), *logs]
+        found = [*first, TrainingBar(what, silent), *logs]
         first.clear()
         return found
 
     with joined_processes(device) as ranks:
 
         def started(model: nn.Module) -> None:
-            if recipe.scheme != FLOAT:
+            if recipe.scheme != FLOAT and not silent:
                 first.append(PredictedSpeed(model, source.input_shape))
             if ranks.first and not (resume and (output / _OPTIONS).exists()):
                 _remember(output, options)
 
-        run(
+        history = run(
             recipe,
             source,
             output,
@@ -240,7 +236,18 @@ def train(context: click.Context, **options) -> None:
             started=started,
         )
         if ranks.first:
-            click.echo(f"{output / 'model.pt'}: {(output / 'model.pt').stat().st_size:,} bytes")
+            result = output / "model.pt"
+            size = result.stat().st_size
+            if style == "json":
+                click.echo(to_json({"output": str(result), "bytes": size, "epochs": history}), nl=False)
+            else:
+                click.echo(f"{result}: {size:,} bytes")
+
+
+def _apart(scheme: Spelled, M: int | None, N: str | None) -> tuple[str, int | None, str | None]:
+    """The scheme's name, M and N, as --resume keeps them."""
+    weights, activations = given_planes(scheme, M, N)
+    return scheme.name, weights, None if activations is None else str(activations)
 
 
 def _recipe(options: dict) -> Recipe:

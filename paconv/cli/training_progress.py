@@ -21,17 +21,17 @@ __all__ = ["PredictedSpeed", "TrainingBar", "predicted_speed"]
 
 
 class TrainingBar(Watcher):
-    """what: name of what is trained."""
+    """what: name of what is trained; quiet: the bar alone, no lines."""
 
-    def __init__(self, what: str):
-        self.what = what
+    def __init__(self, what: str, quiet: bool = False):
+        self.what, self.quiet = what, quiet
         console = progress_console()
         text = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeRemainingColumn()
         self._bar = Progress(*text, console=console, transient=True) if console.is_terminal else None
         self._task: TaskID | None = None
 
     def begin(self, step: int) -> None:
-        if step:
+        if step and not self.quiet:
             click.echo(f"{self.what}: goes on after step {step}")
         if self._bar is not None:
             self._bar.start()
@@ -51,10 +51,12 @@ class TrainingBar(Watcher):
     def epoch(self, progress: TrainingProgress, measures: dict[str, float]) -> None:
         shown = ", ".join(f"{name.replace('_', ' ')} {_text(name, value)}" for name, value in measures.items())
         shown = shown.replace("epoch ", f"{self.what}: epoch ", 1).replace(",", f"/{progress.epochs},", 1)
-        click.echo(f"{shown}, {progress.rate:.0f} samples/s")
+        if not self.quiet:
+            click.echo(f"{shown}, {progress.rate:.0f} samples/s")
 
     def levels(self, report: LevelReport) -> None:
-        click.echo(f"{self.what}: {report}")
+        if not self.quiet:
+            click.echo(f"{self.what}: {report}")
 
     def end(self) -> None:
         if self._bar is not None:

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from paconv.cli.console import output_console, print_table, progress_bar
+from paconv.cli.output import output_options
 from paconv.cli.ranges import SEED
 from paconv.errors import VerifyError
 from paconv.onnx_file.shapes import parse_input_shapes
@@ -33,12 +34,19 @@ __all__ = ["print_result", "run_verify", "verify"]
     "shapes",
     multiple=True,
     metavar="SHAPE",
-    help="Sizes of free dimensions of the random samples: 3,224,224 (C,H,W), INPUT=3,224,224 or DIMENSION=224. May be "
+    help="Sizes of free dimensions of random samples: 3x224x224 (CxHxW), INPUT=3x224x224 or DIMENSION=224. May be "
     "repeated.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_options(("table", "json"))
 def verify(
-    reference: Path, optimized: Path, inputs: Path | None, batch: int, seed: int, shapes: tuple[str, ...], form: str
+    reference: Path,
+    optimized: Path,
+    inputs: Path | None,
+    batch: int,
+    seed: int,
+    shapes: tuple[str, ...],
+    style: str,
+    quiet: bool,
 ) -> None:
     """Compare OPTIMIZED with the REFERENCE it was made from: each layer, the graph between them, the tensors between
     fused nodes, and end to end.
@@ -51,14 +59,14 @@ def verify(
     Example:
       paconv verify model.onnx pa.onnx
       paconv verify model.onnx pa.onnx --inputs samples.npz --format json
-      paconv verify model.onnx pa.onnx --input-shape 3,224,224
+      paconv verify model.onnx pa.onnx --input-shape 3x224x224
     """
     sizes = parse_input_shapes(shapes)
     result = run_verify(reference, optimized, inputs, batch=batch, seed=seed, input_shape=sizes)
-    if form == "json":
+    if style == "json":
         click.echo(json.dumps(result.to_dict(), indent=2))
     else:
-        print_result(result)
+        print_result(result, quiet)
     if not result.ok:
         raise VerifyError(f"{optimized} differs from {reference}: {result.first_difference}")
 
@@ -69,11 +77,17 @@ def run_verify(reference, optimized, inputs=None, **options) -> VerifyResult:
         return verify_models(reference, optimized, inputs, progress=update, **options)
 
 
-def print_result(result: VerifyResult) -> None:
-    """The table of layers, then the end-to-end comparison and the verdict."""
+def print_result(result: VerifyResult, quiet: bool = False) -> None:
+    """The table of layers, then the end-to-end comparison and the verdict; quiet: the verdict alone."""
     console = output_console()
+    if not quiet:
+        _print_layers(result, console)
+    console.print("[green]verified" if result.ok else f"[red]differs: {result.first_difference}", soft_wrap=True)
+
+
+def _print_layers(result: VerifyResult, console: Console) -> None:
     columns = [
-        Column("layer", "layer", left=True),
+        Column("layer", "layer", left=True, folds=True),
         *(Column(name, name) for name in ("M", "N")),
         *(Column(name, name, read=grouped) for name in ("decisions", "flips", "integers", "counts")),
         Column("error", "error / bound", read="{:.2f}".format),
@@ -110,7 +124,6 @@ def print_result(result: VerifyResult) -> None:
         console.print(f"tensors between fused nodes, {compared}: {verdict}")
     if result.end_to_end:
         _print_end_to_end(result.end_to_end, console)
-    console.print("[green]verified" if result.ok else f"[red]differs: {result.first_difference}", soft_wrap=True)
 
 
 def _print_end_to_end(end: EndToEnd, console: Console) -> None:

@@ -57,7 +57,7 @@ def latency_data(network: Network, times: Mapping[str, float], source: str) -> d
 def latency_table(network: Network, times: Mapping[str, float], source: str) -> Table:
     """Latency of each layer and of the network; times: operation -> T, symbols where missing."""
     variants = _variants(network)
-    columns = [Column("name", "layer", left=True), Column("n", "n", read=lambda n: f"{n:,}")]
+    columns = [Column("name", "layer", left=True, folds=True), Column("n", "n", read=lambda n: f"{n:,}")]
     columns += [Column(title, title, csv_key=f"{title} (formula of Table 8)") for title in variants]
     rows: list[dict[str, Any]] = []
     for layers in zip(*variants.values(), strict=True):
@@ -70,7 +70,7 @@ def latency_table(network: Network, times: Mapping[str, float], source: str) -> 
     for scheme in ("bireal", "pa"):
         limit = speedup_limit(SCHEMES[scheme].gate, times)
         notes.append(f"speedup of {scheme} for large n: {limit if isinstance(limit, str) else f'{limit:.2f}x'}")
-    return Table(f"Latency of {source} (Table 8)", columns, rows, totals=1, notes=(*notes, *_PROVENANCE))
+    return Table(f"Latency of {source} (Table 8)", columns, rows, totals=1, notes=notes, definitions=_PROVENANCE)
 
 
 def _data(delay: Delay, times: Mapping[str, float]) -> dict[str, Any]:

@@ -40,26 +40,26 @@ _CSV_COLUMNS = (
 _THOUSAND, _MILLION = 1_000, 1_000_000
 
 
-def _brief(key: str, title: str, unit: int) -> Column:
-    return Column(key, title, read=lambda value: significant(value, unit))
+def _brief(key: str, title: str, unit: int, detail: bool = False) -> Column:
+    return Column(key, title, read=lambda value: significant(value, unit), detail=detail)
 
 
 BRIEF_COLUMNS = (
-    Column("name", "layer", left=True),
+    Column("name", "layer", left=True, folds=True),
     Column("kind", "kind", left=True),
-    Column("weight_shape", "weight shape", left=True),
+    Column("weight_shape", "weight shape", left=True, detail=True),
     _brief("weights", "weights\n[k]", _THOUSAND),
     _brief("macs", "MACs\n[M]", _MILLION),
-    _brief("real_bits", "real\n[kbit]", _THOUSAND),
+    _brief("real_bits", "real\n[kbit]", _THOUSAND, detail=True),
     _brief("binary_bits", "binary\n[kbit]", _THOUSAND),
     Column("memory_saving", "saving", read=ratio),
-    _brief("bitwise_ops", "bitwise\n[M]", _MILLION),
-    _brief("multiplications", "mults\n[M]", _MILLION),
-    _brief("comparisons", "comp.\n[M]", _MILLION),
+    _brief("bitwise_ops", "bitwise\n[M]", _MILLION, detail=True),
+    _brief("multiplications", "mults\n[M]", _MILLION, detail=True),
+    _brief("comparisons", "comp.\n[M]", _MILLION, detail=True),
     _brief("flops", "Flops\n[M]", _MILLION),
     Column("speedup", "speed\nup", read=ratio),
 )
-"""What fits a terminal of 120 columns, in units and four digits; COLUMNS has every figure whole."""
+"""What fits 120 columns, and 80 without details, in units and four digits; COLUMNS has every figure whole."""
 
 _FIGURES = (
     "binary_weights", "real_parameters", "real_bits", "binary_bits", "bits", "level_index_bits", "float_bits",
@@ -118,7 +118,8 @@ def as_table(counted: NetworkCost, source: str) -> Table:
         together = _shown(sum((item.cost for item in norms), Cost()))
         rows.append({"name": f"{len(norms)} batch norms", "kind": BATCH_NORM, "weight_shape": channels, **together})
     rows.append(_total(counted))
-    return Table(f"Cost of {source}", COLUMNS, rows, totals=1, notes=(*_summary(counted), *DEFINITIONS))
+    definitions = (*_accounting(counted), *DEFINITIONS)
+    return Table(f"Cost of {source}", COLUMNS, rows, totals=1, notes=_summary(counted), definitions=definitions)
 
 
 def as_csv_table(counted: NetworkCost, source: str) -> Table:
@@ -227,19 +228,22 @@ def _summary(counted: NetworkCost) -> list[str]:
         lines.append(f"not counted: {held.count:,} parameters {held.tensor} of {held.op} {held.node}")
     lines += [f"not counted, though it multiplies: {product}" for product in network.uncounted_products]
     lines += [f"remark: {remark}" for remark in network.remarks]
-    lines.append(f"{counting(network, counted.rule)}. storage {counted.storage.name}: {counted.storage.meaning}")
-    return [*lines, *_origin(counted)]
+    if network.inferred:
+        lines.append(f"provenance: {network.inferred}")
+    lines.append(
+        f"counted by {counting(network, counted.rule).name}, storage {counted.storage.name}; nothing is measured"
+    )
+    return lines
 
 
-def _origin(counted: NetworkCost) -> list[str]:
-    lines = [
+def _accounting(counted: NetworkCost) -> list[str]:
+    """The rules that made the figures, in words."""
+    return [
+        f"{counting(counted.network, counted.rule)}. storage {counted.storage.name}: {counted.storage.meaning}",
         "provenance: shapes, weights and MACs are counted from the model; that 64 bit operations are one is the "
         f"paper's convention; binary bits are {counted.storage.provenance}; mults and comparisons are "
-        f"{counting(counted.network, counted.rule).provenance}; nothing is measured"
+        f"{counting(counted.network, counted.rule).provenance}; nothing is measured",
     ]
-    if counted.network.inferred:
-        lines.append(f"provenance: {counted.network.inferred}")
-    return lines
 
 
 def _provenance(counted: NetworkCost) -> dict[str, str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import onnx
+
 from paconv.errors import UsageError
 from paconv.network.extract import network
 from paconv.network.layers import Network
@@ -16,7 +18,7 @@ from paconv.onnx_file.loading import load_model
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["CHECKPOINT_SUFFIXES", "network_of_file", "network_of_module"]
+__all__ = ["CHECKPOINT_SUFFIXES", "exported_model", "model_of_file", "network_of_file", "network_of_module"]
 
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".ckpt")
 
@@ -42,18 +44,34 @@ def network_of_file(
         CheckpointError: It is no usable checkpoint.
         UsageError: A dimension stays free; the message names it.
     """
-    path = Path(path)
+    return network(*model_of_file(path, input_shapes, factory=factory, trust_pickle=trust_pickle))
+
+
+def model_of_file(
+    path: str | os.PathLike,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    *,
+    factory: str | None = None,
+    trust_pickle: bool = False,
+) -> tuple[onnx.ModelProto, dict[str, Sequence[int]]]:
+    """The model in `path` as ONNX, and sizes of the dimensions that are free in it; as network_of_file takes it."""
+    path, sizes = Path(path), dict(input_shapes or {})
     if path.suffix.lower() in CHECKPOINT_SUFFIXES:
-        return _network_of_checkpoint(path, dict(input_shapes or {}), factory, trust_pickle)
+        return _model_of_checkpoint(path, sizes, factory, trust_pickle), {}
     if factory is not None or trust_pickle:
         raise UsageError(
             f"--model and --trust-pickle belong to checkpoints ({', '.join(CHECKPOINT_SUFFIXES)}); found {path.name}"
         )
-    return network(load_model(path), input_shapes)
+    return load_model(path), sizes
 
 
 def network_of_module(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Network:
-    """Layers of a torch model in eval mode, for a batch of 1.
+    """Layers of a torch model in eval mode, for a batch of 1, as `exported_model` takes it."""
+    return network(exported_model(model, input_shape))
+
+
+def exported_model(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> onnx.ModelProto:
+    """A torch model in eval mode as ONNX.
 
     Args:
         model: It is exported to a temporary file.
@@ -66,16 +84,16 @@ def network_of_module(model: nn.Module, input_shape: tuple[int, ...] | None = No
 
     with TemporaryDirectory() as folder:
         exported = export(model, Path(folder) / "model.onnx", input_shape, grid=None)  # counts don't depend on levels
-        return network(load_model(exported.path))
+        return load_model(exported.path)
 
 
-def _network_of_checkpoint(
+def _model_of_checkpoint(
     path: Path, input_shapes: dict[str, Sequence[int]], factory: str | None, trust_pickle: bool
-) -> Network:
+) -> onnx.ModelProto:
     shape = input_shapes.pop("", None)
     if input_shapes:
         raise UsageError(
-            f"--input-shape: expected sizes such as 3,224,224 for the checkpoint {path.name}; "
+            f"--input-shape: expected sizes such as 3x224x224 for the checkpoint {path.name}; "
             f"found the name {next(iter(input_shapes))}"
         )
     # Torch takes seconds to load; an ONNX file needs none of it.
@@ -84,4 +102,4 @@ def _network_of_checkpoint(
 
     with users_model(path, factory, trust_pickle) as found:
         model = load(found) if found is path else found
-        return network_of_module(model, None if shape is None else tuple(shape))
+        return exported_model(model, None if shape is None else tuple(shape))

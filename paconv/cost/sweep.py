@@ -132,19 +132,22 @@ def _columns(points: Sequence[Point], host: HostModel | None) -> tuple[Column, .
 def sweep_table(
     points: Sequence[Point], source: str, by: Rule, stored: Storage, host: HostModel | None = None
 ) -> Table:
-    notes = [
+    definitions = [
         f"rule {by.name}: {by.meaning}. storage {stored.name}: {stored.meaning}",
         "memory and saving are by this storage; level index is what an optimized pa.onnx stores "
         "(--storage level-index)",
         "provenance: memory and Flops are counted from shapes, by the paper's conventions. N full: only weights are "
         "binarized",
     ]
+    notes = [f"counted by rule {by.name}, storage {stored.name}"]
     if host is not None:
-        notes += [
-            f"latency is {PREDICTED}: {host.identity['cpu']}, threads {host.threads}",
+        notes.append(f"latency is {PREDICTED}: {host.identity['cpu']}, threads {host.threads}")
+        definitions += [
             "beaten: a point with as many planes or more takes no more memory and no more time, and less of one",
         ]
-    return Table(f"{source} as PA over M and N", _columns(points, host), _rows(points), notes=notes)
+    return Table(
+        f"{source} as PA over M and N", _columns(points, host), _rows(points), notes=notes, definitions=definitions
+    )
 
 
 def sweep_data(

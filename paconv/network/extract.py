@@ -60,7 +60,7 @@ from paconv.ops import DOMAIN
 from paconv.passes.fuse.unfuse import canonical
 from paconv.schemes import SCHEMES
 
-__all__ = ["network", "parameters"]
+__all__ = ["canonical_form", "network", "parameters"]
 
 _CONV_OPS = {op for op, product in PRODUCTS.items() if product.kind != LINEAR} | {f"{DOMAIN}.PABitConv"}
 
@@ -79,7 +79,7 @@ def network(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | 
         UsageError: A dimension stays free (it is named).
         ModelError: Shapes can't be inferred, or contradict one another.
     """
-    model = canonical(_inlined(model))
+    model = canonical_form(model)
     inputs = fixed_input_shapes(model, input_shapes)
     products = [node for node in model.graph.node if op_name(node) in PRODUCTS or op_name(node) in _CONV_OPS]
     shapes = tensor_shapes(model, inputs, {name for node in products for name in (*node.input, *node.output) if name})
@@ -93,7 +93,12 @@ def parameters(model: onnx.ModelProto) -> Network:
 
     That is enough to count parameters of a model with free dimensions.
     """
-    return _Extraction(canonical(_inlined(model)), None).network()
+    return _Extraction(canonical_form(model), None).network()
+
+
+def canonical_form(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` as layers are read from it: fused chains undone, functions inlined that aren't paconv's own."""
+    return canonical(_inlined(model))
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:

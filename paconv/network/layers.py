@@ -43,7 +43,7 @@ class Planes:
     """Distinct weight values, which a level index tells apart (M+1 for PA's disjoint planes)."""
 
     def __str__(self) -> str:
-        return f"{self.scheme} {self.M}x{'full' if self.N is None else self.N}"
+        return f"{self.scheme}:{self.M},{'full' if self.N is None else self.N}"
 
 
 @dataclass(frozen=True)

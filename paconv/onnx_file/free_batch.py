@@ -128,7 +128,7 @@ def _shapes_at(inputs: list[onnx.ValueInfoProto], size: int, where: str) -> Shap
     for value in inputs:
         if not value.type.tensor_type.HasField("shape"):
             raise ModelError(
-                f"{where}: input {value.name} has no shape in the file; give --input-shape {value.name}=C,H,W"
+                f"{where}: input {value.name} has no shape in the file; give --input-shape {value.name}=CxHxW"
             )
         dims = value.type.tensor_type.shape.dim
         shapes[value.name] = tuple(d.dim_value or (1 if axis == 0 else size) for axis, d in enumerate(dims))

@@ -36,7 +36,7 @@ _MIN_IR = 4
 
 
 def parse_input_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Read `--input-shape` values: "3,224,224" or "3x224x224", "image=3,224,224", "height=224,width=224".
+    """Read `--input-shape` values: "3x224x224" or "3,224,224", "image=3x224x224", "height=224,width=224".
 
     Returns name -> sizes.
 
@@ -52,7 +52,7 @@ def parse_input_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
             sizes = size.strip().lower().split("x")
             if not all(s.isdecimal() and int(s) > 0 for s in sizes) or (fresh and key in shapes):
                 raise UsageError(
-                    f"--input-shape: expected sizes like 3,224,224 or NAME=3,224,224 or DIMENSION=224, each name once; "
+                    f"--input-shape: expected sizes like 3x224x224 or NAME=3x224x224 or DIMENSION=224, each name once; "
                     f"found {text!r}"
                 )
             shapes[key] = (() if fresh else shapes[key]) + tuple(map(int, sizes))
@@ -79,7 +79,7 @@ def fixed_input_shapes(
         dims = _declared(value)
         if dims is None:
             if key not in sizes:
-                raise UsageError(f"input {value.name} has no shape in the file; give --input-shape {value.name}=C,H,W")
+                raise UsageError(f"input {value.name} has no shape in the file; give --input-shape {value.name}=CxHxW")
             dims = [None] * (len(sizes[key]) + 1)
         unused -= {d for d in dims if isinstance(d, str)}
         shapes[value.name] = _fix(value.name, dims, sizes, sizes.get(key), batch)
@@ -107,7 +107,7 @@ def _fix(
         if len(shape) not in (len(dims), len(dims) - 1):
             raise UsageError(
                 f"--input-shape: input {name} has {len(dims) - 1} dimensions beside the batch; found "
-                f"{','.join(map(str, shape))}"
+                f"{'x'.join(map(str, shape))}"
             )
         full[len(dims) - len(shape) :] = shape
     fixed = []

@@ -5,6 +5,7 @@ One walk in topological order. What an op makes is
     never negative                        Relu, Sigmoid, Softmax, Abs, Exp, ..., Clip from 0 or above, x * x
     not negative if no operand is         Add, Mul, Div, Concat, AveragePool, Resize without overshoot, moves, ...
     not negative if any operand isn't     Max
+    not negative if no level is           PAActivation
     otherwise unknown                     Conv, BatchNormalization, HardSwish of anything, ...
 
 NaN aside, which an activation's quantizer takes for 0.
@@ -19,6 +20,7 @@ import onnx
 from onnx import numpy_helper
 
 from paconv.onnx_file.graph_view import GraphView, attribute, op_name
+from paconv.ops import DOMAIN
 
 __all__ = ["rectified_tensors"]
 
@@ -67,6 +69,8 @@ def _keeps(view: GraphView, node: onnx.NodeProto, known: Callable[[str], bool]) 
         return from_zero or (known(inputs[0]) and (high is None or bool((high >= 0).all())))
     if op == "Max":
         return any(map(known, inputs))
+    if op == f"{DOMAIN}.PAActivation":
+        return known(node.input[2])
     if op == "Where":
         return all(map(known, inputs[1:]))
     if op == "Pad":

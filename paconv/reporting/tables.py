@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from textwrap import fill
 from typing import Any
@@ -66,6 +66,10 @@ class Column:
     """Aligned left."""
     csv_key: str = ""
     """Name in CSV, if it says more (unit, provenance)."""
+    detail: bool = False
+    """Left out of text where the table is wider than the terminal."""
+    folds: bool = False
+    """Names and sentences: broken into lines where nothing else makes the table fit the terminal."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,14 @@ class Table:
     """Number of last rows that are set apart."""
     notes: Sequence[str] = ()
     """Lines below the table."""
+    definitions: Sequence[str] = ()
+    """What columns mean and where figures come from, for who asks (`explained`)."""
     narrow: bool = False
     """Whether columns stand closer in text."""
+
+    def explained(self) -> Table:
+        """The table with its definitions among the notes."""
+        return replace(self, notes=(*self.notes, *self.definitions), definitions=())
 
     def cells(self, row: Mapping[str, Any]) -> list[str]:
         return ["" if row.get(c.key) is None else c.read(row[c.key]) for c in self.columns]
@@ -93,36 +103,93 @@ def plain(table: Table, note_width: int | None = None, width: int | None = None)
     """The table as text in its natural width, its notes below.
 
     A title may have several lines. Notes are broken into lines of `note_width` columns, if given. Where the table is
-    wider than `width`, its columns come in parts, one below the other, each with the first column again.
+    wider than `width`, its columns stand closer; if need be those that are details are left out, which is said; names
+    are broken into lines; and what doesn't fit even so comes in parts, one below the other, each with the first column
+    again.
     """
+    notes = list(table.notes)
+    if width is not None and _width(table) > width:
+        table = replace(table, narrow=True)
+        details = [column for column in table.columns if column.detail]
+        if details and _width(table) > width:
+            table = replace(table, columns=[column for column in table.columns if not column.detail])
+            left_out = ", ".join(column.title.replace("\n", " ") for column in details)
+            notes.append(f"left out here: {left_out} (a wider terminal, or --format markdown, has them)")
     cells = [[c.title for c in table.columns], *map(table.cells, table.rows)]
-    widest = [max(cell_len(line) for row in cells for line in row[i].split("\n")) for i in range(len(table.columns))]
-    parts = [_text(table, part, widest) for part in _parts(widest, 1 if table.narrow else 3, width)]
-    notes = table.notes if note_width is None else [_broken(note, note_width) for note in table.notes]
+    if width is not None:
+        cells = _folded(table, cells, width)
+    widest = _widest(cells)
+    parts = [_text(table, cells[1:], part, widest) for part in _parts(widest, _gap(table), width)]
+    if note_width is not None:
+        notes = [_broken(note, note_width) for note in notes]
     return "\n".join([table.title, *parts, *notes]).strip("\n").rstrip() + "\n"
 
 
+def _gap(table: Table) -> int:
+    return 1 if table.narrow else 3
+
+
+def _widest(cells: Sequence[Sequence[str]]) -> list[int]:
+    """The columns' widths."""
+    return [max(cell_len(line) for text in column for line in text.split("\n")) for column in zip(*cells, strict=True)]
+
+
+def _needed(widest: Sequence[int], gap: int) -> int:
+    """Width of a table with these columns: with a gap between, and a column of margin on either side."""
+    return sum(width + gap for width in widest) - gap + 2
+
+
+def _width(table: Table) -> int:
+    return _needed(_widest([[c.title for c in table.columns], *map(table.cells, table.rows)]), _gap(table))
+
+
+_LEAST = 16
+"""Columns that a name is left with, at least."""
+
+
+def _folded(table: Table, cells: list[list[str]], width: int) -> list[list[str]]:
+    """The cells, with names in lines short enough for the table to fit; as they are where that isn't possible."""
+    widest = _widest(cells)
+    excess = _needed(widest, _gap(table)) - width
+    folding = [k for k, column in enumerate(table.columns) if column.folds and widest[k] > _LEAST]
+    if excess <= 0 or sum(widest[k] - _LEAST for k in folding) < excess:
+        return cells
+    for _ in range(excess):
+        widest[max(folding, key=widest.__getitem__)] -= 1
+    return [
+        [_in_lines(text, widest[k]) if k in folding else text for k, text in enumerate(row)] for row in cells
+    ]  # fmt: skip
+
+
+def _in_lines(name: str, width: int) -> str:
+    """A name in lines of `width` columns, broken behind a separator where there is one in the latter half."""
+    lines = []
+    while cell_len(name) > width:
+        end = max((name.rfind(mark, width // 2, width) + 1 for mark in " /._:"), default=0) or width
+        lines.append(name[:end].rstrip())
+        name = " " + name[end:].lstrip()
+    return "\n".join([*lines, name])
+
+
 def _parts(widest: Sequence[int], gap: int, width: int | None) -> list[list[int]]:
-    """Columns in parts whose width, with the first column and a column of margin on either side, is at most `width`."""
+    """Columns in parts whose width is at most `width`."""
     if width is None or not widest:
         return [list(range(len(widest)))]
     parts: list[list[int]] = [[0]]
     for column in range(1, len(widest)):
-        wanted = sum(widest[k] + gap for k in [*parts[-1], column]) - gap + 2
-        if wanted > width and len(parts[-1]) > 1:
+        if _needed([widest[k] for k in [*parts[-1], column]], gap) > width and len(parts[-1]) > 1:
             parts.append([0])
         parts[-1].append(column)
     return parts
 
 
-def _text(table: Table, part: Sequence[int], widest: Sequence[int]) -> str:
-    """These columns of the table as lines of text."""
+def _text(table: Table, rows: Sequence[Sequence[str]], part: Sequence[int], widest: Sequence[int]) -> str:
+    """These columns of the table as lines of text; rows: the cells as they are printed."""
     made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0) if table.narrow else (0, 1))
     for column in (table.columns[k] for k in part):
         made.add_column(Text(column.title), justify="left" if column.left else "right", no_wrap=True)
-    for number, row in enumerate(table.rows, 1):
-        cells = table.cells(row)
-        made.add_row(*(Text(cells[k]) for k in part), end_section=number == len(table.rows) - table.totals)
+    for number, row in enumerate(rows, 1):
+        made.add_row(*(Text(row[k]) for k in part), end_section=number == len(rows) - table.totals)
     buffer = io.StringIO()
     Console(file=buffer, width=sum(widest[k] + 3 for k in part) + 2, color_system=None).print(made)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())

@@ -81,7 +81,7 @@ def test_the_report_names_the_scheme_and_tells_its_own_counting(models, run, opt
     data = json.loads(run("cost", models["float"], "--scheme", *options, "--format", "json")[1])
     assert (data["scheme"], data["M"], data["N"]) == planes
     assert words in data["rule"]["meaning"]
-    text = run("cost", models["float"], "--scheme", *options)[1]
+    text = run("cost", models["float"], "--scheme", *options, "--explain")[1]
     assert words in " ".join(text.split())
     assert ("rule text" in text) == (planes[0] == "abc")
 
@@ -99,7 +99,7 @@ def test_rule_storage_and_numbers_are_options(models, run):
 def test_the_table_shows_totals_what_is_not_counted_and_where_figures_come_from(models, run):
     code, out, err = run("cost", models["optimized"])
     assert (code, err) == (0, "")
-    for text in ("layer1.0.conv1", "conv pa 4x5", "690,406,912", "6.07x", "61.65 Mbit", "20 batch norms"):
+    for text in ("layer1.0.conv1", "conv pa:4,5", "690,406,912", "6.07x", "61.65 Mbit", "20 batch norms"):
         assert text in out
     assert "an optimized pa.onnx stores level indexes: 50.50 Mbit (--storage level-index)" in out
     assert "not counted (nodes): Add 8, Flatten 1, GlobalAveragePool 1, MaxPool 1, Relu 9\n" in out
@@ -131,7 +131,7 @@ def test_csv_has_a_row_a_layer_and_a_total(models, run):
 
 def test_csv_of_latency_and_sweep_says_in_its_header_where_figures_come_from(models, run):
     header = run("cost", models["optimized"], "--latency", "--format", "csv")[1].splitlines()[0]
-    assert header.endswith("pa 4x5 (formula of Table 8)")
+    assert header.endswith('"pa:4,5 (formula of Table 8)"')
     header = run("cost", models["float"], "--sweep", "--format", "csv")[1].splitlines()[0]
     assert header.split(",") == [
         "M", "N", "bits_counted", "memory_saving_counted", "level_index_bits_counted", "flops_counted",
@@ -150,7 +150,7 @@ def test_latency_is_symbolic_or_numeric(models, run):
     times = [text for op in ("and", "xnor", "pop", "mul", "add", "com") for text in (f"--t-{op}", 1)]
     data = json.loads(run("cost", models["optimized"], "--latency", *times, "--format", "json")[1])
     assert data["totals"]["full precision"]["value"] == 31_635 + 31_614
-    assert data["totals"]["pa 4x5"]["value"] == 2 * 30_976 + 754 + 733 + 19
+    assert data["totals"]["pa:4,5"]["value"] == 2 * 30_976 + 754 + 733 + 19
 
 
 def test_a_sweep_prints_and_draws(models, run, tmp_path):
@@ -175,7 +175,7 @@ def failure(run, *arguments: object) -> str:
         (["--scheme", "pa", "-M", 0], "M: expected 1 to 8 planes; found M=0"),
         (["--scheme", "pa", "-M", 9], "M: expected 1 to 8 planes; found M=9"),
         (["--scheme", "pa", "-N", "many"], "-N: expected a number of planes or full; found many"),
-        (["--scheme", "pa", "-M", 8, "-N", 5, "--rule", "table7"], "M=4, N=5 only; found pa 8x5"),
+        (["--scheme", "pa", "-M", 8, "-N", 5, "--rule", "table7"], "M=4, N=5 only; found pa:8,5"),
         (["--scheme", "bireal", "-M", 4], "scheme bireal has M=N=1"),
         (["--scheme", "other"], "'other' is not one of"),
         (["-M", 4], "-M and -N belong to --scheme"),

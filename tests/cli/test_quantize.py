@@ -23,7 +23,7 @@ def test_a_network_is_quantized_and_said_layer_by_layer(run, network, tmp_path):
     output = tmp_path / "model.onnx"
     code, out, err = run("quantize", network, "--data", tmp_path / "images.npz", "-o", output)
     assert (code, err) == (0, "")
-    assert "PA(4,5)" in out and "first-layer: " in out and "output scores: " in out
+    assert "pa:4,5" in out and "first-layer: " in out and "output scores: " in out
     assert "5 of 8 layers quantized from 40 samples" in out
     calls = {node.op_type for node in onnx.load(output).graph.node}
     assert {"PAWeight", "PAActivation", "Conv"} <= calls
@@ -54,10 +54,10 @@ def test_pictures_are_read_from_a_folder(run, network, tmp_path):
     ("arguments", "message"),
     [
         (["--data", "nothing.npz"], "nothing.npz: no such file"),
-        (["--data", "images.npz", "-N", "many"], "N: expected a whole number from 1 to 8, or full"),
+        (["--data", "images.npz", "-N", "many"], "-N: expected a number of planes or full"),
         (["--data", "images.npz", "-M", "5"], "M, the number of weight planes"),
         (["--data", "images.npz", "--worst-levels", "8,7"], "--keep-worst"),
-        (["--data", "images.npz", "--keep-worst", "1", "--worst-levels", "eight"], "expected M,N such as 8,7"),
+        (["--data", "images.npz", "--keep-worst", "1", "--worst-levels", "eight"], "expected pa:M,N such as pa:8,7"),
         (["--data", "images.npz", "--size", "wide"], "--size: expected pixels"),
         (["--data", "images.npz", "--model", "a:b"], "MODEL is an ONNX file"),
         (["--data", "labels.npz"], "look like labels"),

@@ -204,9 +204,11 @@ def test_a_number_that_cannot_be_meant_is_one_line_that_names_the_range(train, f
 
 
 def test_options_that_are_missing_are_named(train):
-    assert train("-o run --data digits")[1:] == ("", "paconv: error: --model is missing\n")
-    assert train("-o run --model digits_resnet")[1:] == ("", "paconv: error: --data is missing\n")
-    assert train("-o run --resume")[2] == "paconv: error: --model is missing; run holds no training to resume\n"
+    usage = "(usage: `paconv train --help`)\n"
+    assert train("-o run --data digits")[1:] == ("", f"paconv: error: --model is missing {usage}")
+    assert train("-o run --model digits_resnet")[1:] == ("", f"paconv: error: --data is missing {usage}")
+    resumed = train("-o run --resume")[2]
+    assert resumed == f"paconv: error: --model is missing; run holds no training to resume {usage}"
 
 
 def test_a_parent_of_another_architecture_is_refused(folder, train):

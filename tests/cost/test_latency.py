@@ -80,8 +80,8 @@ def test_no_time_at_all_is_zero():
 
 def test_the_report_has_all_three_ways_for_each_layer_of_any_network():
     for network, last in (
-        (resnet(18), "pa 4x5"),
-        (under_scheme(resnet(18), "pa", 8, 7), "pa 8x7"),
+        (resnet(18), "pa:4,5"),
+        (under_scheme(resnet(18), "pa", 8, 7), "pa:8,7"),
         (under_scheme(resnet(18), "abc"), "abc 5x5"),
     ):
         data = latency_data(network, TIMES, "net")
@@ -92,6 +92,6 @@ def test_the_report_has_all_three_ways_for_each_layer_of_any_network():
 
 
 def test_symbols_have_formulas_and_no_values():
-    total = latency_data(resnet(18), {"AND": 9.62}, "net")["totals"]["pa 4x5"]
+    total = latency_data(resnet(18), {"AND": 9.62}, "net")["totals"]["pa:4,5"]
     assert total["value"] is None
     assert total["formula"].startswith("30,976 T_AND + 30,976 T_pop")

@@ -66,7 +66,11 @@ def parsed(words: list[str]) -> tuple[str, dict]:
     """(command, its options), as click takes them."""
     name, *arguments = words
     command = cli.get_command(click.Context(cli), name)
-    return name, command.make_context(name, list(arguments)).params
+    options = command.make_context(name, list(arguments)).params
+    scheme = options.get("scheme")
+    if scheme is not None:
+        options |= {"scheme": scheme.name, "M": scheme.M, "N": scheme.N}
+    return name, options
 
 
 @pytest.fixture(scope="module")

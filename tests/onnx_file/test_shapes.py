@@ -82,7 +82,7 @@ def test_an_input_without_any_shape_takes_the_one_given():
     shapeless = model("float[a] x")
     shapeless.graph.input[0].type.tensor_type.ClearField("shape")
     assert fixed_input_shapes(shapeless, {"": (3, 8, 8)}) == {"x": (1, 3, 8, 8)}
-    with pytest.raises(UsageError, match="input x has no shape in the file; give --input-shape x=C,H,W"):
+    with pytest.raises(UsageError, match="input x has no shape in the file; give --input-shape x=CxHxW"):
         fixed_input_shapes(shapeless)
 
 

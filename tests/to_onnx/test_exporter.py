@@ -171,7 +171,9 @@ def test_a_bias_of_zeros_stays_and_a_convolution_without_bias_gets_none(tmp_path
 
 def test_the_file_tells_nothing_about_the_machine_that_wrote_it(path):
     data = path.read_bytes()
-    assert not [word for word in (b"torch.nn", b"torch/", b".py", b"site-packages", b"/tests/", b"forward") if word in data]
+    assert not [
+        word for word in (b"torch.nn", b"torch/", b".py", b"site-packages", b"/tests/", b"forward") if word in data
+    ]
 
 
 def test_the_file_passes_the_full_check_and_a_graphsurgeon_round_trip(path):

@@ -108,7 +108,7 @@ def comparison_data(host: HostModel, compared: Comparison, source: str) -> dict[
 
 
 def comparison_table(host: HostModel, compared: Comparison, source: str) -> Table:
-    columns = [Column("name", "layer", left=True), Column("output_shape", "output", left=True)]
+    columns = [Column("name", "layer", left=True, folds=True), Column("output_shape", "output", left=True)]
     for kernel in KERNELS:
         if any(kernel.name in row for _, row in compared.layers):
             columns += [
@@ -126,7 +126,7 @@ def comparison_table(host: HostModel, compared: Comparison, source: str) -> Tabl
             cells |= {f"{name}_{field}": getattr(times, field) for field in ("predicted", "measured", "error")}
         rows.append(cells)
     title = f"Predicted and measured latency of {source} on {host.identity['cpu']}, threads {host.threads}"
-    return Table(title, columns, rows, notes=_notes(compared))
+    return Table(title, columns, rows, notes=_notes(compared), definitions=[_DEFINITION])
 
 
 def _notes(compared: Comparison) -> list[str]:
@@ -144,11 +144,13 @@ def _notes(compared: Comparison) -> list[str]:
             f"whole network: predicted {milliseconds(n.predicted)} ms, measured {milliseconds(n.measured)} ms "
             f"({n.error:+.1%}). {NETWORK}"
         )
-    lines.append(
-        "latencies in ms. measured: the best of many calls, each layer alone as a model of one node (equal layers "
-        f"once), less a call without work; {PREDICTED.replace(' (', ': ').rstrip(')')}"
-    )
     return lines
+
+
+_DEFINITION = (
+    "latencies in ms. measured: the best of many calls, each layer alone as a model of one node (equal layers once), "
+    f"less a call without work; {PREDICTED.replace(' (', ': ').rstrip(')')}"
+)
 
 
 def _data(times: Measured) -> dict[str, float]:

@@ -94,10 +94,10 @@ def host_rates(host: HostModel) -> dict[str, Any]:
 def host_table(host: HostModel, network: Network, source: str) -> Table:
     """A row per layer. Total: float is the network in full precision, "as it is" has each layer on its own kernel."""
     columns = [
-        Column("name", "layer", left=True),
+        Column("name", "layer", left=True, folds=True),
         Column("kind", "kind", left=True),
-        Column("output_shape", "output", left=True),
-        Column("macs", "MACs", read=grouped),
+        Column("output_shape", "output", left=True, detail=True),
+        Column("macs", "MACs", read=grouped, detail=True),
         *(
             Column(k.name, f"{k.title}\n[ms]", PREDICTED, milliseconds, csv_key=f"{k.name}_predicted_s")
             for k in KERNELS
@@ -117,15 +117,28 @@ def host_table(host: HostModel, network: Network, source: str) -> Table:
     if any(map(has_planes, network)):
         total["against_float"] = totals["float"] / totals["as_it_is"]
     title = f"Latency of {source} on {host.identity['cpu']}, threads {host.threads}: predicted, not measured"
-    return Table(title, columns, [*rows, total], totals=1, notes=host_notes(host, network), narrow=True)
+    return Table(title, columns, [*rows, total], totals=1, notes=host_notes(host, network),
+                 definitions=_definitions(host, network), narrow=True)  # fmt: skip
 
 
 def host_notes(host: HostModel, network: Network) -> list[str]:
-    fastest, rates = fastest_seconds(host, network), host_rates(host)
+    """How fast the network is, and what that leaves out."""
     lines = [
         *speed_of(host, network).lines(),
-        f"{milliseconds(fastest)} ms with the fastest kernel for each layer, float or not",
+        f"{milliseconds(fastest_seconds(host, network))} ms with the fastest kernel for each layer, float or not",
     ]
+    if not any(map(has_planes, network)):
+        lines.append("no layer has bit planes: --scheme pa:4,5 predicts what they would take")
+    missing = network_seconds(host, network)[1]
+    if missing:
+        lines.append(f"not predicted, and not in the totals: {', '.join(missing)}")
+    return lines
+
+
+def _definitions(host: HostModel, network: Network) -> list[str]:
+    """What the columns mean, and the rates behind them."""
+    rates = host_rates(host)
+    lines = []
     if any(map(has_planes, network)):
         lines.append(
             "as it is: bit planes or level codes, whichever is faster, and real layers on float; codes are taken to be "
@@ -133,11 +146,6 @@ def host_notes(host: HostModel, network: Network) -> list[str]:
             f"precision's time over that. total: {NETWORK}. Pooling and additions are in it by the data "
             "they move; those that onnxruntime fuses into float convolutions are not in the float total"
         )
-    else:
-        lines.append("no layer has bit planes: --scheme pa -M 4 -N 5 predicts what they would take")
-    missing = network_seconds(host, network)[1]
-    if missing:
-        lines.append(f"not predicted, and not in the totals: {', '.join(missing)}")
     used = {f"{planes.M}x{planes.N}" for planes in network.planes}
     bits = ", ".join(
         f"{rate / 1e9:,.0f}e9 at {planes}"

@@ -1,0 +1,69 @@
+"""Schemes as every command spells them, NAME[:M[,N]]: pa:4,5, pa:4,full, dorefa:2,2, bireal. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from paconv.errors import UsageError
+
+__all__ = ["FULL", "METAVAR", "SchemeType", "Spelled", "parse_planes", "given_planes"]
+
+METAVAR = "SCHEME[:M,N]"
+
+FULL = "full"
+"""N of full-precision activations."""
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A scheme's name and the planes that were given with it."""
+
+    name: str
+    M: int | None = None
+    """None where it isn't given."""
+    N: int | str | None = None
+    """FULL for full-precision activations; None where it isn't given."""
+
+
+class SchemeType(click.ParamType):
+    """SCHEME, SCHEME:M or SCHEME:M,N, its name among `names`."""
+
+    name = "scheme"
+
+    def __init__(self, names: Collection[str]):
+        self.names = names
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Spelled:
+        if isinstance(value, Spelled):
+            return value
+        name, colon, text = value.partition(":")
+        if name not in self.names:
+            self.fail(f"{name!r} is not one of {', '.join(self.names)}; planes go behind a colon: pa:4,5", param, ctx)
+        M, comma, N = text.partition(",")
+        if colon and (not M.isdecimal() or (comma and N != FULL and not N.isdecimal())):
+            self.fail(f"expected {METAVAR}, such as pa:4,5 or pa:4,{FULL}; found {value!r}", param, ctx)
+        return Spelled(name, int(M) if colon else None, (FULL if N == FULL else int(N)) if comma else None)
+
+
+def parse_planes(text: str, option: str) -> int | str:
+    """What an option says of N: a number of planes, or FULL. Raises UsageError, naming the option."""
+    if text == FULL:
+        return FULL
+    if not text.isdecimal():
+        raise UsageError(f"{option}: expected a number of planes or {FULL}; found {text}")
+    return int(text)
+
+
+def given_planes(scheme: Spelled, M: int | None, N: str | None) -> tuple[int | None, int | str | None]:
+    """M and N (FULL for full precision, None where neither says), from the scheme's spelling or from -M and -N.
+
+    Raises UsageError where both say it.
+    """
+    planes = None if N is None else parse_planes(N, "-N")
+    if (scheme.M is not None and M is not None) or (scheme.N is not None and planes is not None):
+        raise UsageError(f"--scheme {scheme.name}:M,N has the planes already; leave out -M and -N")
+    return scheme.M if M is None else M, scheme.N if planes is None else planes
