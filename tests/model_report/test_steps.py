@@ -86,8 +86,8 @@ def test_a_network_too_small_for_the_profile_has_no_times_of_layers():
 LAYER = LayerPart(
     id="layer-1", name="a", label="a", kind="codes", shape="", makes="", planes=(4, 5), macs=1, flops=1, bytes=1,
     float_bytes=1, predicted=10e-6, float_predicted=20e-6, measured=None, float_measured=None, by_measured=False,
-    kernel="",
-    kernel_reason="", folded=(), real_reason="", filling=1.0, filling_text="3 of 16", weights=None, activations=None,
+    kernel="", kernel_reason="", folded=(), real_reason="", filling=1.0, filling_text="3 of 16", weights=None,
+    activations=None,
     output_error=None,
 )  # fmt: skip
 
