@@ -171,6 +171,8 @@ BAD_OPTIONS = [
     ("--scheme bireal --signed never", "scheme bireal has no parameter 'signed'; it takes none"),
     ("--workers -1", "workers must be a whole number from 0; found -1"),
     ("--checkpoint-steps 0", "checkpoint_steps must be a whole number from 1; found 0"),
+    ("--checkpoint-steps 9999999999", "checkpoint_steps must be at most 1000000000; found 9999999999"),
+    ("--schedule step --decay-every 9999999", "decay_every must be at most 1000000; found 9999999"),
     ("--seed -1", "seed must be a whole number from 0; found -1"),
     ("--data mnist", "data: expected mnist:PATH, found 'mnist'"),
     ("--data digits --data synthetic", "digits and synthetic can't be mixed: classes is"),
@@ -195,6 +197,12 @@ def test_a_bad_option_is_one_line(train, folder, options, message):
     assert code == 1 and out == ""
     assert err.startswith(f"paconv: error: {message}") and err.count("\n") == 1
     assert not list(folder.glob("run/*.pt"))
+
+
+@pytest.mark.parametrize("options", ["--checkpoint-steps 0", "--workers -1", "--schedule step --decay-every 9999999"])
+def test_a_number_out_of_range_is_refused_before_the_folder_is_made(train, folder, options):
+    assert train("-o run", *DIGITS, *options.split())[0] == 1
+    assert not (folder / "run").exists()
 
 
 def test_options_that_are_missing_are_named(train):
