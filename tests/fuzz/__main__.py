@@ -35,7 +35,8 @@ def main() -> int:
     work: Callable[[int, int], Outcome] = import_module(f"tests.fuzz.{arguments.kind}").work
     cases = range(arguments.first, arguments.first + arguments.count)
     tally = watch(
-        partial(work, arguments.seed), cases, seconds=SECONDS.get(arguments.kind, 300.0), until=time.monotonic() + 60 * arguments.minutes,
+        partial(work, arguments.seed), cases, seconds=SECONDS.get(arguments.kind, 300.0),
+        until=time.monotonic() + 60 * arguments.minutes,
         memory=None if arguments.memory == "sanitized" else MEMORY, say=lambda line: print(line, flush=True),
     )  # fmt: skip
     print(f"{arguments.kind}, seed {arguments.seed}, {arguments.memory} memory: {tally}", flush=True)
