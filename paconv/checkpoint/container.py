@@ -25,9 +25,10 @@ from torch import Tensor, nn
 
 from paconv.checkpoint.state_dicts import chosen, found_by_itself
 from paconv.errors import CheckpointError, UsageError
+from paconv.files import replacing
 from paconv.input_shape import Shape, checked_shapes
 
-__all__ = ["TRAINING", "Contents", "check_file", "read_contents", "read_pickled"]
+__all__ = ["TRAINING", "Contents", "check_file", "read_contents", "read_pickled", "write_archive"]
 
 FORMAT, VERSION = "paconv", 1
 TRAINING = "paconv-training"
@@ -40,6 +41,21 @@ _FIELDS = {
     "input_shape": (list, type(None)),
     "state_dict": (dict,),
 }
+
+
+def write_archive(contents: dict, path: str | os.PathLike) -> None:
+    """torch.save to `path`, in place of an older file only once it is complete. Raises PaconvError where it can't be
+    written.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(contents, file)
+        except RuntimeError as error:  # of the archive's end, after that of a full disk
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+        file.flush()
+        os.fsync(file.fileno())  # the rename must not reach the disk before the contents
 
 
 @dataclass(frozen=True)

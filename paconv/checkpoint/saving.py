@@ -9,10 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from paconv.checkpoint.container import Contents
+from paconv.checkpoint.container import Contents, write_archive
 from paconv.checkpoint.rebuilding import skeleton
 from paconv.errors import CheckpointError
-from paconv.files import replacing
 from paconv.input_shape import Shape, checked_shapes
 from paconv.nn.layers import PAConv2d, codebook_tensors
 from paconv.nn.quantizer import grid_tensors
@@ -67,8 +66,7 @@ def save(model: nn.Module, path: str | os.PathLike, input_shape: Shape | Sequenc
     )
     if contents.architecture is not None and not _is_as_built(contents):
         contents = Contents(None, {}, contents.conversion, contents.input_shapes, state)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save(contents.as_dict(), file)
+    write_archive(contents.as_dict(), path)
 
 
 def _warn_of_parts(model: nn.Module) -> None:

@@ -78,10 +78,11 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a defect of paconv, 130 and 143
     stopped by INT and TERM.
     """
-    signal.signal(signal.SIGTERM, lambda *_: _fail("stopped", 143))  # what is half written is removed on the way out
     arguments = sys.argv[1:] or ["--help"]
     try:
-        sys.exit(cli.main(arguments, prog_name="paconv", standalone_mode=False))
+        sys.exit(_run(arguments))
+    except _Stopped as stop:
+        _fail("stopped", stop.code)
     except click.exceptions.Abort:
         _fail("stopped", 130)
     except click.NoSuchOption as error:
@@ -120,6 +121,35 @@ def _hint(arguments: list[str]) -> str:
     """Where the usage is told of what these arguments call."""
     name = _command(arguments)
     return f" (usage: `paconv {name} --help`)" if name else " (usage: `paconv --help`)"
+
+
+class _Stopped(Exception):
+    """By a signal. code: what to exit with."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _run(arguments: list[str]) -> int | None:
+    """The command. What is half written is removed on the way out of a stop, which stays one whatever it met there:
+    torch's exporter makes an error of its own of it.
+    """
+    codes: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        codes.append(128 + number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit
+
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
+        signal.signal(signal.SIGINT, stop)
+    try:
+        return cli.main(arguments, prog_name="paconv", standalone_mode=False)
+    except BaseException as error:
+        if codes:
+            raise _Stopped(codes[0]) from error
+        raise
 
 
 def _fail(message: str, code: int) -> None:

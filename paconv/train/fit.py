@@ -38,12 +38,15 @@ from paconv.train.state import TrainingState, load_state, save_state
 from paconv.train.tasks import Task, task_of
 from paconv.train.watching import Watcher
 
-__all__ = ["MODEL", "MOST_WORKERS", "STATE", "fit", "fit_in_locked"]
+__all__ = ["MODEL", "MOST_WORKERS", "STATE", "check_counts", "fit", "fit_in_locked"]
 
 STATE, HISTORY, MODEL = "state.pt", "history.json", "model.pt"
 
 MOST_WORKERS = 1024
 """Processes that read data; more are a slip of the pen."""
+
+_MOST_STEPS = 10**9
+"""Between two states: more than any training has are a slip of the pen."""
 
 _COUNTED = 128
 """Samples on which activation levels are counted before they are put on a grid."""
@@ -93,6 +96,7 @@ def fit(
         DataError: A sample can't be read.
         TrainingError: A loss or gradient is no longer finite.
     """
+    check_counts(checkpoint_steps, workers)
     if output is None or not current_ranks().first:
         lock: AbstractContextManager = nullcontext()
     else:
@@ -103,6 +107,17 @@ def fit(
             output=output, resume=resume, checkpoint_steps=checkpoint_steps, workers=workers, watchers=watchers,
             device=device, grid=grid,
         )  # fmt: skip
+
+
+def check_counts(checkpoint_steps: int, workers: int) -> None:
+    """Raise UsageError for what can be no number of steps or of processes, before anything is written."""
+    for name, value, least in (("checkpoint_steps", checkpoint_steps, 1), ("workers", workers, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
+    if checkpoint_steps > _MOST_STEPS:
+        raise UsageError(f"checkpoint_steps must be at most {_MOST_STEPS}; found {checkpoint_steps}")
+    if workers > MOST_WORKERS:
+        raise UsageError(f"workers must be at most {MOST_WORKERS}, each of which is a process; found {workers}")
 
 
 def fit_in_locked(
@@ -118,16 +133,11 @@ def fit_in_locked(
     device: str,
     grid: GridChoice,
 ) -> list[dict]:
-    """`fit` in a folder that the caller has locked."""
+    """`fit` in a folder that the caller has locked, with numbers that it has checked."""
     model = unwrapped(model)
     if not isinstance(source, DataSource):
         raise UsageError(f"source: expected a DataSource, found {type(source).__name__}; put samples into one")
     settings, ranks, task, grid = settings.resolved(), current_ranks(), task_of(source), checked_grid(grid)
-    for name, value, least in (("checkpoint_steps", checkpoint_steps, 1), ("workers", workers, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
-    if workers > MOST_WORKERS:
-        raise UsageError(f"workers must be at most {MOST_WORKERS}, each of which is a process; found {workers}")
     model.to(device)
     _check_fit(model, source, task, settings)
     folder = None if output is None else _prepared(Path(output), resume, ranks)

@@ -32,7 +32,7 @@ from paconv.nn.schemes.registry import SCHEMES
 from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import current_ranks
-from paconv.train.fit import STATE, fit, fit_in_locked
+from paconv.train.fit import STATE, check_counts, fit, fit_in_locked
 from paconv.train.pretrained import activation_of, quantized_from, with_backbone_of, with_weights_of
 from paconv.train.randomness import seed_everything
 from paconv.train.settings import Settings
@@ -134,6 +134,7 @@ def train(
         TrainingError: A loss or gradient is no longer finite.
     """
     output, ranks = Path(output), current_ranks()
+    check_counts(checkpoint_steps, workers)
 
     def fitted(model: nn.Module, settings: Settings, what: str, folder: Path) -> list[dict]:
         watching = watchers(what, folder) if ranks.first else ()

@@ -15,6 +15,9 @@ OPTIMIZERS = {"adam": (2e-3, 1e-2), "sgd": (0.05, 1e-4)}
 _MOST_RATE = 1e6
 """Larger ones are no rates: float32 has no such steps."""
 
+_MOST_EPOCHS = 10**6
+"""More would never end."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -58,6 +61,8 @@ class Settings:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise UsageError(f"{name} must be a whole number from {least}; found {value!r}")
+        if self.decay_every is not None and self.decay_every > _MOST_EPOCHS:
+            raise UsageError(f"decay_every must be at most {_MOST_EPOCHS}; found {self.decay_every}")
         if self.seed >= 1 << 63:
             raise UsageError(f"seed must be below 2**63; found {self.seed}")
         for name, low, high in (

@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 
 from paconv.checkpoint.container import TRAINING as FORMAT
-from paconv.checkpoint.container import check_file
+from paconv.checkpoint.container import check_file, write_archive
 from paconv.errors import CheckpointError
-from paconv.files import replacing
 
 __all__ = ["TrainingState", "load_state", "save_state"]
 
@@ -50,10 +49,7 @@ class TrainingState:
 def save_state(state: TrainingState, path: str | os.PathLike) -> None:
     """Write `state`, in place of an older one only once it is complete. Raises PaconvError if that can't be done."""
     contents = {field.name: getattr(state, field.name) for field in fields(state)}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save({"format": FORMAT, "version": VERSION, **contents}, file)
-        file.flush()
-        os.fsync(file.fileno())  # the rename must not reach the disk before the contents
+    write_archive({"format": FORMAT, "version": VERSION, **contents}, path)
 
 
 def load_state(path: str | os.PathLike) -> TrainingState:

@@ -168,6 +168,8 @@ BAD_OPTIONS = [
     ("--scheme bireal --signed never", "scheme bireal has no parameter 'signed'; it takes magnitude_aware"),
     ("--workers -1", "workers must be a whole number from 0; found -1"),
     ("--checkpoint-steps 0", "checkpoint_steps must be a whole number from 1; found 0"),
+    ("--checkpoint-steps 9999999999", "checkpoint_steps must be at most 1000000000; found 9999999999"),
+    ("--schedule step --decay-every 9999999", "decay_every must be at most 1000000; found 9999999"),
     ("--data mnist", "data: expected mnist:PATH, found 'mnist'"),
     ("--data digits --data synthetic", "digits and synthetic can't be mixed: classes is"),
     ("--data folder:", "data: expected folder:PATH, found 'folder:'"),
@@ -201,6 +203,12 @@ def test_a_number_that_cannot_be_meant_is_one_line_that_names_the_range(train, f
     code, out, err = train("-o run", *DIGITS, *options.split())
     assert code == 2 and out == "" and "<=" in err and err.count("\n") == 1
     assert not list(folder.glob("run/*.pt"))
+
+
+@pytest.mark.parametrize("options", ["--checkpoint-steps 0", "--workers -1", "--schedule step --decay-every 9999999"])
+def test_a_number_out_of_range_is_refused_before_the_folder_is_made(train, folder, options):
+    assert train("-o run", *DIGITS, *options.split())[0] == 1
+    assert not (folder / "run").exists()
 
 
 def test_options_that_are_missing_are_named(train):

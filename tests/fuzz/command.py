@@ -24,6 +24,7 @@ __all__ = ["CHECKPOINT", "Done", "float_network", "run", "running"]
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "examples/digits_pa45.pt"
 MEMORY = 12 << 30
+STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass
@@ -48,8 +49,10 @@ class running:  # noqa: N801  used as a function
         cli.get_command(None, next((a for a in arguments if a in COMMANDS), "cost"))  # type: ignore[arg-type]
         self.err = tempfile.TemporaryFile()  # noqa: SIM115  wait() reads it
         sys.stdout.flush()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         self.began, self.pid = time.monotonic(), os.fork()
         if self.pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return
         code = 99
         try:
@@ -62,10 +65,15 @@ class running:  # noqa: N801  used as a function
             sys.stdout, sys.stderr = map(_text, (1, 2))
             sys.argv = ["paconv", *arguments]
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             in_child()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             main()
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except KeyboardInterrupt:  # before paconv heeds it: so ends Python
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
         except BaseException:  # what a process would print as it ends
             sys.excepthook(*sys.exc_info())
         finally:
@@ -78,9 +86,11 @@ class running:  # noqa: N801  used as a function
         os.kill(self.pid, number)  # one that has ended is still there to be waited for
 
     def wait(self, seconds: float) -> Done:
-        """Ends the command, and all that it started, if it takes longer."""
-        code = None
-        while code is None and time.monotonic() - self.began < seconds:
+        """Ends the command, and all that it started, if it takes longer; on a machine with more to do than it has
+        cores, as much longer.
+        """
+        code, cores = None, os.cpu_count() or 1
+        while code is None and time.monotonic() - self.began < seconds * max(1.0, os.getloadavg()[0] / cores):
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:
                 code = os.waitstatus_to_exitcode(status)

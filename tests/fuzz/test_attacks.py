@@ -67,6 +67,12 @@ def test_commands_that_are_stopped_leave_old_or_whole_outputs():
         attack("stops", 2, "--seed", "1", "--first", str(first))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command, first", [("export", 8), ("train", 11)])
+def test_torchs_commands_that_are_stopped_leave_old_or_whole_outputs_and_go_on(command, first):
+    assert any(name.startswith(command) for name in attack("stops", 1, "--seed", "1", "--first", str(first)))
+
+
 def test_a_crash_a_hang_and_an_exception_are_findings_and_the_other_cases_go_on():
     def work(index: int) -> Outcome:
         found = Outcome()

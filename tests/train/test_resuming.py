@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 
 import paconv
 from paconv.cli.main import main
-from paconv.errors import CheckpointError, DataError, UsageError
+from paconv.errors import CheckpointError, DataError, PaconvError, UsageError
 from paconv.folder_lock import LOCK, locked
 from paconv.models import digits_resnet
 from paconv.train import DataSource, Settings, fit
@@ -157,6 +158,22 @@ def test_a_wrapped_model_is_trained_and_saved_as_the_model_within(tmp_path):
     model = digits_resnet(4, width=4)
     fit(torch.nn.DataParallel(model), small_source(), Settings(1, batch_size=16), output=tmp_path)
     assert equal(weights(tmp_path), model.state_dict())
+
+
+@pytest.mark.parametrize("limit", [100, 20_000])  # of a file: within its first buffer, and beyond
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path, limit):
+    model = digits_resnet(4, width=4)
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(PaconvError, match=r"cannot write .*model.pt: File too large"):
+            paconv.save(model, tmp_path / "model.pt")
+        with pytest.raises(PaconvError, match=r"cannot write .*state.pt: File too large"):
+            tiny_fit(tmp_path, epochs=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_is_no_state(tmp_path):

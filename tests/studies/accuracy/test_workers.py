@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from paconv.errors import TrainingError, UsageError
+from paconv.files import replacing
 from paconv.studies.accuracy.workers import workers
 
 
@@ -22,6 +25,20 @@ def refuse() -> None:
 
 def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def slow_write(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"half")
+        (path.parent / "begun").touch()
+        time.sleep(600)
+
+
+def interrupt_when(path: Path) -> None:
+    """Interrupt this process when the file is there."""
+    while not path.exists():
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def threads() -> int:
@@ -54,3 +71,13 @@ def test_nothing_is_waited_for_when_the_waiting_process_is_stopped():
             assert place == 0
             raise KeyboardInterrupt
     assert time.monotonic() - started < 300
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stopped_removes_what_it_has_half_written_and_takes_no_other_call(tmp_path):
+    with pytest.raises(KeyboardInterrupt), workers(1, 1) as submit:
+        results = submit(slow_write, [(tmp_path / "a",), (tmp_path / "b",)])
+        stopper = threading.Timer(0, interrupt_when, [tmp_path / "begun"])
+        stopper.start()
+        list(results)
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
