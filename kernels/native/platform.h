@@ -37,6 +37,19 @@ static inline void *aligned_memory(size_t bytes) {
 }
 static inline void free_aligned(void *memory) { free(memory); }
 
+/* fstat by the name that it has in every glibc: its own came with 2.33, and the library must load on older systems */
+#if defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))
+#ifdef __x86_64__
+__asm__(".symver __fxstat, __fxstat@GLIBC_2.2.5");
+#define STAT_VERSION 1
+#else
+__asm__(".symver __fxstat, __fxstat@GLIBC_2.17");
+#define STAT_VERSION 0
+#endif
+int __fxstat(int version, int descriptor, struct stat *about);
+#define fstat(descriptor, about) __fxstat(STAT_VERSION, descriptor, about)
+#endif
+
 /* A file to read that is this user's or root's; NULL for another's, a link, a pipe (which would be waited for), a device. */
 static inline FILE *open_own(const char *path) {
   struct stat about;
