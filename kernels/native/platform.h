@@ -37,17 +37,11 @@ static inline void *aligned_memory(size_t bytes) {
 }
 static inline void free_aligned(void *memory) { free(memory); }
 
-/* fstat by the name that it has in every glibc: its own came with 2.33, and the library must load on older systems */
-#if defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))
-#ifdef __x86_64__
-__asm__(".symver __fxstat, __fxstat@GLIBC_2.2.5");
-#define STAT_VERSION 1
-#else
-__asm__(".symver __fxstat, __fxstat@GLIBC_2.17");
-#define STAT_VERSION 0
-#endif
-int __fxstat(int version, int descriptor, struct stat *about);
-#define fstat(descriptor, about) __fxstat(STAT_VERSION, descriptor, about)
+/* glibc has a symbol fstat from 2.33 on, and the library asks for 2.28; the kernel fills the same structure (64 bits). */
+#ifdef __linux__
+#include <sys/syscall.h>
+long syscall(long number, ...);
+#define fstat(descriptor, about) syscall(SYS_fstat, descriptor, about)
 #endif
 
 /* A file to read that is this user's or root's; NULL for another's, a link, a pipe (which would be waited for), a device. */
@@ -74,10 +68,6 @@ static inline FILE *open_own(const char *path) {
 /* A test of paconv_cpus.h: whether the CPU has AMX-INT8 and the operating system lets this process use it. */
 #if defined(__x86_64__)
 #include <cpuid.h>
-#ifdef __linux__
-#include <sys/syscall.h>
-long syscall(long number, ...);
-#endif
 static inline int amx_int8_permitted(void) {
   enum { TILE_DATA = 18, ARCH_REQ_XCOMP_PERM = 0x1023, OSXSAVE = 1 << 27, TILE = 1 << 24, INT8 = 1 << 25 };
   unsigned a, b, c, d, low, high;
