@@ -36,7 +36,8 @@ def as_html(table: Table) -> str:
     title = f'<div style="margin: 0.3em 0">{_lines(table.title)}</div>\n' if table.title else ""
     notes = "".join(f'\n<div style="font-size: 90%; opacity: 0.8">{_lines(note)}</div>' for note in table.notes)
     return (
-        f'{title}<div style="overflow: auto; max-height: {_MOST_HEIGHT}"><table style="border-collapse: collapse; color: inherit">\n'
+        f'{title}<div style="overflow: auto; max-height: {_MOST_HEIGHT}">'
+        '<table style="border-collapse: collapse; color: inherit">\n'
         f"<thead><tr>{headings}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>{notes}\n"
     )
 
