@@ -12,7 +12,7 @@ from paconv.kernels.cpus import CPUS
 from paconv.variables import VARIABLES, cache_folder, cpu, given, jit, kernel, markdown
 
 ROOT = Path(__file__).parents[1]
-OURS = re.compile(r"PACONV_[A-Z_]+")
+OURS = re.compile(r"(?<![_A-Z])PACONV_[A-Z_]+")
 
 
 def test_docs_environment_md_is_what_the_variables_say():

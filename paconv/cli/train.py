@@ -321,6 +321,8 @@ def _taken_up(context: click.Context, options: dict) -> dict:
             raise ValueError(f"found {type(found).__name__}")
         known = {name: value for name, value in found.items() if name in options}
         before = {name: kinds[name].type_cast_value(context, value) for name, value in known.items()}
+        if isinstance(before.get("scheme"), Spelled):
+            before["scheme"] = before["scheme"].name  # M and N stand apart there
     except FileNotFoundError:
         return options
     except (click.BadParameter, OSError, TypeError, ValueError) as error:

@@ -35,8 +35,8 @@ def test_it_prints_what_it_writes_and_goes_on_where_it_was(run, tmp_path):
     [
         ("--system magic:1,1", "scheme: expected pa, "),
         ("--system pa:9,5", "must be 1..8; found 9"),
-        ("--system pa:4,0", "N, the number of activation planes, must be 1..8 or None; found 0"),
-        ("--system pa --system pa:4,5", "systems: one is named twice"),
+        ("--system pa:4,0", "N, the number of activation planes, must be 1..8 or full; found 0"),
+        ("--system pa --system pa:4,5", "--system: one is named twice"),
         ("--data nowhere", "data: expected folder:PATH, voc:PATH, mnist:PATH, digits or synthetic; found 'nowhere'"),
         ("--data folder:nowhere", "nowhere/train: no such folder"),
         ("--rates fast", "expected numbers with commas between, such as 0.0005,0.002; found 'fast'"),

@@ -54,7 +54,7 @@ def test_exported_and_optimized_forms_have_the_same_layers_on_the_host(models, r
 
 
 def test_every_format_of_the_prediction_can_be_printed(models, run, cached):
-    text = run("cost", models["optimized"], "--host")[1]
+    text = run("cost", models["optimized"], "--host", "--explain")[1]
     assert "predicted, not measured" in text and "provenance: " in text
     assert run("cost", models["optimized"], "--host", "--format", "markdown")[1].startswith("### Latency of")
     rows = list(csv.DictReader(io.StringIO(run("cost", models["optimized"], "--host", "--format", "csv")[1])))

@@ -82,7 +82,7 @@ def test_the_report_has_all_three_ways_for_each_layer_of_any_network():
     for network, last in (
         (resnet(18), "pa:4,5"),
         (under_scheme(resnet(18), "pa", 8, 7), "pa:8,7"),
-        (under_scheme(resnet(18), "abc"), "abc 5x5"),
+        (under_scheme(resnet(18), "abc"), "abc:5,5"),
     ):
         data = latency_data(network, TIMES, "net")
         assert set(data["totals"]) == {"full precision", "bireal", last}

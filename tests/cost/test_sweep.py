@@ -51,9 +51,10 @@ def test_layers_can_be_kept_real_throughout():
 
 
 def test_table_and_data_show_the_same_points(points):
-    text = plain(sweep_table(points, "net", rule(), storage()))
+    table = sweep_table(points, "net", rule(), storage())
+    text = plain(table)
     data = sweep_data(points, "net", rule(), storage())
-    assert "full" in text and "61.65" in text and "50.50" in text and "provenance" in text
+    assert "full" in text and "61.65" in text and "50.50" in text and "provenance" in " ".join(table.definitions)
     assert data["points"][-1]["N"] == "full"
     assert {"M", "N", "bits", "level_index_bits", "memory_saving", "flops", "speedup"} == set(data["points"][0])
 

@@ -74,7 +74,7 @@ def test_a_size_that_contradicts_the_file_is_an_error():
 
 
 def test_a_shape_of_another_rank_is_an_error():
-    with pytest.raises(UsageError, match="input x has 3 dimensions beside the batch; found 3,8"):
+    with pytest.raises(UsageError, match="input x has 3 dimensions beside the batch; found 3x8"):
         fixed_input_shapes(model("float[batch, 3, h, w] x"), {"": (3, 8)})
 
 
