@@ -85,7 +85,7 @@ def export(
         from paconv.checkpoint.factory import users_model
         from paconv.to_onnx.exporter import export as export_model
 
-        if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
+        if checkpoint.suffix != ".onnx" and output.exists() and checkpoint.exists() and output.samefile(checkpoint):
             raise UsageError(f"{output}: the output would replace the checkpoint; give another name")
         with users_model(checkpoint, factory, trust_pickle, state_dict) as found:
             done = export_model(found, output, shapes, dynamic_size=dynamic_size, grid=chosen)

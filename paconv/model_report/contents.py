@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paconv.reporting.notebook import as_html
+from paconv.reporting.tables import Column, Table
+
+if TYPE_CHECKING:
+    from paconv.model_report.verdict import Answer
 
 __all__ = ["Advice", "Distribution", "LayerPart", "LevelShare", "Measurement", "Report", "Side", "Totals"]
 
@@ -228,6 +235,20 @@ class Report:
     """What helps most first."""
     unmatched: tuple[str, ...]
     """Layers that the reference doesn't have."""
+
+    def __repr__(self) -> str:
+        speed, size, *_ = self._answers()
+        return f"Report({self.source}: {speed.question} {speed.answer}; {size.question} {size.answer})"
+
+    def _repr_html_(self) -> str:
+        rows = [vars(answer) for answer in self._answers()]
+        columns = [Column(name, name, left=True) for name in ("question", "answer", "text")]
+        return as_html(Table(self.source, columns, rows))
+
+    def _answers(self) -> tuple[Answer, ...]:
+        from paconv.model_report.verdict import answers  # which is made of this file's classes
+
+        return answers(self)
 
     @property
     def measured(self) -> bool:

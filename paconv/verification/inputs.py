@@ -21,9 +21,10 @@ __all__ = ["make_inputs", "read_inputs"]
 def read_inputs(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays of an .npz file (never unpickled). Raises UsageError if it isn't one."""
     try:
-        with np.load(Path(path), allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UsageError(f"{path}: expected an .npz file with an array for each input; found a single array")
+        found = np.load(Path(path), allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise UsageError(f"{path}: expected an .npz file with an array for each input; found a single array")
+        with found as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
@@ -31,6 +32,8 @@ def read_inputs(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # NumPy's readers meet damaged bytes with errors of any type
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "allow_pickle" in reason:  # what NumPy says of any file that it doesn't know
+            reason = "it is a file of another kind"
         raise UsageError(f"{path}: expected an .npz file with an array for each input: {reason}") from error
 
 

@@ -14,7 +14,7 @@ import onnx
 
 from paconv.errors import UsageError, VerifyError
 from paconv.onnx_file.loading import load_model
-from paconv.ops import DOMAIN, LIBRARY_OPS
+from paconv.ops import DOMAIN, LIBRARY_OPS, PA_WEIGHT
 from paconv.passes.fuse.unfuse import canonical, unfuse
 from paconv.reporting.notebook import as_html
 from paconv.reporting.tables import Column, Table, grouped
@@ -165,6 +165,11 @@ def _check_order(reference: onnx.ModelProto, label: str, optimized: onnx.ModelPr
     if first and not second:
         raise UsageError(
             f"{label} is optimized and {optimized_label} isn't: give the reference first, then the optimized model"
+        )
+    if not second and any((n.domain, n.op_type) == (DOMAIN, PA_WEIGHT.name) for n in optimized.graph.node):
+        raise UsageError(
+            f"{optimized_label} isn't optimized: none of its convolutions is packed; `paconv optimize` makes what can "
+            "be compared"
         )
 
 

@@ -102,6 +102,12 @@ def test_the_verdict_names_the_layer_whose_time_is_largest(alone):
     assert answers(alone)[2].layer == (costliest.id, costliest.name)
 
 
+def test_a_report_is_a_line_at_a_prompt_and_a_table_in_a_notebook(alone):
+    assert repr(alone).startswith("Report(pa.onnx: ") and len(repr(alone)) < 200
+    html = alone._repr_html_()
+    assert all(answer.question in html for answer in answers(alone))
+
+
 def test_what_is_missing_is_asked_for(alone, full):
     layer = named(alone)["block1.conv1"]
     assert "--reference" in layer.weights.missing and "--inputs" in layer.activations.missing

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import paconv
 from paconv.cli.main import cli
 from paconv.errors import UsageError, VerifyError
+from paconv.verification.inputs import read_inputs
 from paconv.verification.model import run_model
 from tests.passes.graphs import batch_norm, model, ops, pa_constants, pa_conv
 
@@ -314,6 +315,16 @@ def test_a_piped_command_says_errors_in_one_line_and_nothing_else(tmp_path):
 def test_models_given_the_other_way_round_are_recognised():
     with pytest.raises(UsageError, match="is optimized and .* isn't: give the reference first"):
         paconv.verify(OPTIMIZED, REFERENCE)
+    with pytest.raises(UsageError, match="isn't optimized: none of its convolutions is packed"):
+        paconv.verify(REFERENCE, REFERENCE)
+
+
+def test_inputs_of_another_kind_are_one_clear_line(tmp_path):
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "text.npz").write_text("text")
+    for name, reason in (("one.npy", "found a single array"), ("text.npz", "it is a file of another kind")):
+        with pytest.raises(UsageError, match=f"expected an .npz file with an array for each input.*{reason}"):
+            read_inputs(tmp_path / name)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
