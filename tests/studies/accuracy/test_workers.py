@@ -38,7 +38,7 @@ def interrupt_when(path: Path) -> None:
     """Interrupt this process when the file is there."""
     while not path.exists():
         time.sleep(0.05)
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # else a waiting main thread isn't woken
 
 
 def threads() -> int:
