@@ -178,7 +178,12 @@ def test_memory_and_flops_of_resnets_are_what_is_counted_now(trainings, model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["mobilenet_v1", "ssd300", "groupnet18", pytest.param("densenet121", marks=pytest.mark.whole)]
+    "name",
+    [
+        "mobilenet_v1",
+        "ssd300",
+        *(pytest.param(name, marks=pytest.mark.whole) for name in ("densenet121", "groupnet18")),
+    ],
 )
 def test_so_are_those_of_the_other_architectures(trainings, tmp_path, name):
     size = 300 if name == "ssd300" else 224

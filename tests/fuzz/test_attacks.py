@@ -68,7 +68,7 @@ def test_commands_that_are_stopped_leave_old_or_whole_outputs():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command, first", [("export", 8), ("train", 11)])
+@pytest.mark.parametrize("command, first", [("export", 8), pytest.param("train", 11, marks=pytest.mark.whole)])
 def test_torchs_commands_that_are_stopped_leave_old_or_whole_outputs_and_go_on(command, first):
     assert any(name.startswith(command) for name in attack("stops", 1, "--seed", "1", "--first", str(first)))
 
