@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from paconv.reporting.notebook import as_html
 from paconv.reporting.tables import Column, Table
-
-if TYPE_CHECKING:
-    from paconv.model_report.verdict import Answer
 
 __all__ = ["Advice", "Distribution", "LayerPart", "LevelShare", "Measurement", "Report", "Side", "Totals"]
 
@@ -237,18 +233,15 @@ class Report:
     """Layers that the reference doesn't have."""
 
     def __repr__(self) -> str:
-        speed, size, *_ = self._answers()
-        return f"Report({self.source}: {speed.question} {speed.answer}; {size.question} {size.answer})"
+        here, there = self.seconds, self.float_seconds
+        speed = f", {there / here:.2f}x as fast as float" if here and there else ""
+        return (
+            f"Report({self.source}: {len(self.layers)} layers{speed}, {'measured' if self.measured else 'predicted'})"
+        )
 
     def _repr_html_(self) -> str:
-        rows = [vars(answer) for answer in self._answers()]
-        columns = [Column(name, name, left=True) for name in ("question", "answer", "text")]
-        return as_html(Table(self.source, columns, rows))
-
-    def _answers(self) -> tuple[Answer, ...]:
-        from paconv.model_report.verdict import answers  # which is made of this file's classes
-
-        return answers(self)
+        columns = [Column(name, name, left=True) for name in ("name", "kind")] + [Column("bytes", "bytes")]
+        return as_html(Table(repr(self), columns, [vars(layer) for layer in self.layers]))
 
     @property
     def measured(self) -> bool:
