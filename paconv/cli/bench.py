@@ -10,6 +10,7 @@ import click
 from paconv.bench.models import bench as run_bench
 from paconv.bench.tables import layers_table, milliseconds, sessions_table
 from paconv.cli.console import print_tables, progress_bar
+from paconv.cli.model_options import random_shape_option
 from paconv.cli.output import TABLES, output_options
 from paconv.cli.ranges import BATCH, MOST_THREADS, SEED
 from paconv.kernels.registry import CHOICES
@@ -72,14 +73,7 @@ class Counts(click.ParamType):
 @click.option("--inputs", type=click.Path(path_type=Path), help="Arrays to feed, one for each input (.npz).")
 @click.option("--batch", default=1, show_default=True, type=BATCH, help="Random samples, without --inputs.")
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the random samples.")
-@click.option(
-    "--input-shape",
-    "shapes",
-    multiple=True,
-    metavar="SHAPE",
-    help="Sizes of free dimensions of random samples: 3x224x224 (CxHxW), INPUT=3x224x224 or DIMENSION=224. May be "
-    "repeated.",
-)
+@random_shape_option
 @output_options(TABLES)
 def bench(
     model: Path,

@@ -13,6 +13,7 @@ import click
 from paconv.cli.console import print_tables
 from paconv.cli.delays import delay_options, given_delays
 from paconv.cli.host import HostOptions, host_options, model_for, whole_model
+from paconv.cli.model_options import factory_option, trust_pickle_option
 from paconv.cli.output import TABLES, explain_option, output_options
 from paconv.cli.schemes import FULL, METAVAR, SchemeType, Spelled, given_planes
 from paconv.cost import count, rule, storage, under_scheme
@@ -68,13 +69,8 @@ class _Number(click.ParamType):
     help="Sizes of free dimensions: 3x224x224 (CxHxW), INPUT=3x224x224 or DIMENSION=224. "
     "May be repeated. A free batch is 1.",
 )
-@click.option(
-    "--model",
-    "factory",
-    metavar="PKG.MOD:FUNCTION",
-    help="For a checkpoint: function that returns the float model, as in paconv export.",
-)
-@click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
+@factory_option
+@trust_pickle_option
 @click.option(
     "--rule",
     "rule_name",

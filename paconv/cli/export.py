@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from paconv.cli.model_options import trust_pickle_option
 from paconv.cli.output import TEXT, output_options
 from paconv.errors import UsageError
 from paconv.grid import DEFAULT_GRID, parse_grid
@@ -27,7 +28,7 @@ __all__ = ["export"]
     metavar="PKG.MOD:FUNCTION",
     help="Function that returns the float model; for a checkpoint of a model that is not one of paconv.models.",
 )
-@click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
+@trust_pickle_option
 @click.option(
     "--state-dict",
     metavar="KEY",
@@ -85,8 +86,6 @@ def export(
         from paconv.checkpoint.factory import users_model
         from paconv.to_onnx.exporter import export as export_model
 
-        if checkpoint.suffix != ".onnx" and output.exists() and checkpoint.exists() and output.samefile(checkpoint):
-            raise UsageError(f"{output}: the output would replace the checkpoint; give another name")
         with users_model(checkpoint, factory, trust_pickle, state_dict) as found:
             done = export_model(found, output, shapes, dynamic_size=dynamic_size, grid=chosen)
     if style == "json":

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from paconv.cli.console import output_console, print_table, print_tables, progress_bar
+from paconv.cli.model_options import factory_option, trust_pickle_option
 from paconv.cli.output import TABLES, output_options
 from paconv.cli.ranges import SEED
 from paconv.cli.schemes import SchemeType, Spelled, parse_planes
@@ -131,13 +132,8 @@ def _real(N: int | str | None) -> int | None:
     metavar="SHAPE",
     help="Of a checkpoint: CxHxW, once per input. Of an ONNX file: sizes of free dimensions, as in paconv cost.",
 )
-@click.option(
-    "--model",
-    "factory",
-    metavar="PKG.MOD:FUNCTION",
-    help="For a checkpoint: function that returns the float model, as in paconv export.",
-)
-@click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
+@factory_option
+@trust_pickle_option
 @click.option(
     "--state-dict", metavar="KEY", help="Where the weights lie in a training checkpoint, as in paconv export."
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from paconv.cli.console import print_tables
+from paconv.cli.model_options import factory_option, trust_pickle_option
 from paconv.cli.output import TABLES, explain_option, output_options
 from paconv.cost.summary import summary as summarize
 from paconv.onnx_file.shapes import parse_input_shapes
@@ -25,13 +26,8 @@ __all__ = ["summary"]
     metavar="SHAPE",
     help="Sizes of free dimensions: 3x224x224 (CxHxW), INPUT=3x224x224 or DIMENSION=224. May be repeated.",
 )
-@click.option(
-    "--model",
-    "factory",
-    metavar="PKG.MOD:FUNCTION",
-    help="For a checkpoint: function that returns the float model, as in paconv export.",
-)
-@click.option("--trust-pickle", is_flag=True, help="Read a whole pickled module. This runs code stored in the file.")
+@factory_option
+@trust_pickle_option
 @output_options(TABLES)
 @explain_option
 def summary(

@@ -31,9 +31,6 @@ __all__ = ["train"]
 
 _OF_THIS_RUN = ("output", "resume", "style", "quiet")
 
-_MOST_THREADS = 1024
-"""More than any machine has cores are a slip of the pen."""
-
 _FINE_TUNING_RATE = 5e-4
 """Of adam for a network by `paconv quantize`, whose weights all start on a level. On noised digits (digits_resnet, M=2,
 N=2, three epochs) accuracy went from 79.6 % to 78.2 % at 0.002, 82.2 % at 0.0005 and 81.8 % at 0.0002.
@@ -195,8 +192,6 @@ def train(context: click.Context, **options) -> None:
     from paconv.train.tensorboard import TensorBoardLog
 
     if options["threads"] is not None:
-        if options["threads"] > _MOST_THREADS:
-            raise UsageError(f"--threads: expected at most {_MOST_THREADS}, found {options['threads']}")
         torch.set_num_threads(options["threads"])
     options["threads"] = torch.get_num_threads()
     device = options["device"]

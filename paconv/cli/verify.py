@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from paconv.cli.console import output_console, print_table, progress_bar
+from paconv.cli.model_options import random_shape_option
 from paconv.cli.output import output_options
 from paconv.cli.ranges import SEED
 from paconv.errors import VerifyError
@@ -29,14 +30,7 @@ __all__ = ["print_result", "run_verify", "verify"]
     "--batch", default=2, show_default=True, type=click.IntRange(min=1), help="Random samples, without --inputs."
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the random samples.")
-@click.option(
-    "--input-shape",
-    "shapes",
-    multiple=True,
-    metavar="SHAPE",
-    help="Sizes of free dimensions of random samples: 3x224x224 (CxHxW), INPUT=3x224x224 or DIMENSION=224. May be "
-    "repeated.",
-)
+@random_shape_option
 @output_options(("table", "json"))
 def verify(
     reference: Path,

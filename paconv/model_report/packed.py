@@ -18,9 +18,9 @@ from onnx import numpy_helper
 
 from paconv.bits import level_table, unpack_codes
 from paconv.errors import ModelError
-from paconv.onnx_file.graph_view import GraphView, attribute
-from paconv.ops import DOMAIN, PA_BIT_CONV
-from paconv.ops.pa_bit_conv import check_parameters
+from paconv.onnx_file.bit_conv_parameters import bit_conv_parameters
+from paconv.onnx_file.graph_view import GraphView
+from paconv.ops import DOMAIN
 
 __all__ = ["PackedConv", "packed_convs"]
 
@@ -106,12 +106,7 @@ def packed_convs(model: onnx.ModelProto, where: str) -> dict[str, PackedConv]:
         if (node.domain, node.op_type) != (DOMAIN, "PABitConv"):
             continue
         label = view.label(node)
-        names = dict(zip((t.name for t in PA_BIT_CONV.inputs[1:]), node.input[1:], strict=True))
-        computed = [name for name, tensor in names.items() if tensor not in view.stored]
-        if computed:
-            raise ModelError(f"{where}: PABitConv '{label}': expected {', '.join(computed)} as initializers")
-        parameters = {name: numpy_helper.to_array(view.stored[tensor]) for name, tensor in names.items()}
-        attributes = {a.name: attribute(node, a.name) for a in node.attribute}
-        check_parameters(attributes, parameters, f"{where}: PABitConv '{label}'")
+        constants = {name: numpy_helper.to_array(view.stored[name]) for name in node.input if name in view.stored}
+        attributes, parameters = bit_conv_parameters(node, constants, f"{where}: PABitConv '{label}'", ModelError)
         found[label] = PackedConv(node, attributes, parameters)
     return found

@@ -199,19 +199,20 @@ class _Extraction:
         if weight.coder is not None:
             layer = replace(layer, planes=self._planes(weight.coder, activation))
         source = self._unpadded(data)
+        read, content = source if product.kind == CONV else data, ""
         if activation is not None:
             self.consumed.add(activation.output[0])
-            content = self._content(activation.input[1])
-            direct = activation.output[0] == source
-            source = self._unpadded(activation.input[0]) if direct else source
-            layer = replace(layer, input_id=f"{source}|{content}" if direct else data, compared_by=content)
+            read, content = data, self._content(activation.input[1])
+            if activation.output[0] == source:
+                source = self._unpadded(activation.input[0])
+                read = f"{source}|{content}"
+        layer = replace(layer, input_id=read, compared_by=content)
         channels = weight.shape[0] if product.kind == CONV else weight.shape[1] * layer.group
         bias = self._bias(node, product.bias, channels)
         layer = replace(layer, bias=bias, shortcut=self._is_shortcut(node, data, weight.shape))
         layer = with_window_placement(node, layer)
         if product.kind == CONV:  # what is padded is compared before
             layer = replace(layer, input_shape=self._shape(source, layer.name))
-            layer = layer if activation is not None else replace(layer, input_id=source)
         return self._with_part(node, layer, activation)
 
     def _unpadded(self, tensor: str) -> str:

@@ -9,6 +9,7 @@ levels on both sides (paconv.lloyd_max).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def fit_levels(
     largest: of the grid's integers; None for real levels. signed: levels below 0 are allowed. channels: what is done to
     each before.
     """
-    x = _sample([channels(batch) for batch in batches], np.random.default_rng(seed))
+    x = _sample(batches, channels, np.random.default_rng(seed))
     levels, zero = levels_on_both_sides(x, N, signed=signed)
     counts = np.bincount(np.searchsorted(midpoints(levels), x, side="right"), minlength=N + 1)
     present = np.count_nonzero(x)
@@ -82,13 +83,15 @@ def fit_levels(
     return ActivationLevels(v, k.astype(np.float32), unit, zero, float(np.abs(k).max()), channels, counts, scale)
 
 
-def _sample(batches: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
-    """At most _SAMPLE finite values of all batches, from each in proportion to its size; float64."""
+def _sample(batches: list[np.ndarray], channels: Channels, random: np.random.Generator) -> np.ndarray:
+    """At most _SAMPLE finite values of all batches, from each in proportion to its size, after `channels`; float64."""
     total = sum(batch.size for batch in batches)
     parts = []
     for batch in batches:
-        flat = batch.reshape(-1)
         if total > _SAMPLE:
-            flat = flat[random.integers(flat.size, size=-(-_SAMPLE * flat.size // total))]
+            at = random.integers(batch.size, size=-(-_SAMPLE * batch.size // total))
+            flat = channels.each(batch.reshape(-1)[at], at // prod(batch.shape[2:]) % batch.shape[1])
+        else:
+            flat = channels(batch).reshape(-1)
         parts.append(flat[np.isfinite(flat)])
     return np.concatenate(parts).astype(np.float64)

@@ -29,6 +29,11 @@ class Channels:
         x = x if self.shift is None else x - self.shift
         return x if self.stretch is None else x * self.stretch
 
+    def each(self, x: np.ndarray, channel: np.ndarray) -> np.ndarray:
+        """z for single values x (n,) of the channels `channel` (n,)."""
+        x = x if self.shift is None else x - self.shift.reshape(-1)[channel]
+        return x if self.stretch is None else x * self.stretch.reshape(-1)[channel]
+
     @property
     def changed(self) -> bool:
         """Whether anything is done."""

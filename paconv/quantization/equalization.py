@@ -56,16 +56,15 @@ def equalized_levels(
 ) -> ActivationLevels:
     """The N levels and 0 for a tensor (B, C, H, W) in parts.
 
-    readers: the convolutions that read it. largest, signed, seed: as for
-    fit_levels. shift: (1, C, 1, 1) float32 or None, taken off before.
+    readers: the convolutions that read it. largest, signed, seed: as for fit_levels. shift: (1, C, 1, 1) float32 or
+    None, taken off before.
     """
     few = batches[:: -(-len(batches) // _BATCHES)]
     mean, unstretched = Channels(channel_means(few)), Channels(shift)
     variances, squares = (_mean_squares([channels(x) for x in few]) for channels in (mean, unstretched))
     levels = fit_levels(batches, N, largest, signed=signed, channels=unstretched, seed=seed)
     best = _CLEARLY * _cost(levels, few, readers, variances)
-    for exponent in _EXPONENTS:
-        channels = _stretched(shift, squares, exponent)
+    for channels in _stretched(shift, squares):
         stretched = fit_levels(batches, N, largest, signed=signed, channels=channels, seed=seed)
         cost = _cost(stretched, few, readers, variances)
         if cost < best:
@@ -73,13 +72,16 @@ def equalized_levels(
     return levels
 
 
-def _stretched(shift: np.ndarray | None, squares: np.ndarray, exponent: float) -> Channels:
-    """The channels with the mean squares (C,) before they are stretched."""
-    logarithms = np.zeros(len(squares))
+def _stretched(shift: np.ndarray | None, squares: np.ndarray) -> list[Channels]:
+    """What t makes of channels of the mean squares (C,), each but once, and not what leaves them as they are."""
     alive = squares > 0
-    logarithms[alive] = -exponent / 2 * np.log2(squares[alive] / np.median(squares[alive]))
-    stretch = np.exp2(np.clip(np.round(logarithms), -_LARGEST, _LARGEST)).astype(np.float32)
-    return Channels(shift, stretch.reshape(1, -1, 1, 1))
+    if not alive.any():
+        return []
+    widths = np.zeros(len(squares))
+    widths[alive] = np.log2(squares[alive] / np.median(squares[alive])) / 2
+    powers = [np.clip(np.round(-exponent * widths), -_LARGEST, _LARGEST) for exponent in _EXPONENTS]
+    different = {power.tobytes(): power for power in powers if power.any()}
+    return [Channels(shift, np.exp2(p).astype(np.float32).reshape(1, -1, 1, 1)) for p in different.values()]
 
 
 def _cost(

@@ -9,7 +9,7 @@ import onnx
 
 from paconv import ops
 from paconv.errors import VerifyError
-from paconv.ops.pa_bit_conv import PA_BIT_CONV, check_parameters
+from paconv.onnx_file.bit_conv_parameters import bit_conv_parameters
 from paconv.verification.model import OpenModel
 
 __all__ = ["Difference", "Layer", "LayerResult", "first", "layers_of"]
@@ -136,13 +136,5 @@ def _match(node: onnx.NodeProto, reference: OpenModel, optimized: OpenModel) -> 
                 f"{where}: in {reference.label} its Conv does not read a {op}; is it the right reference?"
             )
         quantizers.append(producer)
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    names = [t.name for t in PA_BIT_CONV.inputs[1:]]
-    if len(node.input) != len(names) + 1:
-        raise VerifyError(f"{where}: expected {len(names) + 1} inputs; found {len(node.input)}")
-    missing = [n for n, i in zip(names, node.input[1:], strict=True) if i not in optimized.constants]
-    if missing:
-        raise VerifyError(f"{where}: expected {', '.join(missing)} as initializers")
-    parameters = {n: optimized.constants[i] for n, i in zip(names, node.input[1:], strict=True)}
-    check_parameters(attributes, parameters, where)
+    attributes, parameters = bit_conv_parameters(node, optimized.constants, where, VerifyError)
     return Layer(node, convs[0], quantizers[0], quantizers[1], attributes, parameters)
