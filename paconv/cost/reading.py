@@ -7,10 +7,10 @@ a real one        input where no layer stands before it; rectified where the gra
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from paconv.bits import level_table
 from paconv.network.extract import canonical_form
 from paconv.network.products import PRODUCTS
 from paconv.onnx_file.graph_view import GraphView, attribute, op_name
@@ -36,7 +36,9 @@ def readings(model: onnx.ModelProto) -> dict[str, str]:
         is_layer = op in PRODUCTS or op == _BIT_CONV
         if is_layer and data:
             if op == _BIT_CONV:
-                found[view.label(node)] = SIGNED if (_levels(view, node) < 0).any() else RECTIFIED
+                beta = numpy_helper.to_array(view.stored[node.input[5]])
+                signed = (level_table(beta, attribute(node, "level_masks")) < 0).any()
+                found[view.label(node)] = SIGNED if signed else RECTIFIED
             elif data[0] in behind or op_name(view.producer.get(data[0], node)).startswith(f"{DOMAIN}."):
                 found[view.label(node)] = RECTIFIED if data[0] in rectified else SIGNED
             else:
@@ -44,10 +46,3 @@ def readings(model: onnx.ModelProto) -> dict[str, str]:
         if (is_layer and data) or any(name in behind for name in data):
             behind.update(node.output)
     return found
-
-
-def _levels(view: GraphView, node: onnx.NodeProto) -> np.ndarray:
-    """(E+1,) float64: the activation levels of a PABitConv, sums of its coefficients by the levels' masks."""
-    offset, *coefficients = numpy_helper.to_array(view.stored[node.input[5]]).astype(np.float64)
-    masks = np.asarray(attribute(node, "level_masks"))
-    return offset + sum(beta * (masks >> j & 1) for j, beta in enumerate(coefficients))
