@@ -34,7 +34,7 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     _check_paconv(model, where)
     check_initializer_sizes(model, where)
     try:
-        check_model(model, where)
+        _check_consistent(model, where)
     except ModelError as refusal:
         return _forgiven(model, where, refusal)
     return model
@@ -90,6 +90,11 @@ def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto
     """
     _check_paconv(model, where)
     check_initializer_sizes(model, where)
+    return _check_consistent(model, where)
+
+
+def _check_consistent(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """What onnx's checker and shape inference say, and counts of channels; a copy with inferred shapes."""
     try:
         onnx.checker.check_model(_with_output_shapes(model))
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
