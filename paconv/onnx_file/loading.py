@@ -31,6 +31,7 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     Raises ModelError if it is no usable model.
     """
     model, where = read_model(path), str(path)
+    _check_names(model, where)
     _check_paconv(model, where)
     check_initializer_sizes(model, where)
     try:
@@ -88,6 +89,7 @@ def check_model(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto
     that the bodies of its paconv ops don't cover, and model-local functions that change the meaning of ops paconv
     reads.
     """
+    _check_names(model, where)
     _check_paconv(model, where)
     check_initializer_sizes(model, where)
     return _check_consistent(model, where)
@@ -104,6 +106,18 @@ def _check_consistent(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         raise ModelError(f"{where}: expected a model below 2 GiB: {error}") from error
     _check_channels(inferred, where)
     return inferred
+
+
+def _check_names(model: onnx.ModelProto, where: str) -> None:
+    """Refuse names that aren't UTF-8, which protobuf gives as bytes."""
+    graph = model.graph
+    nodes = [*graph.node, *(node for function in model.functions for node in function.node)]
+    names: list[str | bytes] = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+    for node in (*nodes, *inner_nodes(nodes)):
+        names += [node.op_type, node.domain, node.name, *node.input, *node.output]
+    damaged = next((name for name in names if isinstance(name, bytes)), None)
+    if damaged is not None:
+        raise ModelError(f"{where}: expected names in UTF-8, found {damaged!r}; the file is damaged")
 
 
 def check_initializer_sizes(model: onnx.ModelProto, where: str) -> None:

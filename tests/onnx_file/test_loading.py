@@ -52,6 +52,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content, message):
         load_model(tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("name", [b"PAWeight", b"alpha", b"W_bar"])
+def test_a_file_with_names_that_are_no_utf8_is_refused(tmp_path, name):
+    data = good().SerializeToString()
+    assert name in data
+    (tmp_path / "m.onnx").write_bytes(data.replace(name, b"\xff" * len(name)))
+    with pytest.raises(ModelError, match=r"m.onnx: expected names in UTF-8, found b'.*xff'; the file is damaged"):
+        load_model(tmp_path / "m.onnx")
+
+
 def test_a_missing_file_and_a_directory_are_refused(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
         load_model(tmp_path / "m.onnx")
