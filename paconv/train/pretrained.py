@@ -33,7 +33,7 @@ def quantized_from(path: str | os.PathLike, name: str, arguments: dict, classes:
     Raises CheckpointError for a float network, another architecture or other classes, and UsageError for arguments
     where the checkpoint has its own.
     """
-    contents = read_contents(path)
+    contents = _finite_contents(path)
     if contents.conversion is None:
         raise CheckpointError(f"{path}: expected a quantized network to go on from, found a float one; see --float")
     _check_kind(path, contents, name, classes)
@@ -87,10 +87,18 @@ def with_backbone_of(path: str | os.PathLike, model: nn.Module, name: str) -> nn
 
 def _float_contents(path: str | os.PathLike, name: str) -> Contents:
     """Those of a checkpoint of the float network `name`, or of a bare state dict, which has no name."""
-    contents = read_contents(path)
+    contents = _finite_contents(path)
     if contents.conversion is not None:
         raise CheckpointError(f"{path}: expected a float network to start from, found a quantized one")
     _check_kind(path, contents, name)
+    return contents
+
+
+def _finite_contents(path: str | os.PathLike) -> Contents:
+    contents = read_contents(path)
+    for name, tensor in contents.state_dict.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds values that aren't finite: no training can start from them")
     return contents
 
 

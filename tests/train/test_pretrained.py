@@ -60,3 +60,14 @@ def test_a_network_keeps_the_activation_function_of_its_parent(tmp_path):
     train(recipe, small_source(), tmp_path / "parent")
     train(Recipe("digits_resnet", settings, parent=tmp_path / "parent/model.pt"), small_source(), tmp_path / "run")
     assert isinstance(paconv.load(tmp_path / "run/model.pt").block1.act1, torch.nn.Hardtanh)
+
+
+def test_no_training_starts_from_weights_that_are_not_finite(tmp_path):
+    network = models.digits_resnet(4)
+    with torch.no_grad():
+        network.conv.weight[0, 0, 1, 1] = torch.nan
+    paconv.save(network, tmp_path / "nan.pt")
+    recipe = Recipe("digits_resnet", Settings(1, batch_size=16), "float", parent=str(tmp_path / "nan.pt"))
+    with pytest.raises(CheckpointError, match=r"nan.pt: conv.weight holds values that aren't finite: no training can"):
+        train(recipe, small_source(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
