@@ -183,6 +183,7 @@ def random_network(rng: Rng, exact: bool) -> tuple[onnx.ModelProto, list[np.ndar
     model = helper.make_model(graph, ir_version=8, opset_imports=imports)
     add_functions(model)
     more = rng.integers(0, 4, len(BATCHES)) * free
+    more[0] = 0  # the sizes that the graph was drawn for
     scale = np.float32(1 if exact else rng.choice([1, 1, 10]))
     return model, [network.numbers(b, C, H + m, W + m) * scale for b, m in zip(BATCHES, more.tolist(), strict=True)]
 
@@ -195,8 +196,13 @@ def work(seed: int, index: int) -> Outcome:
     try:
         expected = _run(model, feeds)
     except ORT_ERRORS as error:
-        found.findings.append(f"model.onnx doesn't run: {error}")
-        return found
+        # Branches that meet at the size they were drawn for may not at another: strides and windows round it.
+        if not ("dimensions must match" in str(error) and len({X.shape[2:] for X in feeds}) > 1):
+            found.findings.append(f"model.onnx doesn't run: {error}")
+            return found
+        found.counts["branches of other sizes"] += 1
+        feeds = feeds[:1]
+        expected = _run(model, feeds)
     for fuse in (True, False):
         try:
             form = paconv.optimize(model, fuse=fuse).model
