@@ -81,7 +81,8 @@ def joined_processes(device: str = "cpu") -> Iterator[Ranks]:
     if "WORLD_SIZE" not in os.environ or dist.is_initialized():
         yield current_ranks()
         return
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    # On CUDA too, what is counted lies in the CPU's memory, where NCCL doesn't reach.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
     yield current_ranks()
     dist.destroy_process_group()  # not after an error: the others may still be waiting for this one
 
@@ -101,5 +102,6 @@ def parallel(model: nn.Module, ranks: Ranks) -> Iterator[nn.Module]:
             if isinstance(module, PAActivation):
                 for parameter in filter(lambda p: p.requires_grad, (module.v, module.beta)):
                     stack.callback(parameter.register_hook(lambda g: g / sqrt(ranks.count)).remove)
-        # Synchronized batch norms keep their statistics equal by themselves: buffers are shared out once, here.
-        yield DistributedDataParallel(model, forward_sync_buffers=False)
+        # It shares buffers out at each forward, though synchronized batch norms keep them equal: how to tell it not to
+        # depends on torch's release.
+        yield DistributedDataParallel(model)

@@ -32,6 +32,7 @@ from paconv.nn.schemes.registry import SCHEMES
 from paconv.train.batches import first_keys
 from paconv.train.data.samples import DataSource
 from paconv.train.distributed import current_ranks
+from paconv.train.evaluation import moved_to
 from paconv.train.fit import STATE, check_counts, fit, fit_in_locked
 from paconv.train.pretrained import activation_of, quantized_from, with_backbone_of, with_weights_of
 from paconv.train.randomness import seed_everything
@@ -177,7 +178,8 @@ def train(
             fitted(model, first, FLOAT, output / FLOAT)
         quantized = _converted(model, recipe)
         if not (output / STATE).exists():
-            inputs, _ = source.training.batch(first_keys(source.training, recipe.settings.seed, _CALIBRATION))
+            batch = source.training.batch(first_keys(source.training, recipe.settings.seed, _CALIBRATION))
+            inputs, _ = moved_to(quantized.to(device), *batch)
             # Every process calibrates on the same samples; DistributedDataParallel then takes the first one's values.
             calibrate(quantized, [inputs])
         what = recipe.scheme + "".join(f" {name}={value}" for name, value in recipe.options.items())
