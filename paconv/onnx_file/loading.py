@@ -63,7 +63,7 @@ def read_model(path: str | os.PathLike) -> onnx.ModelProto:
         raise ModelError(f"{path}: expected an ONNX model, found no graph; the file is empty or of another kind")
     try:
         load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:  # RuntimeError: no possible name
         raise ModelError(f"{path}: cannot read its external data: {error}; keep the data beside the model") from error
     return model
 
