@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from difflib import get_close_matches
+from pathlib import Path
+from typing import TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -79,6 +82,7 @@ def main() -> None:
     stopped by INT and TERM.
     """
     arguments = sys.argv[1:] or ["--help"]
+    warnings.showwarning = _show_warning
     try:
         sys.exit(_run(arguments))
     except _Stopped as stop:
@@ -109,6 +113,24 @@ def main() -> None:
         if isinstance(error, RuntimeError) and "allocate memory" in str(error):  # torch's
             _fail("there is not enough memory for that", 1)
         _fail(f"unexpected {type(error).__name__}: {error} (PACONV_TRACEBACK=1 shows where)", 3)
+
+
+_shown_by_python = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """paconv's own warnings as one line, like its errors."""
+    if filename == "paconv" or Path(filename).is_relative_to(Path(__file__).parents[1]):
+        click.echo(f"paconv: warning: {message}", err=True)
+    else:
+        _shown_by_python(message, category, filename, lineno, file, line)
 
 
 def _command(arguments: list[str]) -> str:

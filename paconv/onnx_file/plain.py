@@ -2,6 +2,7 @@
 
     standard opset   13 or later; what is older is raised by onnx's version converter
     IR version       8 or later; initializers are no inputs
+    precision        float32 (paconv.onnx_file.single_precision)
     functions        model-local ones are inlined
     constants        initializers, weights among them (paconv.onnx_file.constant_folding)
     nodes            live, each with a name of its own; names that were given stay
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +25,14 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, inliner, shape_inference, version_converter
+from onnx import helper, inliner, shape_inference, version_converter
 
 from paconv.errors import ModelError
 from paconv.onnx_file.constant_folding import fold_constants
 from paconv.onnx_file.free_batch import with_free_batch
 from paconv.onnx_file.graph_view import GraphView, inner_nodes
 from paconv.onnx_file.loading import check_initializer_sizes, read_model
+from paconv.onnx_file.single_precision import half_types, in_single_precision
 from paconv.onnx_file.weights_aside import WeightsAside, set_weights_aside
 from paconv.ops import DOMAIN, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
@@ -43,8 +46,6 @@ _QUANTIZED_OPS = {
     "QLinearMatMul", "QuantizeLinear",
 }  # fmt: skip
 """And every op whose name begins with QLinear."""
-
-_HALF_TYPES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 
 
 class ModelInput(NamedTuple):
@@ -77,14 +78,18 @@ def plain_model(
     input_shapes: sizes of free dimensions to run it with, as paconv.onnx_file.shapes.parse_input_shapes returns them;
     without them, usual sizes are tried.
 
-    Raises ModelError: it can't be read or is inconsistent; it is quantized already, or in half precision; it has no
-    convolution; its opset can't be raised; onnxruntime doesn't run it; or its plain form says something else.
+    Raises ModelError: it can't be read or is inconsistent; it is quantized already; it has no convolution; its opset
+    can't be raised; onnxruntime doesn't run it; or its plain form says something else.
     """
     if isinstance(source, onnx.ModelProto):
         original, where = source, "model"
     else:
         original, where = read_model(source), str(source)
     check_initializer_sizes(original, where)
+    if halves := half_types(original):
+        original = source = in_single_precision(original)
+        message = f"{where}: its {' and '.join(halves)} become float32, exactly; inputs and outputs too"
+        warnings.warn_explicit(message, UserWarning, "paconv", 0)
     aside = set_weights_aside(original)
     _check_no_paconv(aside.graph_model, where)
     if aside.graph_model.functions:
@@ -120,10 +125,6 @@ def _check_float(model: onnx.ModelProto, where: str) -> None:
         raise ModelError(
             f"{where}: expected a float network, found a quantized one ({found}); give the float file it was made from"
         )
-    types = [t.data_type for t in model.graph.initializer] + [i.type.tensor_type.elem_type for i in model.graph.input]
-    types += [a.t.data_type for n in nodes if n.op_type == "Constant" for a in n.attribute if a.name == "value"]
-    if half := next((_HALF_TYPES[t] for t in types if t in _HALF_TYPES), None):
-        raise ModelError(f"{where}: expected a network in float32, found {half} in it; export it again in float32")
     if not any(node.op_type in ("Conv", "ConvTranspose") and node.domain in ("", "ai.onnx") for node in nodes):
         ops = ", ".join(op for op, _ in Counter(n.op_type for n in nodes).most_common(4)) or "no node at all"
         raise ModelError(

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from PIL import Image
 
 from tests.quantization.networks import images, residual_network
@@ -27,6 +28,24 @@ def test_a_network_is_quantized_and_said_layer_by_layer(run, network, tmp_path):
     assert "5 of 8 layers quantized from 40 samples" in out
     calls = {node.op_type for node in onnx.load(output).graph.node}
     assert {"PAWeight", "PAActivation", "Conv"} <= calls
+
+
+def test_a_network_in_half_precision_is_taken_and_said_so_in_a_line(run, network, tmp_path):
+    model = onnx.load(network)
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
+    del model.graph.value_info[:]
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(model, tmp_path / "half.onnx")
+    data = tmp_path / "images.npz"
+    code, out, err = run("quantize", tmp_path / "half.onnx", "--data", data, "-o", tmp_path / "m.onnx", "--fast", "-q")
+    assert code == 0 and "5 of 8 layers quantized" in out
+    assert (
+        err == f"paconv: warning: {tmp_path}/half.onnx: its float16 become float32, exactly; inputs and outputs too\n"
+    )
 
 
 def test_json_has_all_of_it(run, network, tmp_path):

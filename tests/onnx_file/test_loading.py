@@ -78,8 +78,9 @@ def test_missing_external_data_is_refused(tmp_path):
 def test_external_data_in_a_file_of_an_impossible_name_is_refused(tmp_path):
     onnx.save(good(), tmp_path / "m.onnx", save_as_external_data=True, location="m.data")
     named = onnx.load(tmp_path / "m.onnx", load_external_data=False)
-    for tensor in named.graph.initializer:
-        next(entry for entry in tensor.external_data if entry.key == "location").value = "m" * 5000
+    for entry in (entry for tensor in named.graph.initializer for entry in tensor.external_data):
+        if entry.key == "location":
+            entry.value = "m" * 5000
     (tmp_path / "m.onnx").write_bytes(named.SerializeToString())
     with pytest.raises(ModelError, match="m.onnx: cannot read its external data: .*name too long"):
         load_model(tmp_path / "m.onnx")

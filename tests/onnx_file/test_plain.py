@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from paconv.errors import ModelError
 from paconv.onnx_file.free_batch import BATCH
@@ -229,7 +229,6 @@ SCALE = {"s": np.float32(0.1), "z": np.uint8(0)}
         (graph(QDQ, W=W, **SCALE), "found a quantized one (1 QuantizeLinear, 1 DequantizeLinear"),
         (graph("y = paconv.PAActivation(x, v, l)", imports=', "paconv" : 1', v=W, l=W), "approximated already (PAAct"),
         (graph("y = Relu(x)"), "expected a network with convolutions, found none; it has Relu"),
-        (graph("h = Cast<to = 10>(x) c = Conv(h, W) y = Cast<to = 1>(c)", W=np.float16(W)), "found float16 in it"),
         (graph("y = Conv(x, W)", W=image(4, 5, 3, 3)), "inconsistent model"),
         (graph("c = Conv(x, W) y = Nothing(c)", W=W), "inconsistent model: No Op registered for Nothing"),
         (graph("c = Conv(x, W) y = other.Op(c)", imports=', "other" : 1', W=W), "doesn't load it"),
@@ -260,3 +259,34 @@ def test_an_input_of_whole_numbers_and_several_inputs_are_run_too():
 def test_a_weight_computed_from_an_input_stays_computed():
     model = graph("w = Mul(W, s) y = Conv(x, w)", head="(float[n,3,h,w] x, float s) => (float[n,c,i,j] y)", W=W)
     assert [n.op_type for n in plain_model(model).model.graph.node] == ["Mul", "Conv"]
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_half_precision_becomes_float32_with_the_same_numbers(kind):
+    """Of initializers, constants in branches too, inputs, outputs and casts."""
+    half = helper.make_tensor("half", kind, [1], [0.328125])
+    inner = [helper.make_graph([helper.make_node("Constant", [], [name], value=half)], name, [],
+                               [helper.make_tensor_value_info(name, kind, [1])]) for name in ("yes", "no")]  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["x", "W"], ["c"]), helper.make_node("Cast", ["c"], ["d"], to=kind),
+        helper.make_node("If", ["k"], ["b"], then_branch=inner[0], else_branch=inner[1]),
+        helper.make_node("Add", ["d", "b"], ["y"]),
+    ]  # fmt: skip
+    model = helper.make_model(
+        helper.make_graph(
+            nodes, "g", [helper.make_tensor_value_info("x", kind, ["n", 3, 8, 8])],
+            [helper.make_tensor_value_info("y", kind, ["n", 4, 6, 6])],
+            [helper.make_tensor("W", kind, W.shape, W.ravel()), helper.make_tensor("k", TensorProto.BOOL, [], [True])],
+        ),
+        ir_version=8, opset_imports=[helper.make_opsetid("", 18)],
+    )  # fmt: skip
+    before = model.SerializeToString()
+    with pytest.warns(UserWarning, match=r"model: its b?float16 become float32, exactly; inputs and outputs too"):
+        plain = plain_model(model)
+    assert model.SerializeToString() == before
+    assert plain.inputs == (ModelInput("x", (BATCH, 3, 8, 8), np.dtype(np.float32)),)
+    kept = numpy_helper.to_array(model.graph.initializer[0]).astype(np.float32)
+    assert np.array_equal(weights_of(plain.model)[0], kept) and not np.array_equal(kept, W)
+    x = image(2, 3, 8, 8)
+    conv = graph("y = Conv(x, W)", W=kept)
+    assert np.array_equal(outputs(plain.model, x=x)[0], outputs(conv, x=x)[0] + np.float32(0.328125))

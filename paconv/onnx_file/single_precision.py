@@ -1,0 +1,86 @@
+"""A model in half precision made one in float32: every number that it stores is kept exactly, sums are finer.
+
+    float16, bfloat16   ->   float32   of inputs, outputs, initializers, constants, and what casts and fills make
+
+Casts between them then change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, TensorProto, numpy_helper
+
+from paconv.onnx_file.graph_view import subgraphs
+
+__all__ = ["HALF_TYPES", "half_types", "in_single_precision"]
+
+HALF_TYPES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+
+_TYPE_ATTRIBUTES = ("to", "dtype")
+"""Of Cast, EyeLike and the random ops: the element type of what they make."""
+
+
+def half_types(model: onnx.ModelProto) -> list[str]:
+    """Names of the half precision types in a model, "float16" before "bfloat16"; [] where all is float32."""
+    found = {t.data_type for t in _tensors(model)}
+    found |= {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
+    return [name for kind, name in HALF_TYPES.items() if kind in found]
+
+
+def in_single_precision(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model` with float32 in the place of float16 and bfloat16."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in _tensors(copy):
+        if tensor.data_type in HALF_TYPES:
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for graph in _graphs(copy):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            _widen(value.type)
+    for function in copy.functions:
+        for value in function.value_info:
+            _widen(value.type)
+    for node in _nodes(copy):
+        for attribute in node.attribute:
+            if (
+                attribute.name in _TYPE_ATTRIBUTES
+                and attribute.type == AttributeProto.INT
+                and attribute.i in HALF_TYPES
+            ):
+                attribute.i = TensorProto.FLOAT
+    return copy
+
+
+def _widen(kind: onnx.TypeProto) -> None:
+    tensor = kind.tensor_type
+    if kind.HasField("tensor_type") and tensor.elem_type in HALF_TYPES:
+        tensor.elem_type = TensorProto.FLOAT
+
+
+def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    yield model.graph
+    for node in _nodes(model):
+        yield from subgraphs(node)
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += [inner for graph in subgraphs(node) for inner in graph.node]
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Initializers and the values of attributes, of Constant and ConstantOfShape above all."""
+    for graph in _graphs(model):
+        yield from graph.initializer
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
+            yield from attribute.tensors
