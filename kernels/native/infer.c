@@ -27,10 +27,19 @@ int attribute_ints(const OrtShapeInferContext *context, const char *name, int64_
   return ok;
 }
 
+/* Whether sums and products of two of them stay in 64 bits. */
+static int small(const int64_t *values, size_t count) {
+  for (size_t k = 0; k < count; k++) {
+    if (values[k] < -(INT64_C(1) << 30) || values[k] > INT64_C(1) << 30) return 0;
+  }
+  return 1;
+}
+
 int slide(const OrtShapeInferContext *context, Shape *shape, int first, const int64_t *kernel) {
   int64_t strides[2], pads[4], dilations[2];
   if (!attribute_ints(context, "strides", strides, 2) || !attribute_ints(context, "pads", pads, 4)) return 0;
   if (!attribute_ints(context, "dilations", dilations, 2)) dilations[0] = dilations[1] = 1; /* MaxPool has none */
+  if (!small(shape->dims + first, 2) || !small(kernel, 2) || !small(pads, 4) || !small(dilations, 2)) return 0;
   for (int axis = 0; axis < 2; axis++) {
     int64_t *size = &shape->dims[first + axis];
     const int64_t free_span = *size + pads[axis] + pads[axis + 2] - dilations[axis] * (kernel[axis] - 1) - 1;
