@@ -179,7 +179,7 @@ def train(
         quantized = _converted(model, recipe)
         if not (output / STATE).exists():
             batch = source.training.batch(first_keys(source.training, recipe.settings.seed, _CALIBRATION))
-            inputs, _ = moved_to(quantized.to(device), *batch)
+            inputs, _ = moved_to(quantized, *batch)
             # Every process calibrates on the same samples; DistributedDataParallel then takes the first one's values.
             calibrate(quantized, [inputs])
         what = recipe.scheme + "".join(f" {name}={value}" for name, value in recipe.options.items())
