@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -30,6 +31,7 @@ import paconv
 from paconv.files import write_text
 from paconv.models import digits_resnet
 from paconv.reporting.tables import Column, Table, markdown
+from paconv.train import Settings, fit, open_source
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "measured.json"
@@ -70,6 +72,16 @@ class Trial:
             name, self.folder / "pa.onnx", seconds=seconds, layers=len(made.pa), macs=round(made.macs_share or 0, 4)
         )
         return [layer.shape for layer in made.pa]
+
+    def trained_on(self, name: str, net: nn.Module, make: Callable[[], nn.Module], M: int, N: int, seed: int) -> None:
+        """Quantize, train on with the digits' labels for 30 epochs, and optimize."""
+        checkpoint = self.folder / "quantized.pt"
+        paconv.quantize(net, self.images, M, N, output=self.folder / "model.onnx", checkpoint=checkpoint)
+        quantized = paconv.load(checkpoint, make)
+        fit(quantized, replace(open_source("digits", seed=seed), held_out=None), Settings(30, seed=seed, lr=5e-4))
+        paconv.export(quantized.eval(), self.folder / "model.onnx")
+        paconv.optimize(self.folder / "model.onnx", self.folder / "pa.onnx")
+        self.note(name, self.folder / "pa.onnx")
 
     def other(self, form: str, source: Path, quantized: Sequence[tuple[int, ...]]) -> None:
         """As onnxruntime quantizes it."""
@@ -152,6 +164,9 @@ def activations(folder: Path, seed: int) -> dict[str, dict[str, Any]]:
             trial.pa(f"({M},{N})", source, M, N)
             if name != "ReLU":
                 trial.pa(f"({M},{N}), never signed", source, M, N, signed=False)
+            if name == nets.BOTTLENECKS:
+                net.paconv_input_shape = images.shape[1:]
+                trial.trained_on(f"({M},{N}), trained on", net, make, M, N, seed)
         found[name] = trial.found
     return found
 

@@ -68,13 +68,15 @@ def bottlenecks(act: Callable[[], nn.Module]) -> nn.Module:
     return nn.Sequential(_normed(1, 16, act), *body, *ends)
 
 
+BOTTLENECKS = "linear bottlenecks, ReLU6"
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "ReLU": lambda: chain(nn.ReLU),
     "SiLU": lambda: chain(nn.SiLU),
     "hard swish": lambda: chain(nn.Hardswish),
     "leaky ReLU 0.1": lambda: chain(lambda: nn.LeakyReLU(0.1)),
     "PReLU": lambda: chain(nn.PReLU),
-    "linear bottlenecks, ReLU6": lambda: bottlenecks(nn.ReLU6),
+    BOTTLENECKS: lambda: bottlenecks(nn.ReLU6),
 }
 
 

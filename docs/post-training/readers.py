@@ -143,6 +143,7 @@ def _ppocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
     trial = trial_type(folder, pictures(128, 1)[0], _reading(source, images, words, ppocr_characters(source)))
     trial.note("float", source)
     quantized = trial.pa("(8,7)", source, 8, 7)
+    trial.pa("(8, real activations)", source, 8, None)
     trial.pa("(8,7), first five real", source, 8, 7, keep=EARLY)
     trial.pa("(8,7), eight worst real", source, 8, 7, worst=8)
     for form in ("int8, min and max", "w4a8"):
