@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from paconv.cli.output import TEXT, output_options
+from paconv.cli.output import TEXT, Choice, output_options
 from paconv.cli.ranges import BATCH, INT32, THREADS
 from paconv.deployment.deploy import DEFAULT_SERVED_AT, SERVERS, Deployment
 from paconv.deployment.deploy import deploy as write_repository
@@ -26,7 +26,7 @@ __all__ = ["deploy"]
     required=True,
     help="The model repository. Other models in it stay as they are.",
 )
-@click.option("--server", type=click.Choice(SERVERS), default="triton", show_default=True)
+@click.option("--server", type=Choice(SERVERS), default="triton", show_default=True)
 @click.option("--name", help="What clients call the model [default: MODEL's name without its suffix].")
 @click.option(
     "--library",
@@ -88,7 +88,8 @@ def deploy(
     Example:
       paconv deploy pa.onnx -o repository --name resnet18
       docker run --rm -p 8000:8000 -v $PWD/repository:/models:ro \\
-        nvcr.io/nvidia/tritonserver:RELEASE-py3 tritonserver --model-repository=/models
+        nvcr.io/nvidia/tritonserver:RELEASE-py3 \\
+        tritonserver --model-repository=/models
     """
     done = write_repository(
         model,

@@ -10,7 +10,7 @@ import click
 
 from paconv.cli.console import output_console, print_table, print_tables, progress_bar
 from paconv.cli.model_options import factory_option, trust_pickle_option
-from paconv.cli.output import TABLES, output_options
+from paconv.cli.output import TABLES, Choice, output_options
 from paconv.cli.ranges import SEED
 from paconv.cli.schemes import SchemeType, Spelled, parse_planes
 from paconv.errors import UsageError
@@ -99,16 +99,16 @@ def _real(N: int | str | None) -> int | None:
 )
 @click.option(
     "--signed",
-    type=click.Choice(["auto", "always", "never"]),
+    type=Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
     help="Levels below 0 for activations that no ReLU left.",
 )
 @click.option("--keep", multiple=True, metavar="LAYER", help="Layer that stays real; * and ? are wildcards.")
-@click.option("--first", type=click.Choice(["real", "pa"]), default="real", show_default=True)
-@click.option("--last", type=click.Choice(["real", "pa"]), default="real", show_default=True)
-@click.option("--depthwise", type=click.Choice(["real", "pa"]), default="real", show_default=True)
-@click.option("--linear", type=click.Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--first", type=Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--last", type=Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--depthwise", type=Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--linear", type=Choice(["real", "pa"]), default="real", show_default=True)
 @click.option(
     "--most-error",
     type=click.FloatRange(min=0),
@@ -175,8 +175,10 @@ def quantize(
 
     \b
     Examples:
-      paconv quantize float.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
-      paconv quantize float.pt --model nets:make --input-shape 3x224x224 --data images.npz --scheme pa:8,7
+      paconv quantize float.onnx --data pictures/ --mean 0.485,0.456,0.406 \\
+        --std 0.229,0.224,0.225
+      paconv quantize float.pt --model nets:make --input-shape 3x224x224 \\
+        --data images.npz --scheme pa:8,7
       paconv quantize float.onnx --data images.npz --keep-worst 2 -o model.onnx
       paconv quantize float.pt --data pictures/ --checkpoint quantized.pt
     """

@@ -233,6 +233,7 @@ def _totals(
     same = [a.same_choice for a in agreement if a.same_choice is not None]
     return Totals(
         file_bytes=os.path.getsize(path),
+        packed_bytes=cost.level_index_bits / 8,
         float_bytes=cost.float_bits / 8,
         int8_bytes=weights + 4 * (cost.parameters - weights),
         macs=cost.macs,
