@@ -161,11 +161,16 @@ def test_a_reference_of_another_network_is_refused(sample, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("array", "says"), [(np.zeros((2, 3, 8, 8)), "shape"), (np.zeros((0, 1, 8, 8)), "at least one")]
+    ("array", "says"),
+    [
+        (np.zeros((2, 3, 8, 8)), r"^inputs: expected 'input' of .*; found in 'mine' float32 of shape \[2, 3, 8, 8\]$"),
+        (np.zeros((8, 8)), r"found in 'mine' float32 of shape \[8, 8\]$"),
+        (np.zeros((0, 1, 8, 8)), "at least one"),
+    ],
 )
 def test_inputs_that_do_not_fit_are_refused(sample, array, says):
     with pytest.raises(UsageError, match=says):
-        analyse(sample / "pa.onnx", inputs={"input": array.astype(np.float32)}, seconds=None)
+        analyse(sample / "pa.onnx", inputs={"mine": array.astype(np.float32)}, seconds=None)
 
 
 def test_8_bits_are_there_to_be_measured(sample):
