@@ -19,6 +19,7 @@ from paconv.network.extract import network
 from paconv.network.layers import BATCH_NORM, Layer
 from paconv.onnx_file.shapes import fixed_input_shapes
 from paconv.ops import DOMAIN
+from paconv.reporting.notebook import as_html
 from paconv.reporting.tables import Column, Table, plain
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class Summary:
 
     def __repr__(self) -> str:
         return f"<Summary of {self.source}: {self.line()}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.table())
 
     def line(self) -> str:
         """All of it in a line."""
