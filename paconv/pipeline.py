@@ -172,7 +172,7 @@ def _optimize(model: onnx.ModelProto, where: str, fuse: bool, allow_unchanged: b
     optimized = model
     if report.changed:
         optimized = graph.export()
-        name_nodes(optimized.graph)
+        name_nodes(optimized)
         note(optimized, {OPTIMIZER: __version__})
         write_note(optimized, parameters(model))
     report.bytes_before, report.bytes_after = model.ByteSize(), optimized.ByteSize()

@@ -11,7 +11,7 @@ from paconv.bench.models import bench as run_bench
 from paconv.bench.tables import layers_table, milliseconds, sessions_table
 from paconv.cli.console import print_tables, progress_bar
 from paconv.cli.model_options import random_shape_option
-from paconv.cli.output import TABLES, output_options
+from paconv.cli.output import TABLES, Choice, output_options
 from paconv.cli.ranges import BATCH, MOST_THREADS, SEED
 from paconv.kernels.registry import CHOICES
 from paconv.onnx_file.shapes import parse_input_shapes
@@ -60,7 +60,7 @@ class Counts(click.ParamType):
 @click.option("--per-layer", is_flag=True, help="Time each PABitConv of MODEL alone too.")
 @click.option(
     "--kernel",
-    type=click.Choice(["auto", *CHOICES]),
+    type=Choice(["auto", *CHOICES]),
     help="What PABitConv runs with; auto: the faster exact one, layer by layer (paconv inspect).",
 )
 @click.option(

@@ -12,6 +12,7 @@ from paconv.cli.bench import Counts
 from paconv.cli.console import progress_bar
 from paconv.cli.output import TEXT, output_options
 from paconv.errors import UsageError
+from paconv.near import did_you_mean
 from paconv.reporting.tables import to_json
 from paconv.studies.speed.comparison import IMAGE_NETWORKS, Options, compare_all
 from paconv.studies.speed.goals import goals
@@ -110,5 +111,8 @@ def _chosen(text: str) -> dict[str, tuple[int, ...]]:
     names = [] if text == "none" else [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in IMAGE_NETWORKS]
     if unknown:
-        raise UsageError(f"--networks: expected none, or names among {', '.join(IMAGE_NETWORKS)}; found {unknown[0]!r}")
+        raise UsageError(
+            f"--networks: expected none, or names among {', '.join(IMAGE_NETWORKS)}; found {unknown[0]!r}"
+            f"{did_you_mean(unknown[0], IMAGE_NETWORKS)}"
+        )
     return {name: IMAGE_NETWORKS[name] for name in names}

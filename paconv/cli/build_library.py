@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from paconv.cli.console import progress_bar
-from paconv.cli.output import TEXT, output_options
+from paconv.cli.output import TEXT, Choice, output_options
 from paconv.library_build.build import build_library as build
 from paconv.library_build.build import chosen_cpus, is_current
 from paconv.library_build.targets import BUILT, TARGETS, find_target, host_target
@@ -17,7 +17,12 @@ __all__ = ["build_library"]
 
 
 @click.command("build-library")
-@click.option("--target", type=click.Choice(list(TARGETS)), help="Platform to build for.  [default: this one]")
+@click.option(
+    "--target",
+    type=Choice(list(TARGETS)),
+    metavar="PLATFORM",
+    help=f"Platform to build for: {', '.join(TARGETS)}.  [default: this one]",
+)
 @click.option(
     "-o",
     "--output",

@@ -101,6 +101,7 @@ def _table(checked: list):
         }
         for each in checked
     ]
-    notes = [f"{sum(each.ok for each in checked)} of {len(checked)} verified"]
+    line = f"{sum(each.ok for each in checked)} of {len(checked)} verified"
+    notes = [line]
     notes += [_failure(each) for each in checked if not each.ok]
-    return Table("architectures with random weights at their real input size", columns, rows, notes=notes)
+    return Table("architectures with random weights at their real input size", columns, rows, notes=notes, line=line)

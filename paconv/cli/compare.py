@@ -84,7 +84,8 @@ def compare(output: Path, systems: tuple[str, ...], jobs: int | None, style: str
     \b
     Example:
       paconv compare -o comparison
-      paconv compare -o mine --model resnet18 --data folder:images --system float --system pa:4,5 --jobs 1
+      paconv compare -o mine --model resnet18 --data folder:images \\
+        --system float --system pa:4,5 --jobs 1
     """
     # Loading torch takes seconds.
     from paconv.reporting.tables import to_json

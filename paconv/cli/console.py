@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from textwrap import fill
 
 import click
 from rich.console import Console
@@ -12,7 +13,16 @@ from rich.progress import Progress
 
 from paconv.reporting.tables import Table, markdown, plain, to_csv
 
-__all__ = ["TABLE_STYLES", "output_console", "print_table", "print_tables", "progress_bar", "progress_console"]
+__all__ = [
+    "TABLE_STYLES",
+    "output_console",
+    "print_explained",
+    "print_paragraph",
+    "print_table",
+    "print_tables",
+    "progress_bar",
+    "progress_console",
+]
 
 PIPE_WIDTH = 160
 """Columns of a line where there is no terminal to fit."""
@@ -40,14 +50,44 @@ def print_table(table: Table) -> None:
 
 
 def print_tables(tables: Sequence[Table], style: str, quiet: bool = False) -> None:
-    """Print `tables` with an empty line between, as one of TABLE_STYLES; quiet: of text, only what is below them."""
+    """Print `tables` with an empty line between, as one of TABLE_STYLES; quiet: of text, only their lines."""
+    if quiet and style == "table":
+        for line in filter(None, (table.line for table in tables)):
+            _print_line(line)
+        return
     for number, table in enumerate(tables):
-        if number and not (quiet and style == "table"):
+        if number:
             click.echo()
         if style == "table":
-            print_table(replace(table, title="", columns=(), rows=()) if quiet else table)
+            print_table(table)
         else:
             click.echo({"markdown": markdown, "csv": to_csv}[style](table), nl=False)
+
+
+def print_explained(table: Table, style: str, quiet: bool, explain: bool) -> None:
+    """Print a table that has definitions, with them or with a word on how to get them."""
+    if quiet and style == "table":
+        print_tables([table], style, quiet)
+        if explain:
+            print_table(Table("", (), (), notes=table.definitions))
+        return
+    hint = ("--explain says what the columns mean",) if table.definitions and style == "table" else ()
+    print_tables([table.explained() if explain else replace(table, notes=(*table.notes, *hint))], style)
+
+
+def _print_line(line: str) -> None:
+    """In a terminal broken so that it fits, elsewhere one line."""
+    console = output_console()
+    click.echo(
+        fill(line, console.width, subsequent_indent="  ", break_on_hyphens=False) if console.is_terminal else line
+    )
+
+
+def print_paragraph(text: str) -> None:
+    """Print sentences below the line they belong to, indented and broken into lines that fit."""
+    console = output_console()
+    width = console.width if console.is_terminal else _PIPE_NOTES
+    click.echo(fill(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False))
 
 
 def progress_console() -> Console:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
 
-from paconv.cli.console import print_tables
+from paconv.cli.console import print_explained
 from paconv.cli.delays import delay_options, given_delays
 from paconv.cli.host import HostOptions, host_options, model_for, whole_model
 from paconv.cli.model_options import factory_option, trust_pickle_option
-from paconv.cli.output import TABLES, explain_option, output_options
+from paconv.cli.output import TABLES, Choice, explain_option, output_options
 from paconv.cli.schemes import FULL, METAVAR, SchemeType, Spelled, given_planes
 from paconv.cost import count, rule, storage, under_scheme
 from paconv.cost.host.calibrate import measured_alone
@@ -74,7 +74,7 @@ class _Number(click.ParamType):
 @click.option(
     "--rule",
     "rule_name",
-    type=click.Choice(list(RULES)),
+    type=Choice(list(RULES)),
     default="text",
     show_default=True,
     help="How operations are counted; table7 fits the paper's printed Flops and is for M=4, N=5 only.",
@@ -82,7 +82,7 @@ class _Number(click.ParamType):
 @click.option(
     "--storage",
     "storage_name",
-    type=click.Choice(list(STORAGES)),
+    type=Choice(list(STORAGES)),
     default="planes",
     show_default=True,
     help="Bits stored for a binary weight: M planes (the paper), or the index of its level.",
@@ -257,10 +257,4 @@ def _print(show: Shown, data: dict[str, Any], table: Table) -> None:
     if show.style == "json":
         click.echo(to_json(data), nl=False)
     else:
-        hint = (
-            ["--explain says what the columns mean"]
-            if table.definitions and show.style == "table" and not show.quiet
-            else []
-        )
-        shown = table.explained() if show.explain else replace(table, notes=(*table.notes, *hint))
-        print_tables([shown], show.style, show.quiet)
+        print_explained(table, show.style, show.quiet, show.explain)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
-from paconv.cli.output import TEXT, output_options
+from paconv.cli.output import TEXT, Choice, output_options
 from paconv.cli.ranges import BATCH, INT32, THREADS
 from paconv.deployment.deploy import DEFAULT_SERVED_AT, SERVERS, Deployment
 from paconv.deployment.deploy import deploy as write_repository
 from paconv.deployment.triton_config import DEFAULT_MAX_BATCH_SIZE
+from paconv.onnx_file.loading import load_model
+from paconv.ops import DOMAIN
+from paconv.pipeline import FLOAT_FILE
 from paconv.reporting.tables import to_json
 
 __all__ = ["deploy"]
@@ -26,7 +29,7 @@ __all__ = ["deploy"]
     required=True,
     help="The model repository. Other models in it stay as they are.",
 )
-@click.option("--server", type=click.Choice(SERVERS), default="triton", show_default=True)
+@click.option("--server", type=Choice(SERVERS), default="triton", show_default=True)
 @click.option("--name", help="What clients call the model [default: MODEL's name without its suffix].")
 @click.option(
     "--library",
@@ -88,7 +91,8 @@ def deploy(
     Example:
       paconv deploy pa.onnx -o repository --name resnet18
       docker run --rm -p 8000:8000 -v $PWD/repository:/models:ro \\
-        nvcr.io/nvidia/tritonserver:RELEASE-py3 tritonserver --model-repository=/models
+        nvcr.io/nvidia/tritonserver:RELEASE-py3 \\
+        tritonserver --model-repository=/models
     """
     done = write_repository(
         model,
@@ -111,12 +115,16 @@ def deploy(
     if quiet:
         return
     if done.machine is None:
-        click.echo(
-            "no library is in it: the model has no PABitConv, any onnxruntime runs it (`paconv optimize` makes "
-            "an exported model fast)"
-        )
+        click.echo(_not_packed(model))
     else:
         click.echo(f"the library is looked for at {served_at}/{done.name}: the server must see {folder} at {served_at}")
+
+
+def _not_packed(model: Path) -> str:
+    """What a model without the library's ops is, and how it becomes one with them."""
+    exported = any(node.domain == DOMAIN for node in load_model(model).graph.node)
+    way = f"`paconv optimize {model}` makes the fast one of it: deploy that" if exported else FLOAT_FILE
+    return f"{model.name} isn't optimized, so that it is served without the library, by any onnxruntime: {way}"
 
 
 def _summary(done: Deployment) -> str:

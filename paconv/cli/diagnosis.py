@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from runpy import run_path
 
 from paconv import variables
 from paconv._version import __version__
@@ -99,6 +101,8 @@ def diagnose() -> Diagnosis:
     if not absent:
         library = _problem()
         facts |= _machine(library)
+    if (torch := find_spec("torch")) is not None and torch.origin is not None:
+        facts["CUDA"] = _cuda(Path(torch.origin).parent)
     facts["cache"] = _cache()
     if given := variables.given():
         facts["environment"] = ", ".join(f"{name}={value}" for name, value in given.items())
@@ -170,6 +174,35 @@ def _host_rates() -> str:
 
     path = cache_path(host_identity(1))
     return f"measured, in {path}" if path.exists() else "shipped (`paconv cost FILE --host` measures them)"
+
+
+def _cuda(torch: Path) -> str:
+    """What of CUDA is there for the torch in this folder, asked of its version and of the driver: importing torch takes
+    seconds.
+    """
+    try:
+        built = run_path(str(torch / "version.py")).get("cuda")
+    except (OSError, SyntaxError, ImportError, NameError):
+        return "not known"
+    if not built:
+        return "none: this torch is built without it"
+    devices = _cuda_devices()
+    found = "no driver" if devices is None else f"{devices} device{'' if devices == 1 else 's'}"
+    return f"{found}; torch is built for CUDA {built}"
+
+
+def _cuda_devices() -> int | None:
+    """How many devices the driver sees; None where there is no driver."""
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver = ctypes.CDLL(name)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+        return 0
+    return None
 
 
 def _cache() -> str:

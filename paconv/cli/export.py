@@ -74,9 +74,11 @@ def export(
       paconv export model.pt
       paconv export model.pt -o model.onnx --input-shape 3x224x224
       paconv export model.pt --model mypackage.nets:make_net
-      paconv export training.ckpt --model mypackage.nets:make_net --state-dict state_dict.model --input-shape 3x224x224
+      paconv export training.ckpt --model mypackage.nets:make_net \\
+        --state-dict state_dict.model --input-shape 3x224x224
       paconv export model.pt --grid none
-      paconv export two_inputs.pt --model nets:make --input-shape 3x224x224 --input-shape 10
+      paconv export two_inputs.pt --model nets:make \\
+        --input-shape 3x224x224 --input-shape 10
     """
     shapes, chosen = _shapes(input_shapes), parse_grid(grid)
     output = checkpoint.with_suffix(".onnx") if output is None else output

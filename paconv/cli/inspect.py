@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from paconv.cli.console import print_tables, progress_bar
-from paconv.cli.output import TABLES, output_options
+from paconv.cli.output import TABLES, Choice, output_options
 from paconv.errors import ModelError, UsageError
 from paconv.kernels.registry import CHOICES
 from paconv.onnx_file.graph_view import inner_nodes
@@ -28,21 +28,20 @@ __all__ = ["inspect"]
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--kernel", type=click.Choice(["auto", *CHOICES]), help="As if a session forced this kernel.")
+@click.option("--kernel", type=Choice(["auto", *CHOICES]), help="As if a session forced this kernel.")
 @click.option("--measure", is_flag=True, help="First measure this machine's rates (a second) and keep them.")
 @output_options(TABLES)
 def inspect(model: Path, kernel: str | None, measure: bool, style: str, quiet: bool) -> None:
     """Show which kernel each PABitConv and PALevelConv of MODEL runs on this machine, and why.
 
-    \b
     The choice is made by rates: those measured here (--measure keeps them in a file for each CPU), or else those that
     the library ships. The same rates give the same choice. A session forces a kernel with its configuration entry
     "paconv.kernel", every session of a process with PACONV_KERNEL.
 
-    \b
-    planes      AND and popcount of bit planes; time grows with M*N
-    codes       integer dot products of level codes, a byte each, where levels are on a grid; time independent of M
-                and N, and the same outputs bit for bit
+    planes: AND and popcount of bit planes; time grows with M*N.
+
+    codes: integer dot products of level codes, a byte each, where levels are on a grid; time independent of M and N,
+    and the same outputs bit for bit.
 
     \b
     Examples:
@@ -85,12 +84,13 @@ def inspect(model: Path, kernel: str | None, measure: bool, style: str, quiet: b
         for n in nodes
     ]
     numbers = Counter(n.kernel for n in nodes)
-    summary = ", ".join(f"{number} run {kernel}" for kernel, number in numbers.items())
+    line = f"{len(nodes)} layers: {', '.join(f'{number} run {kernel}' for kernel, number in numbers.items())}"
     notes: tuple[str, ...] = (
-        f"{len(nodes)} layers: {summary}",
+        line,
         "ns: of the inner loop, for one pixel, 16 output channels and one window position",
         f"rates: {source}",
     )
     if made_from:
         notes += ("provenance: " + ", ".join(f"{name} {value}" for name, value in made_from.items()),)
-    print_tables([Table(f"{model.name} by the kernels for {cpu}", columns, rows, notes=notes)], style, quiet)
+    title = f"{model.name} by the kernels for {cpu}"
+    print_tables([Table(title, columns, rows, notes=notes, line=line)], style, quiet)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TextIO
 
@@ -18,6 +17,7 @@ from paconv.cli.commands import COMMANDS, GROUPS, load
 from paconv.cli.wording import as_typed
 from paconv.errors import PaconvError, UsageError
 from paconv.extras import missing_package
+from paconv.near import did_you_mean
 
 __all__ = ["cli", "main"]
 
@@ -39,8 +39,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            near = get_close_matches(name, COMMANDS, n=1)
-            ctx.fail(f"there is no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            ctx.fail(f"there is no command {name!r}{did_you_mean(name, COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -90,6 +89,11 @@ def main() -> None:
     except click.exceptions.Abort:
         _fail("stopped", 130)
     except click.NoSuchOption as error:
+        name = _command(arguments)
+        if error.ctx is not None and error.ctx.command is cli and _has(name, error.option_name):
+            _fail(
+                f"{error.option_name} goes behind the command: paconv {name} {error.option_name} ...", error.exit_code
+            )
         near = f"; did you mean {error.possibilities[0]!r}?" if error.possibilities else ""
         _fail(f"there is no option {error.option_name!r}{near}{_hint(arguments)}", error.exit_code)
     except click.UsageError as error:
@@ -135,8 +139,12 @@ def _show_warning(
 
 def _command(arguments: list[str]) -> str:
     """The command that these arguments call, "" for none."""
-    name = next((word for word in arguments if not word.startswith("-")), "")
-    return name if name in COMMANDS else ""
+    return next((word for word in arguments if word in COMMANDS), "")
+
+
+def _has(command: str, option: str) -> bool:
+    """Whether a command has that option."""
+    return command != "" and any(option in parameter.opts for parameter in load(command).params)
 
 
 def _hint(arguments: list[str]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from paconv.cli.console import output_console, print_table, print_tables
+from paconv.cli.console import print_table, print_tables
 from paconv.cli.output import TABLES, output_options
 from paconv.cli.verify import print_result, run_verify
 from paconv.errors import UsageError, VerifyError
@@ -63,7 +66,8 @@ def optimize(
 
     Quantized convolutions become PABitConv with bit-packed weights; batch norms and ReLUs fold into endpoints, scales
     and biases; weights-only convolutions get packed weights. PABitConvs that are linked become a chain of PALevelConv,
-    with one byte per activation between them. An already optimized model comes back as it is.
+    with one byte per activation between them. An already optimized model comes back as it is,
+    and only with -o FILE is a copy of it written.
 
     \b
     Example:
@@ -72,6 +76,7 @@ def optimize(
     if inputs is not None and not check:
         raise UsageError("--inputs are arrays to verify with: give --verify too")
     check_distinct(report, model=model, output=output)
+    chosen = click.get_current_context().get_parameter_source("output") is not ParameterSource.DEFAULT
     verdict = None
     with ExitStack() as stack:
         temporary = stack.enter_context(replacing(output))
@@ -79,6 +84,10 @@ def optimize(
         result = run_passes(
             model, temporary, fuse=not canonical, allow_unchanged=allow_unchanged, report=report_temporary
         )
+        if not (
+            result.report.changed or chosen or allow_unchanged or os.path.realpath(model) == os.path.realpath(output)
+        ):
+            raise UsageError(f"{model} is optimized already; a copy of it is written with -o FILE")
         if check and result.report.changed:
             verdict = _verify(model, temporary, inputs)
     # Printed last: what is written doesn't depend on whether anyone reads this to its end.
@@ -100,13 +109,11 @@ def optimize(
 
 def print_report(report: ConversionReport) -> None:
     """Print a table with a line per convolution, and an explanation of every reason code in it."""
-    console = output_console()
-    print_table(_table(report))
     codes = {line.reason for line in report.convs} | {code for line in report.convs for code in line.kept}
-    for code in sorted(codes - {"converted"}):
-        console.print(f"{code}: {explain(code)}", soft_wrap=True)
+    notes = [f"{code}: {explain(code)}" for code in sorted(codes - {"converted"})]
+    print_table(replace(_table(report), notes=notes))
     totals = report.totals
-    console.print(f"{totals['bytes_before']:,} -> {totals['bytes_after']:,} bytes")
+    click.echo(f"{totals['bytes_before']:,} -> {totals['bytes_after']:,} bytes")
 
 
 def _table(report: ConversionReport) -> Table:

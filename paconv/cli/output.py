@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import click
 
-__all__ = ["TABLES", "TEXT", "explain_option", "output_options"]
+from paconv.near import did_you_mean
+
+__all__ = ["TABLES", "Choice", "TEXT", "explain_option", "output_options"]
+
+
+class Choice(click.Choice):
+    """A word among others; one that isn't among them is told which is near."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and value not in self.choices:
+            names = [str(choice) for choice in self.choices]
+            self.fail(f"{value!r} is not one of {', '.join(names)}{did_you_mean(value, names)}", param, ctx)
+        return super().convert(value, param, ctx)
+
 
 TABLES = ("table", "json", "csv", "markdown")
 """Formats of a command that prints tables."""
@@ -19,10 +33,10 @@ def output_options(styles: tuple[str, ...], json: str = "json has all of it.") -
     """Add --format (`style`, one of `styles`, the first by default) and -q (`quiet`). json: what json is for."""
 
     def decorate(command: Callable) -> Callable:
-        command = click.option("-q", "--quiet", is_flag=True, help="Print only the summary.")(command)
-        return click.option(
-            "--format", "style", type=click.Choice(styles), default=styles[0], show_default=True, help=json
-        )(command)
+        command = click.option("-q", "--quiet", is_flag=True, help="Print only the result, in a line.")(command)
+        return click.option("--format", "style", type=Choice(styles), default=styles[0], show_default=True, help=json)(
+            command
+        )
 
     return decorate
 

@@ -6,7 +6,7 @@ import click
 
 from paconv.cli.console import print_tables
 from paconv.cli.delays import delay_options, given_delays
-from paconv.cli.output import TABLES, output_options
+from paconv.cli.output import TABLES, Choice, output_options
 from paconv.cost.rules import RULES
 from paconv.reporting.tables import to_json
 from paconv.studies.paper.data import paper_data
@@ -20,7 +20,7 @@ __all__ = ["paper_tables"]
 @click.option(
     "--rule",
     "pa_rule",
-    type=click.Choice(list(RULES)),
+    type=Choice(list(RULES)),
     default="table7",
     show_default=True,
     help="How the operations of Table 7's PA rows are counted.",
@@ -36,7 +36,8 @@ def paper_tables(
     \b
     Example:
       paconv paper-tables
-      paconv paper-tables --t-and 9.62 --t-xnor 10.87 --t-pop 60 --t-mul 300 --t-add 150 --t-com 40
+      paconv paper-tables --t-and 9.62 --t-xnor 10.87 --t-pop 60 --t-mul 300 \\
+        --t-add 150 --t-com 40
     """
     times = given_delays(options)
     if style == "json":

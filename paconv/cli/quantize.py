@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
 
-from paconv.cli.console import output_console, print_table, print_tables, progress_bar
+from paconv.cli.console import output_console, print_table, print_tables, progress_bar, progress_console
 from paconv.cli.model_options import factory_option, trust_pickle_option
-from paconv.cli.output import TABLES, output_options
+from paconv.cli.output import TABLES, Choice, output_options
 from paconv.cli.ranges import SEED
 from paconv.cli.schemes import SchemeType, Spelled, parse_planes
+from paconv.cost.units import duration
 from paconv.errors import UsageError
 from paconv.files import replacing
 from paconv.grid import DEFAULT_GRID, parse_grid
@@ -24,6 +28,12 @@ from paconv.quantization.quantize import Quantized
 from paconv.reporting.tables import Column, Table, to_json
 
 __all__ = ["quantize"]
+
+_FEW = 64
+"""Images from which on more hardly change the answers (docs/post-training.md)."""
+
+_LONG = 5.0
+"""Seconds after which something is said where no bar is seen."""
 
 
 class _Numbers(click.ParamType):
@@ -99,16 +109,16 @@ def _real(N: int | str | None) -> int | None:
 )
 @click.option(
     "--signed",
-    type=click.Choice(["auto", "always", "never"]),
+    type=Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
     help="Levels below 0 for activations that no ReLU left.",
 )
 @click.option("--keep", multiple=True, metavar="LAYER", help="Layer that stays real; * and ? are wildcards.")
-@click.option("--first", type=click.Choice(["real", "pa"]), default="real", show_default=True)
-@click.option("--last", type=click.Choice(["real", "pa"]), default="real", show_default=True)
-@click.option("--depthwise", type=click.Choice(["real", "pa"]), default="real", show_default=True)
-@click.option("--linear", type=click.Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--first", type=Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--last", type=Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--depthwise", type=Choice(["real", "pa"]), default="real", show_default=True)
+@click.option("--linear", type=Choice(["real", "pa"]), default="real", show_default=True)
 @click.option(
     "--most-error",
     type=click.FloatRange(min=0),
@@ -175,8 +185,10 @@ def quantize(
 
     \b
     Examples:
-      paconv quantize float.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
-      paconv quantize float.pt --model nets:make --input-shape 3x224x224 --data images.npz --scheme pa:8,7
+      paconv quantize float.onnx --data pictures/ --mean 0.485,0.456,0.406 \\
+        --std 0.229,0.224,0.225
+      paconv quantize float.pt --model nets:make --input-shape 3x224x224 \\
+        --data images.npz --scheme pa:8,7
       paconv quantize float.onnx --data images.npz --keep-worst 2 -o model.onnx
       paconv quantize float.pt --data pictures/ --checkpoint quantized.pt
     """
@@ -205,9 +217,15 @@ def quantize(
         raise UsageError("--worst-levels says what the layers of --keep-worst K get; give that too")
     _check_apart(MODEL=model, output=output, checkpoint=checkpoint)
     weights, activations = _planes(scheme, M, N)
-    with replacing(output) as temporary, progress_bar("reading") as update:
+    with replacing(output) as temporary, _progress(model) as update:
         found = _run(model, data, weights, activations, shapes, factory, options, update)
         found.save(temporary)
+    if found.samples < _FEW:
+        images = f"{found.samples} image{'s' if found.samples > 1 else ''}"
+        click.echo(
+            f"paconv: {images}: from fewer than {_FEW}, more answers differ from float; give a few hundred",
+            err=True,
+        )
     if style == "json":
         click.echo(to_json({"output": str(output), **found.as_data()}), nl=False)
         return
@@ -217,6 +235,25 @@ def quantize(
     if not quiet:
         print_layers(found)
     click.echo(f"{output}: {summary(found)}")
+
+
+@contextmanager
+def _progress(model: Path) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar; where none is seen, a line on stderr once the work has gone on for a while, and one at its end."""
+    start, said = perf_counter(), False
+
+    def spoken(layer: str, done: int, total: int) -> None:
+        nonlocal said
+        update(layer, done, total)
+        if not (said or seen) and perf_counter() - start > _LONG:
+            click.echo(f"paconv: quantizing {model}, {done} of {total} layers done", err=True)
+            said = True
+
+    seen = progress_console().is_terminal
+    with progress_bar("reading") as update:
+        yield spoken
+    if said:
+        click.echo(f"paconv: quantized in {duration(perf_counter() - start)}", err=True)
 
 
 def _check_apart(**files: Path | None) -> None:
@@ -306,6 +343,6 @@ def summary(found: Quantized) -> str:
     share = 0.0 if found.parameters_share is None else 100 * found.parameters_share
     return (
         f"{len(found.pa)} of {len(found.layers)} layers quantized from {found.samples} samples ({macs}"
-        f"{share:.1f} % of weights); {found.float_bytes / 1e6:.2f} MB as float, about "
-        f"{found.packed_bytes / 1e6:.2f} MB after paconv optimize"
+        f"{share:.1f} % of weights); the float file has {found.float_bytes / 1e6:.2f} MB, paconv optimize makes about "
+        f"{found.packed_bytes / 1e6:.2f} MB of it"
     )

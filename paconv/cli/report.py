@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from paconv.cli.console import progress_bar
+from paconv.cli.console import print_paragraph, progress_bar
 from paconv.cli.output import TEXT, output_options
 from paconv.errors import UsageError
 from paconv.model_report.analysis import SECONDS
@@ -69,7 +69,8 @@ def report(
     \b
     Example:
       paconv report pa.onnx
-      paconv report pa.onnx --reference float.onnx --inputs samples.npz -o report.html
+      paconv report pa.onnx --reference float.onnx --inputs samples.npz \\
+        -o report.html
     """
     if no_measure and seconds is not None:
         raise UsageError("--seconds belongs to measuring; leave out --no-measure")
@@ -80,8 +81,10 @@ def report(
         )  # fmt: skip
     said = answers(found)
     if style == "json":
-        click.echo(to_json({"output": str(output), "answers": {a.question: a.answer for a in said}}), nl=False)
+        found_out = {"answers": {a.question: a.answer for a in said}, "reasons": {a.question: a.text for a in said}}
+        click.echo(to_json({"output": str(output), **found_out}), nl=False)
         return
     for answer in () if quiet else said:
         click.echo(f"{answer.question} {answer.answer}")
+        print_paragraph(answer.text)
     click.echo(f"{output}: {output.stat().st_size:,} bytes")

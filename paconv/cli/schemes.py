@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from paconv.errors import UsageError
+from paconv.near import did_you_mean
 
 __all__ = ["FULL", "METAVAR", "SchemeType", "Spelled", "parse_planes", "given_planes"]
 
@@ -42,7 +44,10 @@ class SchemeType(click.ParamType):
             return value
         name, colon, text = value.partition(":")
         if name not in self.names:
-            self.fail(f"{name!r} is not one of {', '.join(self.names)}; planes go behind a colon: pa:4,5", param, ctx)
+            word, digits = re.fullmatch(r"(.*?)[-_ ]?(\d.*)?", name, re.DOTALL).groups("")  # type: ignore[union-attr]
+            planes = colon + text or (f":{digits}" if digits else "")
+            near = did_you_mean(word, self.names, planes) or "; planes go behind a colon: pa:4,5"
+            self.fail(f"{name!r} is not one of {', '.join(self.names)}{near}", param, ctx)
         M, comma, N = text.partition(",")
         if colon and (not M.isdecimal() or (comma and N != FULL and not N.isdecimal())):
             self.fail(f"expected {METAVAR}, such as pa:4,5 or pa:4,{FULL}; found {value!r}", param, ctx)

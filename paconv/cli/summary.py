@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from paconv.cli.console import print_tables
+from paconv.cli.console import print_explained
 from paconv.cli.model_options import factory_option, trust_pickle_option
 from paconv.cli.output import TABLES, explain_option, output_options
 from paconv.cost.summary import summary as summarize
@@ -54,5 +53,4 @@ def summary(
         click.echo(to_json(found.as_data()), nl=False)
         return
     table = found.csv_table() if style == "csv" else found.table()
-    hint = ["--explain says what the columns mean"] if style == "table" and not quiet else []
-    print_tables([table.explained() if explain else replace(table, notes=(*table.notes, *hint))], style, quiet)
+    print_explained(table, style, quiet, explain)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from paconv.cli.output import TEXT, output_options
+from paconv.cli.output import TEXT, Choice, output_options
 from paconv.cli.ranges import EPOCHS, SEED, THREADS, WORKERS
 from paconv.cli.schemes import METAVAR, SchemeType, Spelled, given_planes
 from paconv.errors import UsageError
@@ -76,7 +76,7 @@ _OPTIONS = "options.json"
 )
 @click.option(
     "--signed",
-    type=click.Choice(["auto", "always", "never"]),
+    type=Choice(["auto", "always", "never"]),
     help="Levels of pa below 0, for activations that may be negative, all or none [default: auto].",
 )
 @click.option(
@@ -133,7 +133,7 @@ _OPTIONS = "options.json"
 @click.option("--workers", type=WORKERS, default=0, show_default=True, help="Processes that read images.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--threads", type=THREADS, help="Of torch, in each process [default: torch's].")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--device", type=Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--checkpoint-steps",
     type=int,
@@ -162,11 +162,15 @@ def train(context: click.Context, **options) -> None:
     \b
     Examples:
       paconv train --model digits_resnet --data digits -o run
-      paconv train --model resnet18 --data folder:imagenet --float resnet18.pt --scheme pa:8,7 --workers 8 -o run
-      paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval --backbone resnet50.pt -o run
-      paconv train --from quantized.pt --data folder:imagenet --epochs 2 --lr 0.0005 -o run
+      paconv train --model resnet18 --data folder:imagenet --float resnet18.pt \\
+        --scheme pa:8,7 --workers 8 -o run
+      paconv train --model ssd300 --data voc:VOC2007 --data voc:VOC2012:trainval \\
+        --backbone resnet50.pt -o run
+      paconv train --from quantized.pt --data folder:imagenet --epochs 2 \\
+        --lr 0.0005 -o run
       paconv train -o run --resume
-      torchrun --nproc-per-node=2 -m paconv train --model resnet18 --data folder:imagenet -o run
+      torchrun --nproc-per-node=2 -m paconv train --model resnet18 \\
+        --data folder:imagenet -o run
     """
     output, resume = options["output"], options["resume"]
     style, quiet = options.pop("style"), options.pop("quiet")

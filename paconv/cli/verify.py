@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from paconv.cli.console import output_console, print_table, progress_bar
+from paconv.cli.console import output_console, print_table, print_tables, progress_bar
 from paconv.cli.model_options import random_shape_option
-from paconv.cli.output import output_options
+from paconv.cli.output import TABLES, output_options
 from paconv.cli.ranges import SEED
 from paconv.errors import VerifyError
 from paconv.onnx_file.shapes import parse_input_shapes
@@ -31,7 +32,7 @@ __all__ = ["print_result", "run_verify", "verify"]
 )
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Seed of the random samples.")
 @random_shape_option
-@output_options(("table", "json"))
+@output_options(TABLES)
 def verify(
     reference: Path,
     optimized: Path,
@@ -59,8 +60,11 @@ def verify(
     result = run_verify(reference, optimized, inputs, batch=batch, seed=seed, input_shape=sizes)
     if style == "json":
         click.echo(json.dumps(result.to_dict(), indent=2))
-    else:
+    elif style == "table":
         print_result(result, quiet)
+    else:
+        verdict = "verified" if result.ok else f"differs: {result.first_difference}"
+        print_tables([replace(_layers_table(result), notes=[*result.notes(), verdict])], style)
     if not result.ok:
         raise VerifyError(f"{optimized} differs from {reference}: {result.first_difference}")
 
@@ -79,7 +83,7 @@ def print_result(result: VerifyResult, quiet: bool = False) -> None:
     console.print("[green]verified" if result.ok else f"[red]differs: {result.first_difference}", soft_wrap=True)
 
 
-def _print_layers(result: VerifyResult, console: Console) -> None:
+def _layers_table(result: VerifyResult) -> Table:
     columns = [
         Column("layer", "layer", left=True, folds=True),
         *(Column(name, name) for name in ("M", "N")),
@@ -101,7 +105,11 @@ def _print_layers(result: VerifyResult, console: Console) -> None:
         }
         for layer in result.layers
     ]
-    print_table(Table("each PABitConv on the reference's own input", columns, rows))
+    return Table("each PABitConv on the reference's own input", columns, rows)
+
+
+def _print_layers(result: VerifyResult, console: Console) -> None:
+    print_table(_layers_table(result))
     console.print(
         "flips: decisions that the reference's own float32 rounding turned, within its rounding bound of an endpoint"
     )

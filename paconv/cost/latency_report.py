@@ -70,7 +70,11 @@ def latency_table(network: Network, times: Mapping[str, float], source: str) -> 
     for scheme in ("bireal", "pa"):
         limit = speedup_limit(SCHEMES[scheme].gate, times)
         notes.append(f"speedup of {scheme} for large n: {limit if isinstance(limit, str) else f'{limit:.2f}x'}")
-    return Table(f"Latency of {source} (Table 8)", columns, rows, totals=1, notes=notes, definitions=_PROVENANCE)
+    line = _speedups(totals) or ", ".join(f"{title} {delay}" for title, delay in totals.items())
+    return Table(
+        f"Latency of {source} (Table 8)", columns, rows, totals=1, notes=notes, definitions=_PROVENANCE,
+        line=f"{'speedup' if _speedups(totals) else 'latency'} of the network: {line}",
+    )  # fmt: skip
 
 
 def _data(delay: Delay, times: Mapping[str, float]) -> dict[str, Any]:

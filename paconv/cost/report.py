@@ -7,6 +7,7 @@ from typing import Any
 
 from paconv.cost.count import Cost, LayerCost, NetworkCost, counting
 from paconv.cost.rules import STORAGES
+from paconv.cost.units import with_unit
 from paconv.network.layers import BATCH_NORM, Layer, Network
 from paconv.reporting.tables import Column, Table, exact, grouped, ratio, significant
 
@@ -119,7 +120,10 @@ def as_table(counted: NetworkCost, source: str) -> Table:
         rows.append({"name": f"{len(norms)} batch norms", "kind": BATCH_NORM, "weight_shape": channels, **together})
     rows.append(_total(counted))
     definitions = (*_accounting(counted), *DEFINITIONS)
-    return Table(f"Cost of {source}", COLUMNS, rows, totals=1, notes=_summary(counted), definitions=definitions)
+    return Table(
+        f"Cost of {source}", COLUMNS, rows, totals=1, notes=_summary(counted), definitions=definitions,
+        line=_line(counted),
+    )  # fmt: skip
 
 
 def as_csv_table(counted: NetworkCost, source: str) -> Table:
@@ -196,6 +200,18 @@ def _converted(totals: Cost) -> dict[str, Any]:
     }
 
 
+def _line(counted: NetworkCost) -> str:
+    """Memory and Flops beside those in full precision."""
+    totals = counted.totals
+    parts = []
+    if totals.bits:
+        size, real = f"{totals.bits / 1e6:.2f} Mbit", f"{totals.float_bits / 1e6:.2f} Mbit"
+        parts.append(f"memory {size} of {real} in full precision ({ratio(totals.memory_saving)})")
+    if totals.flops:
+        parts.append(f"Flops {grouped(totals.flops)} of {totals.float_flops:,} ({ratio(totals.speedup)})")
+    return ", ".join(parts) or "nothing to count"
+
+
 def _summary(counted: NetworkCost) -> list[str]:
     network, totals = counted.network, counted.totals
     lines = []
@@ -209,8 +225,8 @@ def _summary(counted: NetworkCost) -> list[str]:
         share = _converted(totals)
         macs = "" if share["macs"] is None else f"{100 * share['macs']:.1f} % of MACs, "
         lines.append(
-            f"converted: {macs}{100 * share['parameters']:.1f} % of parameters; with level indexes "
-            f"{share['bytes'] / 1e6:.3g} MB of {share['float_bytes'] / 1e6:.3g} MB"
+            f"converted: {macs}{100 * share['parameters']:.1f} % of parameters; "
+            f"{with_unit(share['bytes'], 'B')} packed, {with_unit(share['float_bytes'], 'B')} in float"
         )
     if counted.storage.name == "planes" and any(p.scheme == "pa" for p in network.planes):
         lines.append(

@@ -13,11 +13,13 @@ import onnx
 from paconv.cost.count import NetworkCost, count
 from paconv.cost.reading import readings
 from paconv.cost.source import CHECKPOINT_SUFFIXES, exported_model, model_of_file
+from paconv.cost.units import with_unit
 from paconv.errors import UsageError
 from paconv.network.extract import network
 from paconv.network.layers import BATCH_NORM, Layer
 from paconv.onnx_file.shapes import fixed_input_shapes
 from paconv.ops import DOMAIN
+from paconv.reporting.notebook import as_html
 from paconv.reporting.tables import Column, Table, plain
 
 if TYPE_CHECKING:
@@ -98,6 +100,9 @@ class Summary:
     def __repr__(self) -> str:
         return f"<Summary of {self.source}: {self.line()}>"
 
+    def _repr_html_(self) -> str:
+        return as_html(self.table())
+
     def line(self) -> str:
         """All of it in a line."""
         totals = self.cost.totals
@@ -107,10 +112,10 @@ class Summary:
         if converted:
             macs = f"{_percent((totals.macs - totals.real_macs) / totals.macs)} of MACs, " if totals.macs else ""
             share = f" ({macs}{_percent(totals.binary_weights / totals.parameters)} of parameters)"
-        packed = f"{_megabytes(totals.level_index_bits)} packed, " if converted else ""
+        packed = f"{with_unit(totals.level_index_bits / 8, 'B')} packed, " if converted else ""
         return (
             f"{totals.parameters:,} parameters, {totals.macs:,} MACs; {converted} of {multiplying} layers converted"
-            f"{share}; {packed}{_megabytes(totals.float_bits)} in float"
+            f"{share}; {packed}{with_unit(totals.float_bits / 8, 'B')} in float"
         )
 
     def as_data(self) -> dict[str, Any]:
@@ -145,8 +150,9 @@ class Summary:
         )
         shapes = ", ".join(f"{name} {_shape(shape)}" for name, shape in self.inputs.items())
         title = f"{self.source}: {self.form}, input {shapes or 'none'}"
-        notes = (self.line(), *self._remarks())
-        return Table(title, _COLUMNS, rows, totals=1, notes=notes, definitions=DEFINITIONS, narrow=True)
+        line = self.line()
+        notes = (line, *self._remarks())
+        return Table(title, _COLUMNS, rows, totals=1, notes=notes, definitions=DEFINITIONS, narrow=True, line=line)
 
     def csv_table(self) -> Table:
         """A row per layer, batch norms too, with every figure whole."""
@@ -256,10 +262,6 @@ def _hundredths(share: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{_hundredths(share)} %"
-
-
-def _megabytes(bits: int) -> str:
-    return f"{bits / 8e6:.3g} MB" if bits >= 8e6 else f"{bits / 8e3:.3g} kB"
 
 
 _COLUMNS = (

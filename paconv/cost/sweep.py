@@ -6,17 +6,17 @@ most), takes no more memory and no more time, and less of one of them; the rest 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from paconv.cost.count import Cost, count
 from paconv.cost.host.kernels import network_seconds
 from paconv.cost.host.model import HostModel
-from paconv.cost.host.report import PREDICTED, host_rates, milliseconds
+from paconv.cost.host.report import PREDICTED, host_rates
 from paconv.cost.rules import Rule, Storage
 from paconv.cost.schemes import under_scheme
-from paconv.cost.units import scale
+from paconv.cost.units import duration, scale, time_unit, with_unit
 from paconv.network.layers import Network
 from paconv.reporting.tables import Column, Table, exact, ratio
 
@@ -103,10 +103,12 @@ def _figures(points: Sequence[Point]) -> tuple[Column, ...]:
     )
 
 
-_HOST_COLUMNS = (
-    Column("latency", "latency [ms]", PREDICTED, milliseconds, csv_key="latency_predicted_s"),
-    Column("beaten", "", PREDICTED, lambda beaten: "beaten" if beaten else "", csv_key="beaten_predicted"),
-)
+def _host_columns(points: Sequence[Point]) -> tuple[Column, ...]:
+    unit, read = time_unit(max(p.latency or 0.0 for p in points))
+    return (
+        Column("latency", f"latency [{unit}]", PREDICTED, read, csv_key="latency_predicted_s"),
+        Column("beaten", "", PREDICTED, lambda beaten: "beaten" if beaten else "", csv_key="beaten_predicted"),
+    )
 
 
 def _rows(points: Sequence[Point]) -> list[dict[str, Any]]:
@@ -126,7 +128,7 @@ def _rows(points: Sequence[Point]) -> list[dict[str, Any]]:
 
 
 def _columns(points: Sequence[Point], host: HostModel | None) -> tuple[Column, ...]:
-    return _figures(points) if host is None else (*_figures(points), *_HOST_COLUMNS)
+    return _figures(points) if host is None else (*_figures(points), *_host_columns(points))
 
 
 def sweep_table(
@@ -146,8 +148,21 @@ def sweep_table(
             "beaten: a point with as many planes or more takes no more memory and no more time, and less of one",
         ]
     return Table(
-        f"{source} as PA over M and N", _columns(points, host), _rows(points), notes=notes, definitions=definitions
-    )
+        f"{source} as PA over M and N", _columns(points, host), _rows(points), notes=notes, definitions=definitions,
+        line=_line(points),
+    )  # fmt: skip
+
+
+def _line(points: Sequence[Point]) -> str:
+    """Between what memory, Flops and latency lie."""
+
+    def between(values: Sequence[float], read: Callable[[float], str]) -> str:
+        return f"{read(min(values))} to {read(max(values))}"
+
+    line = f"{len(points)} pairs of M and N: memory {between([p.bits for p in points], lambda b: with_unit(b, 'bit'))}"
+    line += f", Flops {between([p.flops for p in points], lambda flops: f'{flops:,.0f}')}"
+    known = [p.latency for p in points if p.latency is not None]
+    return line + (f", latency {between(known, duration)} (predicted)" if known else "")
 
 
 def sweep_data(

@@ -37,7 +37,7 @@ _ALLOWED_N = 8
 
 
 def advice(layers: Sequence[LayerPart], total: float | None) -> tuple[Advice, ...]:
-    """What helps most first. total: seconds of a call, of the same origin as those of the layers."""
+    """What helps most first. total: seconds of all nodes, of the same origin as those of layers."""
     found = [
         *_slower(layers, total or 0.0),
         *_lanes(layers, total or 0.0),
@@ -65,7 +65,8 @@ def _slower(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     )
     yield Advice(
         f"Leave real what is slower than float: {len(slow)} layer{'s' if len(slow) > 1 else ''}",
-        f"{worst}. Left real, that would be {seconds(saved)} less ({percent(saved / total)} of a call): "
+        f"{worst}. Left real, that would be {seconds(saved)} less ({percent(saved / total)} of all nodes' "
+        "time): "
         "paconv.convert's keep and paconv quantize --keep take their names. A layer left real between quantized ones "
         "also parts a chain, so measure again.",
         _named(layer for layer, _ in slow),
@@ -83,8 +84,8 @@ def _lanes(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
     yield Advice(
         "Choose widths that fill the lanes",
         f"{some} less than {percent(_FILLED)} of what the kernel works on at once; most is lost in {worst.label}, "
-        f"{percent(worst.filling or 1)} filled: {worst.filling_text}. Up to {seconds(saved)} of a call "
-        f"({percent(saved / total)}) goes into padding.",
+        f"{percent(worst.filling or 1)} filled: {worst.filling_text}. Up to {seconds(saved)} "
+        f"({percent(saved / total)} of all nodes' time) goes into padding.",
         _named(wasted),
         saved,
     )
@@ -96,8 +97,8 @@ def _real(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
         part = (layer.seconds or 0) / total
         yield Advice(
             f"Look at {layer.label}, which is real",
-            f"It takes {seconds(layer.seconds or 0)}, {percent(part)} of a call: however fast the other layers get, "
-            f"the network stays below {factor(1 / part)} of its present speed. {layer.real_reason}",
+            f"It takes {seconds(layer.seconds or 0)}, {percent(part)} of all nodes' time: however fast the others "
+            f"get, the network stays below {factor(1 / part)} of its present speed. {layer.real_reason}",
             _named([layer]),
             0.0,
         )

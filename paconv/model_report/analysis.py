@@ -35,6 +35,7 @@ from paconv.ops import DOMAIN
 from paconv.passes.fuse.unfuse import canonical
 from paconv.quantization.plan import plan
 from paconv.runtime.inspection import NodeKernel, node_kernels
+from paconv.verification.inputs import given_inputs
 
 __all__ = ["SECONDS", "analyse"]
 
@@ -89,22 +90,23 @@ def analyse(
     packed = packed_convs(model, str(path))
     if not packed:
         raise ModelError(f"{path}: expected a packed model; found no PABitConv (paconv optimize makes them)")
-    shapes = input_shapes or {name: array.shape[1:] for name, array in _by_name(model, inputs or {}).items()}
+    given = _by_name(model, inputs) if inputs else {}
+    shapes = input_shapes or {name: array.shape[1:] for name, array in given.items()}
     layers = network(model, shapes)
     fixed = fixed_input_shapes(model, shapes)
     counted = count(layers)
     parent = None if reference is None else parent_of(reference, packed)
     twin = float_twin(model, packed)
     samples = None
-    if inputs:
+    if given:
         progress("running samples")
-        samples = sampled(model, packed, _by_name(model, inputs), parent)
+        samples = sampled(model, packed, given, parent)
     expected = predicted(layers)
     measured = None
     if seconds is not None:
         progress("measuring")
-        given = _feeds(model, fixed, inputs)
-        measured = _measured(path, model, twin, parent, given, seconds, int8, _size(reference))
+        feeds = _feeds(model, fixed, given)
+        measured = _measured(path, model, twin, parent, feeds, seconds, int8, _size(reference))
     progress("putting it together")
     parts = _Parts(fused, model, packed, counted, parent, samples, expected, measured, twin, node_kernels(str(path)))
     found = parts.all()
@@ -194,11 +196,11 @@ def _node_names(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _feeds(
-    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], inputs: Mapping[str, np.ndarray] | None
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], inputs: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """One batch: the first samples given, or standard normal ones."""
     if inputs:
-        return {name: np.ascontiguousarray(array[: shapes[name][0]]) for name, array in _by_name(model, inputs).items()}
+        return {name: np.ascontiguousarray(array[: shapes[name][0]]) for name, array in inputs.items()}
     rng = np.random.default_rng(0)
     types = {i.name: onnx.helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type) for i in model.graph.input}
     whole = [name for name in shapes if not np.issubdtype(types[name], np.floating)]
@@ -210,14 +212,9 @@ def _feeds(
 
 
 def _by_name(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One array for one input counts whatever its name. Raises UsageError for other names than the model's."""
+    """An array for each input. Raises UsageError where they don't fit."""
     stored = {i.name for i in model.graph.initializer}
-    names = [i.name for i in model.graph.input if i.name not in stored]
-    if len(inputs) == len(names) == 1:
-        return {names[0]: next(iter(inputs.values()))}
-    if inputs and sorted(inputs) != sorted(names):
-        raise UsageError(f"inputs: expected arrays for {', '.join(names)}; found {', '.join(inputs)}")
-    return dict(inputs)
+    return given_inputs([i for i in model.graph.input if i.name not in stored], inputs)
 
 
 def _size(path: str | os.PathLike | None) -> int | None:
@@ -233,6 +230,7 @@ def _totals(
     same = [a.same_choice for a in agreement if a.same_choice is not None]
     return Totals(
         file_bytes=os.path.getsize(path),
+        packed_bytes=cost.level_index_bits / 8,
         float_bytes=cost.float_bits / 8,
         int8_bytes=weights + 4 * (cost.parameters - weights),
         macs=cost.macs,

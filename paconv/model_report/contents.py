@@ -166,6 +166,8 @@ class Totals:
 
     file_bytes: int
     """Of the packed file."""
+    packed_bytes: float
+    """All parameters, weights as level indexes and the others in float32: what `paconv summary` calls packed."""
     float_bytes: float
     """All parameters in float32."""
     int8_bytes: float
@@ -233,11 +235,14 @@ class Report:
     """Layers that the reference doesn't have."""
 
     def __repr__(self) -> str:
-        here, there = self.seconds, self.float_seconds
-        speed = f", {there / here:.2f}x as fast as float" if here and there else ""
-        return (
-            f"Report({self.source}: {len(self.layers)} layers{speed}, {'measured' if self.measured else 'predicted'})"
-        )
+        calls, total = self.measurement, self.totals
+        if calls is not None:
+            speed = f", {calls.float_seconds / calls.seconds:.2f}x as fast as float, measured"
+        elif total.predicted and total.float_predicted:
+            speed = f", {total.float_predicted / total.predicted:.2f}x as fast as float, predicted"
+        else:
+            speed = ""
+        return f"Report({self.source}: {len(self.layers)} layers{speed})"
 
     def _repr_html_(self) -> str:
         columns = [Column(name, name, left=True) for name in ("name", "kind")] + [Column("bytes", "bytes")]

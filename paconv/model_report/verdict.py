@@ -50,13 +50,13 @@ def _speed(report: Report) -> Answer:
     guess = ""
     if totals.predicted and totals.float_predicted:
         guess = (
-            f"Predicted: {seconds(totals.predicted)}, float {seconds(totals.float_predicted)}, "
-            f"{times_as(totals.float_predicted / totals.predicted)} (sum of single nodes)."
+            f"Predicted, the sum of single nodes: {seconds(totals.predicted)}, float "
+            f"{seconds(totals.float_predicted)}, {times_as(totals.float_predicted / totals.predicted)}."
         )
     if measured is not None:
         word = times_as(measured.float_seconds / measured.seconds)
         head = f"No, {word}" if "slower" in word else "No, about as fast" if word == "as fast" else f"Yes, {word}"
-        text = f"Measured: {seconds(measured.seconds)} a call, float {seconds(measured.float_seconds)}. "
+        text = f"Measured, whole calls: {seconds(measured.seconds)}, float {seconds(measured.float_seconds)}. "
         if measured.busy:
             text += "The machine was busy: measure again when it is quiet. "
             if totals.nodes_measured and totals.float_nodes_measured:
@@ -64,6 +64,11 @@ def _speed(report: Report) -> Answer:
                 summed = f"{seconds(totals.nodes_measured)}, float {seconds(totals.float_nodes_measured)}"
                 text += f"The fastest calls of all nodes add up to {summed}. "
             head = f"Probably {'about ' if word == 'as fast' else ''}{word}"
+        if guess:
+            guess += (
+                " What onnxruntime does around the nodes of a call isn't in that sum, nor what links between layers "
+                "save: the measured calls are the answer."
+            )
         return Answer(question, head, (text + guess).strip())
     if not guess:
         return Answer(question, "Not known", f"{totals.rates}; nothing was measured.")
@@ -83,8 +88,9 @@ def _size(report: Report) -> Answer:
     return Answer(
         "How large is it?",
         head,
-        f"Float weights take {size(totals.float_bytes)}; 8-bit ones would take about {size(totals.int8_bytes)}: this "
-        f"file is {beside}. {percent(share)} of the parameters are codes of levels.",
+        f"Its parameters take {size(totals.packed_bytes)} packed, and {size(totals.float_bytes)} in float; the rest of "
+        "the file is the graph, names and what its operators mean. In 8 bits they would take about "
+        f"{size(totals.int8_bytes)}: this file is {beside}. {percent(share)} of the parameters are codes of levels.",
     )
 
 
@@ -96,8 +102,9 @@ def _costliest(report: Report) -> Answer:
         return Answer(question, worst.label, "By operations, as no times are known.", (worst.id, worst.label))
     worst = max(timed, key=lambda layer: layer.seconds or 0)
     total = report.seconds
-    share = f", {percent((worst.seconds or 0) / total)} of a call" if total else ""
-    own = "Measured" if report.measured else "Predicted"
+    share = f", {percent((worst.seconds or 0) / total)} of all nodes' {seconds(total)}" if total else ""
+    own = "Predicted, as the nodes are too short for a profile" if report.measurement else "Predicted"
+    own = "Measured by the profile" if report.measured else own
     form = "stayed real" if worst.real else "is quantized"
     beside = "" if worst.real or not worst.float_seconds else f"; in float it takes {seconds(worst.float_seconds)}"
     text = f"{own}: {seconds(worst.seconds or 0)}{share}. It {form} ({worst.shape}){beside}."
@@ -117,8 +124,12 @@ def _real(report: Report) -> Answer:
     share = ""
     if total:
         part = sum(layer.seconds or 0 for layer in real) / total
-        share = f" Together they take {percent(part)} of a call."
-    return Answer("What stayed real, and why?", f"{len(real)} of {len(report.layers)} layers", " ".join(parts) + share)
+        origin = "measured" if report.measured else "predicted"
+        share = f" Together they take {percent(part)} of all nodes' time, {origin}."
+    head = f"{len(real)} of {len(report.layers)} layers"
+    if len(real) <= _NAMED:
+        head += f": {', '.join(layer.label for layer in real)}"
+    return Answer("What stayed real, and why?", head, " ".join(parts) + share)
 
 
 def _agreement(report: Report) -> Answer:

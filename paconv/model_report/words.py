@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from math import inf
 
+from paconv.cost.units import duration as seconds
 from paconv.quantization.agreement import decibels
 
 __all__ = ["EQUAL", "count", "error", "factor", "percent", "seconds", "size", "times_as"]
 
 EQUAL = 1.05
 """Factor up to which measured or predicted times are called equal."""
-
-
-def seconds(value: float) -> str:
-    """Three digits: 0.0123 -> 12.3 ms; 0.0000123 -> 12.3 us."""
-    if value >= 1:
-        return f"{value:.3g} s"
-    scaled, unit = (1e3 * value, "ms") if value >= 1e-3 else (1e6 * value, "µs")
-    return f"{scaled:.0f} {unit}" if scaled >= 100 else f"{scaled:.3g} {unit}"
 
 
 def size(value: float) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from paconv.errors import UsageError
 from paconv.input_shape import Shape, checked_shapes
+from paconv.near import did_you_mean
 
 __all__ = ["arguments", "build", "input_shape", "names", "register"]
 
@@ -92,5 +93,8 @@ def arguments(architecture: str) -> tuple[str, ...]:
 
 def _found(architecture: str) -> _Architecture:
     if architecture not in _ARCHITECTURES:
-        raise UsageError(f"no architecture is called {architecture!r}; known are {', '.join(names())}")
+        raise UsageError(
+            f"no architecture is called {architecture!r}; known are {', '.join(names())}"
+            f"{did_you_mean(architecture, names())}"
+        )
     return _ARCHITECTURES[architecture]

@@ -121,7 +121,7 @@ class _Extraction:
         self.convs = {n.output[0] for n in self.view.nodes if op_name(n) in _CONV_OPS}
         self.layers: list[Layer] = []
         self.batch_norms: list[Layer] = []
-        self.owned: set[str] = set()
+        self.owned: set[tuple[str, ...]] = set()
         self.consumed: set[str] = set()
         self.folded_inputs: set[str] = set()
         self.has_bit_convs = False
@@ -201,19 +201,34 @@ class _Extraction:
         source = self._unpadded(data)
         read, content = source if product.kind == CONV else data, ""
         if activation is not None:
-            self.consumed.add(activation.output[0])
+            self.consumed |= {activation.output[0], *self._by_channel(activation.input[0])}
             read, content = data, self._content(activation.input[1])
             if activation.output[0] == source:
                 source = self._unpadded(activation.input[0])
                 read = f"{source}|{content}"
         layer = replace(layer, input_id=read, compared_by=content)
         channels = weight.shape[0] if product.kind == CONV else weight.shape[1] * layer.group
-        bias = self._bias(node, product.bias, channels)
+        bias = self._bias(node, product.bias, channels, weight.leaf)
         layer = replace(layer, bias=bias, shortcut=self._is_shortcut(node, data, weight.shape))
         layer = with_window_placement(node, layer)
         if product.kind == CONV:  # what is padded is compared before
             layer = replace(layer, input_shape=self._shape(source, layer.name))
         return self._with_part(node, layer, activation)
+
+    def _by_channel(self, tensor: str) -> set[str]:
+        """What a quantizer does to its channels before it compares them: tensors from `tensor` back that are another
+        tensor shifted or stretched by constants, and that quantizers alone read. Optimizing folds them into endpoints.
+        """
+        found: set[str] = set()
+        while (node := self.view.producer.get(tensor)) is not None and op_name(node) in ("Add", "Sub", "Mul", "Div"):
+            sources = [name for name in node.input if name not in self.view.constants]
+            readers = self.view.consumers[tensor]
+            quantizers = all(op_name(reader) == f"{DOMAIN}.PAActivation" for reader in readers)
+            if len(sources) != 1 or not (quantizers if not found else len(readers) == 1):
+                break
+            found.add(tensor)
+            tensor = sources[0]
+        return found
 
     def _unpadded(self, tensor: str) -> str:
         """The tensor that `tensor` is, apart from constants around it."""
@@ -270,13 +285,15 @@ class _Extraction:
         if len(weight.shape) == 1:
             inner, outer = weight.shape[0], 1
         layer = self._with_weight(node, product, replace(weight, shape=(prod(many) * outer, inner)))
-        return replace(layer, bias=self._bias(node, product.bias, prod(many) * outer))
+        return replace(layer, bias=self._bias(node, product.bias, prod(many) * outer, weight.leaf))
 
     def _batch_norm(self, node: onnx.NodeProto) -> Layer | None:
         scale = self._weight(node.input[1])
         if scale is None:
             return None
-        return Layer(self.view.label(node), BATCH_NORM, scale.shape, shares_weights=self._owned_before(scale.leaf))
+        stored = [self._weight(name) for name in node.input[1:5]]
+        shared = self._owned_before(*("" if each is None else each.leaf for each in stored))
+        return Layer(self.view.label(node), BATCH_NORM, scale.shape, shares_weights=shared)
 
     def _weight(self, name: str) -> Parameter | None:
         """What stands at a weight's place: a constant, made in any way, or a tensor; None if its shape isn't known."""
@@ -339,11 +356,15 @@ class _Extraction:
             tensor = node.input[0]
         return None
 
-    def _bias(self, node: onnx.NodeProto, position: int | None, channels: int) -> int:
-        """Bias parameters: the node's own bias input, or a constant per channel that is added next."""
+    def _bias(self, node: onnx.NodeProto, position: int | None, channels: int, weight: str) -> int:
+        """Bias parameters: the node's own bias input, or a constant per channel that is added next.
+
+        weight: the tensor of its weights. A bias is shared by layers that share that too: two layers of equal biases
+        have one each, though a file may store them once.
+        """
         if position is not None and len(node.input) > position and node.input[position]:
             found = self._weight(node.input[position]) if node.input[position] in self.view.constants else None
-            if found is not None and not self._owned_before(found.leaf):
+            if found is not None and not self._owned_before(weight, found.leaf):
                 return prod(found.shape)
             return 0
         readers = self.view.consumers[node.output[0]]
@@ -352,14 +373,14 @@ class _Extraction:
                 found = self._weight(name) if name in self.view.constants else None
                 if found is not None and prod(found.shape) == channels:
                     self.consumed.add(readers[0].output[0])
-                    return 0 if self._owned_before(found.leaf) else channels
+                    return 0 if self._owned_before(weight, found.leaf) else channels
         return 0
 
-    def _owned_before(self, leaf: str) -> bool:
-        """Whether an earlier layer stores tensor `leaf`; from now on one does."""
-        if leaf in self.owned:
+    def _owned_before(self, *leaves: str) -> bool:
+        """Whether an earlier layer stores these tensors together; from now on one does."""
+        if leaves in self.owned:
             return True
-        self.owned.add(leaf)
+        self.owned.add(leaves)
         return False
 
     def _is_shortcut(self, node: onnx.NodeProto, data: str, weight_shape: tuple[int, ...]) -> bool:

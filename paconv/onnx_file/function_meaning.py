@@ -15,7 +15,7 @@ from hashlib import sha256
 import onnx
 from onnx import numpy_helper
 
-from paconv.onnx_file.graph_view import constant_array, subgraphs
+from paconv.onnx_file.graph_view import constant_array, inner_nodes, subgraphs
 
 __all__ = ["same_meaning"]
 
@@ -62,8 +62,17 @@ def _attributes(node: onnx.NodeProto, domain: str, opset: int) -> list[tuple[str
             continue
         found.append((each.name, f"@{each.ref_attr_name}" if each.ref_attr_name else _value(each)))
     if any(True for _ in subgraphs(node)):
-        found.append(("subgraphs", node.SerializeToString(deterministic=True).hex()))
+        found.append(("subgraphs", _without_names(node).SerializeToString(deterministic=True).hex()))
     return sorted(found)
+
+
+def _without_names(node: onnx.NodeProto) -> onnx.NodeProto:
+    """A copy of a node, without the names of it and of the nodes in it."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    for each in (copy, *inner_nodes([copy])):
+        each.ClearField("name")
+    return copy
 
 
 def _has_schema(node: onnx.NodeProto, domain: str, opset: int) -> bool:

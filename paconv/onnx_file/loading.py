@@ -18,6 +18,7 @@ from onnx.external_data_helper import load_external_data_for_model
 from paconv.errors import ModelError
 from paconv.onnx_file.function_meaning import same_meaning
 from paconv.onnx_file.graph_view import inner_nodes, sorted_nodes
+from paconv.onnx_file.other_kind import folder_content, kind_of
 from paconv.onnx_file.trial import session
 from paconv.ops import DOMAIN, OPSET_VERSION, SCHEMAS, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
@@ -45,7 +46,7 @@ def read_model(path: str | os.PathLike) -> onnx.ModelProto:
     """Read an ONNX file with its external data, unchecked. Raises ModelError if it can't be read or is no ONNX file."""
     path = Path(path)
     if path.is_dir():
-        raise ModelError(f"{path}: expected an ONNX file, found a directory")
+        raise ModelError(f"{path}: expected an ONNX file, found a directory{folder_content(path)}")
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -55,11 +56,15 @@ def read_model(path: str | os.PathLike) -> onnx.ModelProto:
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
+        if kind := kind_of(data):
+            raise ModelError(f"{path}: expected an ONNX model, found {kind}") from error
         raise ModelError(
             f"{path}: expected an ONNX model, found {len(data)} bytes that don't decode as one; "
             "the file is cut short or of another kind"
         ) from error
     if not model.ir_version or not model.HasField("graph"):
+        if kind := kind_of(data):
+            raise ModelError(f"{path}: expected an ONNX model, found {kind}")
         raise ModelError(f"{path}: expected an ONNX model, found no graph; the file is empty or of another kind")
     try:
         load_external_data_for_model(model, str(path.parent))

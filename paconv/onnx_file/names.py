@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx
 
 from paconv.onnx_file.graph_view import inner_nodes
@@ -19,14 +21,20 @@ def unique(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def name_nodes(graph: onnx.GraphProto) -> None:
-    """Name each node of `graph` and of its subgraphs as no other, in place: as it is, or else as its first output.
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Name each node of `model`, subgraphs and functions included, in place: as it is, or else as its first output.
 
-    Of several nodes of one name the first keeps it.
+    No two nodes of the graph have one name, nor two of a function; of several the first keeps it.
     """
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        _name(nodes)
+
+
+def _name(nodes: Iterable[onnx.NodeProto]) -> None:
+    """Name these nodes, and those of their subgraphs."""
     taken: set[str] = set()
     others = []
-    for node in [*graph.node, *inner_nodes(graph.node)]:
+    for node in [*nodes, *inner_nodes(nodes)]:
         if node.name and node.name not in taken:
             taken.add(node.name)
         else:

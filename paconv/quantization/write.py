@@ -68,10 +68,10 @@ def written(model: onnx.ModelProto, layers: Sequence[Layer]) -> onnx.ModelProto:
     graph.node.extend(nodes)
     read = {name for node in graph.node for name in names_read(node)} | {value.name for value in graph.output}
     keep_only(graph.initializer, lambda tensor: tensor.name in read)
-    name_nodes(graph)
     write_scheme(made, "pa")
     made.producer_name, made.producer_version = "paconv", __version__
     add_functions(made)
+    name_nodes(made)
     return made
 
 

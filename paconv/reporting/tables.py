@@ -90,6 +90,8 @@ class Table:
     """What columns mean and where figures come from, for who asks (`explained`)."""
     narrow: bool = False
     """Whether columns stand closer in text."""
+    line: str = ""
+    """The result in a line, for who wants no table; "" where there is none."""
 
     def explained(self) -> Table:
         """The table with its definitions among the notes."""

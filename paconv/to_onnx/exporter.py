@@ -26,6 +26,7 @@ from paconv.nn.snapping import LevelReport, levels_table
 from paconv.nn.wrapping import unwrapped
 from paconv.onnx_file.loading import check_model
 from paconv.onnx_file.metadata import file_sha256, grid_text, note
+from paconv.onnx_file.names import name_nodes
 from paconv.ops import DOMAIN, PA_WEIGHT, add_functions
 from paconv.reporting.notebook import as_html
 from paconv.reporting.tables import Table
@@ -162,6 +163,7 @@ def exported(
     proto.ir_version = IR_VERSIONS[opset]
     proto.producer_name, proto.producer_version = "paconv", __version__
     add_functions(proto)
+    name_nodes(proto)
     try:
         check_model(proto)
         onnx.checker.check_model(proto, full_check=True)

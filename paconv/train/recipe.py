@@ -26,6 +26,7 @@ from paconv.grid import DEFAULT_GRID, GridChoice, checked_grid
 from paconv.models import build
 from paconv.models.activations import activation_for
 from paconv.models.registry import arguments
+from paconv.near import did_you_mean
 from paconv.nn.calibrate import calibrate
 from paconv.nn.convert import convert
 from paconv.nn.schemes.registry import SCHEMES
@@ -85,7 +86,10 @@ class Recipe:
     def __post_init__(self) -> None:
         checked_grid(self.grid)
         if self.scheme not in KNOWN_SCHEMES:
-            raise UsageError(f"no scheme is called {self.scheme!r}; known are {', '.join(KNOWN_SCHEMES)}")
+            raise UsageError(
+                f"no scheme is called {self.scheme!r}; known are {', '.join(KNOWN_SCHEMES)}"
+                f"{did_you_mean(self.scheme, KNOWN_SCHEMES)}"
+            )
         if self.scheme == FLOAT and self.options:
             raise UsageError(f"scheme float has no {' and no '.join(self.options)}")
         if self.start is not None and (self.scheme == FLOAT or self.options):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from paconv.errors import UsageError
+from paconv.near import did_you_mean
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "Settings"]
 
@@ -52,9 +53,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
-            raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; found {self.optimizer!r}")
+            near = did_you_mean(self.optimizer, OPTIMIZERS)
+            raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; found {self.optimizer!r}{near}")
         if self.schedule not in SCHEDULES:
-            raise UsageError(f"schedule must be one of {', '.join(SCHEDULES)}; found {self.schedule!r}")
+            near = did_you_mean(self.schedule, SCHEDULES)
+            raise UsageError(f"schedule must be one of {', '.join(SCHEDULES)}; found {self.schedule!r}{near}")
         for name, least in (("epochs", 1), ("batch_size", 1), ("decay_every", 1), ("seed", 0)):
             value = getattr(self, name)
             if value is None and name == "decay_every":

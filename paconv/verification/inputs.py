@@ -15,7 +15,7 @@ from paconv.input_shape import MAX_VALUES
 from paconv.onnx_file.shapes import fixed_input_shapes
 from paconv.verification.model import OpenModel
 
-__all__ = ["make_inputs", "read_inputs"]
+__all__ = ["given_inputs", "make_inputs", "read_inputs"]
 
 
 def read_inputs(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -57,13 +57,8 @@ def make_inputs(
     given = dict(given or {})
     if given and sizes:
         raise UsageError("--input-shape is for random inputs; the arrays of --inputs have shapes of their own")
-    if len(given) == 1 and len(model.inputs) == 1:  # one array for one input: its name in the file doesn't matter
-        given = {model.inputs[0].name: next(iter(given.values()))}
-    unknown = sorted(set(given) - {i.name for i in model.inputs})
-    if unknown:
-        raise UsageError(f"inputs: the model has no input {', '.join(unknown)}; it has {_names(model)}")
     if given:
-        feeds = {i.name: _checked(i, given) for i in model.inputs}
+        feeds = given_inputs(model.inputs, given)
     else:
         shapes = fixed_input_shapes(model.model, sizes, batch)
         feeds = {i.name: _random(i, shapes[i.name], rng) for i in model.inputs}
@@ -73,20 +68,33 @@ def make_inputs(
     return feeds
 
 
-def _names(model: OpenModel) -> str:
-    return ", ".join(i.name for i in model.inputs)
+def given_inputs(inputs: Sequence[onnx.ValueInfoProto], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The given array of each input, in its type. One array for one input is it whatever its name.
+
+    Raises UsageError naming an array that is missing, unknown, not finite, of another type or shape.
+    """
+    if len(given) == len(inputs) == 1:
+        return {inputs[0].name: _checked(inputs[0], *next(iter(given.items())))}
+    names = [i.name for i in inputs]
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise UsageError(f"inputs: the model has no input {', '.join(unknown)}; it has {', '.join(names)}")
+    missing = next((name for name in names if name not in given), None)
+    if missing is not None:
+        raise UsageError(f"inputs: no array for input '{missing}'")
+    return {i.name: _checked(i, i.name, given[i.name]) for i in inputs}
 
 
-def _checked(info: onnx.ValueInfoProto, given: dict[str, np.ndarray]) -> np.ndarray:
-    if info.name not in given:
-        raise UsageError(f"inputs: no array for input '{info.name}'")
-    array = given[info.name]
+def _checked(info: onnx.ValueInfoProto, label: str, array: np.ndarray) -> np.ndarray:
     dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in info.type.tensor_type.shape.dim]
     fits = array.ndim == len(dims) and all(isinstance(d, str) or d == n for d, n in zip(dims, array.shape, strict=True))
     if not info.type.tensor_type.HasField("shape"):
         fits = True
     if not fits or not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise UsageError(f"inputs: expected '{info.name}' of shape {dims}; found {array.dtype} {list(array.shape)}")
+        of = "" if label == info.name else f" in '{label}'"
+        raise UsageError(
+            f"inputs: expected '{info.name}' of shape {dims}; found{of} {array.dtype} of shape {list(array.shape)}"
+        )
     wrong = array.size - int(np.isfinite(array).sum())
     if wrong:
         raise UsageError(

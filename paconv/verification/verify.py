@@ -66,12 +66,16 @@ class VerifyResult:
         columns += [Column(key, key, read=grouped) for key in ("decisions", "flips")]
         columns.append(Column("verdict", "verdict", left=True))
         rows = [vars(layer) | {"verdict": layer.difference or "equal"} for layer in self.layers]
+        return as_html(Table(repr(self), columns, rows, notes=self.notes()))
+
+    def notes(self) -> list[str]:
+        """What there is to say beside the layers: the graph between them, and end to end."""
         between = f"graph between the layers: {self.glue or 'equal, bit for bit'}"
         ends = [
             f"{o.name}: largest difference {o.largest:.3g} of {o.scale:.3g}"
             for o in (self.end_to_end.outputs if self.end_to_end else ())
         ]
-        return as_html(Table(repr(self), columns, rows, notes=[between, *ends]))
+        return [between, *ends]
 
     def to_dict(self) -> dict:
         """Plain data for JSON."""

@@ -8,7 +8,7 @@ REASONS = {
     "converted": "Lowered by this run.",
     "already-converted": "It was in this form before this run.",
     # a convolution that stays real
-    "real-weights": "Its weight doesn't come from a PAWeight, so it was meant to stay full precision.",
+    "real-weights": "No quantizer makes its weights, so it stays real.",
     "not-2d": "Its weight isn't of rank 4; only 2-D convolutions have a piecewise form.",
     "not-float32": "The weight, the endpoints or the levels aren't float32.",
     "weight-not-constant": "The PAWeight reads a weight, endpoints or levels that aren't initializers.",

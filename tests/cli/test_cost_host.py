@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -68,6 +69,22 @@ def test_a_float_model_is_predicted_under_pa(models, run, cached):
     alone = json.loads(run("cost", models["float"], "--host", "--format", "json")[1])
     assert sum(layer["bit_planes"] is not None for layer in under_pa["layers"]) == 19
     assert alone["totals"]["float"] == alone["totals"]["as_it_is"] == under_pa["totals"]["float"]
+
+
+@pytest.mark.parametrize("options", [("--host",), ("--host", "--sweep")])
+def test_times_of_a_small_network_are_in_microseconds_and_none_is_zero(run, cached, tmp_path, options):
+    small = write(resnet_graph(18, "float", image=(3, 32, 32)), tmp_path / "small.onnx")
+    code, out, err = run("cost", small, *options)
+    assert (code, err) == (0, "") and "[µs]" in out and "[ms]" not in out
+    cells = [cell for line in out.splitlines() if " conv " in line for cell in line.split()]
+    times = [float(cell.replace(",", "")) for cell in cells if re.fullmatch(r"[\d,]+\.\d\d", cell)]
+    assert all(times) and (times or "--sweep" in options)
+
+
+@pytest.mark.parametrize("options", [(), ("--host",), ("--sweep",), ("--sweep", "--host"), ("--latency",)])
+def test_quiet_is_one_line_whatever_is_asked_for(models, run, cached, options):
+    code, out, err = run("cost", models["optimized"], *options, "-q")
+    assert (code, err, out.count("\n")) == (0, "", 1)
 
 
 @pytest.mark.parametrize(("form", "options"), [("optimized", ()), ("exported", ()), ("float", ("--scheme", "pa"))])

@@ -81,3 +81,19 @@ def test_it_does_not_import_torch():
         "assert not {'torch', 'matplotlib', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("built", "devices", "said"),
+    [
+        ("None", 2, "none: this torch is built without it"),
+        ("'12.6'", None, "no driver; torch is built for CUDA 12.6"),
+        ("'12.6'", 0, "0 devices; torch is built for CUDA 12.6"),
+        ("'12.6'", 1, "1 device; torch is built for CUDA 12.6"),
+    ],
+)
+def test_what_there_is_of_cuda_is_said_and_torch_stays_unimported(tmp_path, monkeypatch, built, devices, said):
+    (tmp_path / "version.py").write_text(f"__version__ = '2.9.1'\ncuda = {built}\n")
+    monkeypatch.setattr(diagnosis, "_cuda_devices", lambda: devices)
+    assert diagnosis._cuda(tmp_path) == said
+    assert diagnosis._cuda(tmp_path / "nowhere") == "not known"

@@ -43,6 +43,49 @@ def test_a_slip_is_one_line_with_what_is_near_and_where_the_usage_is(run, argume
     assert run(*arguments) == (2, "", f"paconv: error: {end}\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ("cost a.onnx --scheme pq:4,5", "did you mean 'pa:4,5'?"),
+        ("cost a.onnx --scheme pa4,5", "did you mean 'pa:4,5'?"),
+        ("cost a.onnx --scheme bi-real", "did you mean 'bireal'?"),
+        ("summary a.onnx --format jsn", "did you mean 'json'?"),
+        ("inspect a.onnx --kernel plane", "did you mean 'planes'?"),
+        ("train -o run --data digits --model resnet81", "did you mean 'resnet18'?"),
+        ("train -o run --data digit:0.7 --model resnet18", "did you mean 'digits:0.7'?"),
+        ("train -o run --data digits --model resnet18 --optimizer adm", "did you mean 'adam'?"),
+        ("check-models resnet18 --scheme xnr", "did you mean 'xnor'?"),
+    ],
+)
+def test_of_words_that_an_option_takes_the_one_that_is_near_is_named(run, tmp_path, monkeypatch, arguments, hint):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments.split())
+    assert code in (1, 2) and out == "" and err.count("\n") == 1
+    assert hint in err and err.count("did you mean") == 1
+
+
+def test_a_word_that_is_like_none_gets_no_hint(run):
+    assert "did you mean" not in run("summary", "a.onnx", "--format", "zzzzz")[2]
+
+
+@pytest.mark.parametrize("option", ["-q", "--quiet", "--format"])
+def test_an_option_of_a_command_that_stands_before_it_is_told_where_it_goes(run, option):
+    value = ["json"] if option == "--format" else []
+    assert run(option, *value, "cost", "a.onnx") == (
+        2,
+        "",
+        f"paconv: error: {option} goes behind the command: paconv cost {option} ...\n",
+    )
+    assert run("--nonsense", "cost", "a.onnx")[2].startswith("paconv: error: there is no option '--nonsense'")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_fits_80_columns(run, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(name, "--help")
+    assert code == 0 and [line for line in out.splitlines() if len(line) > 80] == []
+
+
 def test_every_command_prints_json_and_can_be_quiet():
     for name in COMMANDS:
         options = {option: p for p in load(name).params for option in p.opts}

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -47,7 +48,7 @@ def test_it_writes_the_model_and_prints_a_line_for_every_convolution(tmp_path):
     lines = {line.split()[0]: line.split()[1:4] for line in out.splitlines() if line}
     assert lines["layer1.0.conv1"] == ["yes", "bit-conv", "converted"]
     assert lines["stem"] == ["no", "real", "real-weights"]
-    assert "real-weights: Its weight doesn't come from a PAWeight" in out
+    assert "real-weights: No quantizer makes its weights, so it stays real." in out
     assert len(json.loads(report.read_text())["convs"]) == 2
 
 
@@ -159,6 +160,26 @@ def test_verifying_what_comes_back_as_it_is_says_so(tmp_path):
     assert first.exit_code == again.exit_code == 0
     assert "nothing to verify" in again.stdout
     assert (tmp_path / "b.onnx").read_bytes() == (tmp_path / "pa.onnx").read_bytes()
+
+
+def test_of_what_is_optimized_already_no_copy_of_another_name_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    invoke(save(tmp_path / "m.onnx"), "-o", "packed.onnx")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    refused = CliRunner().invoke(optimize, ["packed.onnx"])
+    assert str(refused.exception) == "packed.onnx is optimized already; a copy of it is written with -o FILE"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert invoke("packed.onnx", "-o", "copy.onnx").exit_code == 0
+    Path("packed.onnx").rename("pa.onnx")
+    assert "already optimized" in invoke("pa.onnx").output
+
+
+def test_what_is_printed_fits_80_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "m.onnx")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert max(map(len, invoke("m.onnx").output.splitlines())) <= 80
 
 
 def test_a_float_file_is_told_where_approximation_begins(tmp_path):

@@ -1,6 +1,7 @@
 """The command `paconv quantize`: a float network and samples of its input, no labels."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -23,7 +24,8 @@ def network(tmp_path):
 def test_a_network_is_quantized_and_said_layer_by_layer(run, network, tmp_path):
     output = tmp_path / "model.onnx"
     code, out, err = run("quantize", network, "--data", tmp_path / "images.npz", "-o", output)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err == ("paconv: 40 images: from fewer than 64, more answers differ from float; give a few hundred\n")
     assert "pa:4,5" in out and "first-layer: " in out and "output scores: " in out
     assert "5 of 8 layers quantized from 40 samples" in out
     calls = {node.op_type for node in onnx.load(output).graph.node}
@@ -43,9 +45,19 @@ def test_a_network_in_half_precision_is_taken_and_said_so_in_a_line(run, network
     data = tmp_path / "images.npz"
     code, out, err = run("quantize", tmp_path / "half.onnx", "--data", data, "-o", tmp_path / "m.onnx", "--fast", "-q")
     assert code == 0 and "5 of 8 layers quantized" in out
-    assert (
-        err == f"paconv: warning: {tmp_path}/half.onnx: its float16 become float32, exactly; inputs and outputs too\n"
-    )
+    said = f"paconv: warning: {tmp_path}/half.onnx: its float16 become float32, exactly; inputs and outputs too"
+    assert said in err.splitlines()
+
+
+def test_where_no_bar_is_seen_long_work_says_that_it_goes_on_and_that_it_is_done(run, network, tmp_path, monkeypatch):
+    monkeypatch.setattr("paconv.cli.quantize._LONG", 0.0)
+    data = tmp_path / "many.npz"
+    np.savez(data, images(64))
+    code, out, err = run("quantize", network, "--data", data, "-o", tmp_path / "m.onnx", "--fast", "-q")
+    assert code == 0 and out.count("\n") == 1
+    start, end = err.splitlines()
+    assert re.fullmatch(rf"paconv: quantizing {re.escape(str(network))}, \d of 5 layers done", start)
+    assert re.fullmatch(r"paconv: quantized in [\d.]+ (s|ms)", end)
 
 
 def test_json_has_all_of_it(run, network, tmp_path):

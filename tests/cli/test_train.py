@@ -114,7 +114,7 @@ def test_before_it_trains_it_says_how_fast_the_result_will_be(train):
     code, out, err = train("-M 4 -N 5 -o run", *DIGITS)
     assert (code, err) == (0, "")
     line, slower, first = out.splitlines()[:3]
-    times = r"predicted: [\d.]+ ms, float [\d.]+ ms: [\d.]+x (fast|slow)er "
+    times = r"predicted: [\d.]+ µs, float [\d.]+ µs: [\d.]+x (fast|slow)er "
     assert re.match(times + r"\(batch 1, 1 thread, rates that paconv ships for ", line)
     assert re.match(r"slower than float: block2.downsample \(0.*; left real \(paconv.convert's keep", slower)
     assert first.startswith("float: epoch 1/1,")

@@ -29,7 +29,7 @@ FLOORS = (
     ("kernels", "onnx_file", "reference"),
     ("lloyd_max", "ops", "reporting", "schemes"),
     ("bits", "extras", "files", "folder_lock", "gaussian", "grid", "input_shape", "samples"),
-    ("_version", "cores", "digits_images", "errors", "tested_torch", "variables"),
+    ("_version", "cores", "digits_images", "errors", "near", "tested_torch", "variables"),
 )
 """The rooms, highest floor first. A room imports from lower floors only: not from above, not from its neighbours."""
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
+from paconv.cost.summary import summary
 from paconv.errors import ModelError, UsageError
 from paconv.model_report.analysis import analyse
+from paconv.model_report.render import html
 from paconv.model_report.verdict import answers
 from paconv.onnx_file.loading import load_model
 from paconv.reference import pa_activation, pa_weight
@@ -94,12 +98,34 @@ def test_without_measuring_nothing_is_measured_and_the_verdict_says_so(alone):
 def test_a_measured_report_has_both_networks_and_names_the_machine(full):
     assert full.measurement.seconds > 0 and full.measurement.float_seconds > 0
     assert "one thread" in full.measurement.machine and "onnxruntime" in full.measurement.machine
-    assert answers(full)[0].text.startswith("Measured: ")
+    assert answers(full)[0].text.startswith("Measured, whole calls: ")
 
 
 def test_the_verdict_names_the_layer_whose_time_is_largest(alone):
     costliest = max(alone.layers, key=lambda layer: layer.predicted)
     assert answers(alone)[2].layer == (costliest.id, costliest.name)
+
+
+def test_shares_say_what_they_are_of_where_only_whole_calls_could_be_measured(full):
+    measured = replace(full.measurement, seconds=24e-6, float_seconds=26e-6, busy=False)
+    layers = tuple(replace(layer, by_measured=False) for layer in full.layers)
+    totals = replace(full.totals, predicted=14e-6, float_predicted=21e-6, nodes_measured=None)
+    found = replace(full, measurement=measured, layers=layers, totals=totals)
+    speed, _, costliest, real, *_ = (answer.text for answer in answers(found))
+    assert answers(found)[0].answer == "Yes, 1.08× faster" and "1.08x as fast as float, measured" in repr(found)  # noqa: RUF001
+    assert "Measured, whole calls: 24 µs, float 26 µs." in speed
+    assert "Predicted, the sum of single nodes: 14 µs, float 21 µs, 1.50× faster." in speed  # noqa: RUF001
+    assert costliest.startswith("Predicted, as the nodes are too short for a profile: ")
+    assert "of all nodes' 14 µs" in costliest and real.endswith("of all nodes' time, predicted.")
+    page = " ".join(html(found).split())
+    assert "shares are of the 14 µs of all nodes" in page and "of a call</th>" not in page
+    assert "A whole call, measured, takes 24 µs, in float 26 µs." in page
+
+
+def test_the_parameters_are_as_large_as_the_summary_says(alone, sample):
+    packed = summary(sample / "pa.onnx").line().partition("; ")[2].rpartition("; ")[2]
+    assert packed == "33.7 kB packed, 310 kB in float"
+    assert "33.7 kB packed" in html(alone) and "33.7 kB packed, and 310 kB in float" in answers(alone)[1].text
 
 
 def test_a_report_is_a_line_at_a_prompt_and_a_table_in_a_notebook(alone):
@@ -135,11 +161,16 @@ def test_a_reference_of_another_network_is_refused(sample, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("array", "says"), [(np.zeros((2, 3, 8, 8)), "shape"), (np.zeros((0, 1, 8, 8)), "at least one")]
+    ("array", "says"),
+    [
+        (np.zeros((2, 3, 8, 8)), r"^inputs: expected 'input' of .*; found in 'mine' float32 of shape \[2, 3, 8, 8\]$"),
+        (np.zeros((8, 8)), r"found in 'mine' float32 of shape \[8, 8\]$"),
+        (np.zeros((0, 1, 8, 8)), "at least one"),
+    ],
 )
 def test_inputs_that_do_not_fit_are_refused(sample, array, says):
     with pytest.raises(UsageError, match=says):
-        analyse(sample / "pa.onnx", inputs={"input": array.astype(np.float32)}, seconds=None)
+        analyse(sample / "pa.onnx", inputs={"mine": array.astype(np.float32)}, seconds=None)
 
 
 def test_8_bits_are_there_to_be_measured(sample):

@@ -21,10 +21,21 @@ def test_the_command_writes_the_page_and_prints_the_verdict(sample, tmp_path, ru
         "Which layer costs most?",
         "What stayed real, and why?",
     ]
-    assert [line for line in out.splitlines() if line.startswith(tuple(questions))] == out.splitlines()[:4]
+    lines = out.splitlines()
+    assert [line for line in lines if not line.startswith("  ")] == [
+        *(line for line in lines if line.startswith(tuple(questions))),
+        lines[-1],
+    ]
+    assert "What stayed real, and why? 2 of 10 layers: conv, fc" in lines
+    assert "conv: No other layer stands before it." in " ".join(out.split())
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert out.splitlines()[4] == f"{tmp_path / 'r.html'}: {len(page.encode()):,} bytes"
+    assert lines[-1] == f"{tmp_path / 'r.html'}: {len(page.encode()):,} bytes"
     assert page.startswith("<!doctype html>")
+
+
+def test_quiet_it_says_where_the_page_is(sample, tmp_path, run):  # noqa: F811
+    _, out, _ = run("report", sample / "pa.onnx", "--no-measure", "-o", tmp_path / "r.html", "-q")
+    assert out.startswith(f"{tmp_path / 'r.html'}: ") and out.count("\n") == 1
 
 
 def test_python_gives_what_the_page_says(sample, digits, tmp_path):

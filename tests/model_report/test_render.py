@@ -94,12 +94,13 @@ def test_names_are_text_and_never_markup(alone):
 def test_what_is_not_known_is_asked_for_and_not_drawn(alone):
     page = html(alone)
     assert "--reference float.onnx" in page and "--inputs samples.npz" in page
-    assert "Nothing was measured." in page and "time, measured" in page
+    assert "Nothing was measured." in page and "whole call, measured" in page
 
 
 def test_a_network_without_times_says_why():
     totals = Totals(
-        file_bytes=1, float_bytes=1, int8_bytes=1, macs=1, binary_macs=1, flops=1, parameters=1, binary_parameters=1,
+        file_bytes=1, packed_bytes=1, float_bytes=1, int8_bytes=1, macs=1, binary_macs=1, flops=1, parameters=1,
+        binary_parameters=1,
         predicted=None, float_predicted=None, rest_predicted=None, rest_float_predicted=None,
         rates="no prediction: of another scheme", nodes_measured=None, rest_measured=None, float_nodes_measured=None,
         rest_float_measured=None, same_choice=None, output_error=None,

@@ -105,7 +105,7 @@ def test_what_saves_most_comes_first():
     narrow = replace(LAYER, filling=0.5)
     found = advice([narrow, slow], 100e-6)
     assert [a.saves for a in found] == pytest.approx([20e-6, 5e-6])
-    assert found[0].title.startswith("Leave real") and "20 % of a call" in found[0].text
+    assert found[0].title.startswith("Leave real") and "20 % of all nodes' time" in found[0].text
     assert found[1].title.startswith("Choose widths") and "3 of 16" in found[1].text
 
 

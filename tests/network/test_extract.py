@@ -162,6 +162,43 @@ def test_a_weight_that_two_layers_share_is_stored_once_and_used_twice():
     assert totals.macs == 2 * 16 * 64
 
 
+def test_a_bias_is_a_parameter_of_each_layer_though_the_file_stores_equal_ones_once():
+    graph = model(
+        """g (float[batch, 4, 8, 8] x) => (float[batch, 4, 8, 8] y) {
+            a = Conv <kernel_shape = [1, 1]> (x, w1, b)
+            n = BatchNormalization (a, one, b, b, one)
+            c = Conv <kernel_shape = [1, 1]> (n, w2, b)
+            m = BatchNormalization (c, one, shift, b, one)
+            d = Conv <kernel_shape = [1, 1]> (m, w3)
+            y = Add (d, b4)
+        }""",
+        w1=zeros(4, 4, 1, 1), w2=zeros(4, 4, 1, 1), w3=zeros(4, 4, 1, 1), b=zeros(4), b4=zeros(4, 1, 1),
+        one=np.ones(4, np.float32), shift=np.ones(4, np.float32),
+    )  # fmt: skip
+    assert count(network(graph)).totals.real_parameters == 3 * (16 + 4) + 2 * 8
+
+
+def test_what_a_quantizer_does_to_its_channels_first_is_a_part_of_it_as_it_is_of_the_endpoints_in_the_packed_file():
+    graph = model(
+        """g (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y) {
+            p = Relu (x)
+            shifted = Sub (p, shift)
+            stretched = Mul (shifted, stretch)
+            a = paconv.PAActivation (stretched, v, levels)
+            q = paconv.PAWeight (w, u, values)
+            c = Conv <kernel_shape = [1, 1]> (a, q, b)
+            y = Mul (c, scale)
+        }""",
+        shift=zeros(4, 1, 1), stretch=np.full((4, 1, 1), 2, np.float32), scale=np.full((4, 1, 1), 3, np.float32),
+        v=np.array([0.5, 1.5], np.float32), levels=np.array([0, 1, 2], np.float32),
+        w=np.random.default_rng(0).standard_normal((4, 4, 1, 1)).astype(np.float32),
+        u=np.array([-0.3, 0.3], np.float32), values=np.array([-1, 0, 1], np.float32), b=zeros(4),
+    )  # fmt: skip
+    exported = network(graph)
+    assert [held.tensor for held in exported.uncounted_parameters] == ["scale"]
+    assert exported.uncounted_ops == {"Mul": 1, "Relu": 1}
+
+
 def test_depthwise_first_and_transposed_convolutions_and_linear_layers_stay_real_under_every_scheme():
     graph = model(
         """g (float[batch, 4, 8, 8] x) => (float[batch, 4, 8, 8] y) {

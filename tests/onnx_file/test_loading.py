@@ -41,7 +41,11 @@ def test_a_file_cut_short_is_refused(tmp_path, keep):
     "content, message",
     [
         (b"", "no graph"),
-        (b"a text file\n" * 9, "don't decode"),
+        (b"a text file\n" * 9, "found text$"),
+        ("Größe\n".encode() * 99, "found text$"),
+        (b"\x93NUMPY\x01\x00", r"found a NumPy array \(.npy\)$"),
+        (b"PK\x03\x04", "found a damaged zip archive$"),
+        (b"\x89PNG\r\n\x1a\n" * 9, "found a picture$"),
         (b"\x00" * 64, "don't decode"),
         (b"\x08\x08", "no graph"),
     ],
@@ -64,8 +68,24 @@ def test_a_file_with_names_that_are_no_utf8_is_refused(tmp_path, name):
 def test_a_missing_file_and_a_directory_are_refused(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
         load_model(tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match="found a directory"):
+    with pytest.raises(ModelError, match="found a directory$"):
         load_model(tmp_path)
+    (tmp_path / "model.pt").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"found a directory with model\.pt in it$"):
+        load_model(tmp_path)
+
+
+def test_arrays_and_checkpoints_are_told_from_models(tmp_path):
+    torch = pytest.importorskip("torch")
+    np.savez(tmp_path / "samples.npz", input=np.zeros(3))
+    with pytest.raises(ModelError, match=r"samples\.npz: expected an ONNX model, found NumPy arrays \(.npz\)$"):
+        load_model(tmp_path / "samples.npz")
+    for legacy in (False, True):
+        torch.save({"w": torch.zeros(3)}, tmp_path / "net.bin", _use_new_zipfile_serialization=not legacy)
+        with pytest.raises(
+            ModelError, match=r"net\.bin: expected an ONNX model, found a torch checkpoint; `paconv exp"
+        ):
+            load_model(tmp_path / "net.bin")
 
 
 def test_missing_external_data_is_refused(tmp_path):

@@ -11,9 +11,11 @@ from onnx import helper
 import paconv
 from paconv._version import __version__
 from paconv.errors import PaconvError
+from paconv.onnx_file.function_meaning import same_meaning
 from paconv.onnx_file.graph_view import inner_nodes
 from paconv.onnx_file.metadata import NOTES, PROVENANCE, file_sha256, grid_text, note, provenance, torch_of
 from paconv.onnx_file.names import name_nodes
+from paconv.ops import SCHEMAS
 from tests.quantization.networks import images, residual_network
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +31,8 @@ def sample(tmp_path_factory):
     return folder / "model.onnx", folder / "pa.onnx"
 
 
-def names(model: onnx.ModelProto) -> list[str]:
-    return [node.name for node in [*model.graph.node, *inner_nodes(model.graph.node)]]
+def names(of: onnx.GraphProto | onnx.FunctionProto) -> list[str]:
+    return [node.name for node in [*of.node, *inner_nodes(of.node)]]
 
 
 def test_both_files_say_what_they_were_made_from_and_by_what(sample):
@@ -63,8 +65,21 @@ def test_the_same_checkpoint_elsewhere_gives_the_same_files(sample, tmp_path):
 
 def test_every_node_of_both_files_has_a_name_of_its_own(sample):
     for path in sample:
-        found = names(onnx.load(path))
+        found = names(onnx.load(path).graph)
         assert all(found) and len(set(found)) == len(found)
+
+
+def test_so_has_every_node_of_their_functions_whose_meaning_stays_that_of_the_ops(sample):
+    depthwise = onnx.ModelProto(functions=[SCHEMAS["PADepthwiseConv"].function()])  # one with a loop
+    name_nodes(depthwise)
+    files = [onnx.load(path) for path in sample]
+    for function in [*depthwise.functions, *(function for model in files for function in model.functions)]:
+        found = names(function)
+        assert all(found) and len(set(found)) == len(found)
+        assert {"last", "zero"} & set(found)
+        assert same_meaning(function, SCHEMAS[function.name].function())
+    assert {f.name for f in files[0].functions} == {"PAWeight", "PAActivation"}
+    assert "PALevelConv" in {f.name for f in files[1].functions}
 
 
 def test_a_quantized_file_names_the_float_file_and_its_torch(tmp_path):
@@ -85,7 +100,7 @@ def test_files_of_other_tools_get_names_and_the_optimizers_version():
         node.ClearField("name")
     optimized = paconv.optimize(quantized).model
     assert provenance(optimized) == {"optimizer": __version__}
-    assert all(names(optimized)) and len(set(names(optimized))) == len(names(optimized))
+    assert all(names(optimized.graph)) and len(set(names(optimized.graph))) == len(names(optimized.graph))
 
 
 def test_names_stay_where_they_are_their_nodes_own():
@@ -96,8 +111,9 @@ def test_names_stay_where_they_are_their_nodes_own():
         helper.make_node("If", ["flag"], ["y"], "If", then_branch=inner, else_branch=inner),
     ]
     graph = helper.make_graph(nodes, "g", [], [])
-    name_nodes(graph)
-    assert names(helper.make_model(graph)) == ["first", "first_1", "If", "z", "z_1"]
+    model = helper.make_model(graph)
+    name_nodes(model)
+    assert names(model.graph) == ["first", "first_1", "If", "z", "z_1"]
 
 
 def test_an_entry_is_replaced_or_taken_out_and_others_stay():

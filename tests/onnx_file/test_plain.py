@@ -242,7 +242,7 @@ def test_a_file_that_cannot_be_quantized_gets_a_line(model, message):
 
 def test_a_file_of_another_kind_is_named(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"a text file\n" * 9)
-    with pytest.raises(ModelError, match=r"m\.onnx: expected an ONNX model, found 108 bytes that don't decode as one"):
+    with pytest.raises(ModelError, match=r"m\.onnx: expected an ONNX model, found text$"):
         plain_model(tmp_path / "m.onnx")
 
 

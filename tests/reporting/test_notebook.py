@@ -69,6 +69,7 @@ def results(tmp_path_factory) -> dict[str, object]:
         "ConversionReport(9 convolutions: 8 PABitConv": optimized.report,
         "VerifyResult(verified: 8 layers)": paconv.verify(exported.path, folder / "pa.onnx"),
         "NetworkCost(": count(network(load_model(folder / "pa.onnx"))),
+        "<Summary of pa.onnx: 77,562 parameters": paconv.summary(folder / "pa.onnx"),
         "ModelBench(pa.onnx: ": bench(folder / "pa.onnx", [exported.path], seconds=0.1),
         "Quantized(5 of 8 layers from 8 samples: ": paconv.quantize(residual_network(), images(8), fast=True),
         "ConversionReport(pa, M=4, N=5: 8 converted, 2 kept real)": conversion_report(paconv.load(SAMPLE)),

@@ -1,5 +1,6 @@
 """verify passes what is equal, names the first thing that isn't, and counts flips instead of hiding them."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -274,6 +275,11 @@ def test_the_command_verifies_files_prints_json_and_names_the_difference(tmp_pat
     good = CliRunner().invoke(cli, arguments)
     assert good.exit_code == 0 and json.loads(good.stdout)["ok"] is True
     assert json.loads(good.stdout)["end_to_end"]["outputs"][0]["rows"] == 3
+    rows = list(csv.DictReader(CliRunner().invoke(cli, [*arguments[:-1], "csv"]).stdout.splitlines()))
+    assert [row["layer"] for row in rows] == [layer["name"] for layer in json.loads(good.stdout)["layers"]]
+    assert {row["verdict"] for row in rows} == {"equal"}
+    text = CliRunner().invoke(cli, [*arguments[:-1], "markdown"]).stdout
+    assert text.startswith("### each PABitConv") and text.endswith("- verified\n") and "equal, bit for bit" in text
     bad = CliRunner().invoke(cli, ["verify", paths["model"], paths["bad"]])
     assert isinstance(bad.exception, VerifyError) and "layer 'conv2': weights" in str(bad.exception)
     table = CliRunner().invoke(cli, arguments[:3]).stdout

@@ -10,8 +10,9 @@ from typing import Any
 from paconv.cost.host.calibrate import Measure
 from paconv.cost.host.kernels import FLOAT, KERNELS, HostKernel, network_seconds
 from paconv.cost.host.model import HostModel
-from paconv.cost.host.report import NETWORK, PREDICTED, host_rates, milliseconds
+from paconv.cost.host.report import NETWORK, PREDICTED, host_rates
 from paconv.cost.host.speed import Speed, speed_of
+from paconv.cost.units import duration, time_unit
 from paconv.network.layers import Layer, Network
 from paconv.reporting.tables import Column, Table
 
@@ -108,13 +109,14 @@ def comparison_data(host: HostModel, compared: Comparison, source: str) -> dict[
 
 
 def comparison_table(host: HostModel, compared: Comparison, source: str) -> Table:
+    unit, read = time_unit(max(compared.speed.seconds, compared.speed.float_seconds))
     columns = [Column("name", "layer", left=True, folds=True), Column("output_shape", "output", left=True)]
     for kernel in KERNELS:
         if any(kernel.name in row for _, row in compared.layers):
             columns += [
-                Column(f"{kernel.name}_predicted", f"{kernel.title}\npredicted", PREDICTED, milliseconds,
+                Column(f"{kernel.name}_predicted", f"{kernel.title} [{unit}]\npredicted", PREDICTED, read,
                        csv_key=f"{kernel.name}_predicted_s"),
-                Column(f"{kernel.name}_measured", "\nmeasured", "measured", milliseconds,
+                Column(f"{kernel.name}_measured", "\nmeasured", "measured", read,
                        csv_key=f"{kernel.name}_measured_s"),
                 Column(f"{kernel.name}_error", "\nerror", "", lambda error: f"{error:+.1%}",
                        csv_key=f"{kernel.name}_predicted_error"),
@@ -126,7 +128,15 @@ def comparison_table(host: HostModel, compared: Comparison, source: str) -> Tabl
             cells |= {f"{name}_{field}": getattr(times, field) for field in ("predicted", "measured", "error")}
         rows.append(cells)
     title = f"Predicted and measured latency of {source} on {host.identity['cpu']}, threads {host.threads}"
-    return Table(title, columns, rows, notes=_notes(compared), definitions=[_DEFINITION])
+    return Table(title, columns, rows, notes=_notes(compared), definitions=[_DEFINITION], line=_line(compared))
+
+
+def _line(compared: Comparison) -> str:
+    """The whole network's times, or the speed that is predicted where it wasn't measured."""
+    n = compared.network
+    if n is None:
+        return compared.speed.lines()[0]
+    return f"whole network: predicted {duration(n.predicted)}, measured {duration(n.measured)} ({n.error:+.1%})"
 
 
 def _notes(compared: Comparison) -> list[str]:
@@ -139,16 +149,12 @@ def _notes(compared: Comparison) -> list[str]:
     if compared.network is None:
         lines.append("whole network: not measured; give a float model or an optimized pa.onnx, without --scheme")
     else:
-        n = compared.network
-        lines.append(
-            f"whole network: predicted {milliseconds(n.predicted)} ms, measured {milliseconds(n.measured)} ms "
-            f"({n.error:+.1%}). {NETWORK}"
-        )
+        lines.append(f"{_line(compared)}. {NETWORK}")
     return lines
 
 
 _DEFINITION = (
-    "latencies in ms. measured: the best of many calls, each layer alone as a model of one node (equal layers once), "
+    "measured: the best of many calls, each layer alone as a model of one node (equal layers once), "
     f"less a call without work; {PREDICTED.replace(' (', ': ').rstrip(')')}"
 )
 

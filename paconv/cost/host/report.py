@@ -8,11 +8,12 @@ from paconv.cost.host.kernels import KERNELS, fastest_seconds, has_planes, netwo
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.speed import speed_of
 from paconv.cost.schemes import under_scheme
+from paconv.cost.units import duration, time_unit
 from paconv.measure.machine import integer_instructions
 from paconv.network.layers import BATCH_NORM, Layer, Network
 from paconv.reporting.tables import Column, Table, grouped, ratio
 
-__all__ = ["NETWORK", "PREDICTED", "host_data", "host_notes", "host_rates", "host_table", "milliseconds"]
+__all__ = ["NETWORK", "PREDICTED", "host_data", "host_notes", "host_rates", "host_table"]
 
 PREDICTED = "predicted (from rates measured on this host)"
 
@@ -21,11 +22,6 @@ NETWORK = (
     "of linked ones with level indexes between them"
 )
 """What the prediction of a whole network is of."""
-
-
-def milliseconds(seconds: float) -> str:
-    """0.0012345 -> 1.234; microseconds for a person who reads milliseconds."""
-    return f"{1e3 * seconds:.3f}"
 
 
 def _row(host: HostModel, layer: Layer) -> dict[str, Any]:
@@ -93,17 +89,16 @@ def host_rates(host: HostModel) -> dict[str, Any]:
 
 def host_table(host: HostModel, network: Network, source: str) -> Table:
     """A row per layer. Total: float is the network in full precision, "as it is" has each layer on its own kernel."""
+    totals = _totals(host, network)
+    unit, read = time_unit(max(totals["float"], totals["as_it_is"]))
     columns = [
         Column("name", "layer", left=True, folds=True),
         Column("kind", "kind", left=True),
         Column("output_shape", "output", left=True, detail=True),
         Column("macs", "MACs", read=grouped, detail=True),
-        *(
-            Column(k.name, f"{k.title}\n[ms]", PREDICTED, milliseconds, csv_key=f"{k.name}_predicted_s")
-            for k in KERNELS
-        ),
+        *(Column(k.name, f"{k.title}\n[{unit}]", PREDICTED, read, csv_key=f"{k.name}_predicted_s") for k in KERNELS),
         Column("fastest", "wins", PREDICTED, csv_key="fastest_predicted"),
-        Column("as_it_is", "as it is\n[ms]", PREDICTED, milliseconds, csv_key="as_it_is_predicted_s"),
+        Column("as_it_is", f"as it is\n[{unit}]", PREDICTED, read, csv_key="as_it_is_predicted_s"),
         Column("against_float", "vs float", PREDICTED, ratio, csv_key="against_float_predicted"),
     ]
     rows = [_row(host, layer) for layer in network if layer.kind != BATCH_NORM]
@@ -111,21 +106,21 @@ def host_table(host: HostModel, network: Network, source: str) -> Table:
         own, real = row[row["runs_on"]], row["float"]
         row["as_it_is"] = own
         row["against_float"] = real / own if own and real else None
-    totals = _totals(host, network)
     total: dict[str, Any] = {"name": "total", "macs": sum(row["macs"] for row in rows), "float": totals["float"],
                              "as_it_is": totals["as_it_is"]}  # fmt: skip
     if any(map(has_planes, network)):
         total["against_float"] = totals["float"] / totals["as_it_is"]
     title = f"Latency of {source} on {host.identity['cpu']}, threads {host.threads}: predicted, not measured"
-    return Table(title, columns, [*rows, total], totals=1, notes=host_notes(host, network),
-                 definitions=_definitions(host, network), narrow=True)  # fmt: skip
+    notes = host_notes(host, network)
+    return Table(title, columns, [*rows, total], totals=1, notes=notes, definitions=_definitions(host, network),
+                 narrow=True, line=notes[0])  # fmt: skip
 
 
 def host_notes(host: HostModel, network: Network) -> list[str]:
     """How fast the network is, and what that leaves out."""
     lines = [
         *speed_of(host, network).lines(),
-        f"{milliseconds(fastest_seconds(host, network))} ms with the fastest kernel for each layer, float or not",
+        f"{duration(fastest_seconds(host, network))} with the fastest kernel for each layer, float or not",
     ]
     if not any(map(has_planes, network)):
         lines.append("no layer has bit planes: --scheme pa:4,5 predicts what they would take")

@@ -15,6 +15,7 @@ from paconv.cost.host.kernels import FLOAT, LEVEL_CODES, has_planes, network_sec
 from paconv.cost.host.model import HostModel
 from paconv.cost.host.work import bit_work, code_work, filling
 from paconv.cost.schemes import under_scheme
+from paconv.cost.units import duration
 from paconv.network.layers import Layer, Network
 
 __all__ = ["SlowLayer", "Speed", "speed_of"]
@@ -94,7 +95,7 @@ class Speed:
         """One line, or two."""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         about = ", ".join(filter(None, (f"batch {self.batch}", threads, self.rates)))
-        first = f"predicted: {_milliseconds(self.seconds)}, float {_milliseconds(self.float_seconds)}: "
+        first = f"predicted: {duration(self.seconds)}, float {duration(self.float_seconds)}: "
         lines = [f"{first}{_faster(self.ratio)} ({about})"]
         if self.slower:
             lines.append(self._slower())
@@ -128,7 +129,7 @@ class Speed:
         also = f"; what may help too: {'; '.join(helps)}" if helps else ""
         return (
             f"slower than float: {named}; left real (paconv.convert's keep, --keep-real of paconv cost) the network "
-            f"takes {_milliseconds(self.left_real)}, {real}{also}"
+            f"takes {duration(self.left_real)}, {real}{also}"
         )
 
 
@@ -179,9 +180,3 @@ def _faster(ratio: float) -> str:
     if factor < _EQUAL:
         return "as fast"
     return f"{factor:.{1 if factor >= 2 else 2}f}x {'faster' if ratio > 1 else 'slower'}"
-
-
-def _milliseconds(time: float) -> str:
-    """Three digits: 0.0123 -> 12.3 ms."""
-    value = 1e3 * time
-    return f"{value:.0f} ms" if value >= 100 else f"{value:.3g} ms"

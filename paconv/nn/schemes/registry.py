@@ -7,6 +7,7 @@ from dataclasses import fields
 from enum import Enum
 
 from paconv.errors import UsageError
+from paconv.near import did_you_mean
 from paconv.nn.schemes.abc_net import ABC
 from paconv.nn.schemes.bireal import BiReal
 from paconv.nn.schemes.bwn import BWN
@@ -42,7 +43,8 @@ DEFAULT = Default.DEFAULT
 def scheme_class(name: object) -> type[Scheme]:
     """The scheme called `name`. Raises UsageError for an unknown one."""
     if not isinstance(name, str) or name not in SCHEMES:
-        raise UsageError(f"scheme: expected {', '.join(SCHEMES)}; found {name!r}")
+        near = did_you_mean(name, SCHEMES) if isinstance(name, str) else ""
+        raise UsageError(f"scheme: expected {', '.join(SCHEMES)}; found {name!r}{near}")
     return SCHEMES[name]
 
 

@@ -13,6 +13,7 @@ from math import inf, nan
 
 from paconv.errors import UsageError
 from paconv.input_shape import MAX_VALUES
+from paconv.near import did_you_mean
 from paconv.train.data.in_memory import InMemory
 from paconv.train.data.samples import CLASSIFICATION, DETECTION, DataSource, Samples
 
@@ -61,7 +62,8 @@ def open_source(spec: str, *, seed: int = 0, size: int | None = None) -> DataSou
         from paconv.train.data.mnist import mnist_source
 
         return mnist_source(path, seed, size or 28)
-    raise UsageError(f"data: expected folder:PATH, voc:PATH, mnist:PATH, digits or synthetic; found {spec!r}")
+    near = did_you_mean(kind, ("folder", "voc", "mnist", "digits", "synthetic"), spec.removeprefix(kind))
+    raise UsageError(f"data: expected folder:PATH, voc:PATH, mnist:PATH, digits or synthetic; found {spec!r}{near}")
 
 
 def _noise(spec: str, text: str) -> float:

@@ -35,8 +35,8 @@ def test_the_speed_is_float_time_over_the_networks_own():
     ("seconds", "real", "line"),
     [
         (3.1e-3, 9.8e-3, "predicted: 3.1 ms, float 9.8 ms: 3.2x faster (batch 1, 1 thread)"),
-        (1e-5, 1.25e-5, "predicted: 0.01 ms, float 0.0125 ms: 1.25x faster (batch 1, 1 thread)"),
-        (1.2345, 1.2345, "predicted: 1234 ms, float 1234 ms: as fast (batch 1, 1 thread)"),
+        (1e-5, 1.25e-5, "predicted: 10 µs, float 12.5 µs: 1.25x faster (batch 1, 1 thread)"),
+        (1.2345, 1.2345, "predicted: 1.23 s, float 1.23 s: as fast (batch 1, 1 thread)"),
     ],
 )
 def test_the_speed_is_one_line(seconds, real, line):
