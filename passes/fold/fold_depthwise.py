@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 
 from paconv.passes.fold.fold_after import affine_behind
 from paconv.passes.fold.fold_before import FOLD_BEFORE
-from paconv.passes.fuse.depthwise import depthwise_attributes, depthwise_geometry, is_depthwise
+from paconv.passes.graph.depthwise import depthwise_attributes, depthwise_geometry, is_depthwise
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip, Unsuitable
 from paconv.passes.graph.matching import constant_value, optional_input
 from paconv.passes.graph.model_graph import ModelGraph

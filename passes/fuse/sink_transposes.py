@@ -17,7 +17,6 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
-from paconv.passes.fuse.depthwise import is_depthwise
 from paconv.passes.fuse.layout import (
     channel_last,
     has_layout,
@@ -28,6 +27,7 @@ from paconv.passes.fuse.layout import (
     twin,
 )
 from paconv.passes.fuse.moves import Move, move_from, turn_to_last
+from paconv.passes.graph.depthwise import is_depthwise
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
 from paconv.passes.graph.matching import data_inputs, is_op, producer, readers
 from paconv.passes.graph.model_graph import ModelGraph

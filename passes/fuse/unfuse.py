@@ -40,6 +40,8 @@ from paconv.passes.fuse.layout import (
 )
 from paconv.passes.fuse.moves import MOVES, data_of, sources, turn_to_first
 from paconv.passes.fuse.squeeze import ChannelLastMean, back_to_mean, channel_last_mean
+from paconv.passes.graph.conv_geometry import Geometry
+from paconv.passes.graph.depthwise import depthwise_attributes
 from paconv.passes.graph.matching import (
     ONE_TENSOR,
     TWO_TENSORS,
@@ -241,8 +243,8 @@ class _WayBack:
         self._finish(node)
         node.op, node.domain = "Conv", ""
         node.inputs = [X, W, *([] if shift.shape == (1,) and is_zero(bias) else [bias])]
-        attributes = {name: node.attrs[name] for name in ("strides", "pads", "dilations")}
-        node.attrs = attributes | {"group": shape[0], "kernel_shape": list(shape[2:])}
+        placed = (list(node.attrs[name]) for name in ("strides", "pads", "dilations"))
+        node.attrs = depthwise_attributes(Geometry(*placed, shape[0]), shape)
         self.depthwise.append(node.outputs[0].name)
 
     def _finish(self, node: gs.Node) -> None:

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from paconv.passes.fuse.layout import is_to_channel_last
 from paconv.passes.graph.conv_geometry import Geometry, conv_geometry
 from paconv.passes.graph.graph_pass import Unsuitable
-from paconv.passes.graph.matching import ONE_TENSOR, is_op, is_paconv_op, optional_input, readers, static_value
+from paconv.passes.graph.matching import is_op, optional_input, static_value
 
-__all__ = ["depthwise_attributes", "depthwise_geometry", "is_before_quantized", "is_depthwise"]
+__all__ = ["depthwise_attributes", "depthwise_geometry", "is_depthwise"]
 
 
 def depthwise_geometry(conv: gs.Node) -> Geometry:
@@ -38,13 +37,3 @@ def is_depthwise(node: gs.Node) -> bool:
         return is_op(node, "Conv") and depthwise_geometry(node) is not None
     except Unsuitable:
         return False
-
-
-def is_before_quantized(conv: gs.Node) -> bool:
-    """Whether a quantized convolution reads the node's result, at once or over elementwise ops but additions."""
-    return any(
-        is_paconv_op(node, "PABitConv")
-        or is_to_channel_last(node)
-        or (is_op(node, *ONE_TENSOR, "Mul") and is_before_quantized(node))
-        for node, _ in readers(conv.outputs[0])
-    )
