@@ -15,7 +15,7 @@ which input each channel of an output comes from: `sources`.
 
 A channel shuffle isn't one where real convolutions read it, or what the next quantized convolutions make of it. These
 are channel-first, and each PABitConv between them compares and transposes on its own in less time than nodes for both
-would take. Depthwise ones with a quantized convolution behind them aren't channel-first (paconv.passes.graph.depthwise).
+would take. Depthwise ones with a quantized convolution behind them aren't (paconv.passes.fuse.before_quantized).
 
 A shuffle's tensor of five axes is (B, H, W, g, c) channel-last; its channels count through g and c.
 """
