@@ -75,6 +75,7 @@ class Unfused:
     channel_last: float tensors (B, H, W, C) -> the tensor (B, C, H, W) each stands for; levels: level tensors
     (B, H, W, C). Both by name, in the order of the fused graph. depthwise: results of the Convs that were
     PADepthwiseConvs; means: results of means that were MatMuls -> the row (1, H W) of these. Both round otherwise.
+    elementwise: results of ops of one tensor that worked channel-last.
     """
 
     model: onnx.ModelProto
@@ -82,6 +83,7 @@ class Unfused:
     levels: dict[str, Levels]
     depthwise: tuple[str, ...] = ()
     means: dict[str, np.ndarray] = field(default_factory=dict)
+    elementwise: tuple[str, ...] = ()
 
 
 def canonical(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto:
@@ -103,7 +105,14 @@ def unfuse(model: onnx.ModelProto, where: str = "model") -> Unfused:
         if node.outputs:  # a Transpose that went with its producer has none any more
             way_back.visit(node)
     way_back.drop_transposes()
-    return Unfused(graph.export(), way_back.names(), way_back.levels(), tuple(way_back.depthwise), way_back.means)
+    return Unfused(
+        graph.export(),
+        way_back.names(),
+        way_back.levels(),
+        tuple(way_back.depthwise),
+        way_back.means,
+        tuple(way_back.elementwise),
+    )
 
 
 class _WayBack:
@@ -111,7 +120,7 @@ class _WayBack:
 
     first: id of a channel-last tensor -> the channel-first one; compared: id of a level tensor -> (channel-first
     tensor, v, sign); pooled, moved: what a pooling or move of levels is in the canonical graph, by the name of its
-    (first) result there; depthwise, means: as of Unfused.
+    (first) result there; depthwise, means, elementwise: as of Unfused.
     """
 
     def __init__(self, graph: ModelGraph, where: str):
@@ -122,6 +131,7 @@ class _WayBack:
         self.pooled: dict[str, tuple[gs.Tensor, dict, gs.Tensor]] = {}
         self.depthwise: list[str] = []
         self.means: dict[str, np.ndarray] = {}
+        self.elementwise: list[str] = []
 
     def visit(self, node: gs.Node) -> None:
         if node.domain == DOMAIN and node.op in _FUSED_OPS:
@@ -340,6 +350,8 @@ class _WayBack:
         for k, (output, name) in enumerate(zip(outputs, names, strict=True)):
             node.outputs[k] = self._result(node, output, name, output)
             self._stand(output, node.outputs[k])
+        if is_op(node, *ONE_TENSOR):
+            self.elementwise.append(node.outputs[0].name)
 
     def _names(self, node: gs.Node, read: Callable[[str], str | None], expected: str) -> list[str]:
         """What `read` finds in the names of the node's outputs: names of channel-first tensors."""

@@ -25,7 +25,9 @@ __all__ = [
     "static_value",
 ]
 
-ONE_TENSOR = ("Clip", "Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Softplus", "Tanh")
+ONE_TENSOR = (
+    "Clip", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Softplus", "Tanh",
+)  # fmt: skip
 """Ops that work on each element of their first input, so in any layout alike."""
 
 TWO_TENSORS = ("Add", "Div", "Mul", "Sub")

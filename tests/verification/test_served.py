@@ -56,3 +56,12 @@ def test_the_canonical_form_as_served_has_the_ops_that_serve():
     served = as_served(unfuse(FORMS[True]))
     assert {"PADepthwiseConv", "MatMul", "PABitConv"} <= set(ops(served)) and "ReduceMean" not in ops(served)
     assert as_served(unfuse(FORMS[False])) is FORMS[False]
+
+
+def test_a_sigmoid_that_is_served_channel_last_is_compared_with_one_of_that_layout():
+    silu = reference(gated("s = Sigmoid (n) r = Mul (n, s) "))
+    unfused = unfuse(paconv.optimize(silu).model)
+    assert unfused.elementwise == ("s",)
+    reads = {node.output[0]: node.input[0] for node in as_served(unfused).graph.node if node.op_type != "Conv"}
+    assert (reads["s"], reads["s.served.y"], reads["s.served.x"]) == ("s.served.y", "s.served.x", "n")
+    assert "k.served.y" not in reads  # the gate's is channel-first in both

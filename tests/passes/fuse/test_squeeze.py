@@ -52,7 +52,7 @@ def fused(exported):
         assert paconv.verify(exported, each, {"x": x}).first_difference is None
     with_library = paconv.InferenceSession(found.SerializeToString()).run(None, {"x": x})
     for a, b in zip(run(found, x=x), with_library, strict=True):
-        assert np.array_equal(a, b)
+        assert np.allclose(a, b, 1e-6, 1e-6)  # one that decides otherwise is off by a tenth
     return found
 
 
