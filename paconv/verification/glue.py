@@ -29,7 +29,7 @@ def check_glue(
     """The first tensor that differs, in words; None if all agree. values: the reference's tensors by name."""
     cut = onnx.ModelProto()
     cut.CopyFrom(optimized.model)
-    names = {each.Y for each in (*layers, *convs)}
+    names = {layer.Y for layer in layers} | {conv.Y for conv in convs}
     own = {conv.Y: f"{conv.Y}.own" for conv in convs}
     kept = [n for n in cut.graph.node if n.output[0] in own or not set(n.output) & names]
     for node in kept:
@@ -42,7 +42,7 @@ def check_glue(
     outputs = [o for o in cut.graph.output if o.name not in names]  # an output that a PABitConv makes is fed
     del cut.graph.output[:]
     cut.graph.output.extend(outputs)
-    read = [each.X for each in (*layers, *convs)]
+    read = [*(layer.X for layer in layers), *(conv.X for conv in convs)]
     wanted = [t for t in (*read, *(o.name for o in outputs)) if t not in names]
     if not wanted and not own:
         return None

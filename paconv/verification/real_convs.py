@@ -87,13 +87,13 @@ def _parameters(
     """W and bias (1, O or 1, 1, 1) of the reference's Conv, and the geometry that paconv.passes.fold.fold_depthwise
     states.
     """
-    constants = [reference.constants.get(name) for name in conv.input[1:] if name]
+    names = [name for name in conv.input[1:] if name]
     stated = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    if any(each is None for each in constants) or not {"strides", "pads", "dilations", "group"} <= stated.keys():
+    if not {*names} <= reference.constants.keys() or not {"strides", "pads", "dilations", "group"} <= stated.keys():
         raise VerifyError(
             f"Conv '{node.name}': expected constant weights and bias in {reference.label}, and strides, pads and "
             "dilations stated; found none"
         )
-    W, *bias = constants
+    W, *bias = (reference.constants[name] for name in names)
     b = bias[0].astype(np.float64) if bias else np.zeros(1)
     return W, b.reshape(1, -1, 1, 1), stated | {"weight_shape": list(W.shape)}

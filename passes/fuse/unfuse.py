@@ -253,8 +253,8 @@ class _WayBack:
         self._finish(node)
         node.op, node.domain = "Conv", ""
         node.inputs = [X, W, *([] if shift.shape == (1,) and is_zero(bias) else [bias])]
-        placed = (list(node.attrs[name]) for name in ("strides", "pads", "dilations"))
-        node.attrs = depthwise_attributes(Geometry(*placed, shape[0]), shape)
+        strides, pads, dilations = (list(node.attrs[name]) for name in ("strides", "pads", "dilations"))
+        node.attrs = depthwise_attributes(Geometry(strides, pads, dilations, shape[0]), shape)
         self.depthwise.append(node.outputs[0].name)
 
     def _finish(self, node: gs.Node) -> None:
