@@ -7,7 +7,7 @@ that are multiples of a unit become integers just before. What is folded is carr
 
 That is the canonical form. Then PABitConvs that are linked are fused into one chain: channel-last, with level indexes
 of a byte between them, and with the residual, the clip and the next comparison in their finish. Real depthwise
-convolutions between them become part of it.
+convolutions between them become part of it, and so do the means of squeeze-and-excitation.
 paconv.passes.fuse.unfuse is the way back.
 """
 
@@ -31,6 +31,7 @@ from paconv.onnx_file.names import name_nodes
 from paconv.passes.fold.drop_relu import DROP_RELU
 from paconv.passes.fold.fold_after import FOLD_AFTER
 from paconv.passes.fold.fold_before import FOLD_BEFORE
+from paconv.passes.fold.fold_depthwise import FOLD_DEPTHWISE
 from paconv.passes.fold.integer_levels import INTEGER_LEVELS
 from paconv.passes.fold.narrow import NARROW
 from paconv.passes.fuse.fuse_clip import FUSE_CLIP
@@ -42,6 +43,7 @@ from paconv.passes.fuse.move_levels import MOVE_LEVELS
 from paconv.passes.fuse.pool_levels import POOL_LEVELS
 from paconv.passes.fuse.share_levels import SHARE_LEVELS
 from paconv.passes.fuse.sink_transposes import SINK_TRANSPOSES
+from paconv.passes.fuse.squeeze import SQUEEZE
 from paconv.passes.fuse.unfuse import canonical
 from paconv.passes.graph.graph_pass import Pass
 from paconv.passes.graph.model_graph import ModelGraph, inner_convs
@@ -62,7 +64,7 @@ PIPELINE: tuple[tuple[Pass, ...], ...] = (
     (REMOVE_DEAD,),
     (DROP_RELU, REMOVE_DEAD, FOLD_BEFORE, REMOVE_DEAD),
     (INTEGER_LEVELS,),
-    (FOLD_AFTER,),
+    (FOLD_AFTER, FOLD_DEPTHWISE),
     (NARROW,),
 )
 """To the canonical form, in groups of passes; a group is repeated until none of its passes rewrites anything, so that
@@ -71,7 +73,7 @@ chains fold whole.
 
 FUSION: tuple[tuple[Pass, ...], ...] = (
     (LINK_CONVS,),
-    (LINK_DEPTHWISE, SINK_TRANSPOSES, REMOVE_DEAD),
+    (LINK_DEPTHWISE, SINK_TRANSPOSES, SQUEEZE, REMOVE_DEAD),
     (FUSE_RESIDUAL,),
     (FUSE_CLIP,),
     (SHARE_LEVELS, POOL_LEVELS, MOVE_LEVELS, REMOVE_DEAD, FUSE_LEVELS),

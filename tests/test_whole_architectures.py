@@ -22,7 +22,7 @@ FOLDED = {
     "densenet121": {("relu", "bn-before")},
     "bireal18": {("relu", "bn-after", "residual")},
     "bireal34": {("relu", "bn-after", "residual")},
-    "mobilenet_v1": {("relu", "bn-before", "bn-after")},
+    "mobilenet_v1": {("relu", "bn-before", "bn-after", "clip")},
     "ssd300": {
         ("relu", "bn-before"),  # conv2 of a bottleneck
         ("relu", "bn-before", "bn-after", "residual"),  # conv3, whose batch norm stands before an addition

@@ -1,8 +1,6 @@
-"""Depthwise convolutions as PADepthwiseConv sums them, in an otherwise canonical form.
+"""Depthwise convolutions as PADepthwiseConv sums them, one by one and with nothing in their finish.
 
-A Conv of onnxruntime and a PADepthwiseConv differ by rounding, and behind a comparison that may be a whole level. So
-the fused form is compared with a canonical one that has the PADepthwiseConvs, one by one and with nothing in their
-finish; and these with the numpy reference, on what they read, with ==. That each is the Conv of the canonical form,
+They are compared with the numpy reference, on what they read, with ==. That each is the Conv of the canonical form,
 with its weights, is what paconv.passes.fuse.unfuse says; and that Conv is compared with the reference model's.
 """
 
@@ -18,7 +16,7 @@ from paconv.passes.fuse.layout import to_channel_first, to_channel_last
 from paconv.passes.fuse.unfuse import Unfused
 from paconv.reference import pa_depthwise_conv
 
-__all__ = ["as_served", "depthwise_reads", "reference_sums"]
+__all__ = ["CONSTANTS", "depthwise_parts", "reference_sums"]
 
 _NOTHING: dict[str, np.ndarray] = {
     "R": np.zeros((1, 1, 1, 1), np.float32),
@@ -27,27 +25,6 @@ _NOTHING: dict[str, np.ndarray] = {
     "sign": np.ones(1, np.int8),
 }
 """The finish that adds, clips and compares nothing."""
-
-
-def as_served(unfused: Unfused) -> onnx.ModelProto:
-    """The canonical form with a PADepthwiseConv, between two Transposes, for each Conv that stands for one."""
-    if not unfused.depthwise:
-        return unfused.model
-    model = onnx.ModelProto()
-    model.CopyFrom(unfused.model)
-    nodes = [part for node in model.graph.node for part in _parts(node, unfused)]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    constants = _NOTHING | {"bias": np.zeros(1, np.float32)}
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, _name("", name)) for name, a in constants.items())
-    ops.add_functions(model)
-    return model
-
-
-def depthwise_reads(unfused: Unfused) -> dict[str, str]:
-    """What each result of such a Conv is made from."""
-    made = {node.output[0]: node for node in unfused.model.graph.node}
-    return {name: made[name].input[0] for name in unfused.depthwise}
 
 
 def reference_sums(unfused: Unfused, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -69,16 +46,16 @@ def _geometry(node: onnx.NodeProto) -> dict[str, list[int]]:
     return {name: list(attributes[name]) for name in ("strides", "pads", "dilations")}
 
 
-def _name(of: str, what: str) -> str:
-    return f"{of}.served.{what}"
+CONSTANTS = {f".served.{name}": a for name, a in (_NOTHING | {"bias": np.zeros(1, np.float32)}).items()}
+"""Initializers that `depthwise_parts` reads."""
 
 
-def _parts(node: onnx.NodeProto, unfused: Unfused) -> list[onnx.NodeProto]:
-    if not set(node.output) & set(unfused.depthwise):
-        return [node]
-    Y, X, S = node.output[0], _name(node.output[0], "X"), _name(node.output[0], "S")
-    W, bias = node.input[1], node.input[2] if len(node.input) > 2 else _name("", "bias")
-    inputs = [X, _name("", "R"), W, bias, _name("", "clip"), *[_name("", "v"), _name("", "sign")] * 2]
+def depthwise_parts(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Nodes that make what a Conv of the canonical form makes as a PADepthwiseConv does, between two Transposes."""
+    Y = node.output[0]
+    X, S = f"{Y}.served.X", f"{Y}.served.S"
+    W, bias = node.input[1], node.input[2] if len(node.input) > 2 else ".served.bias"
+    inputs = [X, ".served.R", W, bias, ".served.clip", *[".served.v", ".served.sign"] * 2]
     attributes: dict[str, Any] = _geometry(node) | {"version": ops.OPSET_VERSION, "names": [Y, "", ""]}
     helper = onnx.helper
     return [

@@ -4,14 +4,15 @@
     channel-last float tensor of t     equal to the canonical graph's t, transposed
 
 PALevelConv does the operations of PABitConv, Add and Relu or Clip in the same order, each rounded to float32: nothing
-may differ by a bit. Depthwise convolutions are the same op in both (paconv.verification.depthwise), compared with the
-numpy reference by themselves. The canonical form is compared with the reference by the other checks.
+may differ by a bit. Depthwise convolutions and means are the same ops in both (paconv.verification.served), compared
+with the numpy reference by themselves. The canonical form is compared with the reference by the other checks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import onnx
@@ -19,8 +20,10 @@ import onnx
 from paconv.passes.fuse.layout import to_channel_last
 from paconv.passes.fuse.unfuse import Unfused
 from paconv.reference import pa_levels
-from paconv.verification.depthwise import as_served, depthwise_reads, reference_sums
+from paconv.verification.depthwise import reference_sums
+from paconv.verification.means import wrong_mean
 from paconv.verification.model import run_model
+from paconv.verification.served import as_served, served_reads
 
 __all__ = ["FusedResult", "Run", "check_fused"]
 
@@ -62,11 +65,13 @@ def check_fused(
     order = [name for node in fused.graph.node for name in node.output]
     names = [name for name in order if name in unfused.channel_last or name in unfused.levels]
     sources = [unfused.levels[n].of if n in unfused.levels else unfused.channel_last[n] for n in names]
-    read = depthwise_reads(unfused)
+    read = served_reads(unfused)
     found = run(fused, feeds, names, label) if names else {}
     expected = run(as_served(unfused), feeds, list(dict.fromkeys([*sources, *read, *read.values()])), label)
     sums = reference_sums(unfused, expected)
-    difference = next(filter(None, (_difference(name, expected[name], sums[name]) for name in sums)), None)
+    differences = (_difference(name, expected[name], sums[name]) for name in sums)
+    means = (wrong_mean(name, expected[read[name]], expected[name]) for name in unfused.means)
+    difference = next(filter(None, chain(differences, means)), None)
     for name, source in zip(names, sources, strict=True):
         if difference:
             break

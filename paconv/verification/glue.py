@@ -1,7 +1,8 @@
 """The graph around the PABitConvs, each of them replaced by the reference's own result.
 
-Everything else of the optimized model must then give the reference's tensors, bit for bit. Together with the check of
-each layer on the reference's own input this is an induction: layers right and the graph between them right means the
+Everything else of the optimized model must then give the reference's tensors, bit for bit. Real convolutions that took
+something in are replaced too, and compared within their bound (paconv.verification.real_convs). Together with the check
+of each layer on the reference's own input this is an induction: layers right and the graph between them right means the
 whole is right, up to the layers' bounded rounding and counted flips.
 """
 
@@ -12,16 +13,27 @@ import onnx
 
 from paconv.verification.layers import Layer
 from paconv.verification.model import OpenModel, run_model
+from paconv.verification.real_convs import FoldedConv
 
 __all__ = ["check_glue"]
 
 
-def check_glue(optimized: OpenModel, layers: list[Layer], feeds: dict, values: dict[str, np.ndarray]) -> str | None:
+def check_glue(
+    reference: OpenModel,
+    optimized: OpenModel,
+    layers: list[Layer],
+    convs: list[FoldedConv],
+    feeds: dict,
+    values: dict[str, np.ndarray],
+) -> str | None:
     """The first tensor that differs, in words; None if all agree. values: the reference's tensors by name."""
     cut = onnx.ModelProto()
     cut.CopyFrom(optimized.model)
-    names = {layer.Y for layer in layers}
-    kept = [n for n in cut.graph.node if not set(n.output) & names]
+    names = {layer.Y for layer in layers} | {conv.Y for conv in convs}
+    own = {conv.Y: f"{conv.Y}.own" for conv in convs}
+    kept = [n for n in cut.graph.node if n.output[0] in own or not set(n.output) & names]
+    for node in kept:
+        node.output[0] = own.get(node.output[0], node.output[0])
     del cut.graph.node[:]
     cut.graph.node.extend(kept)
     del cut.graph.value_info[:]
@@ -30,10 +42,15 @@ def check_glue(optimized: OpenModel, layers: list[Layer], feeds: dict, values: d
     outputs = [o for o in cut.graph.output if o.name not in names]  # an output that a PABitConv makes is fed
     del cut.graph.output[:]
     cut.graph.output.extend(outputs)
-    wanted = [t for t in (*(layer.X for layer in layers), *(o.name for o in outputs)) if t not in names]
-    if not wanted:
+    read = [*(layer.X for layer in layers), *(conv.X for conv in convs)]
+    wanted = [t for t in (*read, *(o.name for o in outputs)) if t not in names]
+    if not wanted and not own:
         return None
-    found = run_model(cut, feeds | {name: values[name] for name in names}, wanted, label=optimized.label, plain=True)
+    fed = feeds | {name: values[name] for name in names}
+    found = run_model(cut, fed, [*wanted, *own.values()], label=optimized.label, plain=True)
+    for conv in convs:
+        if (difference := conv.difference(reference, values, found[own[conv.Y]])) is not None:
+            return difference
     for name in _in_order(optimized, wanted):
         a, b = found[name], values[name]
         if a.shape != b.shape:

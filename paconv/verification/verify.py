@@ -19,13 +19,14 @@ from paconv.passes.fuse.unfuse import canonical, unfuse
 from paconv.reporting.notebook import as_html
 from paconv.reporting.tables import Column, Table, grouped
 from paconv.verification.check_layer import check_layer
-from paconv.verification.depthwise import as_served
 from paconv.verification.end_to_end import EndToEnd, compare_end_to_end
 from paconv.verification.fused import FusedResult, check_fused
 from paconv.verification.glue import check_glue
 from paconv.verification.inputs import make_inputs, read_inputs
 from paconv.verification.layers import LayerResult, layers_of
 from paconv.verification.model import OpenModel, run_model
+from paconv.verification.real_convs import folded_convs
+from paconv.verification.served import as_served
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -127,7 +128,8 @@ def verify(
     given = inputs if inputs is None or isinstance(inputs, dict) else read_inputs(inputs)
     feeds = make_inputs(first, given, batch, seed, input_shape)
     layers = layers_of(first, second)
-    tensors = [name for layer in layers for name in layer.tensors]
+    convs = folded_convs(first, second)
+    tensors = [name for layer in layers for name in layer.tensors] + [name for c in convs for name in (c.X, c.Y)]
     values = run_model(first.model, feeds, [*tensors, *first.outputs], label=first.label, plain=True)
     lost = [name for name in tensors if name not in values]
     if lost:
@@ -140,7 +142,7 @@ def verify(
     if progress:
         progress("end to end", len(layers), len(layers))
     try:
-        glue = check_glue(second, layers, feeds, values)
+        glue = check_glue(first, second, layers, convs, feeds, values)
         fused = check_fused(served, unfused, feeds, label) if unfused.model is not served else None
         end_to_end = compare_end_to_end(first, OpenModel(as_served(unfused), label), served, layers, feeds)
         return VerifyResult(results, glue, fused, end_to_end)

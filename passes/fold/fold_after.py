@@ -19,10 +19,10 @@ from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, S
 from paconv.passes.graph.matching import readers
 from paconv.passes.graph.model_graph import ModelGraph
 
-__all__ = ["FOLD_AFTER"]
+__all__ = ["FOLD_AFTER", "affine_behind"]
 
 
-def _next(tensor: gs.Tensor, channels: int, graph: ModelGraph) -> Affine | None:
+def affine_behind(tensor: gs.Tensor, channels: int, graph: ModelGraph) -> Affine | None:
     """The affine node that is the only reader of `tensor`."""
     consumers = readers(tensor)
     if not consumers or not graph.is_free(tensor):
@@ -42,7 +42,7 @@ def _run(graph: ModelGraph) -> PassResult:
         folded = []
         while True:
             try:
-                affine = _next(conv.outputs[0], channels, graph)
+                affine = affine_behind(conv.outputs[0], channels, graph)
                 if affine is None:
                     break
                 new_scale, new_bias = affine.s * scale, affine.s * bias + affine.b
@@ -69,7 +69,7 @@ def _run(graph: ModelGraph) -> PassResult:
 def _not_folded(graph: ModelGraph) -> Iterator[tuple[str, str]]:
     for conv in bit_convs(graph):
         try:
-            affine = _next(conv.outputs[0], channels_out(conv), graph)
+            affine = affine_behind(conv.outputs[0], channels_out(conv), graph)
         except Unsuitable:
             continue
         if affine is not None:

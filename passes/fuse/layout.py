@@ -16,11 +16,12 @@ from typing import TypeGuard
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from paconv.passes.graph.matching import is_op, producer, readers
+from paconv.passes.graph.matching import is_op, producer, readers, static_value
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = [
     "channel_last",
+    "has_layout",
     "is_to_channel_first",
     "is_to_channel_last",
     "levels_of",
@@ -100,6 +101,11 @@ def new_channel_last(tensor: gs.Tensor, graph: ModelGraph) -> gs.Variable:
 def new_levels(name: str, shape: list | None, graph: ModelGraph) -> gs.Variable:
     """A new tensor of this channel-last shape for level indexes of the channel-first tensor `name`."""
     return graph.variable(f"{name}.levels", np.uint8, shape)
+
+
+def has_layout(tensor: gs.Tensor) -> bool:
+    """Whether `tensor` is computed or a graph input, and of rank 4 as far as is known."""
+    return static_value(tensor) is None and (tensor.shape is None or len(tensor.shape) == 4)
 
 
 def channel_last(tensor: gs.Tensor, graph: ModelGraph) -> gs.Tensor:

@@ -5,10 +5,9 @@
 with ^T for the Transposes between channel-first and channel-last (paconv.passes.fuse.layout), which the passes behind
 this one move away. Nothing is computed otherwise than before.
 
-A PABitConv is linked with those whose results flow into what it reads, or meet its own: directly or over Add, Relu,
-Clip, MaxPool, real depthwise convolutions (paconv.passes.fuse.depthwise) and moves of data
-(paconv.passes.fuse.moves). A PABitConv between real ops stays as it is: it would only
-get two Transposes.
+A PABitConv is linked with those whose results flow into what it reads, or meet its own: directly or over elementwise
+ops, MaxPool, real depthwise convolutions (paconv.passes.graph.depthwise) and moves of data (paconv.passes.fuse.moves).
+A PABitConv between real ops stays as it is: it would only get two Transposes.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from paconv.ops import DOMAIN, OPSET_VERSION
 from paconv.passes.fold.fold_after import FOLD_AFTER
 from paconv.passes.fold.fold_before import FOLD_BEFORE
 from paconv.passes.fold.narrow import NARROW
-from paconv.passes.fuse.depthwise import is_depthwise
 from paconv.passes.fuse.finishes import finish_constants
-from paconv.passes.fuse.layout import channel_last, make_result_channel_last, new_levels
+from paconv.passes.fuse.layout import channel_last, has_layout, make_result_channel_last, new_levels
 from paconv.passes.fuse.moves import move_from
 from paconv.passes.graph.bit_conv import bit_convs, parameter_tensor
+from paconv.passes.graph.depthwise import is_depthwise
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
 from paconv.passes.graph.matching import data_inputs, is_op
 from paconv.passes.graph.model_graph import ModelGraph
@@ -62,7 +61,7 @@ def _links(node: gs.Node, graph: ModelGraph) -> tuple[list[gs.Tensor], list[gs.T
         if is_op(node, "MaxPool") or is_depthwise(node)
         else [node.inputs[k] for k in data_inputs(node)]
     )
-    return read, list(node.outputs) if read else []
+    return (read, list(node.outputs)) if read and all(map(has_layout, read)) else ([], [])
 
 
 def _to_level_conv(conv: gs.Node, graph: ModelGraph) -> None:

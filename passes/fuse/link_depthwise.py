@@ -14,10 +14,10 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from paconv.ops import DOMAIN, OPSET_VERSION
-from paconv.passes.fuse.depthwise import depthwise_geometry, is_depthwise
 from paconv.passes.fuse.finishes import finish_constants
 from paconv.passes.fuse.layout import channel_last, make_result_channel_last
 from paconv.passes.fuse.sink_transposes import wanted_channel_last
+from paconv.passes.graph.depthwise import depthwise_geometry, is_depthwise
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite
 from paconv.passes.graph.matching import optional_input
 from paconv.passes.graph.model_graph import ModelGraph

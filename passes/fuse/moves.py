@@ -15,7 +15,7 @@ which input each channel of an output comes from: `sources`.
 
 A channel shuffle isn't one where real convolutions read it, or what the next quantized convolutions make of it. These
 are channel-first, and each PABitConv between them compares and transposes on its own in less time than nodes for both
-would take. Depthwise ones with a quantized convolution behind them aren't channel-first (paconv.passes.fuse.depthwise).
+would take. Depthwise ones with a quantized convolution behind them aren't (paconv.passes.fuse.before_quantized).
 
 A shuffle's tensor of five axes is (B, H, W, g, c) channel-last; its channels count through g and c.
 """
@@ -28,8 +28,9 @@ from itertools import pairwise
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from paconv.passes.fuse.depthwise import is_before_quantized, is_depthwise
+from paconv.passes.fuse.before_quantized import is_before_quantized
 from paconv.passes.fuse.layout import is_to_channel_first, is_to_channel_last, to_channel_first, to_channel_last
+from paconv.passes.graph.depthwise import is_depthwise
 from paconv.passes.graph.matching import (
     constant_value,
     is_op,

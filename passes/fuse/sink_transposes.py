@@ -1,4 +1,4 @@
-"""Relu, Clip, Add and moves of data work channel-last where their inputs are: Transposes sink below them.
+"""Elementwise ops and moves of data work channel-last where their inputs are: Transposes sink below them.
 
     f(a, b, ...) = (f'(a^T, b^T, ...))^T
 
@@ -17,9 +17,9 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
-from paconv.passes.fuse.depthwise import is_depthwise
 from paconv.passes.fuse.layout import (
     channel_last,
+    has_layout,
     is_to_channel_first,
     is_to_channel_last,
     make_result_channel_last,
@@ -27,6 +27,7 @@ from paconv.passes.fuse.layout import (
     twin,
 )
 from paconv.passes.fuse.moves import Move, move_from, turn_to_last
+from paconv.passes.graph.depthwise import is_depthwise
 from paconv.passes.graph.graph_pass import Pass, PassResult, Promise, Rewrite, Skip
 from paconv.passes.graph.matching import data_inputs, is_op, producer, readers
 from paconv.passes.graph.model_graph import ModelGraph
@@ -39,12 +40,18 @@ def _can_be_transposed(tensor: gs.Tensor) -> bool:
     return producer(tensor) is not None and tensor.shape is not None and len(tensor.shape) == 4
 
 
+def _works_channel_last(node: gs.Node) -> bool:
+    """Whether the node is an elementwise op of tensors that exist channel-last or can."""
+    data = [node.inputs[k] for k in data_inputs(node)]
+    return bool(data) and all(map(has_layout, data))
+
+
 def wanted_channel_last(graph: ModelGraph) -> set[int]:
     """ids of the nodes that something reads channel-last, at once or over such nodes, MaxPool and depthwise Conv."""
     found: set[int] = set()
     for node in reversed(graph.nodes):
         move = move_from(node, graph)
-        if move is None and not data_inputs(node) and not is_op(node, "MaxPool") and not is_depthwise(node):
+        if move is None and not _works_channel_last(node) and not is_op(node, "MaxPool") and not is_depthwise(node):
             continue
         outputs = node.outputs if move is None else move.outputs
         behind = [reader for tensor in outputs for reader, _ in readers(tensor)]
@@ -102,7 +109,7 @@ SINK_TRANSPOSES = Pass(
     requires=(IN_ORDER,),
     ensures=(
         Promise(
-            "no Relu, Clip, Add or move of data reads a Transpose of ours, unless more of its inputs exist "
+            "no elementwise op or move of data reads a Transpose of ours, unless more of its inputs exist "
             "channel-first only, or it is a move with nothing behind it that works channel-last",
             _not_sunk,
             but_skipped=True,

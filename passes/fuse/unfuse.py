@@ -7,7 +7,8 @@ ops.
     L^T = PALevels(X^T, v, sign)               -                        whoever reads L^T reads X, v and sign
     Y^T, L1, L2 = PADepthwiseConv(X^T, ...)    S = Conv(X, ...)         then as behind a PABitConv
     P^T = PALevelMaxPool(L^T)                  P = MaxPool(X)           whoever reads P^T reads P, v and sign
-    b^T = f(a^T, ...)                          b = f(a, ...)            Relu, Clip, Add, moves of data
+    b^T = f(a^T, ...)                          b = f(a, ...)            elementwise ops, moves of data
+    m^T = MatMul(row, Reshape(a^T))            m = ReduceMean(a)        or GlobalAveragePool (passes.fuse.squeeze)
     M = f(L, ...)                              b = f(X, ...)            moves of levels; whoever reads M reads b
 
 f with its axes renamed for a move (paconv.passes.fuse.moves), and the comparison of M that of the channels it holds.
@@ -19,7 +20,7 @@ name, constant and attribute is that of the graph before fusion, and verificatio
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -38,7 +39,19 @@ from paconv.passes.fuse.layout import (
     to_channel_first,
 )
 from paconv.passes.fuse.moves import MOVES, data_of, sources, turn_to_first
-from paconv.passes.graph.matching import constant_value, is_op, is_zero, readers, static_value
+from paconv.passes.fuse.squeeze import ChannelLastMean, back_to_mean, channel_last_mean
+from paconv.passes.graph.conv_geometry import Geometry
+from paconv.passes.graph.depthwise import depthwise_attributes
+from paconv.passes.graph.matching import (
+    ONE_TENSOR,
+    TWO_TENSORS,
+    constant_value,
+    data_inputs,
+    is_op,
+    is_zero,
+    readers,
+    static_value,
+)
 from paconv.passes.graph.model_graph import ModelGraph
 
 __all__ = ["Levels", "Unfused", "canonical", "unfuse"]
@@ -61,13 +74,16 @@ class Unfused:
 
     channel_last: float tensors (B, H, W, C) -> the tensor (B, C, H, W) each stands for; levels: level tensors
     (B, H, W, C). Both by name, in the order of the fused graph. depthwise: results of the Convs that were
-    PADepthwiseConvs, which round otherwise.
+    PADepthwiseConvs; means: results of means that were MatMuls -> the row (1, H W) of these. Both round otherwise.
+    elementwise: results of ops of one tensor that worked channel-last.
     """
 
     model: onnx.ModelProto
     channel_last: dict[str, str]
     levels: dict[str, Levels]
     depthwise: tuple[str, ...] = ()
+    means: dict[str, np.ndarray] = field(default_factory=dict)
+    elementwise: tuple[str, ...] = ()
 
 
 def canonical(model: onnx.ModelProto, where: str = "model") -> onnx.ModelProto:
@@ -89,7 +105,14 @@ def unfuse(model: onnx.ModelProto, where: str = "model") -> Unfused:
         if node.outputs:  # a Transpose that went with its producer has none any more
             way_back.visit(node)
     way_back.drop_transposes()
-    return Unfused(graph.export(), way_back.names(), way_back.levels(), tuple(way_back.depthwise))
+    return Unfused(
+        graph.export(),
+        way_back.names(),
+        way_back.levels(),
+        tuple(way_back.depthwise),
+        way_back.means,
+        tuple(way_back.elementwise),
+    )
 
 
 class _WayBack:
@@ -97,7 +120,7 @@ class _WayBack:
 
     first: id of a channel-last tensor -> the channel-first one; compared: id of a level tensor -> (channel-first
     tensor, v, sign); pooled, moved: what a pooling or move of levels is in the canonical graph, by the name of its
-    (first) result there; depthwise: results of Convs that were PADepthwiseConvs.
+    (first) result there; depthwise, means, elementwise: as of Unfused.
     """
 
     def __init__(self, graph: ModelGraph, where: str):
@@ -107,6 +130,8 @@ class _WayBack:
         self.moved: dict[str, tuple[list[gs.Tensor], tuple, list[gs.Tensor]]] = {}
         self.pooled: dict[str, tuple[gs.Tensor, dict, gs.Tensor]] = {}
         self.depthwise: list[str] = []
+        self.means: dict[str, np.ndarray] = {}
+        self.elementwise: list[str] = []
 
     def visit(self, node: gs.Node) -> None:
         if node.domain == DOMAIN and node.op in _FUSED_OPS:
@@ -122,6 +147,8 @@ class _WayBack:
             self._stand(node.outputs[0], node.inputs[0])
         elif is_to_channel_first(node):
             self._known(node, node.inputs[0])
+        elif (mean := channel_last_mean(node)) is not None:
+            self._mean(node, mean)
         elif is_op(node, *MOVES) and all(id(t) in self.compared for t in data_of(node)):
             self._move_levels(node)
         elif any(id(t) in self.first or id(t) in self.compared for t in node.inputs):
@@ -226,8 +253,8 @@ class _WayBack:
         self._finish(node)
         node.op, node.domain = "Conv", ""
         node.inputs = [X, W, *([] if shift.shape == (1,) and is_zero(bias) else [bias])]
-        attributes = {name: node.attrs[name] for name in ("strides", "pads", "dilations")}
-        node.attrs = attributes | {"group": shape[0], "kernel_shape": list(shape[2:])}
+        strides, pads, dilations = (list(node.attrs[name]) for name in ("strides", "pads", "dilations"))
+        node.attrs = depthwise_attributes(Geometry(strides, pads, dilations, shape[0]), shape)
         self.depthwise.append(node.outputs[0].name)
 
     def _finish(self, node: gs.Node) -> None:
@@ -299,21 +326,32 @@ class _WayBack:
         self._compare(P, pooled, v, sign)
         self.graph.remove(node)
 
+    def _mean(self, rows: gs.Node, mean: ChannelLastMean) -> None:
+        X, output = self._known(rows, rows.inputs[0]), mean.product.outputs[0]
+        self._check_outputs(mean.product)
+        result = self._result(mean.product, output, mean.of, output)
+        self._stand(output, result)
+        self.means[result.name] = constant_value(mean.product.inputs[0])
+        back_to_mean(mean, X, result, self.graph)
+        self.graph.remove(rows)
+
     def _float(self, node: gs.Node) -> None:
-        """Give a channel-last Relu, Clip, Add or move its channel-first tensors back."""
-        if not is_op(node, "Relu", "Clip", "Add", *MOVES):
-            raise self._fail(node, "no reader of fused tensors but Relu, Clip, Add and moves of data", node.op)
+        """Give a channel-last elementwise node or move its channel-first tensors back."""
+        if not is_op(node, *ONE_TENSOR, *TWO_TENSORS, *MOVES):
+            raise self._fail(node, "no reader of fused tensors but elementwise ops, means and moves of data", node.op)
         self._check_outputs(node)
-        data = list(node.inputs) if is_op(node, "Add") else data_of(node)
+        indexes = range(len(data_of(node))) if is_op(node, *MOVES) else data_inputs(node)
         outputs = list(node.outputs)
         names = self._names(node, stands_for, "a channel-last result, its name ending in .channel_last")
-        for k, tensor in enumerate(data):
-            node.inputs[k] = self._known(node, tensor)
+        for k in indexes:
+            node.inputs[k] = self._known(node, node.inputs[k])
         if is_op(node, *MOVES):
             turn_to_first(node, self.graph)
         for k, (output, name) in enumerate(zip(outputs, names, strict=True)):
             node.outputs[k] = self._result(node, output, name, output)
             self._stand(output, node.outputs[k])
+        if is_op(node, *ONE_TENSOR):
+            self.elementwise.append(node.outputs[0].name)
 
     def _names(self, node: gs.Node, read: Callable[[str], str | None], expected: str) -> list[str]:
         """What `read` finds in the names of the node's outputs: names of channel-first tensors."""

@@ -11,6 +11,8 @@ from paconv.errors import ModelError
 from paconv.ops import DOMAIN
 
 __all__ = [
+    "ONE_TENSOR",
+    "TWO_TENSORS",
     "clip_bounds",
     "constant_value",
     "data_inputs",
@@ -22,6 +24,14 @@ __all__ = [
     "readers",
     "static_value",
 ]
+
+ONE_TENSOR = (
+    "Clip", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Softplus", "Tanh",
+)  # fmt: skip
+"""Ops that work on each element of their first input, so in any layout alike."""
+
+TWO_TENSORS = ("Add", "Div", "Mul", "Sub")
+"""Ops that combine (B, C, H, W) tensors element by element, broadcasting included."""
 
 
 def is_op(node: gs.Node | None, *ops: str) -> TypeGuard[gs.Node]:
@@ -98,9 +108,14 @@ def clip_bounds(node: gs.Node) -> tuple[float, float] | None:
 
 
 def data_inputs(node: gs.Node) -> list[int]:
-    """Indexes of the tensors that a Relu, Clip or Add combines; else none. They work on each element of (B, C, H, W)
-    tensors, in any layout alike.
+    """Indexes of the tensors that an op of ONE_TENSOR or TWO_TENSORS works on; else none. Numbers, constants of one
+    element, aren't among them: they are the same in any layout.
     """
-    if is_op(node, "Relu", "Clip"):
+    if is_op(node, *ONE_TENSOR):
         return [0]
-    return list(range(len(node.inputs))) if is_op(node, "Add") else []
+    return [k for k, t in enumerate(node.inputs) if not _is_number(t)] if is_op(node, *TWO_TENSORS) else []
+
+
+def _is_number(tensor: gs.Tensor) -> bool:
+    value = static_value(tensor)
+    return value is not None and value.size == 1 and value.ndim <= 4

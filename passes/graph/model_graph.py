@@ -47,6 +47,11 @@ class ModelGraph:
         self._labels = _unique_labels(self.nodes)
         self._kept = list(self.nodes)  # ids in _labels stay valid while the nodes are referenced
 
+    @property
+    def opset(self) -> int:
+        """Version of the standard ops."""
+        return self._gs.opset
+
     def label(self, node: gs.Node) -> str:
         """A name for `node`: its own, or else that of its first output in the original model. Unique at top level."""
         return self._labels.get(id(node)) or node.name or node.outputs[0].name

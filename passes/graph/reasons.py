@@ -37,6 +37,7 @@ REASONS = {
     "not-linked": "No other PABitConv is linked with it, directly or over what a chain takes in or works through.",
     "depthwise-not-plain": "The depthwise Conv has several outputs a channel, or constants that aren't finite float32.",
     "beside-channel-first": "It reads more tensors that exist channel-first only, so it stays channel-first.",
+    "mean-of-free-size": "The mean is over rows and columns of unknown number, so it stays channel-first.",
     "moved-for-channel-first": "It moves data, and nothing behind it works channel-last.",
     "moved-read-by-others": "The moved tensor is read by something besides comparisons too.",
     "comparisons-differ": "Results of a move that hold the same values are compared in different ways.",

@@ -37,7 +37,9 @@ def graph() -> ModelGraph:
         f" {pa_conv('c5', 'r2', 'c5')} {pa_conv('c6', 'r2', 'c6')}"
         " [real] c7 = Conv <pads = [1, 1, 1, 1]> (x, w) a3 = Add (c3, c4) a4 = Add (c5, c6) a5 = Add (a3, a4)"
         " [real2] d1 = Conv <group = 4> (a5, W_depthwise)"
-        f" {pa_conv('c8', 'd1', 'c8')} z = Abs (r2) a6 = Add (z, c7) a7 = Add (c8, a6) y = Add (a5, a7)"
+        " n3 = BatchNormalization <epsilon = 0.0> (d1, n_gamma, n_beta, n_mean, n_var)"
+        " m3 = GlobalAveragePool (n3) g3 = Sigmoid (m3) p3 = Mul (n3, g3)"
+        f" {pa_conv('c8', 'p3', 'c8')} z = Abs (r2) a6 = Add (z, c7) a7 = Add (c8, a6) y = Add (a5, a7)"
     )
     constants = {
         "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1]), "last": np.int64([-1]), "least": np.int64([-(2**63)]),

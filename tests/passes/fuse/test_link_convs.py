@@ -63,7 +63,7 @@ def test_results_that_meet_in_an_addition_are_linked():
         pa_conv("c1", "x", "y"),
         pa_conv("c1", "x", "a") + "y = Abs (a)",
         pa_conv("c1", "x", "a") + "z = Abs (a)" + pa_conv("c2", "z", "y"),
-        pa_conv("c1", "x", "a") + pa_conv("c2", "x", "c") + "y = Mul (a, c)",
+        pa_conv("c1", "x", "a") + pa_conv("c2", "x", "c") + "y = Max (a, c)",
         "r = Relu (x)" + pa_conv("c1", "r", "a") + "y = Abs (a)",
         pa_conv("c1", "x", "a") + "s = Add (a, k) m = Abs (s)" + pa_conv("c2", "m", "e") + "y = Add (e, k)",
     ],

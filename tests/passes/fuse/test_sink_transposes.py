@@ -1,4 +1,4 @@
-"""Relu, Clip, Add and Concat work channel-last where their inputs are."""
+"""Elementwise ops and moves of data work channel-last where their inputs are."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,8 @@ def sunk(body, outputs="float[b,4,h,w] y", **constants):
 @pytest.mark.parametrize(
     "between, op",
     [("Relu (a)", "Relu"), ("Clip (a, low, high)", "Clip"), ("Clip (a, , high)", "Clip"), ("Add (a, x)", "Add"),
-     ("Add (x, a)", "Add"), ("Add (a, a)", "Add")],
+     ("Add (x, a)", "Add"), ("Add (a, a)", "Add"), ("Mul (a, x)", "Mul"), ("Sub (x, a)", "Sub"),
+     ("LeakyRelu (a)", "LeakyRelu"), ("HardSigmoid <alpha = 0.25> (a)", "HardSigmoid")],
 )  # fmt: skip
 def test_an_elementwise_node_between_two_convolutions_leaves_no_transposes_there(between, op):
     body = pa_conv("c1", "x", "a") + f"[e] z = {between}" + pa_conv("c2", "z", "y")

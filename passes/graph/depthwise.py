@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from paconv.passes.fuse.layout import is_to_channel_last
 from paconv.passes.graph.conv_geometry import Geometry, conv_geometry
 from paconv.passes.graph.graph_pass import Unsuitable
-from paconv.passes.graph.matching import is_op, is_paconv_op, optional_input, readers, static_value
+from paconv.passes.graph.matching import is_op, optional_input, static_value
 
-__all__ = ["depthwise_geometry", "is_before_quantized", "is_depthwise"]
+__all__ = ["depthwise_attributes", "depthwise_geometry", "is_depthwise"]
 
 
 def depthwise_geometry(conv: gs.Node) -> Geometry:
@@ -24,19 +25,15 @@ def depthwise_geometry(conv: gs.Node) -> Geometry:
     return conv_geometry(conv, W.shape[2:])
 
 
+def depthwise_attributes(geometry: Geometry, weight_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Attributes of a Conv that passes make, all of them explicit."""
+    placed = {"strides": geometry.strides, "pads": geometry.pads, "dilations": geometry.dilations}
+    return placed | {"group": weight_shape[0], "kernel_shape": list(weight_shape[2:])}
+
+
 def is_depthwise(node: gs.Node) -> bool:
     """Whether PADepthwiseConv computes what the node does."""
     try:
         return is_op(node, "Conv") and depthwise_geometry(node) is not None
     except Unsuitable:
         return False
-
-
-def is_before_quantized(conv: gs.Node) -> bool:
-    """Whether a quantized convolution reads the node's result, at once or over Relu and Clip."""
-    return any(
-        is_paconv_op(node, "PABitConv")
-        or is_to_channel_last(node)
-        or (is_op(node, "Relu", "Clip") and is_before_quantized(node))
-        for node, _ in readers(conv.outputs[0])
-    )
