@@ -28,7 +28,8 @@ OrtStatus *read_window(Node *node, const OrtKernelInfo *info) {
       return failure(node, "expected pads within 0..%d; found %s", MAX_PAD, list(pads.values, 4).text);
   if (__builtin_mul_overflow(dilations.values[0], f[F_KH], &span) || __builtin_mul_overflow(dilations.values[1], f[F_KW], &span))
     return failure(node, "expected sizes that fit 64 bits; found dilations %s", list(dilations.values, 2).text);
-  f[F_DH] = dilations.values[0], f[F_DW] = dilations.values[1];
+  f[F_DH] = f[F_KH] > 1 ? dilations.values[0] : 1; /* nothing is apart in one row or column */
+  f[F_DW] = f[F_KW] > 1 ? dilations.values[1] : 1;
   take_pads(f, &pads);
   return NULL;
 }
