@@ -59,6 +59,10 @@ __all__ = ["Levels", "Unfused", "canonical", "unfuse"]
 _FUSED_OPS = {schema.name: schema for schema in (PA_LEVELS, PA_LEVEL_CONV, PA_LEVEL_MAX_POOL, PA_DEPTHWISE_CONV)}
 
 
+_OF_ONE_CPU = "com.microsoft.nchwc"
+"""Domain of onnxruntime's layouts, which ORT_ENABLE_ALL writes."""
+
+
 @dataclass(frozen=True)
 class Levels:
     """What a level tensor holds: the levels of tensor `of` by endpoints v (1|C, E) and sign (1|C,)."""
@@ -99,6 +103,11 @@ def unfuse(model: onnx.ModelProto, where: str = "model") -> Unfused:
     """
     if not any(node.domain == DOMAIN and node.op_type in _FUSED_OPS for node in model.graph.node):
         return Unfused(model, {}, {})
+    if any(node.domain == _OF_ONE_CPU for node in model.graph.node):
+        raise ModelError(
+            f"{where}: expected ops of ONNX and paconv; found some of {_OF_ONE_CPU}, which are for one CPU: "
+            "give the file it was made from, or save it with ORT_ENABLE_EXTENDED"
+        )
     graph = ModelGraph(model, where)
     way_back = _WayBack(graph, where)
     for node in list(graph.nodes):

@@ -157,6 +157,15 @@ def test_a_malformed_fused_model_is_refused_by_node(change, node, said):
     assert str(refused.value).startswith(f"pa.onnx: {node}: expected ") and said in str(refused.value)
 
 
+def test_a_fused_model_in_a_layout_of_one_cpu_is_refused_with_the_way_out():
+    changed = onnx.ModelProto()
+    changed.CopyFrom(FUSED)
+    node = onnx.helper.make_node("ReorderInput", ["x"], ["x.blocked"], domain="com.microsoft.nchwc")
+    changed.graph.node.insert(0, node)
+    with pytest.raises(ModelError, match=r"pa.onnx: expected ops of ONNX and paconv; found .*ORT_ENABLE_EXTENDED"):
+        canonical(changed, "pa.onnx")
+
+
 def test_a_fused_node_without_its_function_is_refused_with_the_file_s_name():
     broken = model("g (float[b,4,h,w] x) => (float[b,4,h,w] y) { y = Relu (x) }")
     broken.graph.node.append(onnx.helper.make_node("PALevels", ["x"], ["l"], domain="paconv"))
