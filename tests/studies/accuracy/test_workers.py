@@ -73,7 +73,16 @@ def test_nothing_is_waited_for_when_the_waiting_process_is_stopped():
     assert time.monotonic() - started < 300
 
 
+@pytest.fixture
+def interruptible():
+    """A job in the background ignores INT, and so do the processes it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_a_process_that_is_stopped_removes_what_it_has_half_written_and_takes_no_other_call(tmp_path):
     with pytest.raises(KeyboardInterrupt), workers(1, 1) as submit:
         results = submit(slow_write, [(tmp_path / "a",), (tmp_path / "b",)])
