@@ -24,7 +24,8 @@ CORE = {"numpy": "numpy", "onnx": "onnx", "onnx_graphsurgeon": "onnx-graphsurgeo
 """Import name -> distribution of what every command needs."""
 
 _OPTIONAL = {"torch": "torch", "onnxscript": "onnxscript", "numba": "numba", "matplotlib": "matplotlib",
-             "PIL": "pillow", "sklearn": "scikit-learn", "scipy": "scipy", "tensorboard": "tensorboard"}  # fmt: skip
+             "jinja2": "jinja2", "PIL": "pillow", "sklearn": "scikit-learn", "scipy": "scipy",
+             "tensorboard": "tensorboard"}  # fmt: skip
 """The same of what some need."""
 
 _LIBRARY, _COMPILER = "the library", "a C compiler"

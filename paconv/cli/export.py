@@ -89,7 +89,7 @@ def export(
         from paconv.to_onnx.exporter import export as export_model
 
         with users_model(checkpoint, factory, trust_pickle, state_dict) as found:
-            done = export_model(found, output, shapes, dynamic_size=dynamic_size, grid=chosen)
+            done = export_model(found, output, shapes, dynamic_size=dynamic_size, grid=chosen, read_from=checkpoint)
     if style == "json":
         click.echo(json.dumps(done.as_data(), indent=1))
         return

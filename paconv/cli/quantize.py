@@ -285,7 +285,7 @@ def _run(
 
     shape = tuple(map(parse_shape, shapes)) or None
     with users_model(path, factory, options.pop("trust_pickle"), state_dict) as found:
-        return run_quantize(found, data, M, N, input_shape=shape, progress=update, **options)
+        return run_quantize(found, data, M, N, input_shape=shape, read_from=path, progress=update, **options)
 
 
 def _size(text: str) -> int | tuple[int, int]:

@@ -47,7 +47,7 @@ __all__ = ["report"]
     type=click.FloatRange(min=0, min_open=True),
     help=f"How long to measure.  [default: {SECONDS:g}]",
 )
-@output_options(TEXT)
+@output_options(TEXT, json="json has the answers and their reasons.")
 def report(
     model: Path,
     reference: Path | None,

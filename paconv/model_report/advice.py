@@ -53,7 +53,7 @@ def _named(layers: Iterable[LayerPart]) -> tuple[tuple[str, str], ...]:
 
 
 def _slower(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
-    slow = [(layer, layer.gain) for layer in layers]
+    slow = [(layer, layer.gain) for layer in layers if not layer.real]
     slow = [(layer, gain) for layer, gain in slow if gain is not None and gain * EQUAL < 1]
     slow.sort(key=lambda pair: (pair[0].float_seconds or 0) - (pair[0].seconds or 0))
     saved = sum((layer.seconds or 0) - (layer.float_seconds or 0) for layer, _ in slow)
@@ -123,10 +123,11 @@ def _levels(layers: Sequence[LayerPart]) -> Iterable[Advice]:
             )
         if N is not None and _ALLOWED_N > N:
             costs.append(f"N={N + 1} costs no memory")
-        texts.append(f"{layer.label} loses {error(found)}" + (f": {', '.join(costs)}" if costs else ""))
+        texts.append(f"{layer.label}: {error(found)}" + (f" ({', '.join(costs)})" if costs else ""))
     yield Advice(
-        "Give more levels where most is lost",
-        "; ".join(texts) + ". Level codes take as long whatever M and N are; bit planes take M·N times as long.",
+        "Give more levels where the error is largest",
+        "; ".join(texts) + ". An output's error has in it what the layers before made. "
+        "Level codes take as long whatever M and N are; bit planes take M·N times as long.",
         _named(worst),
         0.0,
     )

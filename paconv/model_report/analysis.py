@@ -50,7 +50,7 @@ _FILE_SAYS_NOTHING = (
 _DISTURBED = 1.3
 """From so many times the fastest calls of all nodes together on, even the best call of the whole was disturbed."""
 
-_TAKEN_IN = ("Add", "BatchNormalization", "Clip", "LeakyRelu", "Relu")
+_TAKEN_IN = ("Add", "BatchNormalization", "Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
 """onnxruntime does these within a float convolution. It is the last one before an addition that takes that in."""
 
 Progress = Callable[[str], None]
@@ -272,6 +272,7 @@ class _Parts:
         self.expected, self.measured = expected, measured
         self.kernels = {kernel.node: kernel for kernel in kernels}
         self.links = _links(fused)
+        self.channel_last = {node.name for node in fused.graph.node if node.op_type == "PADepthwiseConv"}
         self.labels = labels(c.layer.name for c in counted.layers)
         self.note = read_note(model)
         self.reasons = {layer.name: layer.reason for layer in plan(twin).real}
@@ -303,7 +304,7 @@ class _Parts:
             measured=None if measured is None or measured.own is None else measured.own.layers.get(layer.name),
             float_measured=None if measured is None or measured.real is None else measured.real.layers.get(layer.name),
             by_measured=measured is not None and measured.own is not None,
-            kernel=_kernel(layer, kernel),
+            kernel=_DEPTHWISE if layer.name in self.channel_last else _kernel(layer, kernel),
             kernel_reason=_kernel_reason(kernel),
             folded=self.links.get(layer.name, ()),
             real_reason="" if layer.planes is not None else self.reasons.get(layer.name, _FILE_SAYS_NOTHING),
@@ -312,6 +313,7 @@ class _Parts:
             weights=weights,
             activations=None if conv is None else self._activations(layer.name, conv, shown),
             output_error=None if shown is None else shown.output_error,
+            ours=layer.planes is not None or layer.name in self.channel_last,
         )
 
     def _weights(self, name: str, conv: PackedConv) -> Side:
@@ -380,6 +382,9 @@ def _shape(layer: Layer) -> str:
     if layer.group > 1:
         text += f", {layer.group} groups"
     return text
+
+
+_DEPTHWISE = "paconv's float depthwise convolution, channel-last as its neighbours are"
 
 
 def _kernel(layer: Layer, kernel: NodeKernel | None) -> str:

@@ -117,6 +117,9 @@ class LayerPart:
     output_error: float | None
     """Squared error of its output against the float parent, relative to the variance; None if not known."""
 
+    ours: bool
+    """Whether a kernel of paconv's runs it: a quantized layer, or a real depthwise convolution of a chain."""
+
     @property
     def real(self) -> bool:
         return self.planes is None
@@ -133,9 +136,9 @@ class LayerPart:
 
     @property
     def gain(self) -> float | None:
-        """The float layer's time over this one's; None where one of them isn't known, or the layer is real."""
+        """The float layer's time over this one's; None where one of them isn't known, or onnxruntime runs both."""
         own, real = self.seconds, self.float_seconds
-        return None if self.real or not own or real is None else real / own
+        return None if not self.ours or not own or real is None else real / own
 
 
 @dataclass(frozen=True)

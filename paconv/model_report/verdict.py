@@ -60,7 +60,6 @@ def _speed(report: Report) -> Answer:
         if measured.busy:
             text += "The machine was busy: measure again when it is quiet. "
             if totals.nodes_measured and totals.float_nodes_measured:
-                word = times_as(totals.float_nodes_measured / totals.nodes_measured)
                 summed = f"{seconds(totals.nodes_measured)}, float {seconds(totals.float_nodes_measured)}"
                 text += f"The fastest calls of all nodes add up to {summed}. "
             head = f"Probably {'about ' if word == 'as fast' else ''}{word}"

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, numpy_helper
 
-from paconv.onnx_file.graph_view import subgraphs
+from paconv.onnx_file.graph_view import sorted_nodes, subgraphs
 
 __all__ = ["HALF_TYPES", "half_types", "in_single_precision"]
 
@@ -31,9 +31,12 @@ def half_types(model: onnx.ModelProto) -> list[str]:
 
 
 def in_single_precision(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of `model` with float32 in the place of float16 and bfloat16."""
+    """A copy of `model`, in topological order, with float32 in the place of float16 and bfloat16."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    nodes = sorted_nodes(copy.graph)
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
     for tensor in _tensors(copy):
         if tensor.data_type in HALF_TYPES:
             values = numpy_helper.to_array(tensor).astype(np.float32)

@@ -58,6 +58,7 @@ def quantize(
     input_shape: Any = None,
     model: nn.Module | Callable[[], nn.Module] | None = None,
     trust_pickle: bool = False,
+    read_from: str | os.PathLike | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Quantized:
     """Quantize a trained float network without labels and without training.
@@ -100,6 +101,7 @@ def quantize(
         input_shape: For a torch source: (C, H, W), or one such shape per input; None is what the checkpoint has.
         model: For a checkpoint: the float model, or a function that returns it.
         trust_pickle: Read a whole pickled module; this runs code stored in the file.
+        read_from: The checkpoint that a torch module was read from, for the file's provenance.
         progress: Called as progress(layer, done, total).
 
     Returns:
@@ -148,7 +150,8 @@ def quantize(
         worst_levels=worst_levels,
         progress=progress,
     )
-    note(found.model, _provenance(source, plain.model, settings))
+    origin = source if read_from is None else read_from
+    note(found.model, _provenance(origin, plain.model, settings))
     if output is not None:
         found.save(output)
     if checkpoint is not None:

@@ -207,7 +207,8 @@ def markdown(table: Table) -> str:
     rows += [table.cells(row) for row in table.rows]
     body = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
     notes = [f"- {note}" for note in table.notes]
-    return "\n".join([f"### {table.title}", "", *body, *([""] if notes else []), *notes]) + "\n"
+    head = [f"### {table.title}", ""] if table.title else []
+    return "\n".join([*head, *body, *([""] if notes else []), *notes]) + "\n"
 
 
 def to_csv(table: Table) -> str:

@@ -79,6 +79,7 @@ def export(
     trust_pickle: bool = False,
     state_dict: str | None = None,
     grid: GridChoice = DEFAULT_GRID,
+    read_from: str | os.PathLike | None = None,
 ) -> Exported:
     """Write `source` to the ONNX file `path`, with one call of paconv.PAWeight or PAActivation per quantizer.
 
@@ -97,6 +98,7 @@ def export(
         state_dict: Where the state dict of a training checkpoint lies (`paconv.load`).
         grid: The integers that levels become, times a unit; see `paconv.nn.snap_`. By default a model that is on a grid
             already, as after training, stays on it; None exports real levels.
+        read_from: The checkpoint that a torch module was read from, for the file's provenance.
 
     Returns:
         What was written.
@@ -134,8 +136,9 @@ def export(
         names = list(input_shape) if isinstance(input_shape, Mapping) else None
         shapes = checked_shapes(list(input_shape.values()) if isinstance(input_shape, Mapping) else input_shape)
         proto, levels = exported(module, shapes, opset, dynamic_size, grid, names)
-        if isinstance(source, (str, os.PathLike)):
-            note(proto, {"paconv.source": "checkpoint", "paconv.source_sha256": file_sha256(source)})
+        origin = read_from if isinstance(source, nn.Module) else source
+        if origin is not None:
+            note(proto, {"paconv.source": "checkpoint", "paconv.source_sha256": file_sha256(origin)})
         temporary.write_bytes(proto.SerializeToString())
         size = temporary.stat().st_size
     quantized, real = _count_convs(proto.graph)

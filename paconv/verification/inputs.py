@@ -101,7 +101,12 @@ def _checked(info: onnx.ValueInfoProto, label: str, array: np.ndarray) -> np.nda
             f"inputs: expected finite numbers for '{info.name}'; found {wrong:,} of {array.size:,} that are NaN or "
             "infinite"
         )
-    return np.ascontiguousarray(array, _dtype(info))
+    dtype = _dtype(info)
+    with np.errstate(invalid="ignore"):
+        cast = np.ascontiguousarray(array, dtype)
+    if dtype.kind in "iub" and not np.array_equal(cast, array):
+        raise UsageError(f"inputs: expected numbers of {dtype} for '{info.name}'; found {array.dtype} that are none")
+    return cast
 
 
 def _random(info: onnx.ValueInfoProto, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import nn
 import paconv
 from paconv.cli.main import main
 from paconv.models import digits_resnet
+from paconv.onnx_file.metadata import file_sha256, provenance
 from paconv.to_onnx import exporter
 
 FACTORY = """
@@ -133,6 +134,8 @@ def test_a_users_model_is_made_by_a_function_of_the_current_folder(paconv_comman
     code, out, err = paconv_command("export", "user.pt", "--model", "user_nets:make")
     assert (code, err) == (0, "") and "1 quantized and 1 real" in out
     assert str(user_checkpoint.parent) not in sys.path
+    made_from = provenance(onnx.load("user.onnx"))
+    assert (made_from["source"], made_from["source_sha256"]) == ("checkpoint", file_sha256("user.pt"))
 
 
 def test_a_pickled_module_is_exported_only_with_trust_and_a_shape(paconv_command, user_checkpoint):

@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
+import paconv
 from paconv.cost.summary import summary
 from paconv.errors import ModelError, UsageError
 from paconv.model_report.analysis import analyse
@@ -17,6 +18,7 @@ from paconv.model_report.render import html
 from paconv.model_report.verdict import answers
 from paconv.onnx_file.loading import load_model
 from paconv.reference import pa_activation, pa_weight
+from tests.passes.fuse.test_squeeze import gated, reference
 
 QUANTIZED = [
     "block1.conv1", "block1.conv2", "block2.downsample", "block2.conv1", "block2.conv2", "block3.downsample",
@@ -122,6 +124,13 @@ def test_shares_say_what_they_are_of_where_only_whole_calls_could_be_measured(fu
     assert "A whole call, measured, takes 24 µs, in float 26 µs." in page
 
 
+def test_on_a_busy_machine_the_verdict_is_still_that_of_the_whole_calls(full):
+    measured = replace(full.measurement, seconds=2e-3, float_seconds=4e-3, busy=True)
+    totals = replace(full.totals, nodes_measured=3e-3, float_nodes_measured=2e-3)
+    speed = answers(replace(full, measurement=measured, totals=totals))[0]
+    assert speed.answer == "Probably 2.0× faster" and "measure again when it is quiet" in speed.text  # noqa: RUF001
+
+
 def test_the_parameters_are_as_large_as_the_summary_says(alone, sample):
     packed = summary(sample / "pa.onnx").line().partition("; ")[2].rpartition("; ")[2]
     assert packed == "33.7 kB packed, 310 kB in float"
@@ -176,3 +185,14 @@ def test_inputs_that_do_not_fit_are_refused(sample, array, says):
 def test_8_bits_are_there_to_be_measured(sample):
     with pytest.raises(UsageError, match="leave out --no-measure"):
         analyse(sample / "pa.onnx", seconds=None, int8=True)
+
+
+def test_a_depthwise_convolution_of_a_chain_is_said_to_run_by_paconv_and_compared_with_floats(tmp_path):
+    packed = paconv.optimize(reference(gated())).model
+    onnx.save(packed, tmp_path / "pa.onnx")
+    found = named(analyse(tmp_path / "pa.onnx", seconds=None))
+    assert found["dw"].kernel == "paconv's float depthwise convolution, channel-last as its neighbours are"
+    assert (
+        found["dw"].real and found["dw"].gain is not None and "Depthwise convolutions stay" in found["dw"].real_reason
+    )
+    assert sum(layer.kernel == "onnxruntime's float convolution" for layer in found.values()) == 2  # the gate's

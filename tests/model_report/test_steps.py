@@ -88,7 +88,7 @@ LAYER = LayerPart(
     float_bytes=1, predicted=10e-6, float_predicted=20e-6, measured=None, float_measured=None, by_measured=False,
     kernel="", kernel_reason="", folded=(), real_reason="", filling=1.0, filling_text="3 of 16", weights=None,
     activations=None,
-    output_error=None,
+    ours=True, output_error=None,
 )  # fmt: skip
 
 

@@ -398,3 +398,15 @@ def test_free_sizes_and_integer_inputs_are_given_on_the_command_line(tmp_path):
         assert done.exit_code == 0, done.output
         assert json.loads(done.output)["layers"][0]["decisions"] == 3 * 3 * 8 * 9
     assert "give it with --input-shape" in str(CliRunner().invoke(cli, arguments).exception)
+
+
+def test_numbers_that_an_integer_input_cannot_hold_are_refused_not_cut(tmp_path):
+    constants = pa_constants(np.random.default_rng(0), 4, 3, 3, 3)
+    body = "f = Cast <to = 1> (x) " + pa_conv("c1", "f", "y")
+    reference = model(f"g (uint8[b,3,8,9] x) => (float[b,4,h,w] y) {{ {body} }}", **constants)
+    packed = paconv.optimize(reference).model
+    whole = np.arange(216.0).reshape(1, 3, 8, 9)
+    assert paconv.verify(reference, packed, inputs={"x": whole}).ok
+    for wrong in (whole / 8, whole - 1):
+        with pytest.raises(UsageError, match="expected numbers of uint8 for 'x'; found float64 that are none"):
+            paconv.verify(reference, packed, inputs={"x": wrong})
