@@ -57,6 +57,8 @@ def _attributes(node: onnx.NodeProto, domain: str, opset: int) -> list[tuple[str
     known = onnx.defs.get_schema(node.op_type, opset, domain).attributes if _has_schema(node, domain, opset) else {}
     found = []
     for each in node.attribute:
+        if each.type in _GRAPHS:
+            continue
         default = known[each.name].default_value if each.name in known else None
         if not each.ref_attr_name and default is not None and default.type and _value(default) == _value(each):
             continue
@@ -87,4 +89,5 @@ def _value(attribute: onnx.AttributeProto) -> str:
     return repr(list(value) if attribute.type in _LISTS else value)
 
 
+_GRAPHS = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
 _LISTS = {onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS, onnx.AttributeProto.STRINGS}

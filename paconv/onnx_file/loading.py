@@ -130,12 +130,22 @@ def check_initializer_sizes(model: onnx.ModelProto, where: str) -> None:
     for tensor in model.graph.initializer:
         if not tensor.HasField("raw_data") or tensor.data_type in _PACKED_TYPES:
             continue
-        want = prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        want = prod(tensor.dims) * _itemsize(tensor.data_type)
         if len(tensor.raw_data) != want:
             raise ModelError(
                 f"{where}: initializer {tensor.name}: expected {want} bytes for shape {tuple(tensor.dims)}, "
                 f"found {len(tensor.raw_data)}; the file or its external data is cut short"
             )
+
+
+_ITEMSIZES = {onnx.TensorProto.BFLOAT16: 2} | {
+    value: 1 for name, value in onnx.TensorProto.DataType.items() if name.startswith("FLOAT8")
+}
+"""Bytes of types that NumPy lacks, for which older releases of onnx give another one's."""
+
+
+def _itemsize(element_type: int) -> int:
+    return _ITEMSIZES.get(element_type) or onnx.helper.tensor_dtype_to_np_dtype(element_type).itemsize
 
 
 _PACKED_TYPES = {

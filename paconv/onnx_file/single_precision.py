@@ -39,8 +39,7 @@ def in_single_precision(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.graph.node.extend(nodes)
     for tensor in _tensors(copy):
         if tensor.data_type in HALF_TYPES:
-            values = numpy_helper.to_array(tensor).astype(np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(_widened(tensor), tensor.name))
     for graph in _graphs(copy):
         for value in (*graph.input, *graph.output, *graph.value_info):
             _widen(value.type)
@@ -56,6 +55,16 @@ def in_single_precision(model: onnx.ModelProto) -> onnx.ModelProto:
             ):
                 attribute.i = TensorProto.FLOAT
     return copy
+
+
+def _widened(tensor: onnx.TensorProto) -> np.ndarray:
+    """A bfloat16 is the upper half of a float32; releases of onnx differ in what they make of one."""
+    if tensor.data_type == TensorProto.FLOAT16:
+        return numpy_helper.to_array(tensor).astype(np.float32)
+    stored = (
+        np.frombuffer(tensor.raw_data, "<u2") if tensor.HasField("raw_data") else np.array(tensor.int32_data, "<u2")
+    )
+    return (stored.astype(np.uint32) << 16).view(np.float32).reshape(tuple(tensor.dims))
 
 
 def _widen(kind: onnx.TypeProto) -> None:

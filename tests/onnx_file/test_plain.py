@@ -261,33 +261,41 @@ def test_a_weight_computed_from_an_input_stays_computed():
     assert [n.op_type for n in plain_model(model).model.graph.node] == ["Mul", "Conv"]
 
 
+def halved(values, kind: int, name: str) -> tuple[onnx.TensorProto, np.ndarray]:
+    """A tensor in half precision, and its numbers in float32. A bfloat16 is a float32 cut in the middle."""
+    values = np.asarray(values, np.float32)
+    bits = (values.view(np.uint32) >> 16).astype("<u2")
+    stored = values.astype("<f2") if kind == TensorProto.FLOAT16 else bits
+    kept = stored.astype(np.float32) if kind == TensorProto.FLOAT16 else (bits.astype(np.uint32) << 16).view(np.float32)
+    return helper.make_tensor(name, kind, values.shape, stored.tobytes(), raw=True), kept
+
+
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
 def test_half_precision_becomes_float32_with_the_same_numbers(kind):
     """Of initializers, constants in branches too, inputs, outputs and casts."""
-    half = helper.make_tensor("half", kind, [1], [0.328125])
+    half, added = halved([0.328125], kind, "half")
+    stored, kept = halved(W, kind, "W")
     inner = [helper.make_graph([helper.make_node("Constant", [], [name], value=half)], name, [],
                                [helper.make_tensor_value_info(name, kind, [1])]) for name in ("yes", "no")]  # fmt: skip
-    nodes = [
+    nodes = [  # the last one first, as onnxruntime's converter leaves them
+        helper.make_node("Add", ["d", "b"], ["y"]),
         helper.make_node("Conv", ["x", "W"], ["c"]), helper.make_node("Cast", ["c"], ["d"], to=kind),
         helper.make_node("If", ["k"], ["b"], then_branch=inner[0], else_branch=inner[1]),
-        helper.make_node("Add", ["d", "b"], ["y"]),
     ]  # fmt: skip
     model = helper.make_model(
         helper.make_graph(
             nodes, "g", [helper.make_tensor_value_info("x", kind, ["n", 3, 8, 8])],
             [helper.make_tensor_value_info("y", kind, ["n", 4, 6, 6])],
-            [helper.make_tensor("W", kind, W.shape, W.ravel()), helper.make_tensor("k", TensorProto.BOOL, [], [True])],
+            [stored, helper.make_tensor("k", TensorProto.BOOL, [], [True])],
         ),
         ir_version=8, opset_imports=[helper.make_opsetid("", 18)],
     )  # fmt: skip
-    model.graph.node.insert(0, model.graph.node.pop())  # as onnxruntime's converter leaves them
     before = model.SerializeToString()
     with pytest.warns(UserWarning, match=r"model: its b?float16 become float32, exactly; inputs and outputs too"):
         plain = plain_model(model)
     assert model.SerializeToString() == before
     assert plain.inputs == (ModelInput("x", (BATCH, 3, 8, 8), np.dtype(np.float32)),)
-    kept = numpy_helper.to_array(model.graph.initializer[0]).astype(np.float32)
     assert np.array_equal(weights_of(plain.model)[0], kept) and not np.array_equal(kept, W)
     x = image(2, 3, 8, 8)
     conv = graph("y = Conv(x, W)", W=kept)
-    assert np.array_equal(outputs(plain.model, x=x)[0], outputs(conv, x=x)[0] + np.float32(0.328125))
+    assert np.array_equal(outputs(plain.model, x=x)[0], outputs(conv, x=x)[0] + added)
