@@ -130,7 +130,10 @@ def check_initializer_sizes(model: onnx.ModelProto, where: str) -> None:
     for tensor in model.graph.initializer:
         if not tensor.HasField("raw_data") or tensor.data_type in _PACKED_TYPES:
             continue
-        want = prod(tensor.dims) * _itemsize(tensor.data_type)
+        try:
+            want = prod(tensor.dims) * _itemsize(tensor.data_type)
+        except KeyError as error:
+            raise ModelError(f"{where}: initializer {tensor.name}: unknown element type {tensor.data_type}") from error
         if len(tensor.raw_data) != want:
             raise ModelError(
                 f"{where}: initializer {tensor.name}: expected {want} bytes for shape {tuple(tensor.dims)}, "

@@ -114,6 +114,14 @@ def test_external_data_cut_short_is_refused(tmp_path):
         load_model(tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("number", [0, 99])
+def test_initializers_of_an_unknown_type_are_refused(number):
+    broken = good()
+    broken.graph.initializer[2].data_type = number
+    with pytest.raises(ModelError, match=f"initializer W: unknown element type {number}"):
+        check_model(broken)
+
+
 def test_initializers_with_too_few_bytes_are_refused():
     broken = good()
     broken.graph.initializer[2].raw_data = broken.graph.initializer[2].raw_data[:-4]
