@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from paconv.ops import DOMAIN
 
-__all__ = ["GraphView", "Parameter", "attribute", "constant_array", "inner_nodes", "names_read", "op_name",
+__all__ = ["GraphView", "Parameter", "all_nodes", "attribute", "constant_array", "inner_nodes", "names_read", "op_name",
            "sorted_nodes", "subgraphs"]  # fmt: skip
 
 
@@ -188,6 +188,13 @@ def inner_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
             for inner in graph.node:
                 yield inner
                 yield from inner_nodes([inner])
+
+
+def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of the graph and of model-local functions, and those of their subgraphs."""
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        yield from nodes
+        yield from inner_nodes(nodes)
 
 
 def names_read(node: onnx.NodeProto) -> Iterator[str]:

@@ -17,7 +17,7 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from paconv.errors import ModelError
 from paconv.onnx_file.function_meaning import same_meaning
-from paconv.onnx_file.graph_view import inner_nodes, sorted_nodes
+from paconv.onnx_file.graph_view import all_nodes, inner_nodes, sorted_nodes
 from paconv.onnx_file.other_kind import folder_content, kind_of
 from paconv.onnx_file.trial import session
 from paconv.ops import DOMAIN, OPSET_VERSION, SCHEMAS, standard_opset
@@ -116,9 +116,8 @@ def _check_consistent(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
 def _check_names(model: onnx.ModelProto, where: str) -> None:
     """Refuse names that aren't UTF-8, which protobuf gives as bytes."""
     graph = model.graph
-    nodes = [*graph.node, *(node for function in model.functions for node in function.node)]
     names: list[str | bytes] = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
-    for node in (*nodes, *inner_nodes(nodes)):
+    for node in all_nodes(model):
         names += [node.op_type, node.domain, node.name, *node.input, *node.output]
     damaged = next((name for name in names if isinstance(name, bytes)), None)
     if damaged is not None:

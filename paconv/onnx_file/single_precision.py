@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, numpy_helper
 
-from paconv.onnx_file.graph_view import sorted_nodes, subgraphs
+from paconv.onnx_file.graph_view import all_nodes, sorted_nodes, subgraphs
 
-__all__ = ["HALF_TYPES", "half_types", "in_single_precision"]
+__all__ = ["half_types", "in_single_precision"]
 
-HALF_TYPES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+_HALF_TYPES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 
 _TYPE_ATTRIBUTES = ("to", "dtype")
 """Of Cast, EyeLike and the random ops: the element type of what they make."""
@@ -27,7 +27,7 @@ def half_types(model: onnx.ModelProto) -> list[str]:
     """Names of the half precision types in a model, "float16" before "bfloat16"; [] where all is float32."""
     found = {t.data_type for t in _tensors(model)}
     found |= {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
-    return [name for kind, name in HALF_TYPES.items() if kind in found]
+    return [name for kind, name in _HALF_TYPES.items() if kind in found]
 
 
 def in_single_precision(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -38,7 +38,7 @@ def in_single_precision(model: onnx.ModelProto) -> onnx.ModelProto:
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
     for tensor in _tensors(copy):
-        if tensor.data_type in HALF_TYPES:
+        if tensor.data_type in _HALF_TYPES:
             tensor.CopyFrom(numpy_helper.from_array(_widened(tensor), tensor.name))
     for graph in _graphs(copy):
         for value in (*graph.input, *graph.output, *graph.value_info):
@@ -46,14 +46,9 @@ def in_single_precision(model: onnx.ModelProto) -> onnx.ModelProto:
     for function in copy.functions:
         for value in function.value_info:
             _widen(value.type)
-    for node in _nodes(copy):
-        for attribute in node.attribute:
-            if (
-                attribute.name in _TYPE_ATTRIBUTES
-                and attribute.type == AttributeProto.INT
-                and attribute.i in HALF_TYPES
-            ):
-                attribute.i = TensorProto.FLOAT
+    for attribute in (attribute for node in all_nodes(copy) for attribute in node.attribute):
+        if attribute.name in _TYPE_ATTRIBUTES and attribute.i in _HALF_TYPES:
+            attribute.i = TensorProto.FLOAT
     return copy
 
 
@@ -69,29 +64,21 @@ def _widened(tensor: onnx.TensorProto) -> np.ndarray:
 
 def _widen(kind: onnx.TypeProto) -> None:
     tensor = kind.tensor_type
-    if kind.HasField("tensor_type") and tensor.elem_type in HALF_TYPES:
+    if kind.HasField("tensor_type") and tensor.elem_type in _HALF_TYPES:
         tensor.elem_type = TensorProto.FLOAT
 
 
 def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
     yield model.graph
-    for node in _nodes(model):
+    for node in all_nodes(model):
         yield from subgraphs(node)
-
-
-def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += [inner for graph in subgraphs(node) for inner in graph.node]
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Initializers and the values of attributes, of Constant and ConstantOfShape above all."""
     for graph in _graphs(model):
         yield from graph.initializer
-    for node in _nodes(model):
+    for node in all_nodes(model):
         for attribute in node.attribute:
             if attribute.type == AttributeProto.TENSOR:
                 yield attribute.t
