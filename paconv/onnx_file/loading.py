@@ -32,7 +32,6 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
     Raises ModelError if it is no usable model.
     """
     model, where = read_model(path), str(path)
-    _check_names(model, where)
     _check_paconv(model, where)
     check_initializer_sizes(model, where)
     try:
@@ -43,7 +42,10 @@ def load_model(path: str | os.PathLike) -> onnx.ModelProto:
 
 
 def read_model(path: str | os.PathLike) -> onnx.ModelProto:
-    """Read an ONNX file with its external data, unchecked. Raises ModelError if it can't be read or is no ONNX file."""
+    """Read an ONNX file with its external data, unchecked but for its names' encoding.
+
+    Raises ModelError if it can't be read or is no ONNX file.
+    """
     path = Path(path)
     if path.is_dir():
         raise ModelError(f"{path}: expected an ONNX file, found a directory{folder_content(path)}")
@@ -66,6 +68,7 @@ def read_model(path: str | os.PathLike) -> onnx.ModelProto:
         if kind := kind_of(data):
             raise ModelError(f"{path}: expected an ONNX model, found {kind}")
         raise ModelError(f"{path}: expected an ONNX model, found no graph; the file is empty or of another kind")
+    _check_names(model, str(path))
     try:
         load_external_data_for_model(model, str(path.parent))
     except (OSError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:  # RuntimeError: no possible name

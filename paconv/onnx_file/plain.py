@@ -32,7 +32,7 @@ from paconv.onnx_file.constant_folding import fold_constants
 from paconv.onnx_file.free_batch import with_free_batch
 from paconv.onnx_file.graph_view import GraphView, inner_nodes
 from paconv.onnx_file.loading import check_initializer_sizes, read_model
-from paconv.onnx_file.single_precision import half_types, in_single_precision
+from paconv.onnx_file.single_precision import half_types, has_half_edges, in_single_precision
 from paconv.onnx_file.weights_aside import WeightsAside, set_weights_aside
 from paconv.ops import DOMAIN, standard_opset
 from paconv.ops.schema import MIN_STANDARD_OPSET
@@ -87,8 +87,9 @@ def plain_model(
         original, where = read_model(source), str(source)
     check_initializer_sizes(original, where)
     if halves := half_types(original):
+        edges = "; inputs and outputs too" if has_half_edges(original) else ""
         original = source = in_single_precision(original)
-        message = f"{where}: its {' and '.join(halves)} become float32, exactly; inputs and outputs too"
+        message = f"{where}: its {' and '.join(halves)} become float32, exactly{edges}"
         warnings.warn_explicit(message, UserWarning, "paconv", 0)
     aside = set_weights_aside(original)
     _check_no_paconv(aside.graph_model, where)

@@ -15,7 +15,7 @@ from onnx import AttributeProto, TensorProto, numpy_helper
 
 from paconv.onnx_file.graph_view import all_nodes, sorted_nodes, subgraphs
 
-__all__ = ["half_types", "in_single_precision"]
+__all__ = ["half_types", "has_half_edges", "in_single_precision"]
 
 _HALF_TYPES = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 
@@ -25,9 +25,17 @@ _TYPE_ATTRIBUTES = ("to", "dtype")
 
 def half_types(model: onnx.ModelProto) -> list[str]:
     """Names of the half precision types in a model, "float16" before "bfloat16"; [] where all is float32."""
-    found = {t.data_type for t in _tensors(model)}
-    found |= {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
+    found = {t.data_type for t in _tensors(model)} | _edge_types(model)
     return [name for kind, name in _HALF_TYPES.items() if kind in found]
+
+
+def has_half_edges(model: onnx.ModelProto) -> bool:
+    """Whether an input or output is in half precision."""
+    return not _edge_types(model).isdisjoint(_HALF_TYPES)
+
+
+def _edge_types(model: onnx.ModelProto) -> set[int]:
+    return {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
 
 
 def in_single_precision(model: onnx.ModelProto) -> onnx.ModelProto:

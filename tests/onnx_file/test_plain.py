@@ -299,3 +299,19 @@ def test_half_precision_becomes_float32_with_the_same_numbers(kind):
     x = image(2, 3, 8, 8)
     conv = graph("y = Conv(x, W)", W=kept)
     assert np.array_equal(outputs(plain.model, x=x)[0], outputs(conv, x=x)[0] + added)
+
+
+def test_half_precision_inside_alone_leaves_inputs_and_outputs_what_they_are():
+    stored, kept = halved(W, TensorProto.FLOAT16, "W")
+    model = graph("h = Cast <to = 10> (x) c = Conv(h, W) y = Cast <to = 1> (c)")
+    model.graph.initializer.append(stored)
+    with pytest.warns(UserWarning, match=r"model: its float16 become float32, exactly$"):
+        plain = plain_model(model)
+    assert np.array_equal(weights_of(plain.model)[0], kept)
+
+
+def test_a_file_with_names_that_are_no_utf8_is_refused(tmp_path):
+    data = graph("y = Conv(x, W)", W=W).SerializeToString()
+    (tmp_path / "m.onnx").write_bytes(data.replace(b"Conv", b"Con\xff"))
+    with pytest.raises(ModelError, match=r"m.onnx: expected names in UTF-8, found b'Con.xff'; the file is damaged"):
+        plain_model(tmp_path / "m.onnx")
