@@ -9,8 +9,8 @@ from types import ModuleType
 
 __all__ = [
     "CODING", "DEPTHWISE_BLOCKS", "DEPTHWISE_RUN", "FIELDS", "ROW_RUN", "GATHER_RUN", "LANES", "LEVEL_RUN", "PEAK_RING",
-    "MAX_EXACT_FLOAT", "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN", "CODING_SLOTS", "PIXEL_CHUNK", "SPANS",
-    "F", "slot_enum",
+    "EVEN_ENDPOINTS", "EVEN_ROWS", "MAX_EXACT_FLOAT", "MAX_ROW_WORDS", "MAX_HALO", "MAX_LEVELS", "MIN_SPAN",
+    "CODING_SLOTS", "PIXEL_CHUNK", "SPANS", "F", "slot_enum",
 ]  # fmt: skip
 
 
@@ -60,6 +60,12 @@ SPANS = 12
 MAX_LEVELS = 256
 """Most levels of weights or activations."""
 
+EVEN_ENDPOINTS = 7
+"""Endpoints from which on it is worth while to look whether they are evenly apart (kernels/finish/levels.py)."""
+
+EVEN_ROWS = 3
+"""Rows of LANES float32 behind a block's endpoints that say so."""
+
 CODING_SLOTS = {
     "unit": "of the activations' levels",
     "zero": "what stands for activation 0 in a byte: 0, or what brings negative or large levels into a byte",
@@ -93,7 +99,8 @@ FIELDS = {
     "level_masks": "(E+1,) uint8",
     # the channel-last finish, in blocks of LANES channels of a group
     "clip": "(2,) float32: least and largest Y",
-    "thresholds_1": "(blocks, E_1, LANES) float32: endpoints of levels_1", "thresholds_2": "of levels_2",
+    "thresholds_1": "(blocks, E_1 + EVEN_ROWS, LANES) float32: endpoints of levels_1, and whether they are even",
+    "thresholds_2": "of levels_2",
     "flips_1": "(blocks, LANES) uint32: the sign bit where sign is -1", "flips_2": "for levels_2",
     # made once by codes/choose_codes.py and the two weights.py
     "coding": "(slots of CODING) float64",

@@ -6,7 +6,18 @@ import numpy as np
 
 from paconv import bits
 from paconv.bits import WORD_BITS
-from paconv.kernels.arguments import CODING, GATHER_RUN, LANES, LEVEL_RUN, MAX_HALO, MAX_ROW_WORDS, PIXEL_CHUNK, SPANS
+from paconv.kernels.arguments import (
+    CODING,
+    EVEN_ENDPOINTS,
+    EVEN_ROWS,
+    GATHER_RUN,
+    LANES,
+    LEVEL_RUN,
+    MAX_HALO,
+    MAX_ROW_WORDS,
+    PIXEL_CHUNK,
+    SPANS,
+)
 from paconv.kernels.blocking import TILE_ROWS, blocking
 from paconv.kernels.cpus import Cpu
 from paconv.ops.pa_bit_conv import output_shape
@@ -114,8 +125,8 @@ def row_pixels_of(OW: int, SH: int, SW: int, Wp: int) -> int:
 
 
 def endpoint_blocks(v, sign, G: int, OG: int) -> tuple[np.ndarray, np.ndarray]:
-    """(thresholds (blocks, E, LANES) float32, flips (blocks, LANES) uint32) of G groups of OG channels: endpoints v
-    (1 or channels, E) and sign (1 or channels,), as the shim lays them out.
+    """(thresholds (blocks, E + EVEN_ROWS, LANES) float32, flips (blocks, LANES) uint32) of G groups of OG channels:
+    endpoints v (1 or channels, E) and sign (1 or channels,), as the shim lays them out.
     """
     OB = -(-OG // LANES)
     thresholds = np.full((G, OB * LANES, v.shape[1]), np.nan, np.float32)
@@ -123,7 +134,24 @@ def endpoint_blocks(v, sign, G: int, OG: int) -> tuple[np.ndarray, np.ndarray]:
     thresholds[:, :OG] = np.broadcast_to(v, (G * OG, v.shape[1])).reshape(G, OG, -1)
     flips[:, :OG] = np.broadcast_to(np.where(sign < 0, 1 << 31, 0), G * OG).reshape(G, OG)
     thresholds = thresholds.reshape(G * OB, LANES, -1).transpose(0, 2, 1)
-    return np.ascontiguousarray(thresholds), flips.reshape(G * OB, LANES)
+    lanes = [min(LANES, OG - b * LANES) for _ in range(G) for b in range(OB)]
+    even = [evenness(block[:, :count]) for block, count in zip(thresholds, lanes, strict=True)]
+    return np.concatenate([thresholds, np.stack(even)], 1), flips.reshape(G * OB, LANES)
+
+
+def evenness(v: np.ndarray) -> np.ndarray:
+    """(EVEN_ROWS, LANES) float32 of the endpoints v (E, lanes): scale, offset, margin (kernels/finish/levels.py)."""
+    found = np.zeros((EVEN_ROWS, LANES), np.float32)
+    found[1], E, lanes = 0.5, *v.shape
+    v, margin = v.astype(np.float64), np.inf
+    if E >= EVEN_ENDPOINTS:
+        with np.errstate(all="ignore"):
+            scale = ((E - 1) / (v[-1] - v[0])).astype(np.float32)
+            offset = (1 - v[0] * scale).astype(np.float32)
+            margin = np.abs(v.astype(np.float32) * scale + offset - np.arange(1, E + 1)[:, None]).max()
+        found[0, :lanes], found[1, :lanes] = scale, offset
+    found[2] = margin if margin <= 1 / 512 else -1
+    return found
 
 
 def level_arguments_of(level_case, cpu: Cpu, kind: str = "planes") -> tuple[dict, dict]:

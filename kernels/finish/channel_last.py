@@ -1,10 +1,7 @@
 """Finish pixels of a lane block channel-last: values, their levels, or both.
 
 Y    = min(max(values + residual, low), high)
-L[c] = #{ e : sign_c * Y[c] >= v[c, e] }
-
-Thresholds (E, LANES) hold the endpoints of LANES channels, NaN for channels that don't exist, and flips (LANES,) the
-sign bit of channels with sign -1: multiplying by -1 is turning that bit.
+L[c] = #{ e : sign_c * Y[c] >= v[c, e] }            (kernels/finish/levels.py)
 """
 
 from __future__ import annotations
@@ -15,11 +12,12 @@ import numpy as np
 from numba import carray, njit
 from numba.core import cgutils
 
-from paconv.kernels.arguments import LANES, F
+from paconv.kernels.arguments import EVEN_ROWS, LANES, F
 from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.loops import turns
 from paconv.kernels.emit.memory import copy_bytes, pointer, stack_buffer
-from paconv.kernels.emit.vectors import BYTES, FLOATS, VECTOR, WORDS, broadcast, const, element, load, plus, store
+from paconv.kernels.emit.vectors import FLOATS, VECTOR, broadcast, const, load, plus, store
+from paconv.kernels.finish.levels import levels_of
 
 __all__ = ["finish", "store_channel_last"]
 
@@ -65,7 +63,7 @@ def finish(
         for *endpoints, levels in ((thresholds_1, flips_1, E_1, levels_1), (thresholds_2, flips_2, E_2, levels_2)):
             with there(levels):
                 for place, found_levels in zip(
-                    places(levels, step), _levels(builder, results, *endpoints), strict=True
+                    places(levels, step), levels_of(builder, results, *endpoints), strict=True
                 ):
                     store(builder, found_levels, place, align=1)
 
@@ -77,21 +75,6 @@ def finish(
         finish_together(builder.add(done, loop.index), 1)
 
 
-def _levels(builder, values: list, thresholds, flips, E) -> list:
-    """The levels (LANES,) uint8 of vectors of values."""
-    flip = load(builder, flips, WORDS)
-    signed = [builder.bitcast(builder.xor(builder.bitcast(value, WORDS), flip), FLOATS) for value in values]
-    counts = [cgutils.alloca_once(builder, WORDS) for _ in values]
-    for reached in counts:
-        builder.store(const(0, WORDS), reached)
-    with turns(builder, E) as loop:
-        threshold = element(builder, thresholds, loop.index, FLOATS)
-        for value, reached in zip(signed, counts, strict=True):
-            one = builder.sext(builder.fcmp_ordered(">=", value, threshold), WORDS)
-            builder.store(builder.sub(builder.load(reached), one), reached)
-    return [builder.trunc(builder.load(reached), BYTES) for reached in counts]
-
-
 @_inline
 def store_channel_last(a, values, batch, group, b, first_pixel, count):
     """Finish `count` pixels of lane block b: Y, levels_1 and levels_2, those that are wanted.
@@ -101,8 +84,9 @@ def store_channel_last(a, values, batch, group, b, first_pixel, count):
     lanes, block, O = min(LANES, a[F.OG] - b * LANES), group * a[F.OB] + b, a[F.O]
     clip = carray(pointer(a[F.clip]), (2,), np.float32)
     low, high, E_1, E_2 = clip[0], clip[1], a[F.E_1], a[F.E_2]
-    thresholds_1, flips_1 = a[F.thresholds_1] + block * E_1 * VECTOR, a[F.flips_1] + block * VECTOR
-    thresholds_2, flips_2 = a[F.thresholds_2] + block * E_2 * VECTOR, a[F.flips_2] + block * VECTOR
+    thresholds_1 = a[F.thresholds_1] + block * (E_1 + EVEN_ROWS) * VECTOR
+    thresholds_2 = a[F.thresholds_2] + block * (E_2 + EVEN_ROWS) * VECTOR
+    flips_1, flips_2 = a[F.flips_1] + block * VECTOR, a[F.flips_2] + block * VECTOR
     first = (batch * a[F.OH] * a[F.OW] + first_pixel) * O + group * a[F.OG] + b * LANES
     # Where the first pixel's values lie; 0 for what there is none of.
     residual = a[F.residual] + first * 4 if a[F.residual] else 0

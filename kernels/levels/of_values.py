@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from paconv.kernels.arguments import LANES, LEVEL_RUN, F
+from paconv.kernels.arguments import EVEN_ROWS, LANES, LEVEL_RUN, F
 from paconv.kernels.emit.memory import copy_bytes, stack_buffer
 from paconv.kernels.emit.vectors import VECTOR
 from paconv.kernels.finish.channel_last import finish
@@ -28,7 +28,7 @@ def levels_of_values(arguments, task):
     values_at, levels_at = stack_buffer(VECTOR), stack_buffer(LANES)
     for block in range(a[F.OB]):
         row, lanes, at = 0 if a[F.v_rows] == 1 else block, C - block * LANES, first * C + block * LANES
-        thresholds, flips = a[F.thresholds_1] + row * E * VECTOR, a[F.flips_1] + row * VECTOR
+        thresholds, flips = a[F.thresholds_1] + row * (E + EVEN_ROWS) * VECTOR, a[F.flips_1] + row * VECTOR
         values, levels = a[F.x] + at * 4, a[F.levels_1] + at
         if lanes >= LANES:
             finish(count, values, 4 * C, 0, _LOW, _HIGH, 0, C, thresholds, flips, E, levels, 0, 0, 0, 0)

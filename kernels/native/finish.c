@@ -1,5 +1,6 @@
 #include "finish.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,28 @@ OrtStatus *check_endpoint_shapes(const Node *node, const char *v_name, const Con
   return check_endpoints(node, v_name, v->data, v->dims[0], v->dims[1]);
 }
 
+/* Whether the endpoints (E, LANES) of the first `lanes` channels are evenly apart, into the EVEN_ROWS rows behind them, as
+ * kernels/finish/levels.py reads them: product and sum round one after the other there too. */
+static void measure_evenness(float *thresholds, int64_t E, int64_t lanes) {
+  float *scale = thresholds + E * LANES, *offset = scale + LANES, *margin = offset + LANES;
+  const double most = 1. / 512; /* more, and too many values would be compared with one by one after all */
+  double largest = E < EVEN_ENDPOINTS ? INFINITY : 0;
+  for (int64_t lane = 0; lane < LANES; lane++) {
+    const float first = thresholds[lane], last = thresholds[(E - 1) * LANES + lane];
+    const int exists = lane < lanes && largest <= most;
+    scale[lane] = exists ? (float)((double)(E - 1) / ((double)last - first)) : 0;
+    offset[lane] = exists ? (float)(1 - (double)first * scale[lane]) : 0.5f;
+    for (int64_t e = 0; e < E && exists; e++) {
+      const float product = thresholds[e * LANES + lane] * scale[lane];
+      const float place = product + offset[lane];
+      const double distance = fabs((double)place - (double)(e + 1));
+      if (!(distance <= largest)) largest = isnan(distance) ? INFINITY : distance;
+    }
+  }
+  /* The margin as a float is no smaller: a distance from an integer of 1 to 255 is one of float32's multiples of 2^-24. */
+  for (int64_t lane = 0; lane < LANES; lane++) margin[lane] = largest <= most ? (float)largest : -1;
+}
+
 OrtStatus *read_endpoints(Node *node, const OrtKernelInfo *info, const char *v_name, const char *sign_name, int64_t G,
                           int64_t OG, int E_field, int thresholds_field, int flips_field) {
   Constant v, sign;
@@ -36,18 +59,22 @@ OrtStatus *read_endpoints(Node *node, const OrtKernelInfo *info, const char *v_n
   RETURN_IF_ERROR(read_constant(node, info, sign_name, &sign));
   RETURN_IF_ERROR(check_endpoint_shapes(node, v_name, &v, sign_name, &sign, G * OG));
   const int64_t E = v.dims[1], OB = (OG + LANES - 1) / LANES;
-  float *thresholds = node_memory(node, G * OB, E, LANES, 1, 4);
+  float *thresholds = node_memory(node, G * OB, E + EVEN_ROWS, LANES, 1, 4);
   uint32_t *flips = node_memory(node, G * OB, LANES, 1, 1, 4);
   if (!thresholds || !flips) return failure(node, "not enough memory for %lld endpoints", (long long)(G * OG * E));
-  for (int64_t block = 0; block < G * OB; block++)
+  for (int64_t block = 0; block < G * OB; block++) {
+    float *here = thresholds + block * (E + EVEN_ROWS) * LANES;
     for (int64_t lane = 0; lane < LANES; lane++) {
       const int64_t channel = block / OB * OG + block % OB * LANES + lane;
       const int exists = block % OB * LANES + lane < OG;
       const float *row = (const float *)v.data + (v.dims[0] == 1 ? 0 : channel * E);
-      for (int64_t e = 0; e < E; e++) thresholds[(block * E + e) * LANES + lane] = exists ? row[e] : NAN;
+      for (int64_t e = 0; e < E; e++) here[e * LANES + lane] = exists ? row[e] : NAN;
       if (exists && ((const int8_t *)sign.data)[sign.dims[0] == 1 ? 0 : channel] < 0)
         flips[block * LANES + lane] = UINT32_C(1) << 31;
     }
+    const int64_t left = OG - block % OB * LANES;
+    measure_evenness(here, E, left < LANES ? left : LANES);
+  }
   node->fields[E_field] = E;
   node->fields[thresholds_field] = (int64_t)(intptr_t)thresholds;
   node->fields[flips_field] = (int64_t)(intptr_t)flips;

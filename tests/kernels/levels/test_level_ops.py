@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 import paconv
 from paconv import ops
-from paconv.kernels.arguments import LANES, LEVEL_RUN
+from paconv.kernels.arguments import EVEN_ENDPOINTS, LANES, LEVEL_RUN
 from paconv.kernels.registry import CHOICES
 from paconv.reference import finish_level_conv, pa_level_max_pool, pa_levels
 from tests.bit_conv_cases import GRIDS, make_case, model_of
@@ -62,6 +62,33 @@ def test_the_body_of_a_convolution_of_levels_takes_the_same_decisions_but_for_ro
             if f"L{k}" in found:
                 levels = pa_levels(found["Y"], level_case.finish[f"v{k}"], level_case.finish[f"sign{k}"])
                 assert (found[f"L{k}"] == levels).all()
+
+
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
+@given(
+    channels=st.sampled_from([1, LANES, 40]),
+    E=st.sampled_from([EVEN_ENDPOINTS - 1, EVEN_ENDPOINTS, 15, 63, 127, 255]),
+    shift=st.sampled_from([0, 1, 1e3, 1e5]),
+    bent=st.sampled_from([0, 1e-5, 1e-3, 0.1]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_endpoints_that_are_about_evenly_apart_are_counted_exactly(channels, E, shift, bent, seed):
+    rng = np.random.default_rng(seed)
+    steps = np.float64(2.0) ** rng.integers(-20, 20, (channels, 1)) * rng.random((channels, 1))
+    places = np.arange(E) + bent * rng.random((channels, E)) + shift * rng.standard_normal((channels, 1))
+    v = np.sort((steps * places).astype(np.float32), axis=1)
+    if seed % 5 == 0:
+        v[rng.integers(channels)] = rng.choice(np.float32([0, np.inf, -np.inf, np.nan]))
+    sign = rng.choice(np.array([-1, 1], np.int8), channels)
+    at = (np.arange(channels), rng.integers(0, E, (2, 9, 7, channels)))
+    X = v[at] * sign  # endpoints, numbers next to them, others between, beyond and none
+    X = X.view(np.int32) + rng.choice([0, 0, 1, -1, 2, -2, 40, -40], X.shape).astype(np.int32)
+    between = rng.random(X.shape) < 0.5
+    X = np.where(between, v[at] * sign + steps[:, 0] * rng.standard_normal(X.shape), X.view(np.float32))
+    X = X.astype(np.float32)
+    X.flat[::17] = rng.choice(np.float32([np.nan, np.inf, -np.inf, -0.0, 3e38, -3e38]), X.flat[::17].size)
+    model, expected = levels_model(v, sign), pa_levels(X, v, sign)
+    assert (run(model, {"X": X})[0] == expected).all()
 
 
 @settings(max_examples=examples(60), deadline=None, derandomize=True)
