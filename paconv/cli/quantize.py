@@ -36,6 +36,10 @@ _LONG = 5.0
 """Seconds after which something is said where no bar is seen."""
 
 
+PLANES = SchemeType(["pa"], digits=True)
+"""What --scheme and --worst-levels say."""
+
+
 class _Numbers(click.ParamType):
     """One number, or several with commas between."""
 
@@ -46,15 +50,6 @@ class _Numbers(click.ParamType):
             return [float(part) for part in value.split(",")]
         except ValueError:
             self.fail(f"expected numbers such as 0.5 or 0.485,0.456,0.406; found {value!r}", param, ctx)
-
-
-def _levels(text: str | None) -> tuple[int, int | None] | None:
-    if text is None:
-        return None
-    M, _, N = text.removeprefix("pa:").partition(",")
-    if not M.isdecimal() or not N:
-        raise UsageError(f"--worst-levels: expected pa:M,N such as pa:8,7; found {text!r}")
-    return int(M), _real(parse_planes(N, "--worst-levels"))
 
 
 def _planes(scheme: Spelled, M: int | None, N: str | None) -> tuple[int, int | None]:
@@ -87,11 +82,12 @@ def _real(N: int | str | None) -> int | None:
 )
 @click.option(
     "--scheme",
-    type=SchemeType(["pa"]),
+    type=PLANES,
     default="pa:4,5",
     show_default=True,
-    metavar="pa:M,N",
-    help="M weight planes: 2, 4, 6 or 8; N activation planes: 1 to 8, or full.",
+    metavar="pa:M,N[,digits]",
+    help="M weight planes: 2, 4, 6 or 8; N activation planes: 1 to 8, or full. Digits: planes are the binary digits of "
+    "2^M and 2^N levels; M is 2 to 5.",
 )
 @click.option("-M", "M", type=int, help="Weight planes of --scheme, spelled apart.")
 @click.option("-N", "N", help="Activation planes of --scheme, spelled apart.")
@@ -133,7 +129,12 @@ def _real(N: int | str | None) -> int | None:
     metavar="K",
     help="Leave the K layers real that add most to the error. Takes twice as long.",
 )
-@click.option("--worst-levels", metavar="pa:M,N", help="Give these K layers so many planes instead, such as pa:8,7.")
+@click.option(
+    "--worst-levels",
+    type=PLANES,
+    metavar="pa:M,N[,digits]",
+    help="Give these K layers so many planes instead, such as pa:8,7.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of what is drawn at random.")
 @click.option(
     "--input-shape",
@@ -170,7 +171,7 @@ def quantize(
     linear: str,
     most_error: float | None,
     worst: int,
-    worst_levels: str | None,
+    worst_levels: Spelled | None,
     seed: int,
     shapes: tuple[str, ...],
     factory: str | None,
@@ -189,10 +190,12 @@ def quantize(
         --std 0.229,0.224,0.225
       paconv quantize float.pt --model nets:make --input-shape 3x224x224 \\
         --data images.npz --scheme pa:8,7
+      paconv quantize float.onnx --data images.npz --scheme pa:5,7,digits
       paconv quantize float.onnx --data images.npz --keep-worst 2 -o model.onnx
       paconv quantize float.pt --data pictures/ --checkpoint quantized.pt
     """
     options: dict[str, Any] = {
+        "digits": scheme.digits,
         "checkpoint": checkpoint,
         "grid": parse_grid(grid),
         "fast": fast,
@@ -204,7 +207,7 @@ def quantize(
         "linear": linear,
         "most_error": most_error,
         "worst": worst,
-        "worst_levels": _levels(worst_levels),
+        "worst_levels": None if worst_levels is None else (*_planes(worst_levels, None, None), worst_levels.digits),
         "count": count,
         "mean": mean,
         "std": std,
@@ -321,7 +324,7 @@ def _layers_table(found: Quantized) -> Table:
         {
             "name": layer.name,
             "shape": "x".join(map(str, layer.shape)),
-            "form": f"pa:{layer.M},{'full' if layer.N is None else layer.N}" if layer.form == "pa" else layer.code,
+            "form": layer.scheme or layer.code,
             "reads": layer.reads,
             "error": layer.error,
             "added": layer.added if layer.form == "pa" else None,

@@ -19,6 +19,8 @@ METAVAR = "SCHEME[:M,N]"
 FULL = "full"
 """N of full-precision activations."""
 
+_DIGITS = ",digits"
+
 
 @dataclass(frozen=True)
 class Spelled:
@@ -29,15 +31,17 @@ class Spelled:
     """None where it isn't given."""
     N: int | str | None = None
     """FULL for full-precision activations; None where it isn't given."""
+    digits: bool = False
+    """Whether planes are binary digits of evenly spaced levels."""
 
 
 class SchemeType(click.ParamType):
-    """SCHEME, SCHEME:M or SCHEME:M,N, its name among `names`."""
+    """SCHEME, SCHEME:M or SCHEME:M,N, its name among `names`; SCHEME:M,N,digits too where `digits` may be asked for."""
 
     name = "scheme"
 
-    def __init__(self, names: Collection[str]):
-        self.names = names
+    def __init__(self, names: Collection[str], *, digits: bool = False):
+        self.names, self.digits = names, digits
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Spelled:
         if isinstance(value, Spelled):
@@ -48,10 +52,14 @@ class SchemeType(click.ParamType):
             planes = colon + text or (f":{digits}" if digits else "")
             near = did_you_mean(word, self.names, planes) or "; planes go behind a colon: pa:4,5"
             self.fail(f"{name!r} is not one of {', '.join(self.names)}{near}", param, ctx)
-        M, comma, N = text.partition(",")
+        digits = self.digits and text.count(",") == 2 and text.endswith(_DIGITS)
+        M, comma, N = (text.removesuffix(_DIGITS) if digits else text).partition(",")
         if colon and (not M.isdecimal() or (comma and N != FULL and not N.isdecimal())):
-            self.fail(f"expected {METAVAR}, such as pa:4,5 or pa:4,{FULL}; found {value!r}", param, ctx)
-        return Spelled(name, int(M) if colon else None, (FULL if N == FULL else int(N)) if comma else None)
+            examples = f"pa:4,5, pa:4,{FULL} or pa:5,7{_DIGITS}" if self.digits else f"pa:4,5 or pa:4,{FULL}"
+            self.fail(
+                f"expected {param.metavar if param else METAVAR}, such as {examples}; found {value!r}", param, ctx
+            )
+        return Spelled(name, int(M) if colon else None, (FULL if N == FULL else int(N)) if comma else None, digits)
 
 
 def parse_planes(text: str, option: str) -> int | str:

@@ -36,6 +36,7 @@ def quantize(
     M: int = 4,
     N: int | None = 5,
     *,
+    digits: bool = False,
     output: str | os.PathLike | None = None,
     checkpoint: str | os.PathLike | None = None,
     grid: GridChoice = DEFAULT_GRID,
@@ -49,7 +50,7 @@ def quantize(
     linear: str = "real",
     most_error: float | None = None,
     worst: int = 0,
-    worst_levels: tuple[int, int | None] | None = None,
+    worst_levels: tuple[int, int | None] | tuple[int, int, bool] | None = None,
     count: int = 512,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
@@ -74,6 +75,8 @@ def quantize(
         data: Inputs of the network: a folder of pictures, an .npz file, "mnist:FOLDER", arrays, or batches.
         M: Weight planes: 2, 4, 6 or 8.
         N: Activation planes, 1 to 8; None for real activations.
+        digits: Planes are the binary digits of 2^M and 2^N evenly spaced levels, with as many products of planes as M
+            and N levels that have a plane each; M is 2 to 5 then.
         output: The model.onnx to write; None writes nothing.
         checkpoint: For a torch source: the checkpoint of the converted model to write, from which fine-tuning starts
             (`paconv train --from`); exported, it is the same network. All channels of an activation have the same
@@ -92,7 +95,7 @@ def quantize(
         linear: The same for linear layers that read one vector a sample, heads left out.
         most_error: A layer that adds more than that to the relative squared error of its output stays real.
         worst: So many layers, those that add most, stay real, or get `worst_levels`. Everything is done twice then.
-        worst_levels: (M, N) of these layers.
+        worst_levels: (M, N) of these layers, or (M, N, digits).
         count: The most samples that are taken of `data`.
         mean: Of pictures' channels, as fractions of 255; see paconv.samples.loading.
         std: The same.
@@ -120,6 +123,7 @@ def quantize(
     settings = Settings(
         M,
         N,
+        digits,
         grid,
         fast,
         None if signed == "auto" else bool(signed),
@@ -128,6 +132,8 @@ def quantize(
     )
     if checkpoint is not None and by_channel:
         raise UsageError("by_channel: a checkpoint has the same endpoints for all channels; leave one of the two out")
+    if checkpoint is not None and (digits or any((worst_levels or ())[2:])):
+        raise UsageError("digits: in a checkpoint each level has a plane of its own; leave one of the two out")
     if checkpoint is not None and linear != "real":
         raise UsageError("linear: linear layers stay real in a checkpoint; leave one of the two out")
     if checkpoint is not None and _is_onnx(source):

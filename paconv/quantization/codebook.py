@@ -6,6 +6,10 @@
 
 in turns, from a_o the root mean square of the channel's weights and c the Lloyd-Max quantizer of a Gaussian. With a
 largest integer A, c are integers up to A times a unit (paconv.grid), and the scales are fitted to these.
+
+Where planes are binary digits, c are the integers of M bits in two's complement, and a_o is the scale with the least
+squared error: of those with which the largest weight is the largest integer or is clipped, each then fitted to the
+integers that the weights have with it.
 """
 
 from __future__ import annotations
@@ -18,9 +22,12 @@ from paconv.gaussian import half_gaussian_quantizer
 from paconv.grid import nearest_grid
 from paconv.lloyd_max import SortedValues, lloyd_max, midpoints
 
-__all__ = ["Codebook", "fit_codebook", "gaussian_levels"]
+__all__ = ["Codebook", "even_codebook", "fit_codebook", "gaussian_levels"]
 
 _TURNS, _ROUNDS = 8, 30
+
+_CLIPPED = np.arange(1, 0.2, -1 / 32)
+"""Parts of the largest weight of a channel up to which its levels reach."""
 
 _ENOUGH = 1 << 19
 """Weights that c is fitted to; of more, evenly spaced ones are taken."""
@@ -31,7 +38,7 @@ class Codebook:
     """Levels and scales of one layer."""
 
     levels: np.ndarray
-    """c: (M+1,) float64 ascending; integers where the layer is on a grid."""
+    """c: (L,) float64 ascending, L = M+1 or 2^M; integers where the layer is on a grid."""
     zero: int
     """Index of the level 0."""
     scales: np.ndarray
@@ -73,6 +80,21 @@ def fit_codebook(w: np.ndarray, M: int, most: int | None) -> Codebook:
         for _ in range(2):
             scales = _fitted(w, Codebook(c, M // 2, scales))
     return Codebook(c, M // 2, scales)
+
+
+def even_codebook(w: np.ndarray, M: int) -> Codebook:
+    """The 2^M evenly spaced levels of M binary digits for the weights w (O, K) float64."""
+    half = 2 ** (M - 1)
+    largest = np.abs(w).max(1)
+    best, scales = np.full(len(w), np.inf), largest / half
+    for part in _CLIPPED:
+        tried = part * largest / (half - 0.5)
+        k = np.clip(np.rint(w / np.where(tried > 0, tried, 1)[:, None]), -half, half - 1)
+        square, dot = (k * k).sum(1), (w * k).sum(1)
+        tried = np.where(square > 0, dot / np.where(square > 0, square, 1), 0)
+        error = (w * w).sum(1) - tried * dot
+        scales, best = np.where(error < best, tried, scales), np.minimum(best, error)
+    return Codebook(np.arange(-half, half).astype(np.float64), half, scales)
 
 
 def _fitted(w: np.ndarray, book: Codebook) -> np.ndarray:

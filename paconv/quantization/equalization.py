@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paconv.lloyd_max import midpoints
-from paconv.quantization.activation_levels import ActivationLevels, fit_levels
+from paconv.quantization.activation_levels import ActivationLevels, LevelChoice, fit_levels
 from paconv.quantization.channels import Channels, channel_means
 from paconv.quantization.codebook import gaussian_levels
 
@@ -38,7 +38,7 @@ _CLEARLY = 0.9
 """E(t) / E(0) below which channels are stretched."""
 
 Reader = tuple[np.ndarray, int]
-"""The weights (O, C/g, KH, KW) float32 and M of a convolution."""
+"""The weights (O, C/g, KH, KW) float32 of a convolution, and how many levels besides 0 they are to have."""
 
 _BATCHES = 4
 """Of the samples, that errors are estimated on."""
@@ -47,25 +47,24 @@ _BATCHES = 4
 def equalized_levels(
     batches: list[np.ndarray],
     readers: Sequence[Reader],
-    N: int,
-    largest: int | None,
+    wanted: LevelChoice,
     *,
     signed: bool,
     shift: np.ndarray | None,
     seed: int,
 ) -> ActivationLevels:
-    """The N levels and 0 for a tensor (B, C, H, W) in parts.
+    """The `wanted` levels and 0 for a tensor (B, C, H, W) in parts.
 
-    readers: the convolutions that read it. largest, signed, seed: as for fit_levels. shift: (1, C, 1, 1) float32 or
+    readers: the convolutions that read it. signed, seed: as for fit_levels. shift: (1, C, 1, 1) float32 or
     None, taken off before.
     """
     few = batches[:: -(-len(batches) // _BATCHES)]
     mean, unstretched = Channels(channel_means(few)), Channels(shift)
     variances, squares = (_mean_squares([channels(x) for x in few]) for channels in (mean, unstretched))
-    levels = fit_levels(batches, N, largest, signed=signed, channels=unstretched, seed=seed)
+    levels = fit_levels(batches, wanted, signed=signed, channels=unstretched, seed=seed)
     best = _CLEARLY * _cost(levels, few, readers, variances)
     for channels in _stretched(shift, squares):
-        stretched = fit_levels(batches, N, largest, signed=signed, channels=channels, seed=seed)
+        stretched = fit_levels(batches, wanted, signed=signed, channels=channels, seed=seed)
         cost = _cost(stretched, few, readers, variances)
         if cost < best:
             levels, best = stretched, cost

@@ -21,10 +21,11 @@ import numpy as np
 
 from paconv.grid import exact_unit
 from paconv.quantization.activation_levels import ActivationLevels
-from paconv.quantization.codebook import Codebook, fit_codebook
+from paconv.quantization.codebook import Codebook, even_codebook, fit_codebook
 from paconv.quantization.error_feedback import with_error_feedback
 from paconv.quantization.regression import regression
 from paconv.quantization.second_moments import Moments, moments
+from paconv.quantization.settings import Settings
 from paconv.quantization.windows import Geometry, draw, windows
 
 __all__ = ["LayerError", "QuantizedWeights", "Rows", "quantized_weights", "sampled_rows"]
@@ -83,7 +84,7 @@ class QuantizedWeights:
     codes: np.ndarray
     """(O, C/g, KH, KW) uint8."""
     levels: np.ndarray
-    """(M+1,) float64: c; integers on a grid."""
+    """(L,) float64: c; integers on a grid. L is M+1, or 2^M of binary digits."""
     zero: int
     """Index of the level 0."""
     units: np.ndarray
@@ -97,7 +98,7 @@ class QuantizedWeights:
 
     @property
     def table(self) -> np.ndarray:
-        """(O, M+1) float32: the levels of each channel's weights."""
+        """(O, L) float32: the levels of each channel's weights."""
         return (self.units[:, None] * self.levels).astype(np.float32)
 
     @property
@@ -158,13 +159,10 @@ def quantized_weights(
     rows: Rows,
     levels: ActivationLevels | None,
     weight: np.ndarray,
-    M: int,
-    most: int | None,
+    settings: Settings,
     group: int,
-    *,
-    fast: bool,
 ) -> QuantizedWeights:
-    """The weights (O, C/g, KH, KW) float32 of a convolution with M planes; most: the largest integer of the grid."""
+    """The weights (O, C/g, KH, KW) float32 of a convolution as `settings` wants them."""
     O, K = len(weight), weight[0].size
     unit = 1.0 if levels is None else levels.unit
     if levels is not None:
@@ -172,7 +170,7 @@ def quantized_weights(
     w = weight.reshape(group, O // group, K).astype(np.float64) * unit
     penalty = None
     H: list[np.ndarray] = []
-    if not fast and K <= _MOST_COLUMNS:
+    if not settings.fast and K <= _MOST_COLUMNS:
         penalties = []
         for g in range(group):
             part = slice(g * (O // group), (g + 1) * (O // group))
@@ -183,7 +181,8 @@ def quantized_weights(
             H.append((kept + held_out).H)
         penalty = next((p for p in penalties if p is not None), None)
     flat = w.reshape(O, K)
-    book = fit_codebook(flat, M, most)
+    most, _ = settings.largest
+    book = even_codebook(flat, settings.M) if settings.digits else fit_codebook(flat, settings.M, most)
     codes = _codes(flat, book, H, group).astype(np.uint8)
     q = _outputs(rows, levels, book.levels[codes].reshape(weight.shape), group)  # without scales
     scales = book.scales * _gain(q, rows.y, book.scales) / unit

@@ -92,15 +92,14 @@ def march(
     for number, target in enumerate(targets, 1):
         name, settings = target.node.input[0], target.settings
         x = quantized[name]
-        A, _ = settings.largest
         geometry = target.geometry(*x[0].shape[2:])
         shifted = settings.by_channel and target.signed and not any(geometry.pads)
-        key = (name, settings.N, target.signed, shifted)
+        key = (name, settings.activation, target.signed, shifted)
         if key not in shared:
             shared[key] = _levels(x, target, targets, shifted=shifted)
         levels = shared[key]
         rows = sampled_rows(x, exact[name], levels, target.weight, target.bias, geometry, settings.seed)
-        weights = quantized_weights(rows, levels, target.weight, settings.M, A, geometry.group, fast=settings.fast)
+        weights = quantized_weights(rows, levels, target.weight, settings, geometry.group)
         real = most_error is not None and weights.error.added > most_error
         layer = Layer(target, levels, weights, real, len(rows.y))
         found.append(layer)
@@ -121,20 +120,20 @@ def march(
 def _levels(
     x: list[np.ndarray], target: Target, targets: Sequence[Target], *, shifted: bool
 ) -> ActivationLevels | None:
-    """Of what `target` reads, x (B, C, H, W) in parts, and whatever else reads it with as many levels."""
+    """Of what `target` reads, x (B, C, H, W) in parts, and whatever else reads it with such levels."""
     settings = target.settings
-    if settings.N is None:
+    wanted = settings.activation
+    if wanted is None:
         return None
-    _, B = settings.largest
     if not settings.by_channel:
-        return fit_levels(x, settings.N, B, signed=target.signed, channels=Channels(), seed=settings.seed)
+        return fit_levels(x, wanted, signed=target.signed, channels=Channels(), seed=settings.seed)
     readers = [
-        (other.weight, other.settings.M)
+        (other.weight, other.settings.weight_levels)
         for other in targets
-        if other.node.input[0] == target.node.input[0] and other.settings.N == settings.N
+        if other.node.input[0] == target.node.input[0] and other.settings.activation == wanted
     ]
     shift = channel_means(x) if shifted else None
-    return equalized_levels(x, readers, settings.N, B, signed=target.signed, shift=shift, seed=settings.seed)
+    return equalized_levels(x, readers, wanted, signed=target.signed, shift=shift, seed=settings.seed)
 
 
 def _run(

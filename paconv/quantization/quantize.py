@@ -63,6 +63,8 @@ class LayerOutcome:
     """Weight planes of a pa layer."""
     N: int | None
     """Activation planes of a pa layer; None for real activations too."""
+    digits: bool
+    """Whether these are the binary digits of evenly spaced levels."""
     error: float | None
     """Squared error of its output in the quantized network, relative to the variance in the float one."""
     error_if_real: float | None
@@ -71,6 +73,12 @@ class LayerOutcome:
     """Multiply-accumulates per sample; 0 if unknown."""
     parameters: int
     """Weights."""
+
+    @property
+    def scheme(self) -> str:
+        """pa:M,N or pa:M,N,digits of a pa layer; "" for a real one."""
+        planes = f"pa:{self.M},{'full' if self.N is None else self.N}{',digits' if self.digits else ''}"
+        return planes if self.form == "pa" else ""
 
     @property
     def reason(self) -> str:
@@ -133,7 +141,7 @@ class Quantized:
             {
                 "layer": layer.name,
                 "weight": "x".join(map(str, layer.shape)),
-                "form": f"PA({layer.M},{'full' if layer.N is None else layer.N})" if layer.form == "pa" else "real",
+                "form": layer.scheme or "real",
                 "reads": layer.reads,
                 "error": layer.error,
                 "why": layer.reason,
@@ -176,7 +184,7 @@ def quantize_plain(
     linear: str = "real",
     most_error: float | None = None,
     worst: int = 0,
-    worst_levels: tuple[int, int | None] | None = None,
+    worst_levels: tuple[int, int | None] | tuple[int, int, bool] | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Quantized:
     """Quantize the network by the recipe of `settings`.
@@ -193,7 +201,7 @@ def quantize_plain(
         most_error: A layer that adds more than that to the relative error stays real.
         worst: So many layers, those that add most to the error, stay real or have `worst_levels`; all is done twice
             then.
-        worst_levels: (M, N) of these layers in place of real weights.
+        worst_levels: (M, N) or (M, N, digits) of these layers in place of real weights.
         progress: Called as progress(layer, done, total).
 
     Returns:
@@ -230,7 +238,8 @@ def quantize_plain(
         if worst_levels is None:
             planned = plan(source.model, keep=(*keep, *map(escape, names)), **policies, shapes=source.shapes)
         else:
-            others = dict.fromkeys(names, replace(settings, M=worst_levels[0], N=worst_levels[1]))
+            M, N, digits = (*worst_levels, False)[:3]
+            others = dict.fromkeys(names, replace(settings, M=M, N=N, digits=digits))
         before = total // 2
         marched, model = _marched(
             source, samples, planned, settings, others, most_error, lambda n, k: progress(n, before + k, total)
@@ -307,6 +316,7 @@ def _outcome(planned: PlannedLayer, layer: Layer | None) -> LayerOutcome:
         "" if layer is None or layer.real else "signed" if layer.target.signed else "rectified",
         None if layer is None or layer.real else layer.target.settings.M,
         None if layer is None or layer.real else layer.target.settings.N,
+        layer is not None and not layer.real and layer.target.settings.digits,
         None if layer is None else layer.weights.error.real if layer.real else layer.weights.error.quantized,
         None if layer is None else layer.weights.error.real,
         planned.macs,
@@ -318,7 +328,9 @@ def _saved(outcome: LayerOutcome) -> int:
     """Bytes of float32 weights that packed codes save, in about."""
     if outcome.form != "pa" or outcome.M is None:
         return 0
-    return prod(outcome.shape) * 4 - ceil(prod(outcome.shape) / 8) * code_bits(outcome.M + 1)
+    return prod(outcome.shape) * 4 - ceil(prod(outcome.shape) / 8) * (
+        outcome.M if outcome.digits else code_bits(outcome.M + 1)
+    )
 
 
 def _share(part: list[int], whole: list[int]) -> float | None:

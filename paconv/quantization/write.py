@@ -13,7 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from paconv._version import __version__
-from paconv.bits import one_hot_masks
+from paconv.bits import binary_masks, code_bits, one_hot_masks
 from paconv.lloyd_max import midpoints
 from paconv.onnx_file.constant_folding import keep_only
 from paconv.onnx_file.graph_view import names_read
@@ -84,26 +84,43 @@ def _by_channel(levels: ActivationLevels) -> Iterator[tuple[str, str, np.ndarray
 
 
 def _activation(levels: ActivationLevels) -> dict[str, np.ndarray]:
-    """v, levels, beta, level_masks of PAActivation: one plane for each level but 0."""
-    table, N = levels.table, len(levels.v)
-    beta = np.concatenate([np.zeros(1, np.float32), np.delete(table, levels.zero)])
-    masks = np.array(one_hot_masks(N, levels.zero), np.uint8)
-    return {"v": levels.v, "levels": table, "beta": beta, "level_masks": masks}
+    """v, levels, beta, level_masks of PAActivation: one plane for each level but 0, or digits of its index."""
+    table = levels.table
+    if levels.digits:
+        planes = code_bits(len(table))
+        beta = levels.unit * np.array([-levels.zero, *(1 << j for j in range(planes))])
+        masks = binary_masks(planes)[: len(table)]
+    else:
+        beta = np.concatenate([np.zeros(1), np.delete(table, levels.zero)])
+        masks = one_hot_masks(len(levels.v), levels.zero)
+    return {
+        "v": levels.v,
+        "levels": table,
+        "beta": beta.astype(np.float32),
+        "level_masks": np.array(masks, np.uint8),
+    }
 
 
 def _weight(layer: Layer) -> dict[str, np.ndarray]:
-    """W, u, levels, alpha, weight_masks of PAWeight: one plane for each level but 0, a row per output channel."""
+    """W, u, levels, alpha, weight_masks of PAWeight, a row per output channel: one plane for each level but 0, or the
+    digits of their integers in two's complement.
+    """
     weights, table = layer.weights, layer.weights.table
-    O, M = len(table), table.shape[1] - 1
-    alpha = np.concatenate([np.zeros((O, 1), np.float32), np.delete(table, weights.zero, 1)], 1)
-    masks = np.array(one_hot_masks(M, weights.zero), np.uint8)
+    O, L = table.shape
+    if layer.target.settings.digits:
+        M = code_bits(L)
+        planes = weights.units[:, None] * np.array([*(1 << i for i in range(M - 1)), -(1 << M - 1)])
+        masks = np.roll(binary_masks(M), L // 2)
+    else:
+        planes, masks = np.delete(table, weights.zero, 1), np.array(one_hot_masks(L - 1, weights.zero))
+    alpha = np.concatenate([np.zeros((O, 1)), planes], 1).astype(np.float32)
     u = midpoints(table.astype(np.float64)).astype(np.float32)
     return {
         "W": weights.values,
-        "u": u.reshape(O, 1, 1, 1, M),
-        "levels": table.reshape(O, 1, 1, 1, M + 1),
+        "u": u.reshape(O, 1, 1, 1, L - 1),
+        "levels": table.reshape(O, 1, 1, 1, L),
         "alpha": alpha,
-        "weight_masks": masks[None],
+        "weight_masks": masks[None].astype(np.uint8),
     }
 
 

@@ -60,6 +60,23 @@ def test_where_no_bar_is_seen_long_work_says_that_it_goes_on_and_that_it_is_done
     assert re.fullmatch(r"paconv: quantized in [\d.]+ (s|ms)", end)
 
 
+def test_planes_may_be_digits(run, network, tmp_path):
+    code, out, _ = run(
+        *(
+            "quantize",
+            network,
+            "--data",
+            tmp_path / "images.npz",
+            "--scheme",
+            "pa:4,4,digits",
+            "-o",
+            tmp_path / "m.onnx",
+        ),
+        *("--keep-worst", "1", "--worst-levels", "pa:5,full,digits"),
+    )
+    assert code == 0 and out.count("pa:4,4,digits") == 4 and out.count("pa:5,full,digits") == 1
+
+
 def test_json_has_all_of_it(run, network, tmp_path):
     data = tmp_path / "images.npz"
     code, out, _ = run("quantize", network, "--data", data, "-o", tmp_path / "m.onnx", "--fast", "--format", "json")
@@ -87,8 +104,13 @@ def test_pictures_are_read_from_a_folder(run, network, tmp_path):
         (["--data", "nothing.npz"], "nothing.npz: no such file"),
         (["--data", "images.npz", "-N", "many"], "-N: expected a number of planes or full"),
         (["--data", "images.npz", "-M", "5"], "M, the number of weight planes"),
-        (["--data", "images.npz", "--worst-levels", "8,7"], "--keep-worst"),
-        (["--data", "images.npz", "--keep-worst", "1", "--worst-levels", "eight"], "expected pa:M,N such as pa:8,7"),
+        (["--data", "images.npz", "--worst-levels", "pa:8,7"], "--keep-worst"),
+        (["--data", "images.npz", "--keep-worst", "1", "--worst-levels", "eight"], "'eight' is not one of pa"),
+        (
+            ["--data", "images.npz", "--scheme", "pa:4,5,digit"],
+            "such as pa:4,5, pa:4,full or pa:5,7,digits; found 'pa:4",
+        ),
+        (["--data", "images.npz", "--scheme", "pa:8,7,digits"], "must be 2 to 5 where they are digits; found 8"),
         (["--data", "images.npz", "--size", "wide"], "--size: expected pixels"),
         (["--data", "images.npz", "--model", "a:b"], "MODEL is an ONNX file"),
         (["--data", "labels.npz"], "look like labels"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paconv.quantization.codebook import fit_codebook
+from paconv.quantization.codebook import even_codebook, fit_codebook
 
 
 def on_codebook(seed: int, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,3 +50,20 @@ def test_the_grid_costs_little_and_more_levels_reduce_the_error(seed):
     real = [error(M, None) for M in (2, 4, 6, 8)]
     assert real == sorted(real, reverse=True)
     assert all(error(M, 15) < 1.15 * e for M, e in zip((2, 4, 6, 8), real, strict=True))
+
+
+@pytest.mark.parametrize("M", [2, 3, 4, 5])
+def test_even_levels_are_those_of_a_fine_search_for_the_scale(M):
+    w = np.random.default_rng(M).standard_t(4, (20, 150))
+    book = even_codebook(w, M)
+    assert np.array_equal(book.levels, np.arange(-(2 ** (M - 1)), 2 ** (M - 1))) and book.levels[book.zero] == 0
+
+    def errors(scales):
+        k = np.clip(np.rint(w / scales[:, None]), book.levels[0], book.levels[-1])
+        return ((w - scales[:, None] * k) ** 2).sum(1)
+
+    largest = np.abs(w).max(1)
+    best = np.min([errors(part * largest / 2 ** (M - 1)) for part in np.linspace(0.15, 1.3, 2000)], axis=0)
+    # a scale of 25 that are tried, and then the best for its integers
+    assert (errors(book.scales) < 1.1 * best).all() and errors(book.scales).sum() < 1.03 * best.sum()
+    assert not even_codebook(np.zeros((3, 4)), M).scales.any()

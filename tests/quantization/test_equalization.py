@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 import paconv
-from paconv.quantization.activation_levels import fit_levels
+from paconv.quantization.activation_levels import LevelChoice, fit_levels
 from paconv.quantization.channels import Channels, channel_means
 from paconv.quantization.equalization import equalized_levels
 from tests.quantization.networks import images, residual_network
@@ -40,11 +40,11 @@ def test_only_widths_that_differ_are_changed_and_by_powers_of_two():
     even = np.maximum(r.standard_normal((16, 16, 8, 8)), 0).astype(np.float32)
     weight = r.standard_normal((12, 8, 3, 3)).astype(np.float32)
     options = {"signed": False, "shift": None, "seed": 0}
-    assert not equalized_levels([even], [(weight, 4)], 5, 31, **options).channels.changed
+    assert not equalized_levels([even], [(weight, 4)], LevelChoice(5, 31), **options).channels.changed
 
     uneven = (even * WIDTHS.reshape(-1, 1, 1)).astype(np.float32)
     divided = (weight.reshape(2, 6, 8, 3, 3) / WIDTHS.reshape(2, 1, 8, 1, 1)).reshape(weight.shape).astype(np.float32)
-    found = equalized_levels([uneven], [(divided, 4)], 5, 31, **options)
+    found = equalized_levels([uneven], [(divided, 4)], LevelChoice(5, 31), **options)
     stretch = found.channels.stretch
     assert stretch is not None and np.array_equal(np.frexp(stretch)[0], np.full_like(stretch, 0.5))
     assert np.ptp(np.log2(stretch.reshape(-1) * WIDTHS)) <= 1  # as wide as each other, but for rounding
@@ -56,14 +56,16 @@ def test_a_channel_of_zeros_and_values_that_are_not_finite_do_no_harm():
     x = np.random.default_rng(1).standard_normal((8, 4, 6, 6)).astype(np.float32)
     x[:, 1], x[0, 2, 0, 0], x[1, 3, 1, 1] = 0, np.inf, np.nan
     weight = np.random.default_rng(2).standard_normal((5, 4, 1, 1)).astype(np.float32)
-    found = equalized_levels([x[:4], x[4:]], [(weight, 8)], 7, 31, signed=True, shift=channel_means([x]), seed=0)
+    found = equalized_levels(
+        [x[:4], x[4:]], [(weight, 8)], LevelChoice(7, 31), signed=True, shift=channel_means([x]), seed=0
+    )
     assert np.isfinite(found.v).all() and np.isfinite(found.table).all()
 
 
 def test_a_stretch_moves_the_endpoints_of_its_channel():
     x = np.random.default_rng(3).standard_normal((8, 2, 9, 9)).astype(np.float32)
     stretch = np.array([0.25, 8], np.float32).reshape(1, 2, 1, 1)
-    levels = fit_levels([x], 5, 31, signed=True, channels=Channels(None, stretch), seed=0)
+    levels = fit_levels([x], LevelChoice(5, 31), signed=True, channels=Channels(None, stretch), seed=0)
     endpoints = levels.v / stretch.reshape(2, 1)
     for channel in range(2):
         assert np.array_equal(levels.index(x)[:, channel], np.searchsorted(endpoints[channel], x[:, channel], "right"))

@@ -35,7 +35,19 @@ def test_layers_are_quantized_or_stay_real_for_a_reason():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"fast": True}, {"grid": None}, {"M": 8, "N": 7}, {"N": None}, {"signed": True}]
+    "options",
+    [
+        {},
+        {"fast": True},
+        {"grid": None},
+        {"M": 8, "N": 7},
+        {"N": None},
+        {"signed": True},
+        {"M": 2, "N": 1, "digits": True},
+        {"M": 4, "N": 4, "digits": True},
+        {"M": 5, "N": 8, "digits": True, "fast": True},
+        {"M": 3, "N": None, "digits": True},
+    ],
 )
 @pytest.mark.parametrize("activation", ["Relu", "HardSwish"])
 def test_the_file_says_what_the_quantized_network_said(options, activation, tmp_path):
@@ -77,6 +89,26 @@ def test_more_levels_and_the_whole_recipe_bring_outputs_nearer():
     assert fine < 0.05
 
 
+@pytest.mark.parametrize("activation", ["Relu", "HardSwish"])
+def test_digits_lose_less_than_as_many_levels_of_a_plane_each(activation):
+    model, x = residual_network(activation=activation), images(128)
+    planes, digits = paconv.quantize(model, x, 4, 5), paconv.quantize(model, x, 4, 5, digits=True)
+    assert digits.outputs[0].error < 0.25 * planes.outputs[0].error
+    assert {layer.scheme for layer in digits.pa} == {"pa:4,5,digits"}
+    assert {layer.scheme for layer in planes.pa} == {"pa:4,5"}
+
+
+def test_digits_of_weights_and_activations_are_the_planes_of_the_optimized_file(tmp_path):
+    for activation in ("Relu", "HardSwish"):
+        model = residual_network(activation=activation)
+        paconv.quantize(model, images(64), 5, 7, digits=True, output=tmp_path / "model.onnx")
+        paconv.optimize(tmp_path / "model.onnx", tmp_path / "pa.onnx")
+        found = paconv.summary(tmp_path / "pa.onnx")
+        layers = [layer for layer in found.layers if layer.scheme]
+        assert {layer.scheme for layer in layers} == {"pa:5,7"} and len(layers) == len(PA)
+        assert {(layer.weight_bits, layer.activation_bits) for layer in layers} == {(5, 7)}
+
+
 def test_activations_of_both_signs_keep_their_negative_half():
     model, x = residual_network(activation="HardSwish"), images(256) - 0.5
     errors: dict[str | bool, float] = {"auto": 0.0, False: 0.0}
@@ -106,6 +138,9 @@ def test_the_worst_layers_stay_real_or_get_more_levels():
     fine = paconv.quantize(model, x, worst=1, worst_levels=(8, 7))
     assert [(layer.M, layer.N) for layer in fine.pa if layer.name == ranked[0].name] == [(8, 7)]
     assert {(layer.M, layer.N) for layer in fine.pa if layer.name != ranked[0].name} == {(4, 5)}
+    finest = paconv.quantize(model, x, worst=1, worst_levels=(5, 7, True))
+    assert [layer.scheme for layer in finest.pa if layer.name == ranked[0].name] == ["pa:5,7,digits"]
+    assert {layer.scheme for layer in finest.pa if layer.name != ranked[0].name} == {"pa:4,5"}
 
 
 def test_a_layer_that_adds_too_much_error_stays_real():
@@ -136,6 +171,9 @@ def test_a_model_of_one_sample_at_a_time_is_quantized_from_many():
     [
         ({"M": 3}, "M, the number of weight planes"),
         ({"N": 9}, "N, the number of activation planes"),
+        ({"M": 8, "digits": True}, "must be 2 to 5 where they are digits; found 8"),
+        ({"M": 4, "digits": True, "grid": None}, "digits say themselves how large integers are"),
+        ({"M": 4, "digits": True, "checkpoint": "q.pt"}, "in a checkpoint each level has a plane of its own"),
         ({"grid": (0, 3)}, "grid"),
         ({"signed": "sometimes"}, "signed"),
         ({"keep": "nothing"}, "names no layer"),
