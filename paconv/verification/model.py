@@ -90,6 +90,7 @@ def _run(
     probe.CopyFrom(model)
     existing = {o.name for o in probe.graph.output}
     probe.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in existing)
+    options.enable_cpu_mem_arena = False  # an arena keeps what comparisons with many endpoints took, one beside another
     options.log_severity_level = 4  # failures are raised; what onnxruntime logs would come twice
     try:
         session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
