@@ -12,13 +12,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paconv.digits_images import held_out_digits, training_digits
-from paconv.models.resnet import BasicBlock, _layer
+from paconv.models.resnet import BasicBlock
 from paconv.samples.mnist import mnist
 from paconv.train import Settings, fit, open_source
 
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 MNIST_IMAGES = 12000
 """Of the 60,000, trained on."""
+
+
+def residual_block(channels: int, out: int, stride: int) -> BasicBlock:
+    """ResNet's block, with a convolution on the shortcut where sizes differ."""
+    shortcut = None
+    if stride != 1 or channels != out:
+        shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+    return BasicBlock(channels, out, stride, shortcut)
 
 
 class MnistNet(nn.Module):
@@ -28,7 +36,7 @@ class MnistNet(nn.Module):
         super().__init__()
         self.stem, self.norm = nn.Conv2d(1, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16)
         widths = ((16, 16, 1), (16, 32, 2), (32, 64, 2))
-        self.blocks = nn.Sequential(*(_layer(BasicBlock, i, o, 1, stride) for i, o, stride in widths))
+        self.blocks = nn.Sequential(*(nn.Sequential(residual_block(i, o, stride)) for i, o, stride in widths))
         self.fc = nn.Linear(64, 10)
 
     def forward(self, x: Tensor) -> Tensor:
