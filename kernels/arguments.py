@@ -64,7 +64,7 @@ EVEN_ENDPOINTS = 7
 """Endpoints from which on it is worth while to look whether they are evenly apart (kernels/finish/levels.py)."""
 
 EVEN_ROWS = 3
-"""Rows of LANES float32 behind a block's endpoints that say so."""
+"""Numbers of a channel that say so; of a block, rows of LANES float32 behind its endpoints."""
 
 CODING_SLOTS = {
     "unit": "of the activations' levels",
@@ -73,6 +73,7 @@ CODING_SLOTS = {
     "most_weight": "largest |k| of a weight", "most_level": "largest |l| of an activation",
     "most_terms": "largest sum of |k_i l_j| over the planes of a weight and an activation, their offsets included",
     "on_grid": "1 where all levels are integers times units that fit bytes, else 0",
+    "rising": "1 where each level's byte is one more than that of the level before, modulo 256; else 0",
     "rows": "the unit of each row of alpha, from here on",
 }  # fmt: skip
 """Slot of `coding` -> meaning (kernels/codes/choose_codes.py)."""
@@ -92,6 +93,7 @@ FIELDS = {
     # constant inputs
     "codes": "W (R, code_bytes) uint8",
     "v": "(v_rows, E) float32",
+    "even": "(v_rows, EVEN_ROWS) float32: whether the endpoints are evenly apart",
     "sign": "(sign_rows,) int8",
     "alpha": "(alpha_rows, M+1) float32",
     "beta": "(N+1,) float32",

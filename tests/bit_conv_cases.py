@@ -239,6 +239,24 @@ def with_integer_levels(case: Case, rng: np.random.Generator, weights: int = 15,
     return replace(case, inputs=case.inputs | {"alpha": alpha, "beta": beta})
 
 
+def with_digits(case: Case, rng: np.random.Generator, below: int) -> Case:
+    """`case`, whose level coding is binary, with the levels -below .. 2^N - 1 - below times a unit, evenly spaced
+    endpoints, and an X of these, of numbers next to them and of others.
+    """
+    v, beta = case.inputs["v"], case.inputs["beta"]
+    rows, E = v.shape
+    step, start = rng.uniform(0.1, 3, (rows, 1)), rng.standard_normal((rows, 1))
+    v = (step * (np.arange(E) - below) + start).astype(np.float32)
+    integers = np.array([-below, *(1 << j for j in range(len(beta) - 1))])
+    shape, C = case.X.shape, case.X.shape[1]
+    near = np.broadcast_to(v, (C, E))[np.arange(C)[:, None, None], rng.integers(0, E, shape)]
+    near = (near.view(np.int32) + rng.integers(-1, 2, shape, np.int32)).view(np.float32)
+    X = np.where(rng.random(shape) < 0.1, near, rng.uniform(v.min() - 1, v.max() + 1, shape).astype(np.float32))
+    X *= np.broadcast_to(case.inputs["sign"], C)[:, None, None]
+    inputs = case.inputs | {"v": v, "beta": (integers * short_units(rng, (1,))).astype(np.float32)}
+    return replace(case, X=X.astype(np.float32), inputs=inputs)
+
+
 def model_of(case: Case, counts: bool = False, **changes) -> onnx.ModelProto:
     """A model of one PABitConv (with its function body) or one PABitConvCounts.
 

@@ -83,6 +83,7 @@ def arguments_of(case, cpu: Cpu, kind: str = "planes", levels: bool = False) -> 
         "tap_offsets": np.array(tap_offsets, np.int64),
         "codes": inputs["W"],
         **{name: inputs[name] for name in ("v", "sign", "alpha", "beta")},
+        "even": np.stack([evenness(row[:, None])[:, 0] for row in inputs["v"]]),
         "weight_masks": np.array(a["weight_masks"], np.uint8),
         "level_masks": np.array(a["level_masks"], np.uint8),
         "weight_words": np.zeros((G * OB * taps, run_room, 1 if coded else M, LANES), np.uint32),

@@ -152,6 +152,10 @@ def prepare_coding(arguments, task):
         zero = np.float64(LOW_ZERO)
     for k in range(E + 1):
         level_codes[k] = np.uint8(np.int64(level_value(beta_l, np.int64(level_masks[k]), N)[0] + zero) & 255)
+    coding[CODING.rising] = np.float64(1)
+    for k in range(E):
+        if np.int64(level_codes[k + 1]) != (np.int64(level_codes[k]) + 1) & 255:
+            coding[CODING.rising] = np.float64(0)
     coding[CODING.zero], coding[CODING.least], coding[CODING.largest] = zero, least + zero, largest + zero
     coding[CODING.most_weight], coding[CODING.most_level] = most_weight, max(largest, -least)
     coding[CODING.most_terms] = weight_terms * level_terms

@@ -3,7 +3,8 @@
     level[b, c, h, w] = #{ e : sign_c * X[b, c, h, w] >= v[c, e] }
     words[b, g, h + PT, w + PL, cw]  =  level_codes[level[b, c, h, w]] of the four channels c that share word cw
 
-the first channel lowest. Window padding is the shim's to fill, with the byte of 0. Bytes past the last channel are
+the first channel lowest; by one product where endpoints are evenly apart and bytes rise one by one
+(kernels/finish/levels.py). Window padding is the shim's to fill, with the byte of 0. Bytes past the last channel are
 zero; their weights are too. Pixels are taken in runs, as in kernels/planes/gather.py; LANES words of a run are
 collected channel by channel in `rows` and then stored pixel by pixel.
 """
@@ -14,7 +15,7 @@ import numpy as np
 from numba import carray
 from numba.core import cgutils
 
-from paconv.kernels.arguments import GATHER_RUN, LANES, F
+from paconv.kernels.arguments import CODING, EVEN_ROWS, GATHER_RUN, LANES, F
 from paconv.kernels.emit.inline import emitted
 from paconv.kernels.emit.loops import turns
 from paconv.kernels.emit.memory import clear_bytes, copy_bytes, copy_words, pointer, stack_buffer
@@ -27,6 +28,7 @@ from paconv.kernels.emit.vectors import (
     const,
     element,
     f32,
+    i1,
     i8,
     i32,
     load,
@@ -34,6 +36,7 @@ from paconv.kernels.emit.vectors import (
     plus,
     store,
 )
+from paconv.kernels.finish.levels import even_levels
 
 __all__ = ["gather_codes"]
 
@@ -55,6 +58,7 @@ def gather_codes(arguments, task):
     batch, group = image // a[F.G], image % a[F.G]
     words_at = a[F.words] + image * a[F.Hp] * Wp * CW * 4
     sign = carray(pointer(a[F.sign]), (a[F.sign_rows],), np.int8)
+    rising = carray(pointer(a[F.coding]), (CODING.count,), np.float64)[CODING.rising] > 0
     x_at, rows_at, block_at = stack_buffer(_X_BYTES), stack_buffer(_ROWS_BYTES), stack_buffer(_BLOCK_BYTES)
     positions = carray(pointer(stack_buffer(_POSITIONS_BYTES)), (GATHER_RUN,), np.int64)
 
@@ -77,8 +81,11 @@ def gather_codes(arguments, task):
         clear_bytes(rows_at + row * _RUN_BYTES, _RUN_BYTES)
         for k in range(channels):
             negative = np.int64(sign[0 if a[F.sign_rows] == 1 else c + k] < 0)
-            endpoints = a[F.v] + (0 if a[F.v_rows] == 1 else c + k) * E * 4
-            _code_channel(x + k * stride, negative, endpoints, a[F.level_codes], E, 8 * k, rows_at + row * _RUN_BYTES)
+            channel = 0 if a[F.v_rows] == 1 else c + k
+            endpoints = a[F.v] + channel * E * 4
+            even = a[F.even] + channel * EVEN_ROWS * 4 if rising else np.int64(0)
+            target = rows_at + row * _RUN_BYTES
+            _code_channel(x + k * stride, negative, endpoints, even, a[F.level_codes], E, 8 * k, target)
         row += 1
         if row == LANES or cw + 1 == CW:
             for q in range(0, count, LANES):
@@ -100,11 +107,11 @@ def _copy_vector(builder, source, target):
 
 
 @emitted
-def _code_channel(builder, x, negative, endpoints, codes, E, shift, row):
+def _code_channel(builder, x, negative, endpoints, even, codes, E, shift, row):
     """Put one channel's run, shifted by `shift` bits, into the row.
 
-    x: (GATHER_RUN,) float32, read as -x if `negative` is 1; endpoints: (E,) float32; codes: (E+1,) uint8; row:
-    (GATHER_RUN,) uint32, 64-byte aligned.
+    x: (GATHER_RUN,) float32, read as -x if `negative` is 1; endpoints: (E,) float32; even: (EVEN_ROWS,) float32, or 0
+    where codes don't rise one by one; codes: (E+1,) uint8; row: (GATHER_RUN,) uint32, 64-byte aligned.
     """
     signed = load_signed(builder, x, GATHER_RUN // LANES, negative)
 
@@ -112,15 +119,25 @@ def _code_channel(builder, x, negative, endpoints, codes, E, shift, row):
         return broadcast(builder, builder.zext(element(builder, codes, level, i8), i32), WORDS)
 
     first = code(0)
-    found = [cgutils.alloca_once_value(builder, first) for _ in signed]
-    for place in found:
-        builder.store(first, place)
-    with turns(builder, E) as endpoint:
-        v = broadcast(builder, element(builder, endpoints, endpoint.index, f32), FLOATS)
-        reaching = code(builder.add(endpoint.index, const(1)))
-        for place, value in zip(found, signed, strict=True):
-            reached = builder.fcmp_ordered(">=", value, v)
-            builder.store(builder.select(reached, reaching, builder.load(place)), place)
+    found = [cgutils.alloca_once(builder, WORDS) for _ in signed]
+    unsure = cgutils.alloca_once(builder, i1)
+    builder.store(const(1, i1), unsure)
+    with builder.if_then(builder.icmp_signed("!=", even, const(0))):
+        scale, offset, margin = (element(builder, even, const(k), f32) for k in range(EVEN_ROWS))
+        with builder.if_then(builder.fcmp_ordered(">=", margin, const(0.0, f32))):
+            scales, offsets = (broadcast(builder, number, FLOATS) for number in (scale, offset))
+            found_levels = even_levels(builder, signed, scales, offsets, margin, E, unsure)
+            for place, level in zip(found, found_levels, strict=True):
+                builder.store(builder.and_(builder.add(level, first), const(255, WORDS)), place)
+    with builder.if_then(builder.load(unsure)):
+        for place in found:
+            builder.store(first, place)
+        with turns(builder, E) as endpoint:
+            v = broadcast(builder, element(builder, endpoints, endpoint.index, f32), FLOATS)
+            reaching = code(builder.add(endpoint.index, const(1)))
+            for place, value in zip(found, signed, strict=True):
+                reached = builder.fcmp_ordered(">=", value, v)
+                builder.store(builder.select(reached, reaching, builder.load(place)), place)
     shifts = broadcast(builder, builder.trunc(shift, i32), WORDS)
     for k, place in enumerate(found):
         target = plus(builder, row, k, VECTOR)

@@ -39,7 +39,7 @@ from paconv.kernels.emit.vectors import (
     vector,
 )
 
-__all__ = ["levels_of"]
+__all__ = ["even_levels", "levels_of"]
 
 
 def levels_of(builder, values: list, thresholds, flips, E) -> list:
@@ -52,7 +52,9 @@ def levels_of(builder, values: list, thresholds, flips, E) -> list:
     even = plus(builder, thresholds, E, VECTOR)
     margin = builder.load(at(builder, plus(builder, even, 2, VECTOR), f32), align=4)
     with builder.if_then(builder.fcmp_ordered(">=", margin, const(0.0, f32))):
-        _count_evenly(builder, signed, even, margin, E, counts, unsure)
+        scale, offset = (load(builder, plus(builder, even, row, VECTOR), FLOATS) for row in range(2))
+        for level, place in zip(even_levels(builder, signed, scale, offset, margin, E, unsure), counts, strict=True):
+            builder.store(level, place)
     with builder.if_then(builder.load(unsure)):
         for reached in counts:
             builder.store(const(0, WORDS), reached)
@@ -64,21 +66,20 @@ def levels_of(builder, values: list, thresholds, flips, E) -> list:
     return [builder.trunc(builder.load(reached), BYTES) for reached in counts]
 
 
-def _count_evenly(builder, signed: list, even, margin, E, counts: list, unsure) -> None:
-    """Write floor(f(y)) of each vector to `counts`, and to `unsure` whether any is within the margin of an integer."""
-    scale, offset = load(builder, even, FLOATS), load(builder, plus(builder, even, 1, VECTOR), FLOATS)
+def even_levels(builder, values: list, scale, offset, margin, E, unsure) -> list:
+    """floor(f(y)) (LANES,) int32 of vectors of values; in `unsure`, whether any is within the margin of an integer."""
     half, one = const(0.5, FLOATS), const(1.0, FLOATS)
     last = builder.fadd(builder.sitofp(builder.trunc(E, i32), f32), const(0.5, f32))
     bounds = (">", half), ("<", broadcast(builder, last, FLOATS))
-    margins, any_near = broadcast(builder, margin, FLOATS), const(0, vector(i1, LANES))
-    for value, count in zip(signed, counts, strict=True):
+    margins, any_near, found = broadcast(builder, margin, FLOATS), const(0, vector(i1, LANES)), []
+    for value in values:
         place = builder.fadd(builder.fmul(value, scale), offset)
         for comparison, bound in bounds:  # NaN becomes the first
             place = builder.select(builder.fcmp_ordered(comparison, place, bound), place, bound)
-        whole = builder.fptosi(place, WORDS)
-        builder.store(whole, count)
-        above = builder.fsub(place, builder.sitofp(whole, FLOATS))
+        found.append(builder.fptosi(place, WORDS))
+        above = builder.fsub(place, builder.sitofp(found[-1], FLOATS))
         for distance in (above, builder.fsub(one, above)):
             any_near = builder.or_(any_near, builder.fcmp_ordered("<=", distance, margins))
     mask = builder.bitcast(any_near, ir.IntType(LANES))
     builder.store(builder.icmp_unsigned("!=", mask, ir.Constant(ir.IntType(LANES), 0)), unsure)
+    return found

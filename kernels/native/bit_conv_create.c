@@ -73,6 +73,20 @@ static Constant mask_bytes(const Ints *masks, uint8_t *bytes) {
   return (Constant){bytes, {(int64_t)masks->count}, 1};
 }
 
+/* How even the endpoints of each row of v are, for a gather that compares. */
+static OrtStatus *measure_endpoints(Node *node, const Parameters *p) {
+  int64_t *f = node->fields;
+  const float *v = (const float *)(intptr_t)f[F_v];
+  float *even = node_memory(node, f[F_v_rows], EVEN_ROWS, 1, 1, 4);
+  if (!even) return no_memory(node, p);
+  for (int64_t row = 0; row < f[F_v_rows]; row++) {
+    float *here = even + row * EVEN_ROWS;
+    here[2] = evenness(v + row * f[F_E], 1, f[F_E], here, here + 1);
+  }
+  f[F_even] = (int64_t)(intptr_t)even;
+  return NULL;
+}
+
 /* Memory for what is made once, whatever the kernel; constants that calls read are copied. */
 static OrtStatus *keep_constants(Node *node, const Parameters *p) {
   int64_t *f = node->fields;
@@ -92,7 +106,7 @@ static OrtStatus *keep_constants(Node *node, const Parameters *p) {
     return no_memory(node, p);
   const int parts[5] = {F_start, F_out_scale, F_out_bias, F_offset_alpha, F_offset_taps};
   for (int k = 0; k < 5; k++) f[parts[k]] = (int64_t)(intptr_t)(lanes + k * blocks * LANES);
-  return NULL;
+  return p->v.data ? measure_endpoints(node, p) : NULL;
 }
 
 /* How the kernel that was chosen takes its words, and memory for those of the weights. */

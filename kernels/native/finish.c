@@ -30,26 +30,35 @@ OrtStatus *check_endpoint_shapes(const Node *node, const char *v_name, const Con
   return check_endpoints(node, v_name, v->data, v->dims[0], v->dims[1]);
 }
 
-/* Whether the endpoints (E, LANES) of the first `lanes` channels are evenly apart, into the EVEN_ROWS rows behind them, as
- * kernels/finish/levels.py reads them: product and sum round one after the other there too. */
-static void measure_evenness(float *thresholds, int64_t E, int64_t lanes) {
-  float *scale = thresholds + E * LANES, *offset = scale + LANES, *margin = offset + LANES;
+float evenness(const float *v, int64_t stride, int64_t E, float *scale, float *offset) {
   const double most = 1. / 512; /* more, and too many values would be compared with one by one after all */
-  double largest = E < EVEN_ENDPOINTS ? INFINITY : 0;
-  for (int64_t lane = 0; lane < LANES; lane++) {
-    const float first = thresholds[lane], last = thresholds[(E - 1) * LANES + lane];
-    const int exists = lane < lanes && largest <= most;
-    scale[lane] = exists ? (float)((double)(E - 1) / ((double)last - first)) : 0;
-    offset[lane] = exists ? (float)(1 - (double)first * scale[lane]) : 0.5f;
-    for (int64_t e = 0; e < E && exists; e++) {
-      const float product = thresholds[e * LANES + lane] * scale[lane];
-      const float place = product + offset[lane];
-      const double distance = fabs((double)place - (double)(e + 1));
-      if (!(distance <= largest)) largest = isnan(distance) ? INFINITY : distance;
-    }
+  const double first = v[0], last = v[(E - 1) * stride];
+  double largest = 0;
+  *scale = 0, *offset = 0.5f;
+  if (E < EVEN_ENDPOINTS || !isfinite(first) || !isfinite(last)) return -1;
+  const float slope = (float)((double)(E - 1) / (last - first)), start = (float)(1 - first * slope);
+  for (int64_t e = 0; e < E; e++) {
+    const float product = v[e * stride] * slope;
+    const float place = product + start;
+    const double distance = fabs((double)place - (double)(e + 1));
+    if (!(distance <= most)) return -1;
+    largest = distance > largest ? distance : largest;
   }
-  /* The margin as a float is no smaller: a distance from an integer of 1 to 255 is one of float32's multiples of 2^-24. */
-  for (int64_t lane = 0; lane < LANES; lane++) margin[lane] = largest <= most ? (float)largest : -1;
+  *scale = slope, *offset = start;
+  return (float)largest; /* exactly: a multiple of 2^-24, as floats near 1 and above are, and at most 2^-9 */
+}
+
+/* The EVEN_ROWS rows behind the endpoints (E, LANES) of the first `lanes` channels. */
+static void fill_even_rows(float *thresholds, int64_t E, int64_t lanes) {
+  float *scale = thresholds + E * LANES, *offset = scale + LANES, *margin = offset + LANES;
+  float largest = 0;
+  for (int64_t lane = 0; lane < LANES; lane++) {
+    scale[lane] = 0, offset[lane] = 0.5f;
+    if (lane >= lanes || largest < 0) continue;
+    const float found = evenness(thresholds + lane, LANES, E, scale + lane, offset + lane);
+    largest = found < 0 || found > largest ? found : largest;
+  }
+  for (int64_t lane = 0; lane < LANES; lane++) margin[lane] = largest;
 }
 
 OrtStatus *read_endpoints(Node *node, const OrtKernelInfo *info, const char *v_name, const char *sign_name, int64_t G,
@@ -73,7 +82,7 @@ OrtStatus *read_endpoints(Node *node, const OrtKernelInfo *info, const char *v_n
         flips[block * LANES + lane] = UINT32_C(1) << 31;
     }
     const int64_t left = OG - block % OB * LANES;
-    measure_evenness(here, E, left < LANES ? left : LANES);
+    fill_even_rows(here, E, left < LANES ? left : LANES);
   }
   node->fields[E_field] = E;
   node->fields[thresholds_field] = (int64_t)(intptr_t)thresholds;

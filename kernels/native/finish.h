@@ -12,6 +12,10 @@ OrtStatus *check_endpoint_shapes(const Node *node, const char *v_name, const Con
 OrtStatus *read_endpoints(Node *node, const OrtKernelInfo *info, const char *v, const char *sign, int64_t G, int64_t OG,
                           int E_field, int thresholds_field, int flips_field);
 
+/* Whether E endpoints, `stride` floats apart, are evenly apart, for kernels/finish/levels.py: its margin, or -1, when scale and
+ * offset are those of level 0. Products and sums round one after the other there too. */
+float evenness(const float *v, int64_t stride, int64_t E, float *scale, float *offset);
+
 /* The clip and the endpoints, once. f[F_G] and f[F_OG] say how many channels there are. */
 OrtStatus *read_finish(Node *node, const OrtKernelInfo *info);
 

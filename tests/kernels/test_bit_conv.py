@@ -6,9 +6,19 @@ from hypothesis import given, settings
 
 import paconv
 from paconv.kernels.registry import CHOICES
-from paconv.reference import pa_bit_conv
-from tests.bit_conv_cases import GRIDS, cases, exact_output, grid_of, kernel_tolerance, make_case, model_of
+from paconv.reference import finish_level_conv, pa_bit_conv
+from tests.bit_conv_cases import (
+    GRIDS,
+    cases,
+    exact_output,
+    grid_of,
+    kernel_tolerance,
+    make_case,
+    model_of,
+    with_digits,
+)
 from tests.effort import examples
+from tests.level_conv_cases import level_model, make_level_case
 
 
 def run(case, counts=False, kernel="planes"):
@@ -45,6 +55,28 @@ def test_counts_are_exact_and_outputs_within_the_derived_bound(case):
 @pytest.mark.parametrize("N", range(1, 9))
 def test_every_number_of_planes_agrees(M, N):
     agree(10 * M + N, M=M, N=N, channels=33, out=17, size=(5, 7))
+
+
+@pytest.mark.parametrize("below", [0, 1, 40, 127])
+@pytest.mark.parametrize("N", [2, 3, 5, 7, 8])
+@pytest.mark.parametrize("kernel", CHOICES)
+def test_binary_digits_of_evenly_spaced_levels_agree(N, below, kernel):
+    rng = np.random.default_rng(N + below)
+    sizes = dict(channels=37, out=17, size=(9, 31), kernel=(3, 2), group=2, per_channel=bool(N % 2))
+    case = make_case(rng, M=4, N=N, level_coding="binary", offsets=True, grid=(15, 0, 31), **sizes)
+    case = with_digits(case, rng, min(below, 2**N - 1))
+    if grid_of(case) is None:
+        assert N == 8 and below  # integers beyond a signed byte: bit planes
+        agrees(case)
+        return
+    expected = exact_output(case)
+    assert run(case, kernel=kernel).tobytes() == expected.tobytes()
+    out = np.ascontiguousarray(expected.transpose(0, 2, 3, 1))
+    linked = make_level_case(case, rng, expected.shape, residual=False)
+    wanted = finish_level_conv(out, linked.residual, linked.finish)
+    session = paconv.InferenceSession(level_model(linked).SerializeToString(), kernel=kernel)
+    found = session.run(None, {"L": linked.L, "R": linked.residual})
+    assert all((array == wanted[name]).all() for name, array in zip(linked.wanted, found, strict=True))
 
 
 @pytest.mark.parametrize("channels", [1, 31, 32, 33, 63, 64, 65])

@@ -7,14 +7,14 @@ import pytest
 
 import paconv
 from paconv.bits import level_table, pack_codes, unpack_codes
-from paconv.kernels.arguments import GATHER_RUN, LANES, LEVEL_RUN, MIN_SPAN, SPANS, F
+from paconv.kernels.arguments import CODING, GATHER_RUN, LANES, LEVEL_RUN, MIN_SPAN, SPANS, F
 from paconv.kernels.blocking import MAX_CODE_BLOCKS, MAX_CODE_PIXELS, TILE_ROWS
 from paconv.kernels.cpus import CPUS, find_cpu
 from paconv.kernels.registry import CHOICES, KINDS, kind_number
 from paconv.reference import activation_levels
 from paconv.runtime.library import runnable_cpus
 from tests.bit_conv_cases import GRIDS, exact_output, grid_of, make_case, model_of
-from tests.kernel_arguments import arguments_of
+from tests.kernel_arguments import arguments_of, evenness
 from tests.kernels.linked import aligned, cpu_kinds, kernel
 from tests.kernels.whole_conv import Block, longest_span, output_of
 
@@ -189,17 +189,24 @@ def test_a_sum_that_leaves_16_bits_would_be_seen(cpu):
         check_dots(cpu, "narrow", weights, np.full((80, 4), 151), 8, rng)
 
 
+@pytest.mark.parametrize("digits", [False, True])
 @pytest.mark.parametrize("channels", [3, 6, 33, 72])
-def test_gathers_store_the_byte_of_each_level(channels):
+def test_gathers_store_the_byte_of_each_level(channels, digits):
     rng = np.random.default_rng(channels)
-    group, height, width, E = 2, 5, 2 * GATHER_RUN // 5 + 3, 3
+    group, height, width, E = 2, 5, 2 * GATHER_RUN // 5 + 3, 15 if digits else 3
     C, CW, Hp, Wp = channels * group, -(-channels // 4), height + 1, width + 2
     X = rng.standard_normal((1, C, height, width)).astype(np.float32)
     v = np.sort(rng.standard_normal((C, E)).astype(np.float32), axis=1)
+    if digits:
+        v = (rng.uniform(0.05, 0.3, (C, 1)) * np.arange(-6, 9)).astype(np.float32)
     X[0, :, 0, :E] = v
     X[0, 0, 0, 0] = np.nan
     sign = rng.choice(np.array([-1, 1], np.int8), C)
     level_codes = rng.integers(0, 256, E + 1, dtype=np.uint8)
+    coding, even = np.zeros(CODING.count), np.stack([evenness(row[:, None])[:, 0] for row in v])
+    if digits:  # signed bytes from -6 on
+        level_codes, coding[CODING.rising] = np.arange(-6, 10).astype(np.uint8), 1
+        assert (even[:, 2] >= 0).all()
     levels = activation_levels(X, v, sign)
     expected = np.zeros((group, Hp, Wp, CW * 4), np.uint8)
     by_group = level_codes[levels[0]].reshape(group, channels, height, width)
@@ -210,9 +217,9 @@ def test_gathers_store_the_byte_of_each_level(channels):
         words, arguments = np.zeros((group, Hp, Wp, CW), np.uint32), np.zeros(F.count, np.int64)
         runs = -(-height * width // gathers[name])
         fields = dict(
-            x=X, levels=channel_last, words=words, v=v, sign=sign, level_codes=level_codes, B=1, C=C, H=height, W=width,
-            XH=height, XW=width, XSH=1, XSW=1, G=group, CG=channels, CW=CW, PT=1, PL=1, Hp=Hp, Wp=Wp, E=E, v_rows=C,
-            sign_rows=C, gather_runs=runs,
+            x=X, levels=channel_last, words=words, v=v, sign=sign, level_codes=level_codes, coding=coding, even=even,
+            B=1, C=C, H=height, W=width, XH=height, XW=width, XSH=1, XSW=1, G=group, CG=channels, CW=CW, PT=1, PL=1,
+            Hp=Hp, Wp=Wp, E=E, v_rows=C, sign_rows=C, gather_runs=runs,
         )  # fmt: skip
         for field, value in fields.items():
             arguments[getattr(F, field)] = value.ctypes.data if isinstance(value, np.ndarray) else value
