@@ -137,6 +137,9 @@ def small(folder: Path, data: str, seed: int, mnist: Path | None) -> dict[str, A
         quantized = trial.pa(f"({M},{N})", net, M, N)
         trial.pa(f"({M},{N}), .onnx", source, M, N)
         trial.pa(f"({M},{N}), fast", source, M, N, fast=True)
+    for M, N in ((4, 5), (5, 7)):
+        trial.pa(f"({M},{N}), digits", net, M, N, digits=True)
+        trial.pa(f"({M},{N}), digits, .onnx", source, M, N, digits=True)
     for form in other_forms.FORMS:
         trial.other(form, source, quantized)
     return trial.found
@@ -160,6 +163,8 @@ def activations(folder: Path, seed: int) -> dict[str, dict[str, Any]]:
 
         trial = Trial(work, parts[0][:IMAGES].numpy(), classified(images, labels, reference))
         trial.note("float", source)
+        for M, N in ((4, 5), (5, 7)):
+            trial.pa(f"({M},{N}), digits", source, M, N, digits=True)
         for M, N in ((4, 5), (8, 7)):
             trial.pa(f"({M},{N})", source, M, N)
             if name != "ReLU":

@@ -24,6 +24,9 @@ EASYOCR_CHARACTERS = (
 PPOCR = "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"
 CRAFT_SIZE = 160
 
+WORDS_READ = 1000
+"""By each form of a recognizer; one of them is 0.1 points."""
+
 Run = Callable[[np.ndarray], np.ndarray]
 
 
@@ -110,7 +113,7 @@ def _easyocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
         images, words = rendered_words(count, seed, 64, 256)
         return (images[:, None].astype(np.float32) / 255 - 0.5) / 0.5, words
 
-    images, words = pictures(300, 2)
+    images, words = pictures(WORDS_READ, 2)
     trial = trial_type(folder, pictures(128, 1)[0], _reading(source, images, words, list(EASYOCR_CHARACTERS)))
     trial.note("float", source)
     trial.pa("(8,7)", source, 8, 7)
@@ -118,6 +121,8 @@ def _easyocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
     last = [node.name for node in onnx.load(source).graph.node if node.op_type == "Conv"][-1]
     for M, N in ((8, 7), (4, 5)):
         trial.pa(f"({M},{N}), last convolution real", source, M, N, keep=[last])
+    for M, N in ((4, 5), (5, 6), (5, 7)):
+        trial.pa(f"({M},{N}), digits", source, M, N, digits=True)
     for form in ("int8, min and max", "w4a8"):
         trial.other(form, source, quantized)
     return trial.found
@@ -139,13 +144,15 @@ def _ppocr(folder: Path, wheels: Path, trial_type: Any) -> dict[str, Any]:
         images, words = rendered_words(count, seed, 48, 192)
         return np.repeat((images[:, None].astype(np.float32) / 255 - 0.5) / 0.5, 3, 1), words
 
-    images, words = pictures(300, 2)
+    images, words = pictures(WORDS_READ, 2)
     trial = trial_type(folder, pictures(128, 1)[0], _reading(source, images, words, ppocr_characters(source)))
     trial.note("float", source)
     quantized = trial.pa("(8,7)", source, 8, 7)
     trial.pa("(8, real activations)", source, 8, None)
     trial.pa("(8,7), first five real", source, 8, 7, keep=EARLY)
     trial.pa("(8,7), eight worst real", source, 8, 7, worst=8)
+    for M, N in ((4, 5), (5, 6), (5, 7)):
+        trial.pa(f"({M},{N}), digits", source, M, N, digits=True)
     for form in ("int8, min and max", "w4a8"):
         trial.other(form, source, quantized)
     return trial.found
