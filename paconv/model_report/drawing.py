@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from paconv.model_report.contents import Distribution, LevelShare
 from paconv.model_report.words import percent
 
-__all__ = ["HEIGHT", "WIDTH", "Chart", "Mark", "chart"]
+__all__ = ["HEIGHT", "MOST_MARKS", "WIDTH", "Chart", "Mark", "chart"]
 
 WIDTH, HEIGHT = 320, 96
+
+MOST_MARKS = 24
+"""Endpoints or levels that are drawn, and listed at once; more, as of binary digits, would hide what they stand on."""
 
 _MOST_OVER_SECOND = 1.6
 """How much higher than the second highest bin one is drawn at most."""
@@ -64,6 +67,10 @@ def chart(shown: Distribution, shares: tuple[LevelShare, ...], what: str) -> Cha
     path, cut, cut_at = _path(shown.counts)
     endpoints = _labelled([(place(value), f"{shown.symbol}{k}") for k, value in enumerate(shown.endpoints, 1)])
     levels = tuple(Mark(place(value), "") for value in shown.levels)
+    if len(endpoints) > MOST_MARKS:
+        endpoints = ()
+    if len(levels) > MOST_MARKS and shown.counts:
+        levels = ()
     if not shown.counts:
         largest = max((level.share or 0 for level in shares), default=0) or 1
         levels = tuple(
@@ -97,11 +104,12 @@ def _labelled(places: list[tuple[float, str]]) -> tuple[Mark, ...]:
 
 def _words(shown: Distribution, shares: tuple[LevelShare, ...], what: str) -> str:
     parts = [f"{what}: {shown.axis} from {shown.low:.3g} to {shown.high:.3g}."]
-    if shown.endpoints:
-        parts.append("Endpoints at " + ", ".join(f"{value:.3g}" for value in shown.endpoints) + ".")
-    if shown.levels:
-        parts.append("Levels at " + ", ".join(f"{value:.3g}" for value in shown.levels) + ".")
+    for name, values in (("endpoints", shown.endpoints), ("levels", shown.levels)):
+        if len(values) > MOST_MARKS:
+            parts.append(f"{len(values)} {name} from {values[0]:.3g} to {values[-1]:.3g}.")
+        elif values:
+            parts.append(f"{name.capitalize()} at " + ", ".join(f"{value:.3g}" for value in values) + ".")
     known = [level for level in shares if level.share is not None]
-    if known:
+    if known and len(shares) <= MOST_MARKS:
         parts.append("Shares: " + ", ".join(f"{s.value} {percent(s.share or 0)}" for s in known) + ".")
     return " ".join(parts)

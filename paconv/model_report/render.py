@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from paconv.model_report import words
 from paconv.model_report.contents import LayerPart, Report, Side
-from paconv.model_report.drawing import HEIGHT, WIDTH, Chart, chart
+from paconv.model_report.drawing import HEIGHT, MOST_MARKS, WIDTH, Chart, chart
 from paconv.model_report.verdict import answers, real_groups
 
 __all__ = ["KINDS", "html"]
@@ -76,6 +76,7 @@ def _variables(report: Report) -> dict[str, Any]:
         "largest": max((layer.seconds or 0 for layer in report.layers), default=0) or 1,
         "charts": {layer.id: _charts(layer) for layer in report.layers},
         "width": WIDTH,
+        "most_marks": MOST_MARKS,
         "height": HEIGHT,
     }
 

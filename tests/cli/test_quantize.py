@@ -60,6 +60,12 @@ def test_where_no_bar_is_seen_long_work_says_that_it_goes_on_and_that_it_is_done
     assert re.fullmatch(r"paconv: quantized in [\d.]+ (s|ms)", end)
 
 
+def test_digits_are_proposed_where_an_output_is_far_off(run, network, tmp_path):
+    arguments = ("quantize", network, "--data", tmp_path / "images.npz", "-o", tmp_path / "m.onnx", "--scheme")
+    (_, far, _), (_, near, _) = (run(*arguments, scheme) for scheme in ("pa:2,2", "pa:5,7,digits"))
+    assert "which may be too little: --scheme pa:5,7,digits has more levels" in far and "too little" not in near
+
+
 def test_planes_may_be_digits(run, network, tmp_path):
     code, out, _ = run(
         *(

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from paconv.model_report.contents import Report, Totals
+from paconv.model_report.contents import LevelShare, Report, Totals
+from paconv.model_report.drawing import MOST_MARKS
 from paconv.model_report.render import KINDS, html
 from tests.model_report.page import elements
 from tests.model_report.test_steps import LAYER
@@ -41,6 +42,15 @@ def test_every_layer_has_its_place_and_its_row(page, alone):
     for layer, article in zip(alone.layers, articles, strict=True):
         assert layer.name in article.text and layer.name in rows
         assert KINDS[layer.kind][1] in article.text
+
+
+def test_many_levels_are_folded(full):
+    layer = next(layer for layer in full.layers if layer.weights)
+    shares = tuple(LevelShare(str(k), 1 / (MOST_MARKS + 1)) for k in range(MOST_MARKS + 1))
+    for levels, folded in ((shares, 1), (shares[1:], 0)):
+        page = html(replace(full, layers=[replace(layer, weights=replace(layer.weights, levels=levels))]))
+        assert sum(e.tag == "details" for e in elements(page)) == folded
+        assert ("25 levels and their shares" in page) == bool(folded)
 
 
 def test_headings_go_down_by_one_level_and_there_is_one_title(page):

@@ -12,7 +12,7 @@ from paconv.bits import one_hot_masks, pack_codes
 from paconv.model_report import words
 from paconv.model_report.advice import advice
 from paconv.model_report.contents import Distribution, LayerPart, LevelShare, Side
-from paconv.model_report.drawing import HEIGHT, WIDTH, chart
+from paconv.model_report.drawing import HEIGHT, MOST_MARKS, WIDTH, chart
 from paconv.model_report.labels import labels
 from paconv.model_report.packed import PackedConv
 from paconv.model_report.parent import RealWeights
@@ -126,10 +126,22 @@ def test_more_levels_are_advised_where_most_is_lost_and_say_what_they_cost():
 
 
 def test_levels_and_channels_that_nothing_uses_are_named():
-    levels = (LevelShare("0", 1.0), LevelShare("2", 0.0))
+    levels = tuple(LevelShare(str(k), 0.25 if k else 0.0) for k in range(5))
     side = Side(levels, "", None, "", dead_channels=3, channels=8)
     found = titles(replace(LAYER, weights=side))
     assert found == ["Take away levels that nothing uses", "Take away channels that say nothing"]
+    digits = replace(LAYER, planes=(2, 5), weights=replace(side, levels=levels[:4]))
+    assert titles(digits) == ["Take away channels that say nothing"]
+
+
+def test_more_endpoints_than_can_be_seen_are_counted_in_words():
+    places = tuple(np.linspace(0.1, 3.9, MOST_MARKS + 1).tolist())
+    shares = tuple(LevelShare(f"{value:g}", 0.1) for value in places)
+    drawn = chart(Distribution((10, 20), 0.0, 4.0, places, places, "activation", "v"), shares, "Activations of a")
+    assert drawn.endpoints == drawn.levels == ()
+    assert drawn.description.endswith("25 endpoints from 0.1 to 3.9. 25 levels from 0.1 to 3.9.")
+    few = chart(Distribution((10, 20), 0.0, 4.0, places[1:], places[1:], "activation", "v"), shares[1:], "")
+    assert len(few.endpoints) == len(few.levels) == MOST_MARKS
 
 
 def test_a_bin_far_above_the_others_is_cut_off_and_labelled():
