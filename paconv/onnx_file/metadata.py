@@ -26,6 +26,8 @@ PROVENANCE = {
     "paconv.scheme": "The quantization scheme by its name, as `paconv.convert` takes it: pa, xnor, ...",
     "paconv.M": "Weight planes; single layers may have others.",
     "paconv.N": "Activation planes, likewise; full for real activations.",
+    "paconv.planes": "digits where planes are the binary digits of evenly spaced levels; left out where each level but "
+    "0 has one of its own, or as the scheme says.",
     "paconv.grid": "A,B: the largest integers that levels of weights and of activations are times a unit, real in "
     "place of one without; none where all levels are real.",
     "paconv.source": "What it was made from: checkpoint, onnx, or module for a torch module in memory.",

@@ -175,6 +175,7 @@ def _provenance(source: Any, model: onnx.ModelProto, settings: Settings) -> dict
         "paconv.scheme": "pa",
         "paconv.M": str(settings.M),
         "paconv.N": "full" if settings.N is None else str(settings.N),
+        "paconv.planes": "digits" if settings.digits else None,
         "paconv.grid": grid_text(*settings.largest),
         "paconv.source": "onnx" if _is_onnx(source) else "checkpoint" if file else "module",
         "paconv.source_sha256": file_sha256(source) if file else None,

@@ -78,5 +78,5 @@ class Settings:
         if isinstance(self.grid, tuple):
             return self.grid
         if self.digits:
-            return 2 ** (self.M - 1), 2 ** (self.N or 0) - 1
+            return 2 ** (self.M - 1), None if self.N is None else 2**self.N - 1
         return largest_integers(self.N or 0)

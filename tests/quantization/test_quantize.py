@@ -95,6 +95,8 @@ def test_digits_lose_less_than_as_many_levels_of_a_plane_each(activation):
     planes, digits = paconv.quantize(model, x, 4, 5), paconv.quantize(model, x, 4, 5, digits=True)
     assert digits.outputs[0].error < 0.25 * planes.outputs[0].error
     assert {layer.scheme for layer in digits.pa} == {"pa:4,5,digits"}
+    said = provenance(digits.model)
+    assert (said["planes"], said["grid"]) == ("digits", "8,31") and "planes" not in provenance(planes.model)
     assert {layer.scheme for layer in planes.pa} == {"pa:4,5"}
 
 
