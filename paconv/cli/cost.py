@@ -91,9 +91,10 @@ class _Number(click.ParamType):
 @click.option("--cmp-per-activation", type=_Number(), help="Comparisons per binarized activation.")
 @click.option(
     "--scheme",
-    type=SchemeType(SCHEMES),
+    type=SchemeType(SCHEMES, digits=True),
     metavar=METAVAR,
-    help="Count the network as it would be under this scheme: pa:4,5, pa:4,full (only weights), bireal, float.",
+    help="Count the network as it would be under this scheme: pa:4,5, pa:4,full (only weights), pa:5,7,digits, bireal, "
+    "float.",
 )
 @click.option("-M", "M", type=int, help="Weight planes of --scheme, spelled apart.")
 @click.option("-N", "N", metavar="INTEGER|full", help="Activation planes of --scheme, spelled apart.")
@@ -231,7 +232,13 @@ def _under(network: Network, scheme: Spelled, M: int | None, N: str | None, keep
     weights, activations = given_planes(scheme, M, N)
     count_N = activations if isinstance(activations, int) else None
     return under_scheme(
-        network, scheme.name, weights, count_N, full_activations=activations == FULL, keep_real=keep_real
+        network,
+        scheme.name,
+        weights,
+        count_N,
+        full_activations=activations == FULL,
+        digits=scheme.digits,
+        keep_real=keep_real,
     )
 
 

@@ -36,7 +36,7 @@ class Spelled:
 
 
 class SchemeType(click.ParamType):
-    """SCHEME, SCHEME:M or SCHEME:M,N, its name among `names`; SCHEME:M,N,digits too where `digits` may be asked for."""
+    """SCHEME, SCHEME:M or SCHEME:M,N, its name among `names`; pa:M,N,digits too where `digits` may be asked for."""
 
     name = "scheme"
 
@@ -52,7 +52,7 @@ class SchemeType(click.ParamType):
             planes = colon + text or (f":{digits}" if digits else "")
             near = did_you_mean(word, self.names, planes) or "; planes go behind a colon: pa:4,5"
             self.fail(f"{name!r} is not one of {', '.join(self.names)}{near}", param, ctx)
-        digits = self.digits and text.count(",") == 2 and text.endswith(_DIGITS)
+        digits = self.digits and name == "pa" and text.count(",") == 2 and text.endswith(_DIGITS)
         M, comma, N = (text.removesuffix(_DIGITS) if digits else text).partition(",")
         if colon and (not M.isdecimal() or (comma and N != FULL and not N.isdecimal())):
             examples = f"pa:4,5, pa:4,{FULL} or pa:5,7{_DIGITS}" if self.digits else f"pa:4,5 or pa:4,{FULL}"

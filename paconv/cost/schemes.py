@@ -24,6 +24,7 @@ def under_scheme(
     N: int | None = None,
     *,
     full_activations: bool = False,
+    digits: bool = False,
     keep_real: Sequence[str] = (),
 ) -> Network:
     """The network with the scheme's planes on every layer that the scheme binarizes.
@@ -34,6 +35,7 @@ def under_scheme(
         M: Weight planes; None is the scheme's default.
         N: Activation planes; None is the scheme's default.
         full_activations: N is full precision, where the scheme has that.
+        digits: The planes are the binary digits of evenly spaced levels, as `paconv quantize` makes PA's.
         keep_real: Names of layers that stay real, with * and ? as wildcards.
 
     Raises:
@@ -47,6 +49,9 @@ def under_scheme(
             names = ", ".join(layer.name for layer in network if layer.is_convolution)
             raise UsageError(f"layers to keep real: expected a name or pattern of {names}; found {pattern}")
     planes = _planes(chosen, M, N, full_activations) if chosen.binary else None
+    if digits and planes is not None:
+        endpoints = 0 if planes.N is None else 2**planes.N - 1
+        planes = replace(planes, endpoints=endpoints, weight_levels=2**planes.M)
     first = next((layer for layer in network if layer.is_convolution), None)
     layers = []
     for layer in network:

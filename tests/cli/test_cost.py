@@ -86,6 +86,15 @@ def test_the_report_names_the_scheme_and_tells_its_own_counting(models, run, opt
     assert ("rule text" in text) == (planes[0] == "abc")
 
 
+def test_digits_cost_the_comparisons_of_their_levels(models, run):
+    def totals(scheme):
+        return json.loads(run("cost", models["float"], "--scheme", scheme, "--format", "json")[1])["totals"]
+
+    digits, planes = totals("pa:5,7,digits"), totals("pa:5,7")
+    assert 7 * digits["comparisons"] == 127 * planes["comparisons"]
+    assert digits["multiplications"] == planes["multiplications"]
+
+
 def test_rule_storage_and_numbers_are_options(models, run):
     def totals(*options):
         return json.loads(run("cost", models["exported"], "--format", "json", *options)[1])["totals"]

@@ -127,6 +127,12 @@ def test_each_scheme_has_its_planes_endpoints_and_levels(scheme, planes):
     assert (found.M, found.N, found.endpoints, found.weight_levels) == planes
 
 
+@pytest.mark.parametrize(("N", "endpoints"), [(7, 127), (None, 0)])
+def test_planes_that_are_digits_have_more_levels_and_endpoints(N, endpoints):
+    found = under_scheme(tiny(), "pa", 5, N, full_activations=N is None, digits=True).layers[1].planes
+    assert (found.M, found.N, found.endpoints, found.weight_levels) == (5, N, endpoints, 32)
+
+
 def test_weights_only_schemes_refuse_activation_planes():
     with pytest.raises(UsageError, match="scheme bwn has M=1 and full-precision activations; found M=1, N=1"):
         under_scheme(resnet(18), "bwn", 1, 1)
