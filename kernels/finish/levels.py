@@ -47,7 +47,7 @@ def levels_of(builder, values: list, thresholds, flips, E) -> list:
     flip = load(builder, flips, WORDS)
     signed = [builder.bitcast(builder.xor(builder.bitcast(value, WORDS), flip), FLOATS) for value in values]
     counts = [cgutils.alloca_once(builder, WORDS) for _ in values]
-    unsure = cgutils.alloca_once_value(builder, const(1, i1))
+    unsure = cgutils.alloca_once(builder, i1)
     builder.store(const(1, i1), unsure)
     even = plus(builder, thresholds, E, VECTOR)
     margin = builder.load(at(builder, plus(builder, even, 2, VECTOR), f32), align=4)
