@@ -56,7 +56,9 @@ class _Numbers(click.ParamType):
 
 
 def _planes(scheme: Spelled, M: int | None, N: str | None) -> tuple[int, int | None]:
-    """M and N, from --scheme where -M and -N don't say; (4, 5) where nothing does."""
+    """M and N, from --scheme where -M and -N don't say; (4, 5) where nothing does. UsageError where digits say both."""
+    if scheme.digits and (M is not None or N is not None):
+        raise UsageError("--scheme pa:M,N,digits has the planes already; leave out -M and -N")
     weights = scheme.M if M is None else M
     activations = scheme.N if N is None else parse_planes(N, "-N")
     return 4 if weights is None else weights, 5 if activations is None else _real(activations)
@@ -90,7 +92,7 @@ def _real(N: int | str | None) -> int | None:
     show_default=True,
     metavar="pa:M,N[,digits]",
     help="M weight planes: 2, 4, 6 or 8; N activation planes: 1 to 8, or full. Digits: planes are the binary digits of "
-    "2^M and 2^N levels; M is 2 to 5.",
+    "2^M and 2^N levels; M is 2 to 5, N as before.",
 )
 @click.option("-M", "M", type=int, help="Weight planes of --scheme, spelled apart.")
 @click.option("-N", "N", help="Activation planes of --scheme, spelled apart.")

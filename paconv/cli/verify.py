@@ -125,10 +125,10 @@ def _print_layers(result: VerifyResult, console: Console) -> None:
         verdict = "equal, bit for bit" if result.fused.ok else f"[red]{result.fused.difference}"
         console.print(f"tensors between fused nodes, {compared}: {verdict}")
     if result.end_to_end:
-        _print_end_to_end(result.end_to_end, console)
+        _print_end_to_end(result.end_to_end, result.ok, console)
 
 
-def _print_end_to_end(end: EndToEnd, console: Console) -> None:
+def _print_end_to_end(end: EndToEnd, equal: bool, console: Console) -> None:
     console.print("end to end:")
     for output in end.outputs:
         agreement = "" if output.agreeing is None else f", top-1 equal in {output.agreeing} of {output.rows}"
@@ -144,11 +144,17 @@ def _print_end_to_end(end: EndToEnd, console: Console) -> None:
             f"flipped, {moved}",
             soft_wrap=True,
         )
-        console.print(f"  {_CHAOTIC if end.moved_inputs.explains else _UNEXPLAINED}", soft_wrap=True)
+        unexplained = _ON_THE_EDGE if equal else _UNEXPLAINED
+        console.print(f"  {_CHAOTIC if end.moved_inputs.explains else unexplained}", soft_wrap=True)
 
 
 _CHAOTIC = (
-    "so the network itself carries a rounding through to this; one with random weights does, a trained one hardly ever"
+    "so the network itself carries a rounding through to this, as one with random weights does, or with many levels, "
+    "where a decision that turns moves what is behind it past others"
+)
+_ON_THE_EDGE = (
+    "a rounding of the inputs turns far less; as all nodes and the graph between them are equal, an early decision on "
+    "the edge has turned, and others after it: other samples (--seed, --inputs) show how often"
 )
 _UNEXPLAINED = (
     "so a rounding of the inputs turns far less than optimizing did: one early decision on the edge may do that, or a "

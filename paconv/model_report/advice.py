@@ -105,7 +105,11 @@ def _real(layers: Sequence[LayerPart], total: float) -> Iterable[Advice]:
 
 
 def _levels(layers: Sequence[LayerPart]) -> Iterable[Advice]:
-    judged = [(error_of, layer) for layer in layers if (error_of := _error(layer)) is not None and error_of > _FINE]
+    judged = [
+        (found, layer)
+        for layer in layers
+        if (found := _error(layer)) is not None and found > _FINE and not _digits(layer)
+    ]
     judged.sort(key=lambda pair: -pair[0])
     worst = [layer for _, layer in judged[:_WORST]]
     if not worst:
@@ -139,6 +143,12 @@ def _error(layer: LayerPart) -> float | None:
         return layer.output_error
     errors = [s.error for s in (layer.weights, layer.activations) if s is not None and s.error is not None]
     return max(errors, default=None)
+
+
+def _digits(layer: LayerPart) -> bool:
+    """Whether its planes are the binary digits of more levels than there are planes and 0."""
+    sides = zip((layer.weights, layer.activations), layer.planes or (None, None), strict=True)
+    return any(side is not None and planes is not None and len(side.levels) > planes + 1 for side, planes in sides)
 
 
 def _levels_to_spare(layer: LayerPart) -> bool:

@@ -43,7 +43,8 @@ class Planes:
     """Distinct weight values, which a level index tells apart (M+1 for PA's disjoint planes)."""
 
     def __str__(self) -> str:
-        return f"{self.scheme}:{self.M},{'full' if self.N is None else self.N}"
+        digits = self.scheme == "pa" and (self.weight_levels > self.M + 1 or self.endpoints > (self.N or 0))
+        return f"{self.scheme}:{self.M},{'full' if self.N is None else self.N}{',digits' if digits else ''}"
 
 
 @dataclass(frozen=True)

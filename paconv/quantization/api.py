@@ -73,10 +73,10 @@ def quantize(
         source: A float ONNX file of any producer, or a ModelProto; a torch module; or the path of a checkpoint, read by
             `paconv.load(source, model, trust_pickle=...)`.
         data: Inputs of the network: a folder of pictures, an .npz file, "mnist:FOLDER", arrays, or batches.
-        M: Weight planes: 2, 4, 6 or 8.
+        M: Weight planes: 2, 4, 6 or 8; 2 to 5 of digits.
         N: Activation planes, 1 to 8; None for real activations.
         digits: Planes are the binary digits of 2^M and 2^N evenly spaced levels, with as many products of planes as M
-            and N levels that have a plane each; M is 2 to 5 then.
+            and N levels that have a plane each.
         output: The model.onnx to write; None writes nothing.
         checkpoint: For a torch source: the checkpoint of the converted model to write, from which fine-tuning starts
             (`paconv train --from`); exported, it is the same network. All channels of an activation have the same

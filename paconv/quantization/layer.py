@@ -187,6 +187,8 @@ def quantized_weights(
     q = _outputs(rows, levels, book.levels[codes].reshape(weight.shape), group)  # without scales
     scales = book.scales * _gain(q, rows.y, book.scales) / unit
     units = np.array([exact_unit(a, most) for a in scales]) if most is not None else scales
+    # a channel of next to no weights: below normal floats its scale would keep the whole layer off the grid
+    units = np.where(units * unit < np.finfo(np.float32).tiny, 0, units)
     bias = (rows.y.mean(0, dtype=np.float64) - units * unit * q.mean(0, dtype=np.float64)).astype(np.float32)
     found = q * (units * unit).astype(np.float32) + bias
     error = LayerError(_relative(found, rows.y), _relative(rows.real_y, rows.y[rows.real_at]))

@@ -22,6 +22,7 @@ import onnx
 from paconv.bits import code_bits
 from paconv.errors import UsageError
 from paconv.files import replacing
+from paconv.onnx_file.graph_view import GraphView, attribute, op_name
 from paconv.onnx_file.plain import PlainModel
 from paconv.quantization.agreement import OutputAgreement, agreements, decibels
 from paconv.quantization.linear_layers import convertible, with_linear_as_convolutions
@@ -228,6 +229,10 @@ def quantize_plain(
         raise UsageError(
             f"worst (--keep-worst): expected fewer layers than the {len(planned.pa)} that are quantized; found {worst}"
         )
+    of_worst = settings
+    if worst_levels is not None:
+        M, N, digits = (*worst_levels, False)[:3]
+        of_worst = replace(settings, M=M, N=N, digits=digits)
     passes = 2 if worst else 1
     total = passes * len(planned.pa)
     marched, model = _marched(source, samples, planned, settings, {}, most_error, lambda n, k: progress(n, k, total))
@@ -238,8 +243,7 @@ def quantize_plain(
         if worst_levels is None:
             planned = plan(source.model, keep=(*keep, *map(escape, names)), **policies, shapes=source.shapes)
         else:
-            M, N, digits = (*worst_levels, False)[:3]
-            others = dict.fromkeys(names, replace(settings, M=M, N=N, digits=digits))
+            others = dict.fromkeys(names, of_worst)
         before = total // 2
         marched, model = _marched(
             source, samples, planned, settings, others, most_error, lambda n, k: progress(n, before + k, total)
@@ -259,7 +263,7 @@ def quantize_plain(
         agreements(*marched.outputs),
         len(next(iter(samples.values()))),
         float_bytes,
-        float_bytes - sum(_saved(outcome) for outcome in outcomes),
+        float_bytes - sum(_saved(outcome) for outcome in outcomes) + _endpoint_bytes(model, marched.layers),
         tuple(layer for layer in marched.layers if not layer.real),
     )
 
@@ -331,6 +335,26 @@ def _saved(outcome: LayerOutcome) -> int:
     return prod(outcome.shape) * 4 - ceil(prod(outcome.shape) / 8) * (
         outcome.M if outcome.digits else code_bits(outcome.M + 1)
     )
+
+
+def _endpoint_bytes(model: onnx.ModelProto, layers: Sequence[Layer]) -> int:
+    """Of float32 endpoints, in about: those of each channel where channels differ or a batch norm is before."""
+    view, total = GraphView(model.graph), 0
+    for layer in layers:
+        if layer.real or layer.activation is None:
+            continue
+        weight, group = layer.target.weight, attribute(layer.target.node, "group", 1)
+        differ = layer.activation.channels.changed or _behind_batch_norm(view, layer.target.node.input[0])
+        total += 4 * len(layer.activation.v) * (weight.shape[1] * group if differ else 1)
+    return total
+
+
+def _behind_batch_norm(view: GraphView, tensor: str) -> bool:
+    """Whether a batch norm makes `tensor`, or what it is the activation or the pooling of."""
+    node = view.producer.get(tensor)
+    while node is not None and op_name(node) in ("Relu", "Clip", "MaxPool", "Identity"):
+        node = view.producer.get(node.input[0])
+    return node is not None and op_name(node) == "BatchNormalization"
 
 
 def _share(part: list[int], whole: list[int]) -> float | None:

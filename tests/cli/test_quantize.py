@@ -116,6 +116,10 @@ def test_pictures_are_read_from_a_folder(run, network, tmp_path):
             ["--data", "images.npz", "--scheme", "pa:4,5,digit"],
             "such as pa:4,5, pa:4,full or pa:5,7,digits; found 'pa:4",
         ),
+        (
+            ["--data", "images.npz", "--scheme", "pa:4,5,digits", "-M", "4"],
+            "has the planes already; leave out -M and -N",
+        ),
         (["--data", "images.npz", "--scheme", "pa:8,7,digits"], "must be 2 to 5 where they are digits; found 8"),
         (["--data", "images.npz", "--size", "wide"], "--size: expected pixels"),
         (["--data", "images.npz", "--model", "a:b"], "MODEL is an ONNX file"),

@@ -123,6 +123,8 @@ def test_more_levels_are_advised_where_most_is_lost_and_say_what_they_cost():
     (found,) = advice([replace(LAYER, output_error=0.1), replace(LAYER, name="b", label="b", output_error=0.001)], None)
     assert found.layers == (("layer-1", "a"),)
     assert "M=6 stores 3 bits a weight, as now" in found.text and "10.0 dB" in found.text
+    side = Side(tuple(LevelShare(str(k), 1 / 16) for k in range(16)), "", None, "")
+    assert titles(replace(LAYER, output_error=0.1, planes=(4, 5), weights=side)) == []  # digits: it has levels enough
 
 
 def test_levels_and_channels_that_nothing_uses_are_named():

@@ -107,8 +107,35 @@ def test_digits_of_weights_and_activations_are_the_planes_of_the_optimized_file(
         paconv.optimize(tmp_path / "model.onnx", tmp_path / "pa.onnx")
         found = paconv.summary(tmp_path / "pa.onnx")
         layers = [layer for layer in found.layers if layer.scheme]
-        assert {layer.scheme for layer in layers} == {"pa:5,7"} and len(layers) == len(PA)
+        assert {layer.scheme for layer in layers} == {"pa:5,7,digits"} and len(layers) == len(PA)
         assert {(layer.weight_bits, layer.activation_bits) for layer in layers} == {(5, 7)}
+
+
+def test_a_channel_of_next_to_no_weights_keeps_its_layer_on_the_grid(tmp_path):
+    model = residual_network()
+    tensor = next(t for t in model.graph.initializer if t.name == "one_w")
+    value = numpy_helper.to_array(tensor).copy()
+    value[3] *= 1e-42
+    tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    for digits in (False, True):
+        paconv.quantize(model, images(32), digits=digits, fast=True, output=tmp_path / "model.onnx")
+        paconv.optimize(tmp_path / "model.onnx", tmp_path / "pa.onnx")
+        result = paconv.verify(tmp_path / "model.onnx", tmp_path / "pa.onnx")
+        assert result.ok and all(layer.integers for layer in result.layers)
+
+
+def test_the_size_that_is_said_has_the_endpoints_of_each_channel_in_it(tmp_path):
+    for activation in ("Relu", "HardSwish"):
+        sizes = []
+        for N in (1, 8):
+            found = paconv.quantize(
+                residual_network(activation=activation), images(32), 4, N, digits=True, fast=True,
+                output=tmp_path / "model.onnx",
+            )  # fmt: skip
+            paconv.optimize(tmp_path / "model.onnx", tmp_path / "pa.onnx")
+            sizes.append((found.packed_bytes, (tmp_path / "pa.onnx").stat().st_size))
+        said, real = np.diff(sizes, axis=0)[0]
+        assert 0.6 * real < said < 1.4 * real
 
 
 def test_activations_of_both_signs_keep_their_negative_half():
@@ -184,6 +211,7 @@ def test_a_model_of_one_sample_at_a_time_is_quantized_from_many():
         ({"seed": -1}, "seed must be a whole number"),
         ({"most_error": float("nan")}, "most_error"),
         ({"worst": 1, "worst_levels": (3, 7)}, "M, the number of weight planes"),
+        ({"worst": 1, "worst_levels": (8, 7, True)}, "must be 2 to 5 where they are digits; found 8"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options, message):
