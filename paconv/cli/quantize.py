@@ -39,7 +39,7 @@ _LONG = 5.0
 """Seconds after which something is said where no bar is seen."""
 
 
-PLANES = SchemeType(["pa"], digits=True)
+_PLANES = SchemeType(["pa"], digits=True)
 """What --scheme and --worst-levels say."""
 
 
@@ -87,7 +87,7 @@ def _real(N: int | str | None) -> int | None:
 )
 @click.option(
     "--scheme",
-    type=PLANES,
+    type=_PLANES,
     default="pa:4,5",
     show_default=True,
     metavar="pa:M,N[,digits]",
@@ -136,7 +136,7 @@ def _real(N: int | str | None) -> int | None:
 )
 @click.option(
     "--worst-levels",
-    type=PLANES,
+    type=_PLANES,
     metavar="pa:M,N[,digits]",
     help="Give these K layers so many planes instead, such as pa:8,7.",
 )

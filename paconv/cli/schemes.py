@@ -52,14 +52,14 @@ class SchemeType(click.ParamType):
             planes = colon + text or (f":{digits}" if digits else "")
             near = did_you_mean(word, self.names, planes) or "; planes go behind a colon: pa:4,5"
             self.fail(f"{name!r} is not one of {', '.join(self.names)}{near}", param, ctx)
-        digits = self.digits and name == "pa" and text.count(",") == 2 and text.endswith(_DIGITS)
-        M, comma, N = (text.removesuffix(_DIGITS) if digits else text).partition(",")
+        by_digits = self.digits and name == "pa" and text.count(",") == 2 and text.endswith(_DIGITS)
+        M, comma, N = (text.removesuffix(_DIGITS) if by_digits else text).partition(",")
         if colon and (not M.isdecimal() or (comma and N != FULL and not N.isdecimal())):
             examples = f"pa:4,5, pa:4,{FULL} or pa:5,7{_DIGITS}" if self.digits else f"pa:4,5 or pa:4,{FULL}"
             self.fail(
                 f"expected {param.metavar if param else METAVAR}, such as {examples}; found {value!r}", param, ctx
             )
-        return Spelled(name, int(M) if colon else None, (FULL if N == FULL else int(N)) if comma else None, digits)
+        return Spelled(name, int(M) if colon else None, (FULL if N == FULL else int(N)) if comma else None, by_digits)
 
 
 def parse_planes(text: str, option: str) -> int | str:

@@ -108,7 +108,7 @@ def _levels(layers: Sequence[LayerPart]) -> Iterable[Advice]:
     judged = [
         (found, layer)
         for layer in layers
-        if (found := _error(layer)) is not None and found > _FINE and not _digits(layer)
+        if (found := _error(layer)) is not None and found > _FINE and not layer.digits
     ]
     judged.sort(key=lambda pair: -pair[0])
     worst = [layer for _, layer in judged[:_WORST]]
@@ -145,20 +145,10 @@ def _error(layer: LayerPart) -> float | None:
     return max(errors, default=None)
 
 
-def _digits(layer: LayerPart) -> bool:
-    """Whether its planes are the binary digits of more levels than there are planes and 0."""
-    sides = zip((layer.weights, layer.activations), layer.planes or (None, None), strict=True)
-    return any(side is not None and planes is not None and len(side.levels) > planes + 1 for side, planes in sides)
-
-
-def _levels_to_spare(layer: LayerPart) -> bool:
-    """Whether a level that has a plane of its own is never taken; of binary digits one level less is no plane less."""
-    sides = zip((layer.weights, layer.activations), layer.planes or (None, None), strict=True)
-    return any(side and side.dead_levels and len(side.levels) - 1 == planes for side, planes in sides)
-
-
 def _dead(layers: Sequence[LayerPart]) -> Iterable[Advice]:
-    levels = [la for la in layers if _levels_to_spare(la)]
+    # of binary digits, one level less is no plane less
+    few = [la for la in layers if not la.digits]
+    levels = [la for la in few if any(side and side.dead_levels for side in (la.weights, la.activations))]
     if levels:
         yield Advice(
             "Take away levels that nothing uses",

@@ -125,6 +125,12 @@ class LayerPart:
         return self.planes is None
 
     @property
+    def digits(self) -> bool:
+        """Whether its planes are the binary digits of more levels than there are planes and 0."""
+        sides = zip((self.weights, self.activations), self.planes or (None, None), strict=True)
+        return any(side is not None and planes is not None and len(side.levels) > planes + 1 for side, planes in sides)
+
+    @property
     def seconds(self) -> float | None:
         """Measured or predicted; None where that isn't known."""
         return self.measured if self.by_measured else self.predicted

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
+from paconv.schemes import spelled
+
 __all__ = ["BATCH_NORM", "CONV", "CONV_TRANSPOSE", "LINEAR", "DataOp", "HeldParameters", "KernelPart", "Layer",
            "Network", "Planes", "Uncounted"]  # fmt: skip
 
@@ -44,7 +46,7 @@ class Planes:
 
     def __str__(self) -> str:
         digits = self.scheme == "pa" and (self.weight_levels > self.M + 1 or self.endpoints > (self.N or 0))
-        return f"{self.scheme}:{self.M},{'full' if self.N is None else self.N}{',digits' if digits else ''}"
+        return spelled(self.scheme, self.M, self.N, digits=digits)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from paconv.quantization.targets import targets_of, with_pads_absorbed
 from paconv.quantization.write import written
 from paconv.reporting.notebook import as_html
 from paconv.reporting.tables import Column, Table
+from paconv.schemes import spelled
 
 __all__ = ["BATCH", "LayerOutcome", "Quantized", "quantize_plain"]
 
@@ -78,8 +79,7 @@ class LayerOutcome:
     @property
     def scheme(self) -> str:
         """pa:M,N or pa:M,N,digits of a pa layer; "" for a real one."""
-        planes = f"pa:{self.M},{'full' if self.N is None else self.N}{',digits' if self.digits else ''}"
-        return planes if self.form == "pa" else ""
+        return "" if self.M is None else spelled("pa", self.M, self.N, digits=self.digits)
 
     @property
     def reason(self) -> str:
@@ -332,9 +332,8 @@ def _saved(outcome: LayerOutcome) -> int:
     """Bytes of float32 weights that packed codes save, in about."""
     if outcome.form != "pa" or outcome.M is None:
         return 0
-    return prod(outcome.shape) * 4 - ceil(prod(outcome.shape) / 8) * (
-        outcome.M if outcome.digits else code_bits(outcome.M + 1)
-    )
+    levels = 2**outcome.M if outcome.digits else outcome.M + 1
+    return prod(outcome.shape) * 4 - ceil(prod(outcome.shape) / 8) * code_bits(levels)
 
 
 def _endpoint_bytes(model: onnx.ModelProto, layers: Sequence[Layer]) -> int:

@@ -24,7 +24,7 @@ planes it has, so that what one accepts the other accepts.
 
 from __future__ import annotations
 
-from paconv.schemes.record import SchemeRecord
+from paconv.schemes.record import SchemeRecord, spelled
 from paconv.schemes.records import FLOAT, SCHEMES
 
-__all__ = ["FLOAT", "SCHEMES", "SchemeRecord"]
+__all__ = ["FLOAT", "SCHEMES", "SchemeRecord", "spelled"]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["SchemeRecord"]
+__all__ = ["SchemeRecord", "spelled"]
+
+
+def spelled(scheme: str, M: int, N: int | None, *, digits: bool = False) -> str:
+    """A scheme and its planes as commands take and print them: pa:4,5, pa:4,full, pa:5,7,digits."""
+    return f"{scheme}:{M},{'full' if N is None else N}{',digits' if digits else ''}"
 
 
 @dataclass(frozen=True)
